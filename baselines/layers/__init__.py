@@ -1,0 +1,1 @@
+"""Building blocks used by more than one method."""

@@ -1,0 +1,1 @@
+"""SF2F, Speech Fusion to Face (Bai et al. 2020)."""

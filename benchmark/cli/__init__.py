@@ -1,0 +1,1 @@
+"""The verbs: parsing only; whatever is heavy is imported inside the functions."""

@@ -1,0 +1,1 @@
+"""Datasets: one file per corpus, each turning an on-disk layout into a manifest; none copies or alters a corpus."""

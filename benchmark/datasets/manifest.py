@@ -1,0 +1,131 @@
+"""The manifest: JSON lines that name every file of one split of one dataset, for one task.
+
+The first line is a header, each further line a sample. Paths are POSIX and relative to the root; none may lead outside it.
+The sha256 of the whole file identifies the data in a run's identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from benchmark.errors import MissingDataset
+from benchmark.types import Sample
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """A sample as the manifest holds it: paths relative to the root."""
+
+    id: str
+    speaker: str
+    inputs: Mapping[str, tuple[str, ...]]
+    targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One split, read."""
+
+    dataset: str
+    revision: str
+    split: str
+    task: str
+    samples: tuple[Sample, ...]
+    sha256: str
+    path: Path
+    root: Path
+    problems: tuple[str, ...] = ()
+    """What the adapter left out and why, a line each."""
+
+
+def write_manifest(
+    path: Path, rows: Iterable[Row], *, dataset: str, revision: str, split: str, task: str, problems: Iterable[str] = ()
+) -> None:
+    """Write rows sorted by id, atomically, so that the same rows always give the same bytes."""
+    header = {"manifest": FORMAT, "dataset": dataset, "revision": revision, "split": split, "task": task}
+    header["problems"] = sorted(problems)
+    lines = [_dumps(header)]
+    for row in sorted(rows, key=lambda row: row.id):
+        lines.append(
+            _dumps(
+                {
+                    "id": row.id,
+                    "speaker": row.speaker,
+                    "inputs": {key: list(value) for key, value in row.inputs.items()},
+                    "targets": {key: list(value) for key, value in row.targets.items()},
+                    "attributes": dict(row.attributes),
+                }
+            )
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_manifest(path: Path, root: Path) -> Manifest:
+    """Read a manifest and resolve its paths under `root`.
+
+    Raises:
+        MissingDataset: the file is absent, broken, of another format, or names a path outside the root.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise MissingDataset(f"Manifest {path} cannot be read: {error.strerror}") from error
+    try:
+        header, *records = [json.loads(line) for line in content.decode("utf-8").splitlines() if line.strip()]
+        if header.get("manifest") != FORMAT:
+            raise MissingDataset(f"Manifest {path} has format {header.get('manifest')!r}; expected {FORMAT}: build it again")
+        samples = tuple(_sample(record, root) for record in records)
+        ids = [sample.id for sample in samples]
+        if len(set(ids)) != len(ids):
+            twice = sorted({name for name in ids if ids.count(name) > 1})[0]
+            raise MissingDataset(f"Manifest {path} holds the id '{twice}' more than once")
+        return Manifest(
+            dataset=header["dataset"],
+            revision=header["revision"],
+            split=header["split"],
+            task=header["task"],
+            samples=samples,
+            sha256=hashlib.sha256(content).hexdigest(),
+            path=path,
+            root=root,
+            problems=tuple(header.get("problems", ())),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MissingDataset(f"Manifest {path} is broken ({error}): delete it and build it again") from error
+
+
+def inside(root: Path, relative: str) -> Path:
+    """`root / relative`, or MissingDataset where that would lead outside the root."""
+    pure = PurePosixPath(relative)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in relative or "\0" in relative or not pure.parts:
+        raise MissingDataset(f"Path {relative!r} in a manifest leads outside its root {root}")
+    return root / pure
+
+
+def _sample(record: Mapping[str, Any], root: Path) -> Sample:
+    def resolve(fields: Mapping[str, list[str]]) -> dict[str, tuple[Path, ...]]:
+        return {name: tuple(inside(root, path) for path in paths) for name, paths in fields.items()}
+
+    return Sample(
+        id=str(record["id"]),
+        speaker=str(record["speaker"]),
+        inputs=resolve(record["inputs"]),
+        targets=resolve(record["targets"]),
+        attributes=record["attributes"],
+    )
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

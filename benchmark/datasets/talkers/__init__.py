@@ -1,0 +1,1 @@
+"""Talkers: the generated corpus of talking people that every machine can build."""

@@ -1,0 +1,72 @@
+"""Every error that a user can cause or mend.
+
+    BenchmarkError
+    |-- UsageError                 the command or its arguments are wrong
+    |   |-- UnknownName            no such method, metric, dataset, preset; says the nearest one
+    |   `-- InvalidConfig          an unknown key or a value of the wrong type or range
+    |-- PrerequisiteError          something has to be done first; the message says what
+    |   |-- MissingDependency      a package: the message holds the pip command
+    |   |-- MissingWeights         pretrained or trained weights
+    |   |-- MissingDataset         the corpus is not where it was looked for
+    |   `-- ChecksumMismatch       a file is not what its recorded sha256 says
+    |-- MediaError                 a recording or a picture cannot be used; one row fails
+    |-- MethodError                a method could not make an output; one row fails
+    |-- MetricError                a metric could not be computed; one row fails
+    `-- SubmissionError            a result file breaks a rule of the leaderboard
+
+UsageError and PrerequisiteError end a command with exit code 2 and no traceback.
+"""
+
+from __future__ import annotations
+
+
+class BenchmarkError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class UsageError(BenchmarkError):
+    """The command or its arguments are wrong."""
+
+
+class UnknownName(UsageError):
+    """A name that no registry holds."""
+
+
+class InvalidConfig(UsageError):
+    """A configuration key or value that cannot be used."""
+
+
+class PrerequisiteError(BenchmarkError):
+    """Something has to be done before this can run."""
+
+
+class MissingDependency(PrerequisiteError):
+    """A package is not installed."""
+
+
+class MissingWeights(PrerequisiteError):
+    """Weights are not on this machine."""
+
+
+class MissingDataset(PrerequisiteError):
+    """A corpus is not where it was looked for."""
+
+
+class ChecksumMismatch(PrerequisiteError):
+    """A file differs from its recorded sha256."""
+
+
+class MediaError(BenchmarkError):
+    """A recording or a picture cannot be used."""
+
+
+class MethodError(BenchmarkError):
+    """A method could not make an output for one sample."""
+
+
+class MetricError(BenchmarkError):
+    """A metric could not be computed for one sample."""
+
+
+class SubmissionError(BenchmarkError):
+    """A result file breaks a rule of the leaderboard."""

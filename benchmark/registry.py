@@ -1,0 +1,114 @@
+"""Names to classes, without importing anything: `sf2f` is the string `baselines.sf2f.method:SF2F`.
+
+Outside packages add names through the entry-point groups `facevoice_bench.methods`, `.metrics` and `.datasets`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmark.errors import MissingDependency, UnknownName
+
+
+@dataclass
+class Registry:
+    """One kind of name."""
+
+    kind: str
+    """`method`, `metric`, `dataset`; its plural is the entry-point group."""
+    builtin: dict[str, Entry]
+    _all: dict[str, Entry] | None = field(default=None, repr=False)
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """Built-in names first, then those of installed plug-ins; a plug-in cannot replace a built-in."""
+        if self._all is None:
+            from importlib.metadata import entry_points
+
+            found = {
+                point.name: Entry(point.value, f"from {point.dist.name if point.dist else 'a plug-in'}")
+                for point in entry_points(group=f"facevoice_bench.{self.kind}s")
+            }
+            self._all = {**found, **self.builtin}
+        return self._all
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.entries
+
+    def entry(self, name: str) -> Entry:
+        if name in self.entries:
+            return self.entries[name]
+        raise UnknownName(
+            f"Unknown {self.kind} '{name}'.{did_you_mean(name, self.entries)} "
+            f"List them with: python -m benchmark list {self.kind}s"
+        )
+
+    def load(self, name: str) -> Any:
+        """Import what the name stands for."""
+        target = self.entry(name).target
+        module, _, attribute = target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            top = (error.name or "").partition(".")[0]
+            if top in ("benchmark", "baselines", "metrics"):
+                raise
+            raise MissingDependency(f"{self.kind} '{name}' needs the package {top}: pip install {top}") from error
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name's target and its one-line description, so that listing imports nothing."""
+
+    target: str
+    title: str
+    task: str = ""
+
+
+def did_you_mean(name: str, names: object) -> str:
+    """' Did you mean 'sf2f'?' or nothing."""
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)  # type: ignore[call-overload]
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+methods = Registry(
+    "method",
+    {
+        "sf2f": Entry("baselines.sf2f.method:SF2F", "SF2F, Speech Fusion to Face (Bai et al. 2020)", "speech2face"),
+        "voice2face": Entry("baselines.voice2face.method:Voice2Face", "voice2face (Wen et al. 2019)", "speech2face"),
+        "chance": Entry("baselines.reference:Chance", "floor: a face of the training split at random", "speech2face"),
+        "mean_face": Entry("baselines.reference:MeanFace", "floor: mean of the training faces, also by sex", "speech2face"),
+        "ground_truth": Entry("baselines.reference:GroundTruth", "ceiling: a true face of the speaker", "speech2face"),
+        "talkers_oracle": Entry(
+            "benchmark.datasets.talkers.oracle:Oracle", "ceiling on Talkers: best face from the true voice traits", "speech2face"
+        ),
+    },
+)
+
+metrics = Registry(
+    "metric",
+    {
+        "face_similarity": Entry("metrics.faces.similarity:FaceSimilarity", "face_cosine, face_l1, mismatched pairs, ROC area", "speech2face"),
+        "retrieval": Entry("metrics.faces.retrieval:Retrieval", "recall_at_{1,2,5,10,20,50}: galleries of 100, full, same sex and age", "speech2face"),
+        "vggface_score": Entry("metrics.faces.vggface_score:VGGFaceScore", "VGGFace score (SF2F, Sec. 5)", "speech2face"),
+        "sex_agreement": Entry("metrics.faces.sex_agreement:SexAgreement", "share of faces whose sex is the speaker's", "speech2face"),
+        "face_detection_rate": Entry("metrics.faces.detection:FaceDetectionRate", "share of outputs in which a face is found", "speech2face"),
+    },
+)
+
+datasets = Registry(
+    "dataset",
+    {
+        "talkers": Entry("benchmark.datasets.talkers.corpus:Talkers", "generated talking people; the embedded default"),
+        "hq_voxceleb": Entry("benchmark.datasets.hq_voxceleb:HQVoxCeleb", "HQ-VoxCeleb (SF2F), its published layout and split"),
+        "vggface_voxceleb1": Entry("benchmark.datasets.vggface_voxceleb1:VGGFaceVoxCeleb1", "filtered VGGFace with VoxCeleb1 (voice2face)"),
+        "folder": Entry("benchmark.datasets.folder:Folder", "your own recordings and portraits, a folder per person"),
+    },
+)

@@ -1,0 +1,72 @@
+"""The nouns of the harness: what is evaluated, what a method is given, what it returns."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Audio(NamedTuple):
+    """Mono sound.
+
+    Shape:
+        samples: `[T]`, float32, full scale is 1.0
+    """
+
+    samples: np.ndarray
+    rate: int
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / self.rate
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of a manifest. Media are paths; nothing is opened here."""
+
+    id: str
+    """Unique in its dataset and split."""
+    speaker: str
+    """The person: the statistical cluster, and the label in retrieval."""
+    inputs: Mapping[str, tuple[Path, ...]]
+    """Field of the task (`speech`) to the files that may feed it."""
+    targets: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    """Field of the task (`face`) to the true files. Withheld from methods that do not declare `uses_targets`."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the speaker: `sex` ("f" or "m"), `age` (years), landmarks, traits."""
+
+    def without_targets(self) -> Sample:
+        """The sample as a method may see it."""
+        return replace(self, targets={}, attributes={})
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a method is given: one sample, one repeat, its inputs opened and cropped by the task's protocol."""
+
+    sample: Sample
+    repeat: int
+    seed: int
+    """Seed of everything random in this one output; a hash of weights, sample, run seed and repeat."""
+    inputs: Mapping[str, Any]
+    """`speech`: Audio at the rate that the task states."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.sample.id, self.repeat
+
+
+def derive_seed(*parts: object) -> int:
+    """Hash anything printable into a seed below 2**63, the same on every machine.
+
+    >>> derive_seed("sf2f", "id_0001", 0, 3) == derive_seed("sf2f", "id_0001", 0, 3)
+    True
+    """
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

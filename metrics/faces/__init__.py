@@ -1,0 +1,1 @@
+"""Metrics of generated faces, one file per metric."""

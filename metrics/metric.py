@@ -1,0 +1,135 @@
+"""What a metric is: rows of sufficient statistics, and a weighted aggregate of them.
+
+`measure` turns each prediction into a row (scalars and small arrays) that is stored. `aggregate` turns stored rows and
+a matrix of weights into reported numbers. Weights of one are the point estimate; a bootstrap draws B weight vectors and
+asks for all B values at once, so nothing is ever measured twice.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Report:
+    """One number that a metric yields."""
+
+    name: str
+    """The field's name with its variant, e.g. `recall_at_10`."""
+    title: str
+    """Column head, e.g. `R@10`."""
+    higher_is_better: bool | None
+    """None where neither direction is better, e.g. a floor that is printed for comparison."""
+    bounds: tuple[float, float]
+    """Smallest and largest value that the definition allows."""
+    unit: str = ""
+    """`%`, `dB`, or empty."""
+    weigh: Literal["speaker", "sample"] = "speaker"
+    """Whether speakers or samples weigh equally in the aggregate."""
+    description: str = ""
+    """One sentence: definition and source."""
+    interval: Literal["percentile", "normal"] = "percentile"
+    """`normal` (estimate +- 1.96 bootstrap standard deviations) where resampling with repeats biases the value itself,
+    as it does an entropy."""
+
+
+@dataclass(frozen=True)
+class Undefined:
+    """The metric has no value here, and why. Counts against coverage; never a number."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The metric could not be computed, and why."""
+
+    reason: str
+
+
+Statistics = Mapping[str, "float | np.ndarray"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A person of the gallery."""
+
+    id: str
+    images: Sequence[np.ndarray]
+    """Real portraits, each `[H, W, 3]` uint8 RGB."""
+    sex: str | None = None
+    """"f", "m" or None where unknown."""
+    age: float | None = None
+    """Years, or None where unknown."""
+
+
+@dataclass(frozen=True)
+class FaceItem:
+    """A generated face and whose it should be."""
+
+    identity: str
+    image: np.ndarray
+    """`[H, W, 3]` uint8 RGB."""
+
+
+class Metric(ABC):
+    """A measurement that yields one or several reported numbers.
+
+    A metric is made by `create`, told the gallery by `prepare`, then measures batches in any order. Measuring is
+    deterministic and leaves the caller's random state alone.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    reports: tuple[Report, ...]
+
+    @classmethod
+    @abstractmethod
+    def create(cls, networks: Any, **options: Any) -> Metric:
+        """Make the metric. `networks(name)` returns a loaded network of `metrics.networks`, or raises what is missing."""
+
+    @abstractmethod
+    def signature(self, report: str) -> str:
+        """The short string that pins the definition of one reported number."""
+
+    def prepare(self, gallery: Sequence[Identity]) -> None:  # noqa: B027 - most metrics of single outputs need none
+        """Take in the references that all predictions share. Identities come sorted by id."""
+
+    @abstractmethod
+    def measure(self, items: Sequence[Any]) -> list[Statistics | Undefined | Failed]:
+        """One row per item, in order."""
+
+    @abstractmethod
+    def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Aggregate rows of one repeat.
+
+        Args:
+            statistics: name to values stacked over the N measured rows, `[N]` or `[N, ...]`, in the order of sample ids.
+            weights: `[B, N]`, non-negative; how often (times how much) each row counts in each of B draws. A draw may
+                give a row weight 0, and a draw whose weights are all 0 has value NaN.
+
+        Returns:
+            report name to `[B]` values; NaN where a draw leaves the number undefined.
+        """
+
+
+def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean of `[N]` values under each of `[B, N]` weights -> `[B]`; NaN where a draw weighs nothing.
+
+    >>> weighted_mean(np.array([1.0, 3.0]), np.array([[1, 1], [0, 2], [0, 0]])).tolist()
+    [2.0, 3.0, nan]
+    """
+    return weighted_ratio(values, np.ones(len(values)), weights)
+
+
+def weighted_ratio(numerator: np.ndarray, denominator: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Ratio of weighted sums, for rates such as WER: both sums are resampled together -> `[B]`."""
+    weights = np.asarray(weights, np.float64)
+    below = weights @ np.asarray(denominator, np.float64)
+    above = weights @ np.asarray(numerator, np.float64)
+    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
