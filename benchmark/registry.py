@@ -84,8 +84,9 @@ methods = Registry(
         "sf2f": Entry("baselines.sf2f.method:SF2F", "SF2F, Speech Fusion to Face (Bai et al. 2020)", "speech2face"),
         "voice2face": Entry("baselines.voice2face.method:Voice2Face", "voice2face (Wen et al. 2019)", "speech2face"),
         "chance": Entry("baselines.reference:Chance", "floor: a face of the training split at random", "speech2face"),
-        "mean_face": Entry("baselines.reference:MeanFace", "floor: mean of the training faces, also by sex", "speech2face"),
+        "mean_face": Entry("baselines.reference:MeanFace", "floor: mean of the training faces", "speech2face"),
         "ground_truth": Entry("baselines.reference:GroundTruth", "ceiling: a true face of the speaker", "speech2face"),
+        "mean_face_by_sex": Entry("baselines.reference:MeanFaceBySex", "floor: mean training face of the true sex", "speech2face"),
         "talkers_oracle": Entry(
             "benchmark.datasets.talkers.oracle:Oracle", "ceiling on Talkers: best face from the true voice traits", "speech2face"
         ),

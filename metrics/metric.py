@@ -104,6 +104,10 @@ class Metric(ABC):
     def measure(self, items: Sequence[Any]) -> list[Statistics | Undefined | Failed]:
         """One row per item, in order."""
 
+    def defined(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Which of N measured rows count for one report, `[N]` bool; all, unless a metric knows better."""
+        return np.ones(len(next(iter(statistics.values()))), bool)
+
     @abstractmethod
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         """Aggregate rows of one repeat.

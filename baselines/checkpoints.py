@@ -1,0 +1,97 @@
+"""Weights on disk: safetensors with their configuration for use, one atomic file for resuming a training."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from benchmark.errors import InvalidConfig, MissingWeights
+
+
+def export(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], half: bool = True) -> Path:
+    """Write a network's state, atomically.
+
+    With `half`, weights are stored as float16. Statistics of normalisation layers stay float32: a running variance can leave
+    the range of float16.
+    """
+
+    def stored(name: str, tensor: Tensor) -> Tensor:
+        kept = not half or not tensor.is_floating_point() or "running_" in name
+        return tensor.detach().cpu().to(tensor.dtype if kept else torch.float16).contiguous()
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(
+        {name: stored(name, tensor) for name, tensor in tensors.items()},
+        partial,
+        metadata={key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()},
+    )
+    partial.replace(path)
+    return path
+
+
+def read(path: Path | None, method: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors as float32 (integers unchanged), and metadata, of a safetensors file or of a plain torch state dict.
+
+    Raises:
+        MissingWeights: no path, no file, or a file that holds no tensors or more than tensors and plain values.
+    """
+    if path is None or not path.is_file():
+        where = f"{path} is not a file" if path else "this configuration names no weights"
+        raise MissingWeights(f"{method} needs trained weights, but {where}. Train them: python -m benchmark train --method {method}")
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+                metadata = file.metadata() or {}
+        else:
+            tensors, metadata = torch.load(path, map_location="cpu", weights_only=True), {}
+    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        raise MissingWeights(f"{method}: {path} cannot be read as safetensors or as a torch file of plain tensors: {error}") from error
+    if not isinstance(tensors, dict) or not tensors:
+        raise MissingWeights(f"{method}: {path} holds a {type(tensors).__name__}; expected a table of tensors")
+    return {k: v.float() if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in tensors.items()}, metadata
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path | None, hint: str = "") -> None:
+    """Load every tensor of `network`, none missing, none left over.
+
+    Raises:
+        InvalidConfig: the file is of another architecture; the message names the first differences.
+    """
+    own = network.state_dict()
+    wrong = [f"{name} is missing" for name in own if name not in tensors]
+    wrong += [f"{name} is not part of the network" for name in tensors if name not in own]
+    wrong += [
+        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(own[name].shape)}"
+        for name in own
+        if name in tensors and tensors[name].shape != own[name].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise InvalidConfig(f"{path} does not fit the configured network: {'; '.join(wrong[:3])}{more}. {hint}".strip())
+    network.load_state_dict(dict(tensors))
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a training's state so that a kill leaves either the old file or the new one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with partial.open("wb") as file:
+        torch.save(dict(state), file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read what `save_state` wrote; nothing in it is executed."""
+    return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,0 +1,66 @@
+"""Exponential moving average of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class ExponentialAverage:
+    """Follows modules: average <- decay * average + (1 - decay) * weight, after each step.
+
+    Early averages would hold mostly the random start, so step t uses min(decay, (1 + t) / (10 + t)). Buffers (statistics of
+    normalisation) are copied, not averaged.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must be in [0, 1), got {decay}")
+        self.modules = modules
+        self.decay = decay
+        self.steps = 0
+        self.average = {name: tensor.detach().clone() for name, tensor in self._tensors()}
+        self._averaged = {f"{k}.{n}" for k, m in modules.items() for n, _ in m.named_parameters()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        self.steps += 1
+        for name, tensor in self._tensors():
+            if name in self._averaged:
+                self.average[name].lerp_(tensor, 1 - decay)
+            else:
+                self.average[name].copy_(tensor)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Put the average in the modules' place for the length of a `with` block."""
+        kept = {name: tensor.detach().clone() for name, tensor in self._tensors()}
+        self._write(self.average)
+        try:
+            yield
+        finally:
+            self._write(kept)
+
+    def state(self) -> dict[str, object]:
+        return {"steps": self.steps, "average": self.average}
+
+    def restore(self, state: Mapping[str, object]) -> None:
+        self.steps = int(state["steps"])  # type: ignore[call-overload]
+        saved = state["average"]
+        assert isinstance(saved, dict)
+        for name, tensor in self.average.items():
+            tensor.copy_(saved[name])
+
+    @torch.no_grad()
+    def _write(self, values: Mapping[str, Tensor]) -> None:
+        for name, tensor in self._tensors():
+            tensor.copy_(values[name])
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        for key, module in self.modules.items():
+            for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+                yield f"{key}.{name}", tensor

@@ -1,0 +1,403 @@
+"""One training loop for all methods: a recipe says what a step is, the loop does the rest.
+
+The batch of a step, and every random number drawn in it, is a function of (seed, step, process) alone. A training that was
+killed and resumed therefore ends in the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from PIL import Image
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from baselines.checkpoints import load_state, save_state
+from baselines.ema import ExponentialAverage
+from benchmark.errors import InvalidConfig, MethodError
+from benchmark.types import derive_seed
+
+Precision = Literal["no", "bf16", "fp16"]
+Options = TypeVar("Options")
+Update = Callable[[str, Tensor], None]
+"""update(optimiser, loss): clear its gradients, go backward, average over processes, clip, step."""
+
+
+class Recipe(ABC):
+    """What is trained, on what, by which losses."""
+
+    name: str
+
+    @abstractmethod
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Every module with state, trained or not; moved to the device and kept in checkpoints."""
+
+    @abstractmethod
+    def optimisers(self) -> Mapping[str, torch.optim.Optimizer]:
+        """One per adversary."""
+
+    @abstractmethod
+    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """A batch on the CPU, drawn with `rng` alone."""
+
+    @abstractmethod
+    def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
+        """Compute the losses, call `update` for each optimiser, return the losses by name."""
+
+    @abstractmethod
+    def export(self, path: Path) -> Path:
+        """Write what inference needs as safetensors."""
+
+    def averaged(self) -> Mapping[str, nn.Module]:
+        """The modules that an exponential moving average follows, where one is asked for."""
+        return {}
+
+    def validate(self) -> dict[str, float]:
+        """Measures on the validation people, with modules in evaluation mode."""
+        return {}
+
+    def sample_images(self) -> np.ndarray | None:
+        """uint8 `[rows, columns, H, W, 3]`: truth and output side by side."""
+        return None
+
+    def description(self) -> Mapping[str, Any]:
+        """What two runs must share for one to resume the other."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Loop:
+    """How a recipe is run; the same for every method."""
+
+    seed: int = 0
+    device: str = "auto"
+    """`auto` takes what accelerate finds; `cpu` forces the CPU."""
+    precision: Precision = "no"
+    clip: float | None = None
+    """Largest norm of each optimiser's gradients."""
+    ema: float | None = None
+    """Decay of the exponential moving average; exports and samples use the average."""
+    log_every: int = 20
+    sample_every: int = 500
+    checkpoint_every: int = 500
+    resume: bool = True
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of the trainings that a method needs, in order."""
+
+    name: str
+    steps: int
+    build: Callable[[Path], Recipe]
+    """Given the folder of the whole training, in which earlier stages left `<stage>.safetensors`, and `<stage>/`."""
+
+
+def train_stages(stages: Sequence[Stage], out: Path, loop: Loop | None = None) -> Path:
+    """Train every stage that is not finished yet; return the last export."""
+    loop = loop or Loop()
+    if not stages:
+        raise InvalidConfig("Nothing to train: the method has no stages")
+    for stage in stages:
+        exported = out / f"{stage.name}.safetensors"
+        if loop.resume and exported.is_file():
+            continue
+        train(stage.build(out), out / stage.name, stage.steps, loop, export=exported)
+    return out / f"{stages[-1].name}.safetensors"
+
+
+def train(recipe: Recipe, out: Path, steps: int, loop: Loop | None = None, export: Path | None = None) -> Path:
+    """Run `recipe` for `steps` steps in the folder `out`, from its last checkpoint if there is one.
+
+    Writes `checkpoint.pt`, `log.jsonl`, `samples/<step>.png` under `out`, and at the end the safetensors at `export`
+    (`out/<name>.safetensors` by default).
+
+    Raises:
+        InvalidConfig: the checkpoint in `out` belongs to another configuration.
+        MethodError: a loss stopped being a number.
+    """
+    loop = loop or Loop()
+    if steps < 1:
+        raise InvalidConfig(f"{recipe.name}: steps must be at least 1, got {steps}")
+    out.mkdir(parents=True, exist_ok=True)
+    run = _Run(recipe, out, loop)
+    start = run.restore() if loop.resume else 0
+    with _isolated_rng(run.accelerator.device), ThreadPoolExecutor(1) as pool, run.bar(start, steps) as show:
+        upcoming = pool.submit(run.batch, start)
+        for step in range(start, steps):
+            batch = upcoming.result()
+            if step + 1 < steps:
+                upcoming = pool.submit(run.batch, step + 1)
+            losses = run.step(step, batch)
+            show(losses)
+            done = step + 1
+            if done % loop.log_every == 0 or done == steps:
+                run.log(done, losses)
+            if done % loop.sample_every == 0 or done == steps:
+                run.sample(done)
+            if done % loop.checkpoint_every == 0 or done == steps:
+                run.checkpoint(done)
+    target = export or out / f"{recipe.name}.safetensors"
+    if run.accelerator.is_main_process:
+        with run.average():
+            recipe.export(target)
+    run.accelerator.wait_for_everyone()
+    return target
+
+
+class _Run:
+    """The state of one running training."""
+
+    def __init__(self, recipe: Recipe, out: Path, loop: Loop) -> None:
+        self.recipe, self.out, self.loop = recipe, out, loop
+        self.accelerator = _accelerator(loop)
+        self.began = time.monotonic()
+        self.modules = recipe.modules()
+        for module in self.modules.values():
+            # Convolutions of the small presets run about twice as fast in this layout, on CPUs as on GPUs.
+            module.to(self.accelerator.device, memory_format=torch.channels_last)
+        self.optimisers = {
+            name: self.accelerator.prepare_optimizer(optimiser) for name, optimiser in recipe.optimisers().items()
+        }
+        self.ema = ExponentialAverage(recipe.averaged(), loop.ema) if loop.ema is not None else None
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        return self.recipe.batch(np.random.default_rng([self.loop.seed, step, self.accelerator.process_index]))
+
+    def step(self, step: int, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        torch.manual_seed(derive_seed("step", self.loop.seed, step, self.accelerator.process_index))
+        device = self.accelerator.device
+        with self.accelerator.autocast():
+            losses = self.recipe.step({k: v.to(device, non_blocking=True) for k, v in batch.items()}, self.update)
+        if self.ema is not None:
+            self.ema.update()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def update(self, name: str, loss: Tensor) -> None:
+        optimiser = self.optimisers[name]
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        optimiser.zero_grad()
+        # Gradients are averaged here rather than by wrapping modules: adversaries pass through each other's networks.
+        with torch.autocast(self.accelerator.device.type, enabled=False):
+            self.accelerator.backward(loss)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.accelerator.num_processes > 1:
+            flat = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
+            for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(part.view_as(gradient))
+        if self.loop.clip is not None:
+            self.accelerator.unscale_gradients(optimiser)
+            nn.utils.clip_grad_norm_(parameters, self.loop.clip)
+        optimiser.step()
+        # Casts made before the step would otherwise serve the forward passes after it.
+        torch.clear_autocast_cache()
+
+    def log(self, step: int, losses: Mapping[str, Tensor]) -> None:
+        values = {name: float(loss) for name, loss in losses.items()}
+        self.check(step, values)
+        self.write({"step": step, "seconds": round(time.monotonic() - self.began, 2), **_rounded(values)})
+
+    def check(self, step: int, values: Mapping[str, float]) -> None:
+        bad = [name for name, value in values.items() if not np.isfinite(value)]
+        if bad:
+            raise MethodError(
+                f"{self.recipe.name} diverged: {', '.join(bad)} is not a finite number at step {step}. "
+                f"{self.out} keeps the last good checkpoint; resume with a smaller learning rate or gradient clipping"
+            )
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        if self.accelerator.is_main_process:
+            with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+
+    @torch.no_grad()
+    def sample(self, step: int) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        modes = [(part, part.training) for module in self.modules.values() for part in module.modules()]
+        for module in self.modules.values():
+            module.eval()
+        with self.average():
+            images = self.recipe.sample_images()
+            measures = self.recipe.validate()
+        for part, mode in modes:
+            part.training = mode
+        if images is not None:
+            folder = self.out / "samples"
+            folder.mkdir(exist_ok=True)
+            Image.fromarray(contact_sheet(images)).save(folder / f"{step:06d}.png")
+        if measures:
+            self.write({"step": step, "validation": _rounded(measures)})
+
+    def average(self) -> AbstractContextManager[None]:
+        return self.ema.applied() if self.ema is not None else nullcontext()
+
+    def checkpoint(self, step: int) -> None:
+        for name, module in self.modules.items():
+            if not all(torch.isfinite(p).all() for p in module.parameters()):
+                self.check(step, {f"a weight of {name}": float("nan")})
+        if not self.accelerator.is_main_process:
+            return
+        state = {
+            "step": step,
+            "description": self.described(),
+            "modules": {name: module.state_dict() for name, module in self.modules.items()},
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None,
+            "ema": self.ema.state() if self.ema is not None else None,
+        }
+        save_state(self.out / "checkpoint.pt", state)
+
+    def restore(self) -> int:
+        """Take up the last checkpoint; 0 where there is none."""
+        path = self.out / "checkpoint.pt"
+        if not path.is_file():
+            return 0
+        state = load_state(path)
+        if state["description"] != self.described():
+            raise InvalidConfig(
+                f"{path} was made with another configuration or seed. Choose another folder, "
+                f"or start anew without resuming.\n  there: {state['description']}\n  here:  {self.described()}"
+            )
+        for name, module in self.modules.items():
+            module.load_state_dict(state["modules"][name])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        if self.ema is not None:
+            self.ema.restore(state["ema"])
+        self.forget_after(int(state["step"]))
+        return int(state["step"])
+
+    def forget_after(self, step: int) -> None:
+        """Drop log lines of steps that will be run again."""
+        log = self.out / "log.jsonl"
+        if log.is_file() and self.accelerator.is_main_process:
+            lines = log.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+            log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def described(self) -> str:
+        """What must agree between a checkpoint and the run that resumes it, as text."""
+        loop = {"seed": self.loop.seed, "precision": self.loop.precision, "ema": self.loop.ema, "clip": self.loop.clip}
+        processes = self.accelerator.num_processes
+        return json.dumps(
+            {"recipe": self.recipe.name, **self.recipe.description(), **loop, "processes": processes},
+            sort_keys=True,
+            default=str,
+        )
+
+    @contextmanager
+    def bar(self, start: int, steps: int) -> Iterator[Callable[[Mapping[str, Tensor]], None]]:
+        if not (self.loop.progress and self.accelerator.is_main_process):
+            yield lambda losses: None
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}"),
+        )
+        with Progress(*columns) as progress:
+            task = progress.add_task(self.recipe.name, total=steps, completed=start, losses="")
+            count = start
+
+            def show(losses: Mapping[str, Tensor]) -> None:
+                nonlocal count
+                count += 1
+                if count % self.loop.log_every == 0:
+                    text = " ".join(f"{name} {float(value):.3g}" for name, value in losses.items())
+                    progress.update(task, losses=text)
+                progress.advance(task)
+
+            yield show
+
+
+def _accelerator(loop: Loop) -> Accelerator:
+    on_cpu = loop.device == "cpu"
+    shared = AcceleratorState._shared_state
+    if shared and shared.get("num_processes", 1) == 1:
+        # accelerate keeps the first device and precision of a process for good; two trainings in one process may differ.
+        AcceleratorState._reset_state(True)
+    return Accelerator(mixed_precision=loop.precision, cpu=on_cpu)
+
+
+@contextmanager
+def _isolated_rng(device: torch.device) -> Iterator[None]:
+    """Leave the caller's random state as it was."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+
+
+@contextmanager
+def seeded(*parts: object) -> Iterator[None]:
+    """Draw initial weights reproducibly, leaving the caller's random state as it was."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(derive_seed(*parts))
+        yield
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """No gradients for these modules' parameters, though they pass through."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def options(cls: type[Options], table: Mapping[str, Any]) -> Options:
+    """A training table (of a preset, or `--set training.key=value`) as the dataclass `cls`.
+
+    Raises:
+        InvalidConfig: an unknown key, or a value of the wrong type.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    values = {}
+    for key, value in table.items():
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            guess = f" Did you mean '{near[0]}'?" if near else ""
+            raise InvalidConfig(f"Unknown training setting '{key}'.{guess} Known: {', '.join(fields)}")
+        default = fields[key].default
+        if isinstance(default, tuple) and isinstance(value, list | tuple) and len(value) == len(default):
+            values[key] = tuple(type(d)(v) for d, v in zip(default, value, strict=True))
+        elif isinstance(default, float) and isinstance(value, int | float) and not isinstance(value, bool):
+            values[key] = float(value)
+        elif type(value) is type(default):
+            values[key] = value
+        else:
+            raise InvalidConfig(f"training.{key} = {value!r}; expected a value like {default!r}")
+    return cls(**values)
+
+
+def contact_sheet(images: np.ndarray) -> np.ndarray:
+    """`[rows, columns, H, W, 3]` side by side: `[rows * H, columns * W, 3]`."""
+    rows, columns, height, width, channels = images.shape
+    return images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(f"{value:.6g}") for name, value in values.items()}

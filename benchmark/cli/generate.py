@@ -1,0 +1,79 @@
+"""`generate`: a method's outputs, without scoring them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from benchmark.cli import options
+
+
+def generate(
+    method: options.Method,
+    preset: options.Preset = None,
+    config: options.Config = None,
+    sets: options.Sets = None,
+    weights: options.Weights = None,
+    dataset: options.Dataset = "talkers",
+    split: options.Split = "test",
+    data_root: options.DataRoot = None,
+    seconds: options.Seconds = None,
+    repeats: options.Repeats = None,
+    seed: options.Seed = 0,
+    limit: options.Limit = None,
+    shard: options.Shard = None,
+    batch_size: options.BatchSize = 50,
+    device: options.Device = "auto",
+    runs: options.Runs = Path("runs"),
+    retry_failed: options.RetryFailed = False,
+    fail_on_error: options.FailOnError = 0,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Generate once; score as often as you like with `score RUN`.
+
+    \b
+    python -m benchmark generate --method sf2f --shard 1/4
+    """
+    from benchmark.cli.console import bars, note, print_json
+    from benchmark.evaluation import evaluate
+    from benchmark.session import Request, Session
+
+    request = Request(
+        method=method,
+        preset=preset,
+        config=config,
+        sets=tuple(sets or ()),
+        weights=weights,
+        dataset=dataset,
+        split=split,
+        data_root=data_root,
+        seconds=seconds,
+        repeats=repeats,
+        seed=seed,
+        limit=limit,
+        shard=shard,
+        batch_size=batch_size,
+        device=device,
+        references=False,
+        runs=runs,
+    )
+    with bars(quiet) as progress:
+        plan = Session(request, lambda line: note(line, quiet), progress).plans()[0]
+        if dry_run:
+            print_json(plan.describe())
+            return
+        evaluate(plan, None, progress(plan.method.label), retry_failed=retry_failed)
+    made = plan.run.predictions()
+    failed = [row for row in made.values() if row.status != "ok"]
+    if as_json:
+        print_json({"run": str(plan.run.path), "made": len(made) - len(failed), "failed": len(failed)})
+    else:
+        print(plan.run.path)
+        note(f"{len(made) - len(failed)} outputs, {len(failed)} failed", quiet)
+    for row in failed[:10]:
+        note(f"  failed: {row.sample} repeat {row.repeat}: {row.reason}", quiet)
+    if len(failed) > fail_on_error:
+        raise typer.Exit(1)

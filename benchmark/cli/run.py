@@ -1,0 +1,84 @@
+"""`run`: generate and score a method, beside its reference rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli import options
+
+
+def run(
+    method: options.Method,
+    preset: options.Preset = None,
+    config: options.Config = None,
+    sets: options.Sets = None,
+    weights: options.Weights = None,
+    dataset: options.Dataset = "talkers",
+    split: options.Split = "test",
+    data_root: options.DataRoot = None,
+    seconds: options.Seconds = None,
+    repeats: options.Repeats = None,
+    seed: options.Seed = 0,
+    limit: options.Limit = None,
+    shard: options.Shard = None,
+    batch_size: options.BatchSize = 50,
+    device: options.Device = "auto",
+    workers: options.Workers = None,
+    metrics: options.Metrics = None,
+    face_network: options.FaceNetwork = "dlib",
+    references: Annotated[bool, typer.Option(help="Also run the floors, peers and ceilings of the task.")] = True,
+    runs: options.Runs = Path("runs"),
+    retry_failed: options.RetryFailed = False,
+    fail_on_error: options.FailOnError = 0,
+    dry_run: options.DryRun = False,
+    signatures: options.Signatures = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Generate with a method, score, and print the table beside floors, peers and the ceiling.
+
+    Finished work is kept: the same command continues an interrupted run.
+
+    \b
+    python -m benchmark run --method sf2f
+    python -m benchmark run --method sf2f --seconds 1.25 --set fuser=false
+    python -m benchmark run --method voice2face --dataset folder --data-root my_people
+    """
+    from benchmark.cli.console import bars, note, print_json
+    from benchmark.cli.tables import finish
+    from benchmark.session import Request, Session
+
+    request = Request(
+        method=method,
+        preset=preset,
+        config=config,
+        sets=tuple(sets or ()),
+        weights=weights,
+        dataset=dataset,
+        split=split,
+        data_root=data_root,
+        seconds=seconds,
+        repeats=repeats,
+        seed=seed,
+        limit=limit,
+        shard=shard,
+        batch_size=batch_size,
+        device=device,
+        workers=workers,
+        metrics=tuple(metrics or ()),
+        face_network=face_network,
+        references=references,
+        runs=runs,
+        retry_failed=retry_failed,
+    )
+    with bars(quiet) as progress:
+        session = Session(request, lambda line: note(line, quiet), progress)
+        plans = session.plans()
+        if dry_run:
+            print_json([plan.describe() for plan in plans])
+            return
+        results = session.run(plans)
+    finish(plans[0].view, results, session.notes, signatures=signatures, as_json=as_json, quiet=quiet, allowed=fail_on_error)

@@ -1,0 +1,42 @@
+"""`train`: train a method (or an identity network) on a dataset's training split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli import options
+
+
+def train(
+    method: Annotated[str, typer.Option("--method", "-m", help="sf2f, voice2face, or identity_network.")],
+    preset: options.Preset = None,
+    config: options.Config = None,
+    sets: options.Sets = None,
+    dataset: options.Dataset = "talkers",
+    data_root: options.DataRoot = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of checkpoints, log, samples and weights.  [default: runs/train/METHOD-PRESET]")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation, data order and noise.")] = 0,
+    device: options.Device = "auto",
+    precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
+    resume: Annotated[bool, typer.Option(help="Continue from the last checkpoint.")] = True,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train with checkpoints; the same command continues after a kill. Settings of the training: --set training.KEY=VALUE.
+
+    \b
+    python -m benchmark train --method sf2f --preset talkers
+    """
+    from benchmark.cli.console import bars, note, print_json
+    from benchmark.training import prepare
+
+    with bars(quiet) as progress:
+        plan = prepare(method, preset, config, tuple(sets or ()), dataset, data_root, out, progress, dry_run=dry_run)
+    if dry_run:
+        print_json(plan.describe())
+        return
+    weights = plan.train(seed=seed, device=device, precision=precision, resume=resume, progress=not quiet)
+    note(f"Weights: {weights}", quiet)

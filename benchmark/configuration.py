@@ -1,0 +1,145 @@
+"""Settings of a method: dataclass defaults < preset < `--config file.toml` < `--set key=value`."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import InvalidConfig, UnknownName
+from benchmark.registry import did_you_mean
+
+
+@dataclass(frozen=True)
+class Presets:
+    """The named settings that a method ships in `presets.toml` beside its code."""
+
+    folder: Path
+    default: str | None = None
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def beside(cls, folder: Path) -> Presets:
+        path = folder / "presets.toml"
+        if not path.is_file():
+            return cls(folder)
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        default = tables.pop("default", None)
+        return cls(folder, default or next(iter(tables), None), tables)
+
+    def table(self, name: str | None) -> Mapping[str, Any]:
+        name = name or self.default
+        if name is None:
+            return {}
+        if name not in self.tables:
+            known = ", ".join(self.tables) or "none"
+            raise UnknownName(f"Unknown preset '{name}'.{did_you_mean(name, self.tables)} This method has: {known}")
+        return self.tables[name]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A method's configuration, resolved."""
+
+    preset: str | None
+    config: Any
+    """An instance of the method's `Config`."""
+    weights: Path | str | None
+    """A file beside the method, or a name in the table of weights; None where the preset has none."""
+    training: Mapping[str, Any]
+    """The preset's `training` table."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self.config)
+
+
+def resolve(
+    config_class: type, presets: Presets, preset: str | None = None, file: Path | None = None, sets: Sequence[str] = ()
+) -> Settings:
+    """Combine the layers and check each key and type.
+
+    Raises:
+        InvalidConfig: an unknown key, or a value that the field's type does not take.
+        UnknownName: no such preset.
+    """
+    table = dict(presets.table(preset))
+    weights = table.pop("weights", None)
+    training = dict(table.pop("training", {}))
+    values: dict[str, Any] = {}
+    origin = f"preset '{preset or presets.default}'"
+    _update(values, table, config_class, origin)
+    if file is not None:
+        try:
+            given = tomllib.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InvalidConfig(f"--config {file} cannot be read: {error.strerror}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise InvalidConfig(f"--config {file} is not TOML: {error}") from error
+        training.update(given.pop("training", {}))
+        _update(values, given, config_class, str(file))
+    for item in sets:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise InvalidConfig(f"--set takes key=value, got '{item}'")
+        if key.startswith("training."):
+            training[key.removeprefix("training.")] = _literal(text)
+        else:
+            _update(values, {key: _literal(text)}, config_class, "--set")
+    try:
+        config = config_class(**values)
+    except (TypeError, ValueError) as error:
+        raise InvalidConfig(f"{config_class.__name__}: {error}") from error
+    if weights is not None and (presets.folder / str(weights)).suffix:
+        weights = presets.folder / str(weights)
+    return Settings(preset or presets.default, config, weights, training)
+
+
+def _literal(text: str) -> Any:
+    """A value as TOML writes it, or the bare text: `5`, `0.5`, `true`, `[1, 2]`, `right`."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _update(values: dict[str, Any], given: Mapping[str, Any], config_class: type, origin: str) -> None:
+    hints = typing.get_type_hints(config_class)
+    names = [item.name for item in dataclasses.fields(config_class)]
+    for key, value in given.items():
+        if key not in names:
+            known = ", ".join(names) or "none"
+            raise InvalidConfig(f"{origin}: unknown key '{key}'.{did_you_mean(key, names)} Known keys: {known}")
+        values[key] = _coerce(value, hints[key], f"{origin}: {key}")
+
+
+def _coerce(value: Any, hint: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        options = typing.get_args(hint)
+        if type(None) in options and value in (None, "none"):
+            return None
+        for option in options:
+            if option is not type(None):
+                try:
+                    return _coerce(value, option, where)
+                except InvalidConfig:
+                    continue
+        raise InvalidConfig(f"{where} = {value!r} is not {hint}")
+    if origin is typing.Literal:
+        if value in typing.get_args(hint):
+            return value
+        raise InvalidConfig(f"{where} = {value!r}; expected one of {', '.join(map(repr, typing.get_args(hint)))}")
+    if origin is tuple and isinstance(value, list | tuple):
+        inner = typing.get_args(hint)[0]
+        return tuple(_coerce(item, inner, where) for item in value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    expected = getattr(hint, "__name__", str(hint))
+    raise InvalidConfig(f"{where} = {value!r} ({type(value).__name__}); expected {expected}")

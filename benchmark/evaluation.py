@@ -1,0 +1,335 @@
+"""One run: plan it, generate, score while generating, aggregate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.configuration import Presets, Settings, resolve
+from benchmark.datasets.manifest import Manifest
+from benchmark.errors import MissingWeights
+from benchmark.execution import WorkerPool
+from benchmark.generation import Batch, batches, generate, unfinished
+from benchmark.results import Failures, Result, RunSpec
+from benchmark.scoring import Scorer, Work, aggregate, unscored
+from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
+from benchmark.tasks import Protocol, Task
+from benchmark.types import Sample
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(stage, done, total)."""
+
+
+@dataclass(frozen=True)
+class MethodPlan:
+    """A method with its settings, its weights found; nothing is loaded yet."""
+
+    name: str
+    kind: Any
+    """The Method class."""
+    settings: Settings
+    weights: Path | None
+    weights_sha256: str | None
+    label: str
+
+    @property
+    def weights_id(self) -> str:
+        return self.weights_sha256 or "none"
+
+
+def plan_method(
+    name: str,
+    preset: str | None = None,
+    config: Path | None = None,
+    sets: Sequence[str] = (),
+    weights: Path | None = None,
+) -> MethodPlan:
+    """Resolve a method's settings and find its weights.
+
+    Raises:
+        UnknownName, InvalidConfig: as `configuration.resolve`.
+        MissingWeights: a preset without weights, or a file that is not there.
+    """
+    import sys
+
+    from benchmark import weights as table
+    from benchmark.registry import methods
+
+    kind = methods.load(name)
+    source = sys.modules[kind.__module__].__file__
+    assert source is not None
+    presets = Presets.beside(Path(source).parent) if getattr(kind, "has_presets", True) else Presets(Path(source).parent)
+    settings = resolve(kind.Config, presets, preset, config, sets)
+    path: Path | None = None
+    if weights is not None:
+        path = weights
+    elif isinstance(settings.weights, Path):
+        path = settings.weights
+    elif settings.weights:
+        path = table.locate(settings.weights)
+    if path is None and presets.tables:
+        raise MissingWeights(
+            f"Method '{name}' has no weights for preset '{settings.preset}': train them with "
+            f"`python -m benchmark train --method {name} --preset {settings.preset}`, or give a file with --weights"
+        )
+    if path is not None and not path.is_file():
+        raise MissingWeights(f"Weights of '{name}' not found: {path} is not a file")
+    changed = [item for item in sets if not item.startswith("training.")]
+    about = ([settings.preset] if settings.preset and settings.preset != presets.default else []) + changed
+    label = name + (f" ({', '.join(about)})" if about else "")
+    return MethodPlan(name, kind, settings, path, table.sha256_of(path) if path else None, label)
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as scoring and reports see it, whether it was just made or is read back."""
+
+    run: RunDirectory
+    task: Task
+    spec: RunSpec
+    label: str
+    preset: str | None
+    manifest: Manifest
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Everything that a run is made of."""
+
+    method: MethodPlan
+    task: Task
+    protocol: Protocol
+    manifest: Manifest
+    training: Manifest | None
+    seed: int
+    limit: int | None
+    shard: tuple[int, int]
+    batch_size: int
+    device: str
+    runs: Path
+
+    @property
+    def spec(self) -> RunSpec:
+        return RunSpec(
+            task=self.task.name,
+            task_version=self.task.version,
+            method=self.method.name,
+            config=self.method.settings.as_dict(),
+            weights_sha256=self.method.weights_sha256,
+            dataset=self.manifest.dataset,
+            dataset_revision=self.manifest.revision,
+            split=self.manifest.split,
+            manifest_sha256=self.manifest.sha256,
+            training_sha256=self.training.sha256 if self.training else None,
+            seconds=self.protocol.seconds,
+            repeats=self.protocol.repeats,
+            seed=self.seed,
+        )
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """Those asked for; `--limit` takes the first ones by id."""
+        return self.manifest.samples[: self.limit]
+
+    @property
+    def run(self) -> RunDirectory:
+        return RunDirectory(self.runs / self.spec.run_id(), self.shard)
+
+    @property
+    def view(self) -> RunView:
+        about = self.method
+        return RunView(self.run, self.task, self.spec, about.label, about.settings.preset, self.manifest, self.samples)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "run_id": self.spec.run_id(),
+            "label": self.method.label,
+            "preset": self.method.settings.preset,
+            "spec": self.spec.model_dump(),
+            "weights": str(self.method.weights) if self.method.weights else None,
+            "manifest": str(self.manifest.path),
+            "root": str(self.manifest.root),
+            "device": self.device,
+            "limit": self.limit,
+        }
+
+
+def write_run(plan: RunPlan) -> RunDirectory:
+    """Write `run.json` before anything else."""
+    import json
+
+    from benchmark import provenance
+
+    run = plan.run
+    about = {**plan.describe(), "provenance": provenance.collect()}
+    run.write_document("run.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+    return run
+
+
+class _Scoring:
+    """Sends batches to the workers and keeps what comes back."""
+
+    def __init__(self, run: RunDirectory, pool: WorkerPool, total: int, progress: Progress) -> None:
+        self.run, self.pool, self.total, self.progress = run, pool, total, progress
+        self.kept = 0
+        progress("score", 0, total)
+
+    def submit(self, batch: Batch, rows: Sequence[Prediction], metrics: Sequence[str]) -> None:
+        self.pool.submit(Work(batch.number, tuple(rows), self.run.path, tuple(metrics)))
+
+    def submit_lacking(self, batch_list: Sequence[Batch], done: Mapping[Key, Prediction]) -> None:
+        """Queue what finished batches still lack; a batch is measured again as a whole."""
+        missing = unscored(self.pool.scorer, self.run, done)
+        for batch in batch_list:
+            rows = [done[key] for key in batch.keys if key in done]
+            lacking = [metric for metric, keys in missing.items() if keys.intersection(batch.keys)]
+            if rows and lacking:
+                self.submit(batch, rows, lacking)
+            else:
+                self.kept += len(rows)
+
+    def collect(self, wait: bool) -> None:
+        self.pool.collect(self._receive, wait)
+
+    def _receive(self, rows: list[ScoreRow]) -> None:
+        self.run.append_scores(rows)
+        self.kept += len({row.key for row in rows})
+        self.progress("score", self.kept, self.total)
+
+
+def evaluate(
+    plan: RunPlan,
+    pool: WorkerPool | None,
+    progress: Progress = lambda stage, done, total: None,
+    *,
+    retry_failed: bool = False,
+) -> None:
+    """Make what is missing of a run's predictions and, with a pool, of its scores, both at once."""
+    run = plan.run
+    with run.locked():
+        write_run(plan)
+        work = batches(plan.samples, plan.protocol.repeats, plan.batch_size, plan.shard)
+        done = run.predictions()
+        todo = [batch for batch in work if unfinished(batch, done, retry_failed)]
+        total = sum(len(batch.items) for batch in work)
+        made = total - sum(len(batch.items) for batch in todo)
+        progress("generate", made, total)
+        scoring = _Scoring(run, pool, total, progress) if pool else None
+        if scoring:
+            scoring.submit_lacking([batch for batch in work if batch not in todo], done)
+
+        def finished(batch: Batch, rows: list[Prediction]) -> None:
+            nonlocal made
+            made += len(rows)
+            progress("generate", made, total)
+            if scoring and pool:
+                scoring.submit(batch, rows, list(pool.scorer.metrics))
+                scoring.collect(wait=False)
+
+        if todo:
+            training = plan.training.samples if plan.training else ()
+            method = plan.method.kind(plan.method.settings.config, plan.method.weights, training)
+            method.load(plan.device)
+            try:
+                generate(
+                    method,
+                    plan.task,
+                    plan.protocol,
+                    todo,
+                    run,
+                    seed=plan.seed,
+                    weights=plan.method.weights_id,
+                    finished=finished,
+                )
+            finally:
+                method.close()
+        if scoring:
+            scoring.collect(wait=True)
+            progress("score", scoring.kept, total)
+
+
+def rescore(view: RunView, pool: WorkerPool, batch_size: int, progress: Progress = lambda stage, done, total: None) -> None:
+    """Measure what a run's predictions still lack."""
+    with view.run.locked():
+        work = batches(view.samples, view.spec.repeats, batch_size)
+        done = view.run.predictions()
+        scoring = _Scoring(view.run, pool, sum(key in done for batch in work for key in batch.keys), progress)
+        scoring.submit_lacking(work, done)
+        scoring.collect(wait=True)
+        progress("score", scoring.kept, scoring.total)
+
+
+def conclude(view: RunView, scorer: Scorer) -> Result:
+    """Aggregate a run from its files and write `result.json`."""
+    from benchmark import provenance
+
+    predictions = view.run.predictions()
+    wanted = {(sample.id, repeat) for sample in view.samples for repeat in range(view.spec.repeats)}
+    rows = [row for key, row in predictions.items() if key in wanted]
+    aggregates = aggregate(scorer, view.run, view.samples, view.spec.repeats)
+    scoring: Counter[str] = Counter()
+    for item in aggregates:
+        for reason, count in item.reasons.items():
+            if reason.startswith("failed: ") and not reason.startswith("failed: no output: "):
+                text = f"{item.metric}: {reason.removeprefix('failed: ')}"
+                scoring[text] = max(scoring[text], count)
+    result = Result(
+        run_id=view.spec.run_id(),
+        label=view.label,
+        spec=view.spec,
+        preset=view.preset,
+        partial=len(view.samples) < len(view.manifest.samples) or len(rows) < len(wanted),
+        samples=len(view.samples),
+        speakers=len({sample.speaker for sample in view.samples}),
+        aggregates=aggregates,
+        failures=Failures(
+            generation=dict(Counter(row.reason or "no reason given" for row in rows if row.status != "ok").most_common()),
+            scoring=dict(scoring.most_common()),
+        ),
+        generation_seconds=sum(row.seconds for row in rows),
+        provenance=provenance.collect(),
+    )
+    view.run.write_document("result.json", result.model_dump_json(indent=2) + "\n")
+    return result
+
+
+def read_result(path: Path) -> Result:
+    """A result file, checked against its schema.
+
+    Raises:
+        UsageError: no such file, not JSON, or not a result.
+    """
+    from pydantic import ValidationError
+
+    from benchmark.errors import UsageError
+
+    file = path / "result.json" if path.is_dir() else path
+    try:
+        return Result.model_validate_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"No result at {file}: the run has not been scored yet") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{file} is not a result: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def find_run(text: str, runs: Path) -> Path:
+    """A run directory by path or by id (a unique beginning is enough).
+
+    Raises:
+        UsageError: none, or several.
+    """
+    from benchmark.errors import UsageError
+
+    if (Path(text) / "run.json").is_file():
+        return Path(text)
+    found = sorted(path.parent for path in runs.glob(f"{text}*/run.json"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"'{text}' fits {len(found)} runs: {', '.join(path.name for path in found[:5])}")
+    raise UsageError(f"No run '{text}' in {runs}/. List them with: python -m benchmark list runs")

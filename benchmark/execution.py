@@ -1,0 +1,154 @@
+"""Where scoring runs: this process, or workers that can die alone.
+
+Metrics call native code that can crash. A worker that dies takes no run with it: the batches that were in flight are
+measured again one at a time, then item by item, and only the item that kills its worker becomes a failed row.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from typing import Any
+
+from benchmark.scoring import Scorer, Work
+from benchmark.store import ScoreRow
+
+_scorer: Scorer | None = None
+
+
+def _start(scorer: Scorer) -> None:
+    """Runs once in each worker: single-threaded arithmetic, because there are as many workers as cores."""
+    import signal
+
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    torch.set_num_threads(1)
+    global _scorer
+    _scorer = scorer
+
+
+def _measure(work: Work) -> list[ScoreRow]:
+    assert _scorer is not None
+    return _scorer.measure(work)
+
+
+class WorkerPool:
+    """Measures batches in `workers` processes; with 0 workers in this process."""
+
+    def __init__(self, scorer: Scorer, workers: int | None = None) -> None:
+        self.scorer = scorer
+        self.workers = default_workers() if workers is None else workers
+        self._pool: ProcessPoolExecutor | None = None
+        self._pending: dict[Future[list[ScoreRow]], Work] = {}
+        self._lock = threading.Lock()
+
+    def submit(self, work: Work) -> None:
+        """Queue a batch."""
+        if self.workers == 0:
+            future: Future[list[ScoreRow]] = Future()
+            future.set_result(self.scorer.measure(work))
+        else:
+            try:
+                future = self._executor().submit(_measure, work)
+            except BrokenProcessPool as error:
+                future = Future()
+                future.set_exception(error)
+        self._pending[future] = work
+
+    def collect(self, receive: Callable[[list[ScoreRow]], Any], wait: bool) -> None:
+        """Hand finished batches to `receive`; with `wait`, all of them."""
+        while self._pending:
+            done = [future for future in self._pending if future.done()]
+            if not done:
+                if not wait:
+                    return
+                next(iter(self._pending)).exception()
+                continue
+            for future in done:
+                work = self._pending.pop(future)
+                try:
+                    rows = future.result()
+                except BrokenProcessPool:
+                    rows = self._isolate(work)
+                receive(rows)
+
+    def _isolate(self, work: Work) -> list[ScoreRow]:
+        """Measure a batch whose worker died, alone in a fresh pool, and narrow the cause down to its item."""
+        self._drop()
+        try:
+            return self._executor().submit(_measure, work).result()
+        except BrokenProcessPool:
+            self._drop()
+        if len(work.predictions) == 1 and len(work.metrics) == 1:
+            prediction, metric = work.predictions[0], work.metrics[0]
+            reason = f"the worker process died in metric '{metric}'"
+            signature = self.scorer.signature(metric)
+            sample = (prediction.sample, prediction.speaker, prediction.repeat)
+            return [ScoreRow(*sample, metric, signature, "failed", reason)]
+        if len(work.predictions) > 1:
+            parts = [replace(work, predictions=(prediction,)) for prediction in work.predictions]
+        else:
+            parts = [replace(work, metrics=(metric,)) for metric in work.metrics]
+        return [row for part in parts for row in self._isolate(part)]
+
+    def _executor(self) -> ProcessPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(
+                    self.workers,
+                    mp_context=multiprocessing.get_context("spawn"),
+                    initializer=_start,
+                    initargs=(self.scorer,),
+                )
+            return self._pool
+
+    def _drop(self) -> None:
+        with self._lock:
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+                self._pool = None
+
+    def close(self) -> None:
+        self._drop()
+
+
+def default_workers() -> int:
+    """One per core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parse_shard(text: str | None) -> tuple[int, int]:
+    """`2/4` -> (2, 4); None -> (1, 1)."""
+    from benchmark.errors import UsageError
+
+    if text is None:
+        return 1, 1
+    index, slash, count = text.partition("/")
+    if slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count):
+        return int(index), int(count)
+    raise UsageError(f"--shard takes I/N with 1 <= I <= N, for instance 2/4; got '{text}'")
+
+
+def pick_device(asked: str) -> str:
+    """`auto` -> `cuda` where there is one, else `cpu`; a CUDA device that is not there is an error."""
+    from benchmark.errors import PrerequisiteError, UsageError
+
+    if asked == "cpu":
+        return asked
+    if asked != "auto" and asked != "cuda" and not (asked.startswith("cuda:") and asked[5:].isdecimal()):
+        raise UsageError(f"--device takes auto, cpu, cuda or cuda:N; got '{asked}'")
+    import torch
+
+    if not torch.cuda.is_available():
+        if asked == "auto":
+            return "cpu"
+        raise PrerequisiteError(f"--device {asked}: torch {torch.__version__} sees no CUDA device; use --device cpu")
+    if asked.startswith("cuda:") and int(asked[5:]) >= torch.cuda.device_count():
+        raise PrerequisiteError(f"--device {asked}: this machine has {torch.cuda.device_count()} CUDA device(s)")
+    return "cuda" if asked == "auto" else asked

@@ -1,0 +1,146 @@
+"""Method x dataset -> predictions on disk.
+
+Batches are fixed slices of the run's order, and an unfinished batch is made again as a whole: a run that was killed and
+started again computes exactly what an undisturbed one computes, rounding included.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmark.errors import BenchmarkError, MediaError, MethodError
+from benchmark.store import Key, Prediction, RunDirectory
+from benchmark.tasks import Protocol, Task
+from benchmark.types import Example, Sample
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A fixed slice of a run: always the same items together."""
+
+    number: int
+    items: tuple[tuple[Sample, int], ...]
+    """Samples with their repeat."""
+
+    @property
+    def keys(self) -> list[Key]:
+        return [(sample.id, repeat) for sample, repeat in self.items]
+
+
+def batches(samples: Sequence[Sample], repeats: int, size: int, shard: tuple[int, int] = (1, 1)) -> list[Batch]:
+    """All items of a run, repeat by repeat, in slices of `size`; shard (i, n) takes every n-th slice from the i-th."""
+    items = [(sample, repeat) for repeat in range(repeats) for sample in samples]
+    slices = [tuple(items[start : start + size]) for start in range(0, len(items), size)]
+    index, count = shard
+    return [Batch(number, part) for number, part in enumerate(slices) if number % count == index - 1]
+
+
+def unfinished(batch: Batch, done: dict[Key, Prediction], retry_failed: bool) -> bool:
+    """Whether a batch lacks a prediction, or holds a failed one that is to be tried again."""
+    return any(key not in done or (retry_failed and done[key].status != "ok") for key in batch.keys)
+
+
+def generate(
+    method: Any,
+    task: Task,
+    protocol: Protocol,
+    todo: Sequence[Batch],
+    run: RunDirectory,
+    *,
+    seed: int,
+    weights: str,
+    threads: int = 2,
+    finished: Callable[[Batch, list[Prediction]], None] = lambda batch, rows: None,
+) -> None:
+    """Make the predictions of `todo` and append them to the run, calling `finished` after each batch.
+
+    Inputs of the next batches are read by threads while the method works. What cannot be read or made becomes a failed
+    row with its reason; only KeyboardInterrupt and prerequisite errors end the run.
+    """
+
+    def opened(item: tuple[Sample, int]) -> Example | Exception:
+        sample, repeat = item
+        try:
+            example = task.open(sample, repeat, protocol, seed, weights)
+        except (BenchmarkError, OSError, ValueError) as error:
+            return error
+        if method.uses_targets:
+            return example
+        return Example(sample.without_targets(), repeat, example.seed, example.inputs)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for batch, inputs in _ahead(pool, opened, todo):
+            good = [entry for entry in inputs if isinstance(entry, Example)]
+            start = time.perf_counter()
+            outputs = dict(zip([example.key for example in good], _outputs(method, good), strict=True))
+            seconds = (time.perf_counter() - start) / max(len(good), 1)
+            rows = []
+            for (sample, repeat), entry in zip(batch.items, inputs, strict=True):
+                output = entry if isinstance(entry, Exception) else outputs[sample.id, repeat]
+                rows.append(_keep(output, sample, repeat, seconds, task, run))
+            run.append_predictions(rows)
+            finished(batch, rows)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, opened: Callable[[Any], Any], todo: Sequence[Batch], depth: int = 2
+) -> Iterator[tuple[Batch, list[Any]]]:
+    """Each batch with its opened inputs, `depth` batches being read ahead."""
+    waiting: list[tuple[Batch, list[Any]]] = []
+    for batch in todo:
+        waiting.append((batch, [pool.submit(opened, item) for item in batch.items]))
+        if len(waiting) > depth:
+            first, futures = waiting.pop(0)
+            yield first, [future.result() for future in futures]
+    for batch, futures in waiting:
+        yield batch, [future.result() for future in futures]
+
+
+def _outputs(method: Any, examples: list[Example]) -> list[Any]:
+    """The method's outputs; where a whole batch raises, its items are tried one by one, so that only the culprits fail."""
+    if not examples:
+        return []
+    try:
+        outputs = list(method.generate(examples))
+        if len(outputs) != len(examples):
+            raise MethodError(f"{method.name} returned {len(outputs)} outputs for {len(examples)} examples")
+        return outputs
+    except Exception as error:  # a method is foreign code: whatever it raises becomes a failed row
+        if len(examples) == 1:
+            return [error]
+        return [_outputs(method, [example])[0] for example in examples]
+
+
+def _keep(output: Any, sample: Sample, repeat: int, seconds: float, task: Task, run: RunDirectory) -> Prediction:
+    from benchmark.media import write_audio, write_image
+    from benchmark.types import Audio
+
+    if isinstance(output, Exception):
+        kind = "" if isinstance(output, MediaError | MethodError) else f"{type(output).__name__}: "
+        reason = f"{kind}{output}".strip().splitlines()[0][:300] if str(output) else type(output).__name__
+        return Prediction(sample.id, sample.speaker, repeat, "failed", reason=reason, seconds=seconds)
+    try:
+        file = run.output_path(sample.id, repeat, task.suffix)
+        path = run.path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if task.output == "image":
+            write_image(path, checked_image(output))
+        else:
+            write_audio(path, Audio(np.asarray(output, np.float32), task.rate))
+    except (MethodError, MediaError) as error:
+        return Prediction(sample.id, sample.speaker, repeat, "failed", reason=str(error), seconds=seconds)
+    return Prediction(sample.id, sample.speaker, repeat, "ok", file=file, seconds=seconds)
+
+
+def checked_image(output: Any) -> np.ndarray:
+    """The output as `[H, W, 3]` uint8, or MethodError saying what came instead."""
+    image = np.asarray(output)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise MethodError(f"expected a face [H, W, 3] uint8, got {list(image.shape)} {image.dtype}")
+    return image

@@ -1,0 +1,50 @@
+"""Hands metrics (and perceptual losses) their networks, each loaded once, its weights found and verified first."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from benchmark.errors import UnknownName
+from benchmark.registry import did_you_mean
+
+# name -> (module with `load(path, device)`, name in the table of weights or None where the module finds a carried file)
+NETWORKS: dict[str, tuple[str, str | None]] = {
+    "dlib": ("metrics.networks.dlib_faces", None),
+    "facenet140": ("metrics.networks.facenet", "facenet_vggface2"),
+    "facenet160": ("metrics.networks.facenet", "facenet_vggface2"),
+    "vggface2_resnet50": ("metrics.networks.vggface2_resnet50", "vggface2_resnet50"),
+    "face_heads": ("metrics.networks.face_heads", None),
+}
+
+
+class Networks:
+    """A callable: `networks("dlib")` is the loaded network.
+
+    Raises MissingWeights, saying how to get them, where a published network's file is not on this machine.
+    """
+
+    def __init__(self, device: str = "cpu", dataset: str = "talkers") -> None:
+        self.device = device
+        self.dataset = dataset
+        """Whose training split the linear heads on face descriptors were fitted to."""
+        self._loaded: dict[str, Any] = {}
+
+    def __call__(self, name: str) -> Any:
+        if name not in NETWORKS:
+            raise UnknownName(f"Unknown network '{name}'.{did_you_mean(name, NETWORKS)} Networks: {', '.join(NETWORKS)}")
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def _load(self, name: str) -> Any:
+        from benchmark import weights
+
+        module_name, file = NETWORKS[name]
+        module = importlib.import_module(module_name)
+        if name == "face_heads":
+            return module.load(weights.face_heads(self.dataset), self.device)
+        path = weights.locate(file) if file else None
+        if name.startswith("facenet"):
+            return module.load(path, self.device, protocol=name)
+        return module.load(path, self.device)

@@ -1,0 +1,97 @@
+"""A run's result: the aggregates with all that is needed to trust and repeat them. Schema-versioned; validated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = 1
+
+
+class RunSpec(BaseModel):
+    """What can change an output, and nothing else; its hash is the run's identity."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: str
+    task_version: int
+    method: str
+    config: dict[str, Any]
+    weights_sha256: str | None
+    dataset: str
+    dataset_revision: str
+    split: str
+    manifest_sha256: str
+    training_sha256: str | None = None
+    """Manifest of the training split, for rows made from it."""
+    seconds: float | None
+    repeats: int
+    seed: int
+    dtype: str = "float32"
+
+    def run_id(self) -> str:
+        """`sf2f-talkers-3f2a9c01de`."""
+        import hashlib
+        import json
+
+        text = json.dumps(self.model_dump(), sort_keys=True)
+        return f"{self.method}-{self.dataset}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+class Aggregate(BaseModel):
+    """One reported number."""
+
+    name: str
+    title: str
+    metric: str
+    value: float | None
+    """Mean over evaluation runs; None where nothing could be scored."""
+    low: float | None
+    """Lower end of the 95 % interval: bootstrap over speakers."""
+    high: float | None
+    spread: float | None
+    """Standard deviation over the evaluation runs (repeats)."""
+    scored: int
+    total: int
+    reasons: dict[str, int] = Field(default_factory=dict)
+    """Why rows are undefined or failed, with counts."""
+    signature: str
+    higher_is_better: bool | None
+    unit: str = ""
+
+
+class Failures(BaseModel):
+    """What went wrong, by reason."""
+
+    generation: dict[str, int] = Field(default_factory=dict)
+    scoring: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return sum(self.generation.values()) + sum(self.scoring.values())
+
+
+class Result(BaseModel):
+    """The file `result.json`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = SCHEMA
+    run_id: str
+    label: str
+    """Row name in tables: the method, with its preset or settings where they are not the default."""
+    spec: RunSpec
+    preset: str | None = None
+    partial: bool
+    """True where not every sample of the split was asked for; such a result cannot be ranked."""
+    samples: int
+    speakers: int
+    aggregates: list[Aggregate]
+    failures: Failures
+    generation_seconds: float
+    """Sum of the time spent inside the method."""
+    provenance: dict[str, Any]
+
+    def aggregate(self, name: str) -> Aggregate | None:
+        return next((item for item in self.aggregates if item.name == name), None)

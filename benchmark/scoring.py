@@ -1,0 +1,236 @@
+"""Predictions -> rows of statistics -> aggregates with intervals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.results import Aggregate
+from benchmark.statistics import DRAWS, bootstrap, row_weights, speaker_index
+from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
+from benchmark.types import Sample
+
+
+@dataclass(frozen=True)
+class Work:
+    """One batch of predictions to measure; what a worker process is sent."""
+
+    number: int
+    predictions: tuple[Prediction, ...]
+    root: Path
+    """The run directory."""
+    metrics: tuple[str, ...]
+    """Those still to be measured for this batch."""
+
+
+class Scorer:
+    """The metrics of a table, prepared with the gallery; measures batches, in this process or in a worker.
+
+    Pickled whole into the workers, so that the gallery is embedded once and not once in each.
+    """
+
+    def __init__(self, metrics: Mapping[str, Any]) -> None:
+        self.metrics = dict(metrics)
+
+    def signature(self, metric: str) -> str:
+        """Pins the statistics that a metric stores: all its reports' signatures together."""
+        instance = self.metrics[metric]
+        return " ".join(dict.fromkeys(instance.signature(report.name) for report in instance.reports))
+
+    def measure(self, work: Work) -> list[ScoreRow]:
+        """Rows for each prediction and metric; a bad file or a metric that raises is a failed row."""
+        from benchmark.media import read_image
+        from metrics.metric import FaceItem
+
+        items: list[tuple[Prediction, FaceItem]] = []
+        rows: list[ScoreRow] = []
+        for prediction in work.predictions:
+            reason = f"no output: {prediction.reason}"
+            if prediction.status == "ok" and prediction.file is not None:
+                try:
+                    items.append((prediction, FaceItem(prediction.speaker, read_image(work.root / prediction.file))))
+                    continue
+                except Exception as error:  # whatever the codec raises is this row's reason
+                    reason = str(error)
+            rows.extend(self._row(prediction, metric, "failed", reason) for metric in work.metrics)
+        for metric in work.metrics:
+            for (prediction, _), outcome in zip(items, self._measured(metric, [item for _, item in items]), strict=True):
+                if isinstance(outcome, Mapping):
+                    rows.append(self._row(prediction, metric, "ok", None, outcome))
+                else:
+                    rows.append(self._row(prediction, metric, type(outcome).__name__.lower(), outcome.reason))
+        return rows
+
+    def _measured(self, metric: str, items: list[Any]) -> list[Any]:
+        from metrics.metric import Failed
+
+        if not items:
+            return []
+        try:
+            return list(self.metrics[metric].measure(items))
+        except Exception as error:  # one bad item must not lose its batch
+            if len(items) == 1:
+                return [Failed(f"{type(error).__name__}: {error}".splitlines()[0][:300])]
+            return [self._measured(metric, [item])[0] for item in items]
+
+    def _row(
+        self, prediction: Prediction, metric: str, status: str, reason: str | None, statistics: Mapping[str, Any] | None = None
+    ) -> ScoreRow:
+        return ScoreRow(
+            prediction.sample,
+            prediction.speaker,
+            prediction.repeat,
+            metric,
+            self.signature(metric),
+            status,
+            reason,
+            statistics or {},
+        )
+
+
+def make_metrics(names: Sequence[str], networks: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics by name, each with those of the options that it takes."""
+    import inspect
+
+    from benchmark.registry import metrics as registry
+
+    made = {}
+    for name in names:
+        kind = registry.load(name)
+        takes = inspect.signature(kind.create).parameters
+        made[name] = kind.create(networks, **{key: value for key, value in options.items() if key in takes})
+    return made
+
+
+def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
+    """The true faces of each speaker, sorted by id, and a line for each picture that cannot be read."""
+    from benchmark.errors import MediaError
+    from benchmark.media import read_image
+    from metrics.metric import Identity
+
+    paths: dict[str, list[Path]] = {}
+    attributes: dict[str, Mapping[str, Any]] = {}
+    for sample in samples:
+        known = paths.setdefault(sample.speaker, [])
+        known.extend(path for path in sample.targets.get("face", ()) if path not in known)
+        attributes.setdefault(sample.speaker, sample.attributes)
+    identities, problems = [], []
+    for speaker in sorted(paths):
+        images = []
+        for path in paths[speaker]:
+            try:
+                images.append(read_image(path))
+            except MediaError as error:
+                problems.append(str(error))
+        if images:
+            about = attributes[speaker]
+            identities.append(Identity(speaker, images, about.get("sex"), about.get("age")))
+        else:
+            problems.append(f"'{speaker}' has no readable face and is not in the gallery")
+    return identities, problems
+
+
+def unscored(scorer: Scorer, run: RunDirectory, predictions: Mapping[Key, Prediction]) -> dict[str, set[Key]]:
+    """Metric -> keys that lack a row, or whose row is a failure for want of an output that is there now."""
+    stored = run.scores()
+    missing: dict[str, set[Key]] = {}
+    for metric in scorer.metrics:
+        rows = stored.get((metric, scorer.signature(metric)), {})
+        missing[metric] = {
+            key
+            for key, prediction in predictions.items()
+            if key not in rows or (prediction.status == "ok" and (rows[key].reason or "").startswith("no output: "))
+        }
+    return missing
+
+
+def aggregate(scorer: Scorer, run: RunDirectory, samples: Sequence[Sample], repeats: int, draws: int = DRAWS) -> list[Aggregate]:
+    """All reported numbers of a run, computed from its stored rows alone."""
+    wanted = {(sample.id, repeat) for sample in samples for repeat in range(repeats)}
+    stored = run.scores()
+    found: list[Aggregate] = []
+    for name, metric in scorer.metrics.items():
+        rows = {key: row for key, row in stored.get((name, scorer.signature(name)), {}).items() if key in wanted}
+        found.extend(_aggregate_metric(name, metric, rows, len(wanted), repeats, draws))
+    return found
+
+
+def _aggregate_metric(
+    name: str, metric: Any, rows: Mapping[Key, ScoreRow], total: int, repeats: int, draws: int
+) -> list[Aggregate]:
+    good = [rows[key] for key in sorted(rows) if rows[key].status == "ok"]
+    reasons = Counter(f"{row.status}: {row.reason}" for row in rows.values() if row.status != "ok")
+    if total > len(rows):
+        reasons["not measured"] += total - len(rows)
+    kinds = {report.name: report.interval for report in metric.reports}
+    estimates: dict[str, Any] = {}
+    spreads: dict[str, float] = {}
+    if good:
+        index, speakers = speaker_index([row.speaker for row in good])
+        by_repeat = []
+        for repeat in range(repeats):
+            rows_of = [number for number, row in enumerate(good) if row.repeat == repeat]
+            if rows_of:
+                by_repeat.append((index[rows_of], _stack([good[number] for number in rows_of])))
+
+        def values(weights: np.ndarray) -> dict[str, np.ndarray]:
+            runs = []
+            for rows_index, statistics in by_repeat:
+                one: dict[str, np.ndarray] = {}
+                for weigh in {report.weigh for report in metric.reports}:
+                    reported = metric.aggregate(statistics, row_weights(rows_index, weights, weigh))
+                    one.update({r.name: reported[r.name] for r in metric.reports if r.weigh == weigh})
+                runs.append(one)
+            return {report.name: _mean([one[report.name] for one in runs]) for report in metric.reports}
+
+        estimates = bootstrap(speakers, values, kinds=kinds, draws=draws)
+        ones = np.ones((1, speakers))
+        for report in metric.reports:
+            each = [
+                float(metric.aggregate(statistics, row_weights(rows_index, ones, report.weigh))[report.name][0])
+                for rows_index, statistics in by_repeat
+            ]
+            spreads[report.name] = float(np.std(each, ddof=1)) if len(each) > 1 else float("nan")
+    aggregates = []
+    for report in metric.reports:
+        estimate = estimates.get(report.name)
+        scored = sum(int(np.sum(metric.defined(report.name, rows))) for _, rows in by_repeat) if good else 0
+        aggregates.append(
+            Aggregate(
+                name=report.name,
+                title=report.title,
+                metric=name,
+                value=_number(estimate.value if estimate else None),
+                low=_number(estimate.low if estimate else None),
+                high=_number(estimate.high if estimate else None),
+                spread=_number(spreads.get(report.name)),
+                scored=scored,
+                total=total,
+                reasons=dict(sorted(reasons.items())),
+                signature=metric.signature(report.name),
+                higher_is_better=report.higher_is_better,
+                unit=report.unit,
+            )
+        )
+    return aggregates
+
+
+def _stack(rows: Sequence[ScoreRow]) -> dict[str, np.ndarray]:
+    return {name: np.stack([np.asarray(row.statistics[name]) for row in rows]) for name in rows[0].statistics}
+
+
+def _mean(values: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean over evaluation runs; a run that leaves a draw undefined does not count in it."""
+    stacked = np.stack(values)
+    count = np.isfinite(stacked).sum(axis=0)
+    total = np.where(np.isfinite(stacked), stacked, 0.0).sum(axis=0)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)

@@ -1,0 +1,211 @@
+"""One command's worth of runs: a method, and the rows that it is read against, through the same metrics and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmark.datasets.manifest import Manifest
+from benchmark.errors import BenchmarkError, MissingDataset, PrerequisiteError, UsageError
+from benchmark.evaluation import MethodPlan, Progress, RunPlan, RunView, conclude, evaluate, plan_method, rescore
+from benchmark.execution import WorkerPool, parse_shard, pick_device
+from benchmark.results import Result, RunSpec
+from benchmark.scoring import Scorer, gallery, make_metrics
+from benchmark.store import RunDirectory
+from benchmark.tasks import Task, get_task, with_protocol
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, as the command line gives it."""
+
+    method: str
+    preset: str | None = None
+    config: Path | None = None
+    sets: tuple[str, ...] = ()
+    weights: Path | None = None
+    dataset: str = "talkers"
+    split: str = "test"
+    data_root: Path | None = None
+    seconds: float | None = None
+    repeats: int | None = None
+    seed: int = 0
+    limit: int | None = None
+    shard: str | None = None
+    batch_size: int = 50
+    device: str = "auto"
+    workers: int | None = None
+    metrics: tuple[str, ...] = ()
+    face_network: str = "dlib"
+    references: bool = True
+    runs: Path = Path("runs")
+    retry_failed: bool = False
+
+
+@dataclass
+class Session:
+    """Opens the data once, plans the rows, runs them."""
+
+    request: Request
+    say: Say = lambda line: None
+    progress: Callable[[str], Progress] = lambda label: lambda stage, done, total: None
+    """Label of a row to the progress callback of its run."""
+    notes: list[str] = field(default_factory=list)
+    """What was left out, and why."""
+
+    def plans(self) -> list[RunPlan]:
+        """The asked-for row first, then its references; a reference that lacks something is left out with a note."""
+        request = self.request
+        if request.limit is not None and request.limit < 1:
+            raise UsageError(f"--limit {request.limit}: expected 1 or more")
+        if request.batch_size < 1:
+            raise UsageError(f"--batch-size {request.batch_size}: expected 1 or more")
+        main = plan_method(request.method, request.preset, request.config, request.sets, request.weights)
+        task = get_task(main.kind.task)
+        device = pick_device(request.device)
+        manifest = self.open(request.split, task)
+        plans = [self._plan(main, task, manifest, device)]
+        if not request.references or request.shard:
+            return plans
+        for name in task.references:
+            if name == request.method and not (request.preset or request.sets or request.config or request.weights):
+                continue
+            if name == "talkers_oracle" and manifest.dataset != "talkers":
+                continue
+            try:
+                plans.append(self._plan(plan_method(name), task, manifest, device))
+            except (PrerequisiteError, UsageError) as error:
+                self.notes.append(f"{name} is left out: {str(error).splitlines()[0]}")
+        return plans
+
+    def _plan(self, method: MethodPlan, task: Task, manifest: Manifest, device: str) -> RunPlan:
+        request = self.request
+        training = self._training(task) if method.kind.uses_training_split else None
+        return RunPlan(
+            method,
+            task,
+            with_protocol(task, request.seconds, request.repeats),
+            manifest,
+            training,
+            request.seed,
+            request.limit,
+            parse_shard(request.shard),
+            request.batch_size,
+            device,
+            request.runs,
+        )
+
+    def open(self, split: str, task: Task, fields: tuple[str, ...] | None = None) -> Manifest:
+        from benchmark.registry import datasets
+        from benchmark.weights import home
+
+        adapter = datasets.load(self.request.dataset)(self.request.data_root, home())
+        progress = self.progress(f"{self.request.dataset} {split}")
+        extra = {"fields": fields} if fields and not adapter.needs_root else {}
+        return adapter.open(split, task.name, lambda done, total, what: progress("build", done, total), **extra)
+
+    def _training(self, task: Task) -> Manifest:
+        if not hasattr(self, "_training_manifest"):
+            from benchmark.registry import datasets
+
+            if "train" not in datasets.load(self.request.dataset).splits:
+                raise MissingDataset(f"dataset '{self.request.dataset}' has no training split")
+            self._training_manifest = self.open("train", task, fields=(task.target,))
+        return self._training_manifest
+
+    def scorer(self, task: Task, manifest: Manifest) -> Scorer:
+        """The metrics, told the gallery of the whole split (also where `--limit` asks for a part of it)."""
+        from benchmark.networks import Networks
+        from benchmark.registry import metrics as registry
+
+        names = self.request.metrics or task.metrics
+        for name in names:
+            registry.entry(name)
+        networks = Networks("cpu", manifest.dataset)
+        made = {}
+        for name in names:
+            try:
+                made.update(make_metrics([name], networks, {"embedder": self.request.face_network}))
+            except PrerequisiteError as error:
+                if self.request.metrics or self.request.face_network != "dlib":
+                    raise
+                self.notes.append(f"metric {name} is left out: {str(error).splitlines()[0]}")
+        identities, problems = gallery(manifest.samples)
+        self.notes.extend(problems)
+        for metric in made.values():
+            metric.prepare(identities)
+        return Scorer(made)
+
+    def run(self, plans: Sequence[RunPlan]) -> list[Result]:
+        """Generate and score every row; write each run's result."""
+        first = plans[0]
+        self.say("Preparing metrics")
+        scorer = self.scorer(first.task, first.manifest)
+        pool = WorkerPool(scorer, self.request.workers)
+        results = []
+        try:
+            for plan in plans:
+                try:
+                    evaluate(plan, pool, self.progress(plan.method.label), retry_failed=self.request.retry_failed)
+                except BenchmarkError as error:
+                    if plan is first:
+                        raise
+                    self.notes.append(f"{plan.method.label} is left out: {str(error).splitlines()[0]}")
+                    continue
+                results.append(conclude(plan.view, scorer))
+        finally:
+            pool.close()
+        return results
+
+
+def score_run(
+    path: Path,
+    *,
+    metrics: tuple[str, ...] = (),
+    face_network: str = "dlib",
+    workers: int | None = None,
+    data_root: Path | None = None,
+    limit: int | None = None,
+    say: Say = lambda line: None,
+    progress: Callable[[str], Progress] = lambda label: lambda stage, done, total: None,
+) -> tuple[RunView, Result, list[str]]:
+    """Score a run that is on disk, against the data that it was made from.
+
+    Raises:
+        UsageError: not a run.
+        MissingDataset: the data here are not those of the run.
+    """
+    run = RunDirectory(path)
+    about = run.read_run()
+    spec = RunSpec.model_validate(about["spec"])
+    task = get_task(spec.task)
+    root = data_root or (Path(about["root"]) if spec.dataset != "talkers" else None)
+    request = Request(
+        spec.method,
+        dataset=spec.dataset,
+        split=spec.split,
+        data_root=root,
+        metrics=metrics,
+        face_network=face_network,
+        workers=workers,
+    )
+    session = Session(request, say, progress)
+    manifest = session.open(spec.split, task)
+    if manifest.sha256 != spec.manifest_sha256:
+        raise MissingDataset(
+            f"{path} was made from manifest {spec.manifest_sha256[:12]} of '{spec.dataset}'; "
+            f"here it is {manifest.sha256[:12]} ({manifest.path}): the data have changed"
+        )
+    samples = manifest.samples[: limit if limit is not None else about.get("limit")]
+    view = RunView(run, task, spec, about["label"], about["preset"], manifest, samples)
+    say("Preparing metrics")
+    scorer = session.scorer(task, manifest)
+    pool = WorkerPool(scorer, workers)
+    try:
+        rescore(view, pool, request.batch_size, progress(view.label))
+    finally:
+        pool.close()
+    return view, conclude(view, scorer), session.notes

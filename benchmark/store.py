@@ -1,0 +1,225 @@
+"""The run directory: what was made and measured, appended as it happens, safe against a kill at any moment.
+
+    runs/<run_id>/
+      run.json            spec and provenance, written first
+      predictions.jsonl   appended as they are made; media under outputs/
+      scores.jsonl        appended; one row per sample x repeat x metric
+      result.json         written last, atomically
+      report/             table, contact sheet, plots
+
+A line is whole or it does not count: a torn last line is cut off before the next append. With `--shard I/N` each shard
+appends to files of its own (`predictions.2-of-4.jsonl`), and readers take them all.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.errors import PrerequisiteError, UsageError
+
+Key = tuple[str, int]
+"""Sample id and repeat."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One output, or the reason why there is none."""
+
+    sample: str
+    speaker: str
+    repeat: int
+    status: str
+    """`ok` or `failed`."""
+    file: str | None = None
+    """Relative to the run directory."""
+    reason: str | None = None
+    seconds: float = 0.0
+    """Wall time of the batch over its items."""
+
+    @property
+    def key(self) -> Key:
+        return self.sample, self.repeat
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One metric's sufficient statistics for one prediction."""
+
+    sample: str
+    speaker: str
+    repeat: int
+    metric: str
+    signature: str
+    """Pins the definition that these statistics belong to; rows of another one are ignored."""
+    status: str
+    """`ok`, `undefined` or `failed`."""
+    reason: str | None = None
+    statistics: Mapping[str, float | np.ndarray] = field(default_factory=dict)
+
+    @property
+    def key(self) -> Key:
+        return self.sample, self.repeat
+
+
+class RunDirectory:
+    """Reads and appends one run."""
+
+    def __init__(self, path: Path, shard: tuple[int, int] = (1, 1)) -> None:
+        self.path = path
+        self.shard = shard
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold this shard of the run, so that no second process appends to it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / f".lock{self._tag}", "w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise PrerequisiteError(
+                    f"Another process is writing {self.path}{' shard ' + self._tag[1:] if self._tag else ''}; "
+                    "wait for it, or give each process its own --shard I/N"
+                ) from error
+            yield
+
+    @property
+    def _tag(self) -> str:
+        index, count = self.shard
+        return "" if count == 1 else f".{index}-of-{count}"
+
+    # -- documents ---------------------------------------------------------------------------------------------------
+
+    def write_document(self, name: str, content: str) -> Path:
+        """Write a whole file atomically."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        partial.write_text(content, encoding="utf-8")
+        partial.replace(path)
+        return path
+
+    def read_run(self) -> dict[str, Any]:
+        try:
+            return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UsageError(f"'{self.path}' is not a run directory: it has no run.json") from error
+        except ValueError as error:
+            raise UsageError(f"{self.path}/run.json is not JSON: {error}") from error
+
+    # -- predictions -------------------------------------------------------------------------------------------------
+
+    def output_path(self, sample: str, repeat: int, suffix: str) -> str:
+        """Where an output goes, relative to the run directory; ids come from manifests and are not trusted."""
+        return f"outputs/{_file_name(sample)}/{repeat:03d}{suffix}"
+
+    def append_predictions(self, rows: Iterable[Prediction]) -> None:
+        self._append(f"predictions{self._tag}.jsonl", (json.dumps(row.__dict__, ensure_ascii=False) for row in rows))
+
+    def predictions(self) -> dict[Key, Prediction]:
+        """The last row of each sample and repeat, over all shards; ok rows whose file is gone do not count."""
+        latest: dict[Key, Prediction] = {}
+        for record in self._read("predictions"):
+            row = Prediction(**record)
+            latest[row.key] = row
+        return {
+            key: row
+            for key, row in latest.items()
+            if row.status != "ok" or (row.file is not None and (self.path / row.file).is_file())
+        }
+
+    # -- scores ------------------------------------------------------------------------------------------------------
+
+    def append_scores(self, rows: Iterable[ScoreRow]) -> None:
+        self._append(
+            f"scores{self._tag}.jsonl",
+            (
+                json.dumps(
+                    {**row.__dict__, "statistics": {name: _pack(value) for name, value in row.statistics.items()}},
+                    ensure_ascii=False,
+                )
+                for row in rows
+            ),
+        )
+
+    def scores(self) -> dict[tuple[str, str], dict[Key, ScoreRow]]:
+        """(metric, signature) -> sample and repeat -> last row."""
+        found: dict[tuple[str, str], dict[Key, ScoreRow]] = {}
+        for record in self._read("scores"):
+            record["statistics"] = {name: _unpack(value) for name, value in record["statistics"].items()}
+            row = ScoreRow(**record)
+            found.setdefault((row.metric, row.signature), {})[row.key] = row
+        return found
+
+    # -- lines -------------------------------------------------------------------------------------------------------
+
+    def _append(self, name: str, lines: Iterable[str]) -> None:
+        text = "".join(line + "\n" for line in lines)
+        if not text:
+            return
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab+") as handle:
+            _cut_torn_line(handle)
+            handle.write(text.encode("utf-8"))
+            handle.flush()
+            os.fsync(handle.fileno())
+
+    def _read(self, stem: str) -> Iterator[dict[str, Any]]:
+        for path in sorted(self.path.glob(f"{stem}*.jsonl")):
+            with open(path, "rb") as handle:
+                for line in handle:
+                    if line.endswith(b"\n"):  # a torn last line was never finished
+                        try:
+                            yield json.loads(line)
+                        except ValueError as error:
+                            raise UsageError(f"{path} holds a line that is not JSON ({error}): restore or delete it") from error
+
+
+def _cut_torn_line(handle: Any) -> None:
+    end = handle.seek(0, os.SEEK_END)
+    if end == 0:
+        return
+    handle.seek(end - 1)
+    if handle.read(1) == b"\n":
+        return
+    handle.seek(0)
+    content = handle.read()
+    handle.truncate(content.rfind(b"\n") + 1)
+    handle.seek(0, os.SEEK_END)
+
+
+def _file_name(sample: str) -> str:
+    """A sample id as a folder name: itself where that is safe, else a hash that keeps what is readable."""
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", sample):
+        return sample
+    from benchmark.types import derive_seed
+
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", sample)[:60] + f"-{derive_seed(sample):016x}"
+
+
+def _pack(value: float | np.ndarray) -> Any:
+    if isinstance(value, np.ndarray) and value.ndim:
+        data = np.ascontiguousarray(value, dtype="<f4")
+        return {"f4": base64.b64encode(data.tobytes()).decode("ascii"), "shape": list(data.shape)}
+    number = float(value)
+    return number if np.isfinite(number) else None
+
+
+def _unpack(value: Any) -> float | np.ndarray:
+    if isinstance(value, dict):
+        return np.frombuffer(base64.b64decode(value["f4"]), dtype="<f4").reshape(value["shape"])
+    return float("nan") if value is None else float(value)

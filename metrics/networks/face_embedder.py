@@ -1,0 +1,120 @@
+"""What a face embedder is, and one that remembers, so that several metrics share one pass over the pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+
+class Embeddings(NamedTuple):
+    """Descriptors of N pictures."""
+
+    vectors: np.ndarray
+    """`[N, D]`, float32, Euclidean norm 1."""
+    detected: np.ndarray
+    """`[N]`, bool: whether a detector found the face; all True for a network that looks at a fixed box."""
+
+
+class FaceEmbedder(Protocol):
+    """Pictures to unit vectors that lie close where the people are alike."""
+
+    name: str
+    """As `networks(name)` knows it."""
+    dim: int
+    """Length D of a descriptor."""
+    signature: str
+    """Pins weights, crop and alignment; part of the signature of every number made from the vectors."""
+
+    def embed(self, images: Sequence[np.ndarray]) -> Embeddings:
+        """Embed pictures `[H, W, 3]` uint8 RGB of any sizes.
+
+        Raises:
+            ValueError: a picture that is not three-channel uint8, or is empty.
+        """
+        ...
+
+
+def check_image(image: np.ndarray, number: int = 0) -> np.ndarray:
+    """The picture itself, or a ValueError that says what is wrong with it.
+
+    >>> check_image(np.zeros((64, 64, 1), np.uint8))
+    Traceback (most recent call last):
+    ...
+    ValueError: Picture 0: expected [H, W, 3] uint8 RGB, got [64, 64, 1] uint8; repeat a grey channel three times
+    """
+    image = np.asarray(image)
+    fits = image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and min(image.shape) > 0
+    if fits:
+        return image
+    grey = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1)
+    cure = "repeat a grey channel three times" if grey else "convert it first"
+    raise ValueError(
+        f"Picture {number}: expected [H, W, 3] uint8 RGB, got {list(image.shape)} {image.dtype}; {cure}"
+    )
+
+
+class Remembered:
+    """An embedder that keeps what it has seen, by content, and embeds the rest in batches.
+
+    The oldest descriptors go first once `capacity` is reached. Pickling keeps the embedder and forgets the rest.
+    """
+
+    def __init__(self, embedder: FaceEmbedder, capacity: int = 100_000, batch_size: int = 32) -> None:
+        if capacity < 1 or batch_size < 1:
+            raise ValueError(f"expected capacity and batch_size of at least 1, got {capacity} and {batch_size}")
+        self.embedder = embedder
+        self.name, self.dim, self.signature = embedder.name, embedder.dim, embedder.signature
+        self.capacity, self.batch_size = capacity, batch_size
+        self._memory: OrderedDict[bytes, tuple[np.ndarray, bool]] = OrderedDict()
+
+    def embed(self, images: Sequence[np.ndarray]) -> Embeddings:
+        """Embed pictures, each different one once; as `FaceEmbedder.embed`."""
+        keys = [_fingerprint(check_image(image, number)) for number, image in enumerate(images)]
+        # Held here as well, because a call with more pictures than the capacity would forget its own beginning.
+        found: dict[bytes, tuple[np.ndarray, bool]] = {}
+        new: dict[bytes, np.ndarray] = {}
+        for key, image in zip(keys, images, strict=True):
+            if key in self._memory:
+                self._memory.move_to_end(key)
+                found[key] = self._memory[key]
+            else:
+                new.setdefault(key, image)
+        names = list(new)
+        for start in range(0, len(names), self.batch_size):
+            part = names[start : start + self.batch_size]
+            vectors, detected = self.embedder.embed([new[key] for key in part])
+            for key, vector, seen in zip(part, vectors, detected, strict=True):
+                found[key] = self._memory[key] = (np.array(vector, np.float32), bool(seen))
+        while len(self._memory) > self.capacity:
+            self._memory.popitem(last=False)
+        vectors = np.empty((len(keys), self.dim), np.float32)
+        detected = np.empty(len(keys), bool)
+        for row, key in enumerate(keys):
+            vectors[row], detected[row] = found[key]
+        return Embeddings(vectors, detected)
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the embedder offers, such as `landmarks68`."""
+        if name.startswith("__") or name == "embedder":
+            raise AttributeError(name)
+        return getattr(self.embedder, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_memory": OrderedDict()}
+
+
+def _fingerprint(image: np.ndarray) -> bytes:
+    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image))
+    return digest.digest()
+
+
+def normalise_rows(vectors: np.ndarray) -> np.ndarray:
+    """Scale each row to Euclidean norm 1, float32; a row of zeros stays zero."""
+    vectors = np.asarray(vectors, np.float64)
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return (vectors / np.where(norms > 0, norms, 1.0)).astype(np.float32)
