@@ -47,7 +47,9 @@ def read(path: Path | None, method: str) -> tuple[dict[str, Tensor], dict[str, s
     """
     if path is None or not path.is_file():
         where = f"{path} is not a file" if path else "this configuration names no weights"
-        raise MissingWeights(f"{method} needs trained weights, but {where}. Train them: python -m benchmark train --method {method}")
+        raise MissingWeights(
+            f"{method} needs trained weights, but {where}. Train them: python -m benchmark train --method {method}"
+        )
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
@@ -56,10 +58,14 @@ def read(path: Path | None, method: str) -> tuple[dict[str, Tensor], dict[str, s
         else:
             tensors, metadata = torch.load(path, map_location="cpu", weights_only=True), {}
     except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise MissingWeights(f"{method}: {path} cannot be read as safetensors or as a torch file of plain tensors: {error}") from error
+        raise MissingWeights(
+            f"{method}: {path} cannot be read as safetensors or as a torch file of plain tensors: {error}"
+        ) from error
     if not isinstance(tensors, dict) or not tensors:
         raise MissingWeights(f"{method}: {path} holds a {type(tensors).__name__}; expected a table of tensors")
-    return {k: v.float() if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in tensors.items()}, metadata
+    return {
+        k: v.float() if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in tensors.items()
+    }, metadata
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path | None, hint: str = "") -> None:

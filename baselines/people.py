@@ -115,7 +115,11 @@ def load_people(
 
     def load(speaker: str) -> tuple[Person | None, list[str]]:
         problems: list[str] = []
-        heard = [] if features is None else _usable(lambda p: features(read_audio(p, RATE)), voices[speaker], recordings, problems)
+        heard = (
+            []
+            if features is None
+            else _usable(lambda p: features(read_audio(p, RATE)), voices[speaker], recordings, problems)
+        )
         seen = _usable(lambda p: _face(p, resolution), faces[speaker], 0, problems)
         if (features is not None and not heard) or not seen:
             return None, [*problems, f"{speaker}: no usable {'face' if heard or features is None else 'recording'}"]

@@ -113,3 +113,14 @@ datasets = Registry(
         "folder": Entry("benchmark.datasets.folder:Folder", "your own recordings and portraits, a folder per person"),
     },
 )
+
+trainers = Registry(
+    "trainer",
+    {
+        "sf2f": Entry("baselines.sf2f.training:recipes", "encoder and decoder, then the fuser", "speech2face"),
+        "voice2face": Entry("baselines.voice2face.training:recipes", "voice encoder, then generator and critics", "speech2face"),
+        "identity_network": Entry(
+            "baselines.identity_network:recipes", "face recogniser for perceptual losses where FaceNet is absent", "speech2face"
+        ),
+    },
+)

@@ -76,7 +76,9 @@ class FaceDecoder(nn.Module):
         `[B, embedding]` -> a list of `[B, 3, S, S]`, S = 64 or 128, both (in this order) where `multi_resolution`
     """
 
-    def __init__(self, embedding: int, resolution: int = 64, multi_resolution: bool = False, width: float = 1.0) -> None:
+    def __init__(
+        self, embedding: int, resolution: int = 64, multi_resolution: bool = False, width: float = 1.0
+    ) -> None:
         super().__init__()
         channels = [scaled(c, width) for c in DECODER_CHANNELS]
         self.low = nn.Sequential(*(UpBlock(a, b) for a, b in pairwise([embedding, *channels])))

@@ -19,7 +19,7 @@ from metrics.networks import dlib_resnet
 from metrics.networks.face_embedder import Embeddings, Remembered, check_image, normalise_rows
 
 SIDE = 160
-"""Pictures with a shorter side below this are enlarged to it before detection; the detector needs faces of 80 pixels."""
+"""Pictures with a shorter side below this are enlarged to it before detection, which needs faces of 80 pixels."""
 BORDER = 0.15
 """Part of the shorter side by which the edge pixels are repeated, so that tightly cropped faces are found too."""
 PADDING = 0.25
@@ -183,7 +183,9 @@ def carried_folder() -> Path:
 
 def _file(folder: Path, name: str) -> Path:
     if not (folder / name).is_file():
-        raise FileNotFoundError(f"{folder} holds no {name}: give the folder of dlib's networks, or none for the carried one")
+        raise FileNotFoundError(
+            f"{folder} holds no {name}: give the folder of dlib's networks, or none for the carried one"
+        )
     return folder / name
 
 

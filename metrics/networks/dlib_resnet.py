@@ -1,7 +1,7 @@
 """dlib's face-recognition ResNet in torch, its weights read straight from dlib's own file.
 
-The network is `anet_type` of dlib's `dnn_face_recognition_ex.cpp`: 29 convolutions, 128 numbers a face. dlib runs it one
-image at a time without a matrix library; here it runs in batches on any device and differs by float32 rounding.
+The network is `anet_type` of dlib's `dnn_face_recognition_ex.cpp`: 29 convolutions, 128 numbers a face. dlib's wheels
+run it without a matrix library; here it runs in batches on any device and differs by float32 rounding.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class _Reader:
     """Finds parameter tensors in dlib's serialisation, in the order of the layers from the picture on.
 
     dlib writes a string as its length and its bytes; an integer as the number of its bytes (with 0x80 set below zero)
-    and those bytes, the lowest first; a tensor as version 2, four dimensions, and float32 values, the lowest byte first.
+    and those bytes, the lowest first; a tensor as version 2, four sizes, and float32 values, the lowest byte first.
     """
 
     def __init__(self, path: Path) -> None:

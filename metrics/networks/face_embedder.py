@@ -52,9 +52,7 @@ def check_image(image: np.ndarray, number: int = 0) -> np.ndarray:
         return image
     grey = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1)
     cure = "repeat a grey channel three times" if grey else "convert it first"
-    raise ValueError(
-        f"Picture {number}: expected [H, W, 3] uint8 RGB, got {list(image.shape)} {image.dtype}; {cure}"
-    )
+    raise ValueError(f"Picture {number}: expected [H, W, 3] uint8 RGB, got {list(image.shape)} {image.dtype}; {cure}")
 
 
 class Remembered:

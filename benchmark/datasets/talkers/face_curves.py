@@ -12,6 +12,9 @@ import numpy as np
 from benchmark.datasets.talkers.face_geometry import CENTRE_Y, Head, jaw_drop, outline, radius_at
 from benchmark.datasets.talkers.face_view import View
 
+OUTSIDE = 0.028
+"""How far the pupil lies outside the middle of the lids, head units."""
+
 
 @dataclass(frozen=True)
 class Lips:
@@ -63,7 +66,7 @@ class Lips:
 
 @dataclass(frozen=True)
 class Eye:
-    """Edges of the lids of the right-hand eye; `e` runs from -1 at the inner to 1 at the outer corner."""
+    """Edges of the lids of the right-hand eye, whose pupil lies a little outside the middle; `e` runs from -1 at the inner to 1 at the outer corner."""
 
     x: float
     half_width: float
@@ -76,7 +79,7 @@ class Eye:
     def of(cls, m: Head, view: View) -> Eye:
         squint = 1 - 0.22 * max(view.smile, 0) + 0.15 * view.brow_raise
         return cls(
-            x=m.eye_distance / 2,
+            x=m.eye_distance / 2 - OUTSIDE,
             half_width=m.eye_half_width,
             upper=0.56 * m.eye_height * (1 - 0.1 * (1 - squint)),
             lower=0.44 * m.eye_height * squint,
@@ -89,10 +92,10 @@ class Eye:
 
     def low(self, e: np.ndarray) -> np.ndarray:
         """The lower lid, fullest towards the outer corner."""
-        return self.middle(e) + self.lower * np.clip(1 - e**2, 0, 1) ** 0.9 * (1 + 0.2 * e)
+        return self.middle(e) + self.lower * np.clip(1 - e**2, 0, 1) ** 0.75 * (1 + 0.2 * e)
 
     def open_high(self, e: np.ndarray) -> np.ndarray:
-        return self.middle(e) - self.upper * np.clip(1 - e**2, 0, 1) ** 0.7 * (1 - 0.12 * e)
+        return self.middle(e) - self.upper * np.clip(1 - e**2, 0, 1) ** 0.58 * (1 - 0.12 * e)
 
     def high(self, e: np.ndarray) -> np.ndarray:
         """The upper lid, which alone moves in a blink."""
@@ -116,7 +119,7 @@ class Brow:
         return cls(0.16 + shift + 0.02 * min(view.brow_raise, 0), 0.84 + shift, m.brow_y, m.brow_arch, view.brow_raise)
 
     def middle(self, e: np.ndarray) -> np.ndarray:
-        up = self.arch * np.where(e < 0.62, ((e - 0.62) / 0.62) ** 2, 1.4 * ((e - 0.62) / 0.38) ** 2)
+        up = self.arch * np.where(e < 0.62, ((e - 0.62) / 0.62) ** 2, 2.2 * ((e - 0.62) / 0.38) ** 2)
         frown = np.where(self.raised < 0, 1.6 * (1 - e) - 0.2, 1.0)
         return self.y + up - 0.09 * self.raised * frown
 
@@ -132,7 +135,7 @@ def landmarks(m: Head, view: View) -> np.ndarray:
     radius = radius_at(table, angle)
     edge = np.stack([radius * np.cos(angle), CENTRE_Y + radius * np.sin(angle)], axis=1)
     bottom = edge[-1, 1]
-    lower = edge[edge[:, 1] > 0.02 * bottom]
+    lower = edge[edge[:, 1] > 0.0]
     length = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(lower, axis=0).T))])
     at = np.linspace(0, length[-1], 9)
     right = np.stack([np.interp(at, length, lower[:, 0]), np.interp(at, length, lower[:, 1])], axis=1)
@@ -140,15 +143,15 @@ def landmarks(m: Head, view: View) -> np.ndarray:
     points[8] = (0, bottom)
     points[0:8] = right[:8] * (-1, 1)
 
-    e = np.linspace(0.03, 0.97, 5)
-    points[22:27] = np.stack([brow.inner + e * (brow.outer - brow.inner), brow.middle(e)], axis=1)
+    e = np.array([0.03, 0.26, 0.54, 0.80, 0.98])
+    points[22:27] = np.stack([brow.inner + e * (brow.outer - brow.inner), brow.middle(e) - 0.5 * m.brow_thickness * np.sin(np.pi * e)], axis=1)
     points[17:22] = points[26:21:-1] * (-1, 1)
 
-    root = 0.02
+    root = -0.02
     points[27:31, 0] = 0
-    points[27:31, 1] = np.linspace(root, m.nose_y - 0.17, 4)
+    points[27:31, 1] = np.linspace(root, m.nose_y - 0.19, 4)
     wing = m.nose_half_width
-    points[31:36, 0] = np.array([-0.82, -0.43, 0, 0.43, 0.82]) * wing
+    points[31:36, 0] = np.array([-0.76, -0.39, 0, 0.39, 0.76]) * wing
     points[31:36, 1] = m.nose_y - np.array([0.055, 0.02, 0.0, 0.02, 0.055])
 
     e = np.array([-1, -0.36, 0.36, 1])
@@ -157,10 +160,10 @@ def landmarks(m: Head, view: View) -> np.ndarray:
     points[46:48] = np.stack([x, eye.low(e)], axis=1)[2:0:-1]
     points[[39, 38, 37, 36, 41, 40]] = points[[42, 43, 44, 45, 46, 47]] * (-1, 1)
 
-    e = np.array([-1, -0.58, -0.2, 0, 0.2, 0.58, 1])
+    e = np.array([-0.96, -0.58, -0.23, 0, 0.23, 0.58, 0.96])
     points[48:55] = np.stack([e * lips.half_width, lips.top(np.abs(e))], axis=1)
     points[55:60] = np.stack([e * lips.half_width, lips.bottom(np.abs(e))], axis=1)[5:0:-1]
-    e = np.array([-0.86, -0.42, 0, 0.42, 0.86])
+    e = np.array([-0.79, -0.26, 0, 0.26, 0.79])
     points[60:65] = np.stack([e * lips.half_width, lips.upper_inner(np.abs(e))], axis=1)
     points[65:68] = np.stack([e * lips.half_width, lips.lower_inner(np.abs(e))], axis=1)[3:0:-1]
     return points

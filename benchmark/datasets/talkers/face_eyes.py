@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmark.datasets.talkers.face_curves import Brow, Eye
+from benchmark.datasets.talkers.face_curves import OUTSIDE, Brow, Eye
 from benchmark.datasets.talkers.face_fields import box, bump, linear, over, ramp, sample
 from benchmark.datasets.talkers.face_light import Light
 from benchmark.datasets.talkers.face_skin import Patch
@@ -39,7 +39,10 @@ def lids(patch: Patch, eye: Eye, albedo: np.ndarray) -> None:
 def eyes(canvas: np.ndarray, patch: Patch, eye: Eye, person: Person, light: Light, lit: np.ndarray) -> None:
     """Paint both eyes over the lit skin."""
     step = patch.step
-    hue = np.array([np.interp(person.face.eye_colour, np.linspace(0, 1, 5), _IRIS[:, c]) for c in range(3)])
+    # dark skin seldom goes with light eyes: melanin makes both
+    eye_colour, tone = person.face.eye_colour, person.face.skin_tone
+    brown = eye_colour + 0.6 * (1 - eye_colour) * float(ramp(np.array(tone), 0.35, 0.85))
+    hue = np.array([np.interp(brown, np.linspace(0, 1, 5), _IRIS[:, c]) for c in range(3)])
     lash_strength = 0.95 if person.sex == "f" else 0.75
     lash_width = 0.030 if person.sex == "f" else 0.021
     turn = np.deg2rad([patch.view.yaw, patch.view.pitch])
@@ -53,7 +56,7 @@ def eyes(canvas: np.ndarray, patch: Patch, eye: Eye, person: Person, light: Ligh
             (1 - np.abs(e)) * eye.half_width / step + 0.5, 0, 1
         )
         # the gaze stays on the camera while the head turns
-        x, y = u + side * 0.1 * turn[0] * 1.6, v + 0.012 + 0.1 * turn[1]
+        x, y = u - OUTSIDE + side * 0.1 * turn[0] * 1.6, v + 0.012 + 0.1 * turn[1]
         out = np.sqrt(x * x + y * y)
         curve = 1 - 0.55 * np.clip((u * u + v * v) / 0.075, 0, 1)
         shaded = ramp(v - high, -0.01, 0.075) * 0.5 + 0.5
@@ -77,7 +80,7 @@ def eyes(canvas: np.ndarray, patch: Patch, eye: Eye, person: Person, light: Ligh
         wet = np.exp(-(((v - low) / 0.011) ** 2)) * (np.abs(e) < 0.95)
         over(canvas, where, linear(0.86, 0.66, 0.62) * (1 - 0.6 * person.face.skin_tone), 0.45 * wet)
         lashes = np.clip(1 - np.abs(e) ** 6, 0, 1) * (0.65 + 0.35 * ramp(e, -0.9, 0.6))
-        thick = lash_width * (0.6 + 0.5 * ramp(e, -1, 1))
+        thick = lash_width * (0.6 + 0.35 * ramp(e, -1, 1))
         band = np.exp(-(((v - high + 0.3 * thick) / thick) ** 2))
         dark = linear(0.09, 0.07, 0.06)
         over(canvas, where, dark, lash_strength * band * lashes)

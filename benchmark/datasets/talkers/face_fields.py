@@ -38,18 +38,20 @@ def noise(*seed: object, size: int = 128, grain: float = 1.0) -> np.ndarray:
 
 
 def sample(tile: np.ndarray, s: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Read a tile at cell coordinates (s, t), repeated for ever, linearly between cells."""
-    rows, columns = tile.shape
+    """Read a tile at cell coordinates (s, t), repeated for ever, linearly between cells; its size is a power of 2."""
+    size = len(tile)
     s0, t0 = np.floor(s), np.floor(t)
     a, b = s - s0, t - t0
-    i, j = s0.astype(np.intp) % columns, t0.astype(np.intp) % rows
-    right, down = (i + 1) % columns, (j + 1) % rows
+    i, j = s0.astype(np.int32), t0.astype(np.int32)
+    right, down = (i + 1) & (size - 1), ((j + 1) & (size - 1)) * size
+    i &= size - 1
+    j &= size - 1
+    j *= size
     flat = tile.ravel()
-    j *= columns
-    down *= columns
-    upper = flat[j + i] * (1 - a) + flat[j + right] * a
-    lower = flat[down + i] * (1 - a) + flat[down + right] * a
-    return upper * (1 - b) + lower * b
+    upper, lower = flat.take(j + i), flat.take(down + i)
+    upper += a * (flat.take(j + right) - upper)
+    lower += a * (flat.take(down + right) - lower)
+    return upper + b * (lower - upper)
 
 
 def normals(z: np.ndarray, step: float) -> np.ndarray:

@@ -90,7 +90,7 @@ def head(person: Person) -> Head:
         male=male,
         age=age,
         eye_distance=1 + 0.04 * limited(traits.eye_spacing),
-        eye_half_width=0.25 * (1 + 0.6 * (eye - 1)),
+        eye_half_width=0.219 * (1 + 0.6 * (eye - 1)),
         eye_height=0.165 * (1 + 1.7 * (eye - 1) + 0.04 * fissure) * (1 - 0.05 * male - 0.12 * age),
         eye_tilt=0.02 + 0.02 * tilt - 0.02 * age,
         vertex=-1.70 - 0.04 * male - 0.02 * long,

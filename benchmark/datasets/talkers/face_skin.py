@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
-from benchmark.datasets.talkers.face_curves import Brow, Eye, Lips
-from benchmark.datasets.talkers.face_fields import box, bump, linear, noise, ramp, sample
+from benchmark.datasets.talkers.face_curves import Eye, Lips
+from benchmark.datasets.talkers.face_fields import Box, box, bump, linear, noise, ramp, sample
 from benchmark.datasets.talkers.face_geometry import CENTRE_Y, DEPTH, Head, jaw_drop, limited, outline, radius_at
 from benchmark.datasets.talkers.face_view import View
 from benchmark.datasets.talkers.identity import Person
@@ -84,6 +84,11 @@ class Patch:
         radius = radius_at(outline(measures, jaw_drop(view)), angle)
         return cls(measures, view, u, v, step, np.sqrt(u * u + down * down) / radius, angle, radius)
 
+    def crop(self, where: Box) -> Patch:
+        """A part of the patch."""
+        arrays = {name: getattr(self, name)[where] for name in ("u", "v", "part", "angle", "radius")}
+        return replace(self, **arrays)
+
     def inside(self) -> np.ndarray:
         """Coverage of the head's outline, antialiased."""
         return np.clip((1 - self.part) * self.radius / self.step + 0.5, 0, 1)
@@ -92,12 +97,12 @@ class Patch:
 def dome(patch: Patch) -> np.ndarray:
     """The head without features: a dome on the outline, whose rim at the chin stands forward of that at the ears."""
     part = np.minimum(patch.part, 1.0)
-    below = np.maximum(np.sin(patch.angle), 0)
-    rim = 0.55 * below**3
-    return rim + (DEPTH - rim) * np.sqrt(np.maximum(1 - part ** (2.3 + 0.3 * below), 0) + 0.0025) - DEPTH
+    below = np.maximum(patch.v - CENTRE_Y, 0) / np.maximum(patch.part * patch.radius, 1e-9)
+    rim = 0.8 * below**3
+    return rim + (DEPTH - rim) * np.sqrt(np.maximum(1 - part ** (2.3 + 2.2 * below**2), 0) + 0.0025) - DEPTH
 
 
-def relief(patch: Patch, lips: Lips, eye: Eye, brow: Brow) -> np.ndarray:
+def relief(patch: Patch, lips: Lips, eye: Eye) -> np.ndarray:
     """Depth of the face in head units."""
     m, view, v = patch.measures, patch.view, patch.v
     u = patch.u
@@ -134,11 +139,11 @@ def _nose(z: np.ndarray, patch: Patch) -> None:
     along = np.clip((v - root) / (tip - root), 0, 1)
     profile = 0.10 + 0.27 * along**1.25 + 0.03 * m.nose_bridge * np.sin(np.pi * along)
     begin, end = ramp(v, -0.42, 0.08), 1 - ramp(v, tip + 0.015, m.nose_y + 0.015)
-    thick = 0.105 + 0.055 * along + 0.18 * (wide - 0.27)
+    thick = 0.092 + 0.03 * along + 0.22 * (wide - 0.27)
     ridge = profile * np.exp(-np.abs(u / (thick * 1.25)) ** 2.3) * begin * end
-    flank = 0.45 * profile * np.exp(-((u / (thick * 2.1)) ** 2)) * begin * end
-    ball = 0.085 * bump(u, v - tip + 0.005, 0.135 + 0.25 * (wide - 0.27), 0.105)
-    wing = 0.17 * bump(a - wide + 0.085, v - m.nose_y + 0.115, 0.095, 0.095)
+    flank = 0.42 * profile * np.exp(-((u / (thick * 2.3)) ** 2)) * begin * end
+    ball = 0.10 * bump(u, v - tip - 0.01, 0.125 + 0.25 * (wide - 0.27), 0.10)
+    wing = 0.16 * bump(a - wide + 0.085, v - m.nose_y + 0.10, 0.085, 0.088)
     crease = -0.035 * bump(a - wide - 0.015, v - m.nose_y + 0.14, 0.03, 0.12)
     philtrum = -0.016 * bump(u, v - m.nose_y - 0.12, 0.035, 0.09) + 0.008 * bump(a - 0.075, v - m.nose_y - 0.12, 0.03, 0.1)
     z[where] += np.maximum(ridge, flank) * 0.6 + 0.4 * (ridge + 0.6 * flank) + ball + wing + crease + philtrum
@@ -193,7 +198,7 @@ def _lips(z: np.ndarray, patch: Patch, lips: Lips) -> None:
     z[where] -= 0.03 * side * np.exp(-((seam / 0.022) ** 2))
 
 
-def colour(patch: Patch, person: Person, own: Skin) -> np.ndarray:
+def colour(patch: Patch, own: Skin) -> np.ndarray:
     """Albedo of the skin `[3, H, W]`, before lips, brows and beard."""
     m, u, v = patch.measures, patch.u, patch.v
     a = np.abs(u)
@@ -206,6 +211,8 @@ def colour(patch: Patch, person: Person, own: Skin) -> np.ndarray:
     around = bump(a - m.eye_distance / 2, v - 0.04, 0.34, 0.24)
     inner = bump(a - m.eye_distance / 2 + 0.2, v - 0.1, 0.16, 0.12)
     lum -= (0.10 + 0.05 * m.age) * around + (0.10 + 0.06 * m.age) * inner
+    nostril = bump(a - 0.45 * m.nose_half_width, v - m.nose_y + 0.035 + 0.12 * (a - 0.12), 0.052, 0.026)
+    lum -= 0.62 * nostril
     if own.freckles > 0.05:
         spots = ramp(sample(own.pores, u * 22 + 9, v * 22 + 40), 1.0, 1.7)
         lum -= 0.28 * own.freckles * spots * (bump(a - 0.4, v - 0.5, 0.5, 0.4) + 0.25)

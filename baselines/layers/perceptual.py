@@ -1,0 +1,34 @@
+"""The perceptual loss: L1 between features of a face network (SF2F, Sec. 4, loss 4)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+LAYER_WEIGHTS = (1 / 16, 1 / 8, 1 / 4, 1.0)
+"""For three intermediate layers, shallow to deep, and the embedding: those of the official FaceNet loss."""
+
+
+class FeatureNetwork(Protocol):
+    """A frozen face network, FaceNet or our own identity network."""
+
+    def features(self, faces: Tensor) -> list[Tensor]:
+        """Three intermediate layers and the unit-length embedding, of RGB faces `[B, 3, H, W]` in 0..1."""
+        ...
+
+
+def perceptual_loss(network: FeatureNetwork, faces: Tensor, truth: Tensor) -> Tensor:
+    """Weighted sum over layers of the mean absolute difference between features.
+
+    Shape:
+        faces, truth: `[B, 3, S, S]`, RGB in 0..1 (not necessarily clamped)
+    """
+    with torch.no_grad():
+        wanted = network.features(truth)
+    made = network.features(faces)
+    if len(made) != len(LAYER_WEIGHTS):
+        raise ValueError(f"features() must return {len(LAYER_WEIGHTS)} tensors, got {len(made)}")
+    parts = [w * (a - b).abs().mean() for w, a, b in zip(LAYER_WEIGHTS, made, wanted, strict=True)]
+    return torch.stack(parts).sum()

@@ -1,0 +1,96 @@
+"""What can be set in SF2F: the architecture and inference, and, apart from them, the training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from baselines.sf2f.network import SF2FNetwork
+
+
+@dataclass(frozen=True)
+class Config:
+    """Architecture and inference; every ablation of Table 7 that is not a loss is here."""
+
+    variant: Literal["paper", "official"] = "paper"
+    """`paper` follows the text and its tables, `official` the released code: other decoder, other fuser."""
+    width: float = 1.0
+    """Multiplies all channels; 1 is the paper's size."""
+    resolution: int = 64
+    """Side of the output in pixels: 64 or 128."""
+    multi_resolution: bool = False
+    """Train heads for 64 and 128 px together (Fig. 8); the larger face is the output."""
+    encoder: Literal["inception", "baseline"] = "inception"
+    """`baseline` is voice2face's plain 1D-CNN (Table 7)."""
+    decoder: Literal["upsampling", "baseline"] = "upsampling"
+    """`baseline` is voice2face's deconvolution (Table 7)."""
+    fuser: bool = True
+    """False: the encoder takes all of the speech in one pass ("SF2F (no fuser)" in Table 3)."""
+    window_frames: int = 125
+    """Frames of 10 ms in a window: 1.25 s (Sec. 4)."""
+    overlap: float = 0.5
+    """Part that a window shares with the one before."""
+    vad: bool = False
+    """Cut pauses first, as the official preparation of VoxCeleb does."""
+    shortest_s: float = 0.5
+    """Less speech than this is refused: the shortest of Table 4."""
+
+    def __post_init__(self) -> None:
+        if self.resolution not in (64, 128):
+            raise ValueError(f"resolution must be 64 or 128, got {self.resolution}")
+        if self.multi_resolution and self.resolution != 128:
+            raise ValueError("multi_resolution trains 64 px beside 128 px: set resolution = 128")
+        if self.decoder == "baseline" and self.resolution != 64:
+            raise ValueError("decoder = 'baseline' makes 64 px only: set resolution = 64")
+        if not 0 < self.width <= 4:
+            raise ValueError(f"width must be in (0, 4], got {self.width}")
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"overlap must be in [0, 1), got {self.overlap}")
+        if self.window_frames < 10:
+            raise ValueError(f"window_frames must be at least 10, got {self.window_frames}")
+        if self.shortest_s < 0.1:
+            raise ValueError(f"shortest_s must be at least 0.1, got {self.shortest_s}")
+
+    def network(self) -> SF2FNetwork:
+        return SF2FNetwork(
+            self.variant, self.width, self.resolution, self.multi_resolution, self.encoder, self.decoder, self.fuser
+        )
+
+
+@dataclass(frozen=True)
+class Training:
+    """The paper's hyper-parameters (Table 13, App. E.1); a loss weight of 0 is one of Table 7's ablations."""
+
+    steps: int = 120_000
+    """Of the encoder and decoder."""
+    fuser_steps: int = 360
+    batch: int = 256
+    learning_rate: float = 5e-4
+    fuser_learning_rate: float = 5e-4
+    beta1: float = 0.9
+    beta2: float = 0.98
+    l1: float = 10.0
+    """Lambda 1, of the image reconstruction."""
+    adversarial: float = 1.0
+    """Lambda 2, of D_real."""
+    classifier: float = 0.05
+    """Lambda 3, of D_id."""
+    perceptual: float = 100.0
+    """Lambda 4, of the face network's features."""
+    crop_frames: tuple[int, int] = (100, 150)
+    """Shortest and longest crop of the first stage; one length per batch (1 to 1.5 s)."""
+    fuser_seconds: tuple[float, float] = (6.0, 25.0)
+    """Shortest and longest speech of the second stage; one length per batch."""
+    perceptual_network: str = "facenet140"
+    """A network by name, or `identity`: our own recogniser, trained first on the same split."""
+    identity_steps: int = 800
+    identity_width: float = 0.5
+    discriminator_width: float = 1.0
+    recordings: int = 0
+    """Recordings per person held in memory, 0 for all."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.crop_frames[0] <= self.crop_frames[1]:
+            raise ValueError(f"crop_frames must be two rising lengths, got {self.crop_frames}")
+        if not 0 < self.fuser_seconds[0] <= self.fuser_seconds[1]:
+            raise ValueError(f"fuser_seconds must be two rising lengths, got {self.fuser_seconds}")

@@ -1,0 +1,28 @@
+"""From a recording to what SF2F's encoder takes; the same for training and for inference."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from baselines.layers.log_filter_banks import log_filter_banks
+from baselines.layers.speech_input import usable_speech
+from baselines.layers.vad import SF2F_VAD
+from baselines.sf2f.config import Config
+from benchmark.errors import MethodError
+from benchmark.types import Audio
+
+
+def speech_features(audio: Audio, config: Config) -> Tensor:
+    """Normalised log filter banks `[40, T]` of checked speech, pauses cut where the configuration says so.
+
+    Raises:
+        MethodError: the speech cannot be used; says what was expected.
+    """
+    samples = usable_speech(audio, config.shortest_s)
+    if config.vad:
+        voiced = SF2F_VAD(samples, audio.rate)
+        if not len(voiced):
+            raise MethodError(f"Expected speech, but no frame of {len(samples) / audio.rate:.2f} s is voiced")
+        samples = usable_speech(Audio(voiced, audio.rate), config.shortest_s, " after pauses were cut")
+    return log_filter_banks(torch.from_numpy(samples))

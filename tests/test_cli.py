@@ -1,0 +1,102 @@
+"""The command line: every verb has help, errors exit with 2 and say what to do, JSON is JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from benchmark.cli.main import app
+
+ROOT = Path(__file__).parent.parent
+VERBS = ("run", "generate", "score", "predict", "train", "list", "show", "data", "weights", "doctor")
+
+
+def command(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    code = "from benchmark.cli.main import main; main()"
+    line = [sys.executable, "-c", code, *words]
+    return subprocess.run(line, capture_output=True, text=True, cwd=cwd or ROOT, timeout=120, check=False)
+
+
+def commands(group: typer.core.TyperGroup, path: tuple[str, ...] = ()):
+    for name, item in group.commands.items():
+        if hasattr(item, "commands"):
+            yield from commands(item, (*path, name))
+        else:
+            yield (*path, name), item
+
+
+ALL = dict(commands(typer.main.get_command(app)))
+
+
+def test_the_verbs_are_those_of_the_readme():
+    assert {path[0] for path in ALL} == set(VERBS)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for verb in VERBS:
+        assert f"`{verb}`" in readme
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_verb_and_option_has_help(path):
+    item = ALL[path]
+    assert item.help
+    for parameter in item.params:
+        if parameter.name != "help":
+            assert parameter.help, f"{parameter.name} has no help"
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_examples_in_help_use_real_options(path):
+    for line in re.findall(r"python -m benchmark (.+)", ALL[path].help):
+        words = line.split()
+        assert tuple(words[: len(path)]) == path
+        known = {option for parameter in ALL[path].params for option in [*parameter.opts, *parameter.secondary_opts]}
+        assert {word for word in words if word.startswith("-")} <= known
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "--method", "sf2"), "Unknown method 'sf2'. Did you mean 'sf2f'"),
+        (("run", "--method", "sf2f", "--set", "widht=1"), "unknown key 'widht'. Did you mean 'width'"),
+        (("run", "--method", "sf2f", "--preset", "papr"), "Did you mean 'paper'"),
+        (("run", "--method", "sf2f", "--preset", "paper"), "train --method sf2f --preset paper"),
+        (("run", "--method", "sf2f", "--weights", "nowhere.safetensors"), "nowhere.safetensors is not a file"),
+        (("run", "--method", "sf2f", "--dataset", "folder"), "no --data-root was given"),
+        (("run", "--method", "sf2f", "--dataset", "folder", "--data-root", "nowhere"), "'nowhere' is not a folder"),
+        (("run", "--method", "sf2f", "--dataset", "talker"), "Did you mean 'talkers'"),
+        (("run", "--method", "sf2f", "--split", "dev"), "it has: train, val, test"),
+        (("run", "--method", "sf2f", "--device", "gpu"), "auto, cpu, cuda"),
+        (("run", "--method", "sf2f", "--limit", "0"), "expected 1 or more"),
+        (("score", "no_such_run"), "list runs"),
+        (("show", "no_such_thing"), "No run 'no_such_thing'"),
+        (("list", "method"), "Did you mean 'methods'"),
+        (("predict", "--method", "chance", "--input", "a.wav", "--output", "b.png"), "reference row"),
+        (("predict", "--method", "sf2f", "--input", "a.wav", "--output", "b.jpg"), "b.png"),
+        (("predict", "--method", "sf2f", "--input", "a.wav", "--output", "b.png"), "a.wav"),
+        (("weights", "fetch", "facenet"), "Did you mean 'facenet_vggface2'"),
+    ],
+)
+def test_a_mistake_exits_with_2_or_1_and_says_what_to_do(words, message, tmp_path):
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == (1 if words[-3:-2] == ("a.wav",) and words[-1] == "b.png" and words[2] == "sf2f" else 2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_json_is_json_and_nothing_else():
+    assert {row["method"] for row in json.loads(command("list", "methods", "--json").stdout)} >= {"sf2f", "voice2face"}
+
+
+def test_a_card_is_shown():
+    assert "SF2F" in command("show", "sf2f").stdout
+    assert "recall" in command("show", "retrieval").stdout
+
+
+def test_an_empty_runs_folder_lists_nothing(tmp_path):
+    assert json.loads(command("list", "runs", "--json", "--runs", str(tmp_path)).stdout) == []

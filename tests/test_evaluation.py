@@ -1,0 +1,216 @@
+"""Runs as a whole, on toys: resume, shards, failures, workers that die."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toys import Brightness, Painter
+
+from benchmark.configuration import Settings
+from benchmark.errors import MethodError, UsageError
+from benchmark.evaluation import MethodPlan, RunPlan, conclude, evaluate, find_run, read_result, rescore
+from benchmark.execution import WorkerPool, parse_shard, pick_device
+from benchmark.media import read_image
+from benchmark.scoring import Scorer, gallery
+from benchmark.store import RunDirectory
+from benchmark.tasks import Protocol, get_task
+
+
+def plan_of(corpus, runs: Path, **config) -> RunPlan:
+    settings = Settings(None, Painter.Config(**config), None, {})
+    method = MethodPlan("painter", Painter, settings, None, None, "painter")
+    task = get_task("speech2face")
+    return RunPlan(method, task, Protocol(0.5, 3), corpus, None, 0, None, (1, 1), 5, "cpu", runs)
+
+
+def pool_of(corpus, workers: int = 0, **options) -> WorkerPool:
+    metric = Brightness.create(None, **options)
+    metric.prepare(gallery(corpus.samples)[0])
+    return WorkerPool(Scorer({"brightness": metric}), workers)
+
+
+def finish(plan: RunPlan, pool: WorkerPool, **kwargs):
+    try:
+        evaluate(plan, pool, **kwargs)
+        return conclude(plan.view, pool.scorer)
+    finally:
+        pool.close()
+
+
+def numbers(result):
+    return [(item.name, item.value, item.low, item.high, item.spread, item.scored) for item in result.aggregates]
+
+
+def outputs(plan: RunPlan) -> dict:
+    return {key: read_image(plan.run.path / row.file).tobytes() for key, row in plan.run.predictions().items()}
+
+
+def test_a_run_scores_everything(tiny_corpus, tmp_path):
+    plan = plan_of(tiny_corpus, tmp_path / "runs")
+    result = finish(plan, pool_of(tiny_corpus))
+    error = result.aggregate("brightness_error")
+    assert (error.scored, error.total) == (36, 36)
+    assert 0 <= error.low <= error.value <= error.high < 6  # the painter hears the pitch within a few hertz
+    assert error.spread > 0
+    assert not result.partial
+    assert read_result(plan.run.path) == result
+    assert json.loads((plan.run.path / "run.json").read_text())["spec"] == result.spec.model_dump()
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing may catch it."""
+
+
+@pytest.mark.parametrize("after", [1, 2, 5, 9])
+def test_a_killed_run_continues_to_the_same_numbers(tiny_corpus, tmp_path, after):
+    undisturbed = finish(plan_of(tiny_corpus, tmp_path / "one"), pool_of(tiny_corpus))
+    plan = plan_of(tiny_corpus, tmp_path / "two")
+    calls = 0
+
+    def kill(stage: str, done: int, total: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 2 * after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        finish(plan, pool_of(tiny_corpus), progress=kill)
+    for name in ("predictions.jsonl", "scores.jsonl"):  # and the last line was torn
+        file = plan.run.path / name
+        if file.exists():
+            file.write_bytes(file.read_bytes()[:-3])
+    again = finish(plan, pool_of(tiny_corpus))
+    assert numbers(again) == numbers(undisturbed)
+    assert outputs(plan) == outputs(plan_of(tiny_corpus, tmp_path / "one"))
+
+
+def test_a_finished_run_is_not_made_again(tiny_corpus, tmp_path, monkeypatch):
+    plan = plan_of(tiny_corpus, tmp_path)
+    first = finish(plan, pool_of(tiny_corpus))
+    monkeypatch.setattr(Painter, "load", lambda self, device: pytest.fail("loaded again"))
+    monkeypatch.setattr(Brightness, "measure", lambda self, items: pytest.fail("measured again"))
+    assert numbers(finish(plan, pool_of(tiny_corpus))) == numbers(first)
+
+
+def test_batch_size_and_shards_change_nothing(tiny_corpus, tmp_path):
+    whole = plan_of(tiny_corpus, tmp_path / "one")
+    expected = numbers(finish(whole, pool_of(tiny_corpus)))
+    small = replace(plan_of(tiny_corpus, tmp_path / "two"), batch_size=1)
+    assert numbers(finish(small, pool_of(tiny_corpus))) == expected
+    sharded = plan_of(tiny_corpus, tmp_path / "three")
+    for index in (3, 1, 2):
+        evaluate(replace(sharded, shard=(index, 3)), None)
+    pool = pool_of(tiny_corpus)
+    rescore(sharded.view, pool, 4)
+    assert numbers(conclude(sharded.view, pool.scorer)) == expected
+    assert outputs(sharded) == outputs(whole)
+
+
+def test_one_failing_sample_is_its_own_rows_and_can_be_retried(tiny_corpus, tmp_path):
+    plan = plan_of(tiny_corpus, tmp_path, fail="p03")
+    result = finish(plan, pool_of(tiny_corpus))
+    error = result.aggregate("brightness_error")
+    assert (error.scored, error.total) == (33, 36)
+    assert error.reasons == {"failed: no output: asked to fail": 3}
+    assert result.failures.generation == {"asked to fail": 3}
+    assert result.failures.scoring == {}
+
+
+def test_failed_rows_are_made_again_on_request_only(tiny_corpus, tmp_path, monkeypatch):
+    plan = plan_of(tiny_corpus, tmp_path)
+    monkeypatch.setattr(Painter, "_one", lambda self, example: MethodError("full disk"))
+    finish(plan, pool_of(tiny_corpus))
+    monkeypatch.undo()
+    assert finish(plan, pool_of(tiny_corpus)).aggregate("brightness_error").scored == 0
+    assert finish(plan, pool_of(tiny_corpus), retry_failed=True).aggregate("brightness_error").scored == 36
+
+
+def test_a_batch_that_raises_is_tried_item_by_item(tiny_corpus, tmp_path):
+    expected = numbers(finish(plan_of(tiny_corpus, tmp_path / "one"), pool_of(tiny_corpus)))
+    crashing = plan_of(tiny_corpus, tmp_path / "two", crash_batch=True)
+    assert numbers(finish(crashing, pool_of(tiny_corpus))) == expected
+
+
+def test_unreadable_inputs_fail_alone(tiny_corpus, tmp_path):
+    tiny_corpus.samples[2].inputs["speech"][0].write_bytes(b"RIFF nonsense")
+    tiny_corpus.samples[5].inputs["speech"][0].unlink()
+    result = finish(plan_of(tiny_corpus, tmp_path), pool_of(tiny_corpus))
+    assert result.aggregate("brightness_error").scored == 30
+    assert sum(result.failures.generation.values()) == 6
+    assert all("a.wav" in reason for reason in result.failures.generation)
+
+
+def test_undefined_is_counted_apart_from_failed(tiny_corpus, tmp_path):
+    result = finish(plan_of(tiny_corpus, tmp_path), pool_of(tiny_corpus, undefined="p01"))
+    error = result.aggregate("brightness_error")
+    assert error.scored == 33
+    assert error.reasons == {"undefined: asked to be undefined": 3}
+    assert result.failures.count == 0
+
+
+def test_workers_give_the_same_rows_and_a_dying_one_takes_only_its_item(tiny_corpus, tmp_path):
+    once = Protocol(0.5, 1)
+    one, plan = (replace(plan_of(tiny_corpus, tmp_path / name), protocol=once) for name in ("one", "two"))
+    expected = finish(one, pool_of(tiny_corpus, undefined="p07"))
+    result = finish(plan, pool_of(tiny_corpus, workers=1, deadly="p07"))
+    error = result.aggregate("brightness_error")
+    assert error.scored == 11
+    assert error.reasons == {"failed: the worker process died in metric 'brightness'": 1}
+    assert numbers(result) == numbers(expected)
+
+
+def test_limit_is_partial_and_completing_it_keeps_the_work(tiny_corpus, tmp_path):
+    plan = plan_of(tiny_corpus, tmp_path)
+    part = finish(replace(plan, limit=4), pool_of(tiny_corpus))
+    assert part.partial
+    assert part.run_id == plan.spec.run_id()
+    assert not finish(plan, pool_of(tiny_corpus)).partial
+
+
+def test_identity_follows_what_changes_outputs_and_nothing_else(tiny_corpus, tmp_path):
+    plan = plan_of(tiny_corpus, tmp_path)
+    same = replace(plan, batch_size=9, device="cuda", limit=2, shard=(1, 2), runs=tmp_path / "other")
+    assert same.spec.run_id() == plan.spec.run_id()
+    others = [replace(plan, seed=1), replace(plan, protocol=Protocol(0.5, 4)), plan_of(tiny_corpus, tmp_path, gain=2.0)]
+    assert len({plan.spec.run_id(), *(other.spec.run_id() for other in others)}) == 4
+
+
+def test_interrupt_is_not_swallowed(tiny_corpus, tmp_path, monkeypatch):
+    def interrupt(self, examples):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Painter, "generate", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(plan_of(tiny_corpus, tmp_path), None)
+
+
+def test_a_wrong_output_is_a_failed_row(tiny_corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(Painter, "generate", lambda self, examples: [np.zeros((4, 4)) for _ in examples])
+    plan = plan_of(tiny_corpus, tmp_path)
+    evaluate(plan, None)
+    assert {row.reason for row in plan.run.predictions().values()} == {"expected a face [H, W, 3] uint8, got [4, 4] float64"}
+
+
+def test_finding_runs(tmp_path):
+    for name in ("sf2f-talkers-aa", "sf2f-talkers-ab"):
+        RunDirectory(tmp_path / name).write_document("run.json", "{}")
+    assert find_run("sf2f-talkers-ab", tmp_path).name == "sf2f-talkers-ab"
+    with pytest.raises(UsageError, match="fits 2 runs"):
+        find_run("sf2f", tmp_path)
+    with pytest.raises(UsageError, match="No run"):
+        find_run("x", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "a/b", "2", "1/0", "-1/2"])
+def test_bad_shards_are_usage_errors(text):
+    with pytest.raises(UsageError, match="--shard takes I/N"):
+        parse_shard(text)
+
+
+def test_bad_devices_are_usage_errors():
+    with pytest.raises(UsageError, match="auto, cpu, cuda"):
+        pick_device("gpu")

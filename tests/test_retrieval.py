@@ -1,0 +1,318 @@
+"""Ranks against brute force, the traps of other implementations, and the floor under permuted labels."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from metrics.faces.chance import permutation_floor
+from metrics.faces.ranks import expected_recall, target_ranks
+from metrics.faces.retrieval import Retrieval, consecutive_galleries, report_name
+from metrics.metric import FaceItem, Failed, Identity
+from metrics.networks.face_embedder import Embeddings
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def brute_force(queries, gallery, query_labels, gallery_labels):
+    """One Python loop over float64 products."""
+    rows = []
+    for query, label in zip(queries.astype(np.float64), query_labels, strict=True):
+        products = (gallery.astype(np.float64) * query).sum(1)
+        right = np.asarray(gallery_labels) == label
+        if not right.any():
+            rows.append((np.nan, np.nan, np.nan))
+            continue
+        best, wrong = products[right].max(), products[~right]
+        rows.append(((wrong > best).sum(), (wrong == best).sum(), len(wrong) + 1))
+    return np.array(rows, float).T
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64, 4096])
+def test_ranks_equal_brute_force_with_many_entries_per_identity(chunk):
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 30, 200)
+    gallery, queries = unit(random.normal(size=(200, 16))), unit(random.normal(size=(60, 16)))
+    wanted = random.integers(0, 33, 60)  # three labels that the gallery lacks
+    assert np.array_equal(
+        np.array(target_ranks(queries, gallery, wanted, labels, chunk=chunk)),
+        brute_force(queries, gallery, wanted, labels),
+        equal_nan=True,
+    )
+
+
+def test_ranks_see_exact_ties_and_differences_that_float32_cannot():
+    random = np.random.default_rng(1)
+    gallery = unit(random.normal(size=(50, 128)))
+    gallery[20:40] = gallery[3]  # exact duplicates under other names
+    gallery[41] = gallery[3]
+    gallery[41, np.abs(gallery[3]).argmax()] += np.float32(6e-8) * 2  # one unit in the last place
+    queries = np.stack([gallery[3], gallery[20], gallery[41], gallery[0]])
+    labels = np.arange(50)
+    wanted = np.array([3, 25, 3, 0])
+    ranks = target_ranks(queries, gallery, wanted, labels)
+    assert np.array_equal(np.array(ranks), brute_force(queries, gallery, wanted, labels))
+    assert ranks.ties[0] == 20
+    assert ranks.greater[2] >= 1
+
+
+def test_a_method_that_ignores_its_input_scores_chance_whatever_the_order():
+    """All queries alike against a gallery of duplicates: a sort would give R@1 of 1 or 0, the expectation gives 1/N."""
+    same = np.tile(unit(np.ones(8)), (40, 1))
+    ranks = target_ranks(same, same, np.arange(40), np.arange(40))
+    for k in (1, 5, 40):
+        assert expected_recall(ranks.greater, ranks.ties, k) == pytest.approx(np.full(40, k / 40))
+
+
+def test_expected_recall_is_the_mean_over_all_orders_of_ties():
+    for greater, ties, k in itertools.product(range(4), range(4), range(1, 8)):
+        places = [greater + place for place in range(ties + 1)]
+        assert expected_recall(np.array(greater), np.array(ties), k) == pytest.approx(np.mean([p < k for p in places]))
+
+
+def test_an_identity_counts_once_however_many_entries_it_has():
+    gallery = unit(np.array([[1, 0.0], [1, 0.1], [1, 0.2], [1, 0.5], [0, 1.0]]))
+    ranks = target_ranks(unit(np.array([[1.0, 0.0]])), gallery, ["a"], ["a", "a", "a", "b", "c"])
+    assert (ranks.greater[0], ranks.ties[0], ranks.size[0]) == (0, 0, 3)
+
+
+def test_strings_objects_tensors_and_memory_maps_are_alike(tmp_path):
+    random = np.random.default_rng(2)
+    gallery, queries = unit(random.normal(size=(90, 12))), unit(random.normal(size=(90, 12)))
+    names = np.array([f"id{n:02}" for n in range(90)], dtype=object)
+    expected = np.array(target_ranks(queries, gallery, np.arange(90), np.arange(90)))
+    mapped = np.memmap(tmp_path / "gallery", np.float32, "w+", shape=gallery.shape)
+    mapped[:] = gallery
+    for g in (gallery, torch.from_numpy(gallery), mapped):
+        assert np.array_equal(np.array(target_ranks(queries, g, names, names.astype(str), chunk=40)), expected)
+    assert np.array_equal(np.array(target_ranks(torch.from_numpy(queries), gallery, names, names)), expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_ranks_on_a_gpu_are_those_of_the_cpu():
+    random = np.random.default_rng(3)
+    gallery, queries = unit(random.normal(size=(5000, 128))), unit(random.normal(size=(200, 128)))
+    gallery[100:200] = gallery[0]
+    wanted = random.integers(0, 300, 200)
+    on_gpu = target_ranks(torch.from_numpy(queries).cuda(), torch.from_numpy(gallery).cuda(), wanted, np.arange(5000))
+    assert np.array_equal(np.array(on_gpu), np.array(target_ranks(queries, gallery, wanted, np.arange(5000))))
+
+
+def test_lower_matmul_precision_of_the_caller_changes_nothing_and_is_given_back():
+    random = np.random.default_rng(4)
+    x = unit(random.normal(size=(50, 8)))
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        ranks = target_ranks(x, x, np.arange(50), np.arange(50))
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert not ranks.greater.any()
+
+
+@pytest.mark.parametrize(
+    ("queries", "labels", "message"),
+    [
+        (np.zeros((2, 3)), [0, 1], "got \\[2, 3\\] and \\[4, 5\\]"),
+        (np.zeros((2, 5)), [0], "label for each"),
+        (np.full((2, 5), np.nan), [0, 1], "finite queries"),
+    ],
+)
+def test_bad_arguments_are_named(queries, labels, message):
+    with pytest.raises(ValueError, match=message):
+        target_ranks(queries, np.zeros((4, 5)), labels, [0, 1, 2, 3])
+
+
+def test_a_gallery_with_nan_is_refused():
+    gallery = np.eye(4, dtype=np.float32)
+    gallery[2, 2] = np.nan
+    with pytest.raises(ValueError, match="finite gallery"):
+        target_ranks(np.eye(4, dtype=np.float32), gallery, [0, 1, 3, 3], [0, 1, 2, 3])
+
+
+def loose_floor(queries, gallery, query_labels, gallery_labels, k, weigh, draws=400):
+    """Permute and rank, over and over."""
+    random = np.random.default_rng(9)
+    values = []
+    for _ in range(draws):
+        labels = query_labels[random.permutation(len(query_labels))]
+        ranks = target_ranks(queries, gallery, labels, gallery_labels)
+        hit = expected_recall(ranks.greater, ranks.ties, k)
+        if weigh == "speaker":
+            values.append(np.mean([hit[labels == label].mean() for label in np.unique(labels)]))
+        else:
+            values.append(hit.mean())
+    return np.array(values)
+
+
+@pytest.fixture
+def hubs():
+    """Queries of unequal counts that all lie near the entries of the commonest label."""
+    random = np.random.default_rng(5)
+    gallery_labels = np.repeat(np.arange(12), [3, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1, 2])
+    gallery = unit(random.normal(size=(16, 6)) + np.eye(6)[0] * (gallery_labels == 0)[:, None] * 4)
+    query_labels = np.repeat(np.arange(12), [20, 1, 1, 1, 2, 1, 1, 1, 1, 3, 1, 1])
+    queries = unit(random.normal(size=(34, 6)) + np.eye(6)[0] * 3)
+    return queries, gallery, query_labels, gallery_labels
+
+
+@pytest.mark.parametrize("weigh", ["speaker", "sample"])
+def test_floor_on_unequal_counts_is_the_mean_over_permutations(hubs, weigh):
+    floor = permutation_floor(*hubs, 3, weigh=weigh, permutations=2000)
+    drawn = loose_floor(*hubs, 3, weigh)
+    assert floor.mean == pytest.approx(drawn.mean(), abs=4 * drawn.std() / 20)
+    assert floor.low == pytest.approx(np.quantile(drawn, 0.025), abs=0.05)
+    assert floor.high == pytest.approx(np.quantile(drawn, 0.975), abs=0.05)
+
+
+def test_unequal_counts_lift_chance_above_k_over_n_unless_speakers_weigh_equally(hubs):
+    queries, gallery, query_labels, gallery_labels = hubs
+    first = np.unique(gallery_labels, return_index=True)[1]
+    single = gallery[first], query_labels, gallery_labels[first]
+    assert permutation_floor(queries, *single, 3, weigh="sample").mean > 2 * 3 / 12
+    assert permutation_floor(queries, *single, 3, weigh="speaker").mean == pytest.approx(3 / 12)
+
+
+def test_floor_with_duplicates_and_absent_labels():
+    same = np.tile(unit(np.ones(4)), (10, 1))
+    labels = np.arange(10)
+    assert permutation_floor(same, same, labels, labels, 3).mean == pytest.approx(0.3)
+    assert permutation_floor(same, same[:5], labels, labels[:5], 3).mean == pytest.approx(0.6)
+    with pytest.raises(ValueError, match="labels are in the gallery"):
+        permutation_floor(same, same, labels, labels + 10, 3)
+
+
+class Pixels:
+    """Pictures that hold their own descriptor in the first row."""
+
+    name, dim, signature = "pixels", 16, "pixels"
+
+    def embed(self, images):
+        vectors = unit(np.stack([image[0, :16, 0].astype(np.float64) - 127.5 for image in images]))
+        return Embeddings(vectors, np.ones(len(images), bool))
+
+
+def people(count, seed=0, known=True):
+    random = np.random.default_rng(seed)
+    return [
+        Identity(
+            f"p{n:04}",
+            [random.integers(0, 256, (4, 16, 3), dtype=np.uint8) for _ in range(2)],
+            "fm"[n % 2] if known else None,
+            20.0 + n % 37,
+        )
+        for n in range(count)
+    ]
+
+
+def metric(identities, size=100):
+    made = Retrieval.create(lambda name: Pixels(), embedder="pixels", gallery_size=size)
+    made.prepare(identities)
+    return made
+
+
+def stacked(rows):
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def test_recall_by_hand_in_each_gallery():
+    """Galleries of consecutive identities, of all, and of like people, each recomputed from the full matrix."""
+    identities = people(50)
+    made = metric(identities, size=20)
+    random = np.random.default_rng(1)
+    items = [FaceItem(p.id, random.integers(0, 256, (4, 16, 3), dtype=np.uint8)) for p in identities]
+    rows = made.measure(items)
+    reported = made.aggregate(stacked(rows), np.ones((1, 50)))
+    pixels = Pixels()
+    means = unit(np.stack([pixels.embed(p.images).vectors.mean(0) for p in identities]))
+    similarity = pixels.embed([i.image for i in items]).vectors @ means.T
+    groups = {
+        "hundreds": [range(20), range(20, 40)],
+        "full": [range(50)],
+        "within": [
+            [n for n, p in enumerate(identities) if p.sex == s and p.age // 10 == band]
+            for s in "fm"
+            for band in (2, 3, 4, 5)
+        ],
+    }
+    for kind, galleries in groups.items():
+        hits: dict[int, list[bool]] = {1: [], 5: [], 10: []}
+        chance = []
+        for gallery in galleries:
+            members = list(gallery)
+            for q in members:
+                place = int((similarity[q, members] > similarity[q, q]).sum())
+                chance.append(min(1.0, 5 / len(members)))
+                for k, found in hits.items():
+                    found.append(place < k)
+        for k, found in hits.items():
+            assert reported[report_name(k, kind)][0] == pytest.approx(np.mean(found)), (kind, k)
+        assert reported[report_name(5, kind, True)][0] == pytest.approx(np.mean(chance))
+    assert sum(made.defined("recall_at_10", stacked(rows))) == 40
+    assert made.defined("recall_at_10_full", stacked(rows)).all()
+
+
+def test_true_faces_find_themselves_and_reports_stay_in_bounds():
+    identities = [replace(person, images=person.images[:1]) for person in people(30)]
+    made = metric(identities)
+    rows = made.measure([FaceItem(p.id, p.images[0]) for p in identities])
+    reported = made.aggregate(stacked(rows), np.random.default_rng(0).integers(0, 3, (50, 30)).astype(float))
+    assert set(reported) == {report.name for report in made.reports}
+    assert reported["recall_at_1"] == pytest.approx(1.0)
+    for report in made.reports:
+        low, high = report.bounds
+        assert np.all((reported[report.name] >= low) & (reported[report.name] <= high))
+    assert np.isnan(made.aggregate(stacked(rows), np.zeros((1, 30)))["recall_at_1"]).all()
+
+
+def test_unknown_sex_leaves_only_the_recall_within_undefined():
+    identities = people(30, known=False)
+    made = metric(identities)
+    rows = stacked(made.measure([FaceItem(p.id, p.images[0]) for p in identities]))
+    assert np.isnan(made.aggregate(rows, np.ones((1, 30)))["recall_at_10_within"][0])
+    assert not made.defined("recall_at_10_within", rows).any()
+    assert made.defined("recall_at_10", rows).all()
+
+
+def test_batches_and_their_order_change_nothing():
+    identities = people(24)
+    made = metric(identities, size=10)
+    items = [FaceItem(p.id, p.images[1]) for p in identities]
+    whole = made.measure(items)
+    for row, item in zip(whole, items, strict=True):
+        alone = made.measure([item])[0]
+        assert {name: str(value) for name, value in alone.items()} == {name: str(value) for name, value in row.items()}
+    assert made.measure([]) == []
+
+
+def test_strangers_fail_and_misuse_is_said():
+    made = metric(people(5))
+    stranger = made.measure([FaceItem("nobody", people(5)[0].images[0])])
+    assert isinstance(stranger[0], Failed)
+    assert "nobody" in stranger[0].reason
+    with pytest.raises(ValueError, match="sorted"):
+        made.prepare(list(reversed(people(5))))
+    with pytest.raises(RuntimeError, match="prepare"):
+        Retrieval(Pixels()).measure([])
+
+
+def test_signature_states_the_galleries():
+    made = metric(people(250))
+    assert "|gallery:100x2|" in made.signature("recall_at_10")
+    assert "|gallery:250|" in made.signature("recall_at_1_full")
+    assert "sex+10y" in made.signature("recall_at_10_within")
+    assert "|gallery:40x1|" in metric(people(40)).signature("recall_at_10")
+
+
+def test_leftover_identities_are_left_out_unless_they_are_all():
+    assert consecutive_galleries(378, 100).max() == 2
+    assert (consecutive_galleries(378, 100) == -1).sum() == 78
+    assert (consecutive_galleries(99, 100) == 0).all()

@@ -1,0 +1,424 @@
+"""SF2F: shapes and counts of Tables 9 to 11, the fuser's equations, ablations, the wrapper, official checkpoints."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_frontends import speechlike
+
+from baselines.checkpoints import export
+from baselines.identity_network import IdentityNetwork
+from baselines.layers.inception1d import Inception1D
+from baselines.layers.pixels import imagenet_to_unit, to_imagenet, to_pictures, to_unit
+from baselines.people import People, Person
+from baselines.sf2f.config import Config, Training
+from baselines.sf2f.discriminators import Adversaries, Discriminator
+from baselines.sf2f.method import SF2F
+from baselines.sf2f.network import EmbeddingFuser, FaceDecoder, SF2FNetwork, VoiceEncoder
+from baselines.sf2f.official import from_official
+from baselines.sf2f.training import EncoderDecoderRecipe, FuserRecipe
+from baselines.training import options
+from benchmark.errors import InvalidConfig, MethodError, MissingWeights
+from benchmark.types import Audio, Example, Sample
+
+SMALL = Config(width=0.05)
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def people(count: int = 6, resolution: int = 64) -> People:
+    generator = torch.Generator().manual_seed(3)
+
+    def person(index: int) -> Person:
+        voices = tuple(torch.randn(40, length, generator=generator) for length in (90, 200, 240))
+        faces = torch.randint(0, 256, (2, 3, resolution, resolution), generator=generator, dtype=torch.uint8)
+        return Person(f"p{index}", voices, faces)
+
+    return People(tuple(person(index) for index in range(count)))
+
+
+def example(samples: np.ndarray, name: str = "a") -> Example:
+    return Example(Sample(name, name, {}), 0, 1, {"speech": Audio(samples, 16000)})
+
+
+def initialised(config: Config, seed: int = 0) -> SF2FNetwork:
+    """A network whose statistics are not those of the start, so that a mix-up shows, and that answers to its input."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = config.network()
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+                torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
+                torch.nn.init.uniform_(module.running_var, 0.01, 0.03)
+        return network.eval()
+
+
+def method(tmp_path: Path, config: Config = SMALL) -> SF2F:
+    path = export(tmp_path / "w.safetensors", initialised(config).state_dict(), {"method": "sf2f"}, half=False)
+    made = SF2F(config, path)
+    made.load("cpu")
+    return made
+
+
+# ---- architecture
+
+
+def test_voice_encoder_has_the_sizes_of_table_9() -> None:
+    encoder = VoiceEncoder()
+    x = torch.randn(2, 40, 125, generator=torch.Generator().manual_seed(0))
+    sizes = []
+    for module in encoder.model:
+        x = module(x)
+        sizes.append(tuple(x.shape[1:]))
+    assert sizes == [(256, 63), (384, 32), (576, 16), (864, 8), (512, 4)]
+    # Weights of kernels 2 + 3 + 5 + 7 = 17 into a quarter of the channels each, and two per channel of normalisation.
+    channels = [40, 256, 384, 576, 864, 512]
+    expected = sum(a * b // 4 * 17 + 2 * b for a, b in zip(channels, channels[1:], strict=False))
+    assert parameters(encoder) == expected == 5_401_664
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7, 100, 125, 150])
+def test_embeddings_have_unit_length_for_any_duration(frames: int) -> None:
+    x = torch.randn(3, 40, frames, generator=torch.Generator().manual_seed(0))
+    embedding = VoiceEncoder(width=0.1).eval()(x)
+    torch.testing.assert_close(embedding.norm(dim=1), torch.ones(3))
+
+
+def test_inception_concatenates_four_kernels_at_stride_two() -> None:
+    module = Inception1D(3, 8).eval()
+    x = torch.randn(1, 3, 10, generator=torch.Generator().manual_seed(0))
+    out = module(x)
+    assert out.shape == (1, 8, 5)
+    for index, kernel in enumerate((2, 3, 5, 7)):
+        weight = module.branches[index][0].weight
+        assert weight.shape == (2, 3, kernel)
+        padded = torch.nn.functional.pad(x, (kernel // 2, kernel // 2))
+        # Frame 2 of each branch, written out: its window starts at 4 of the padded input.
+        expected = torch.relu((weight * padded[:, :, 4 : 4 + kernel]).sum(dim=(1, 2)) / np.sqrt(1 + 1e-5))
+        torch.testing.assert_close(out[0, 2 * index : 2 * index + 2, 2], expected)
+
+
+def test_face_decoder_has_the_sizes_of_table_10() -> None:
+    decoder = FaceDecoder(512)
+    x = torch.randn(2, 512, 1, 1, generator=torch.Generator().manual_seed(0))
+    sizes = []
+    for block in decoder.low:
+        x = block(x)
+        sizes.append(tuple(x.shape[1:]))
+    assert sizes == [(1024, 2, 2), (512, 4, 4), (256, 8, 8), (128, 16, 16), (64, 32, 32), (32, 64, 64)]
+    channels = [512, 1024, 512, 256, 128, 64, 32]
+    blocks = sum(9 * a * b + 3 * b for a, b in zip(channels, channels[1:], strict=False))
+    assert parameters(decoder) == blocks + 3 * 32 + 3 == 11_010_051
+    block7 = 9 * 32 * 16 + 3 * 16
+    assert parameters(FaceDecoder(512, 128)) == blocks + block7 + 3 * 16 + 3
+    assert parameters(FaceDecoder(512, 128, True)) == blocks + block7 + 3 * 32 + 3 + 3 * 16 + 3
+
+
+@pytest.mark.parametrize(
+    ("config", "sizes"),
+    [
+        (Config(width=0.05), [64]),
+        (Config(width=0.05, resolution=128), [128]),
+        (Config(width=0.05, resolution=128, multi_resolution=True), [64, 128]),
+        (Config(width=0.05, variant="official"), [64]),
+        (Config(width=0.05, variant="official", resolution=128), [64, 128]),
+        (Config(width=0.05, encoder="baseline", decoder="baseline"), [64]),
+    ],
+)
+def test_outputs_have_the_configured_resolutions(config: Config, sizes: list[int]) -> None:
+    faces = config.network().eval()(torch.zeros(2, 3, 40, 125))
+    assert [tuple(face.shape) for face in faces] == [(2, 3, size, size) for size in sizes]
+
+
+@pytest.mark.parametrize(("outputs", "resolution", "convolutions"), [(2, 64, 3), (2890, 64, 3), (2, 128, 4)])
+def test_discriminators_have_the_sizes_of_table_11(outputs: int, resolution: int, convolutions: int) -> None:
+    network = Discriminator(outputs, resolution)
+    x = network.convolutions(torch.zeros(2, 3, resolution, resolution))
+    channels = [3, 64, 128, 256, 512][: convolutions + 1]
+    assert x.shape == (2, channels[-1], 8, 8)
+    expected = sum(16 * a * b + 3 * b for a, b in zip(channels, channels[1:], strict=False))
+    expected += channels[-1] * 1024 + 1024 + 1024 * outputs + outputs
+    assert parameters(network) == expected
+    assert network(torch.zeros(2, 3, resolution, resolution)).shape == (2, outputs)
+
+
+@pytest.mark.parametrize("variant", ["paper", "official"])
+def test_fuser_is_the_papers_equations(variant: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        fuser = EmbeddingFuser(8, variant)
+    torch.nn.init.normal_(fuser.query.weight, std=1.0, generator=torch.Generator().manual_seed(2))
+    e = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    w_a, w_f = fuser.query.weight.T.detach().double().numpy(), fuser.output.weight.detach().double().numpy()
+    b_f = np.zeros(8) if variant == "official" else fuser.output.bias.detach().double().numpy()
+    x = e.double().numpy()
+    f = np.zeros(8)
+    for i in range(5):
+        s = np.array([x[i] @ w_a @ x[j] for j in range(5)])
+        beta = np.exp(s) / np.exp(s).sum()
+        a = sum(beta[j] * x[j] for j in range(5))
+        f += (w_f @ np.concatenate([a, x[i]]) + b_f) / 5
+    if variant == "official":
+        f /= np.linalg.norm(f)
+    np.testing.assert_allclose(fuser(e[None])[0].detach().numpy(), f, rtol=1e-4, atol=1e-5)
+
+
+def test_fusion_does_not_depend_on_the_order_of_windows() -> None:
+    fuser = EmbeddingFuser(16)
+    e = torch.randn(2, 7, 16, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(fuser(e), fuser(e[:, torch.randperm(7, generator=torch.Generator().manual_seed(1))]))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"resolution": 96},
+        {"multi_resolution": True},
+        {"decoder": "baseline", "resolution": 128},
+        {"width": 0.0},
+        {"overlap": 1.0},
+        {"window_frames": 1},
+        {"shortest_s": 0.0},
+    ],
+)
+def test_impossible_configurations_are_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        Config(**fields)
+
+
+# ---- training
+
+
+def losses(config: Config = SMALL, **settings: float) -> dict[str, float]:
+    training = Training(batch=4, discriminator_width=0.1, **settings)
+    perceptual = IdentityNetwork(0.1).eval().requires_grad_(False) if training.perceptual else None
+    recipe = EncoderDecoderRecipe(config, training, people(resolution=config.resolution), None, perceptual)
+    values = recipe.step(recipe.batch(np.random.default_rng(0)), lambda name, loss: None)
+    return {name: float(value.detach()) for name, value in values.items()}
+
+
+def test_total_is_the_weighted_sum_of_the_four_losses() -> None:
+    parts = losses()
+    expected = 10 * parts["l1"] + parts["adversarial"] + 0.05 * parts["classifier"] + 100 * parts["perceptual"]
+    assert parts["total"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ablated", "gone"),
+    [
+        ("l1", {"l1"}),
+        ("adversarial", {"adversarial", "real_64"}),
+        ("classifier", {"classifier", "identity_64"}),
+        ("perceptual", {"perceptual"}),
+    ],
+)
+def test_a_weight_of_zero_removes_its_loss_and_its_adversary(ablated: str, gone: set[str]) -> None:
+    assert set(losses()) - set(losses(**{ablated: 0.0})) == gone
+
+
+def test_both_resolutions_are_judged() -> None:
+    parts = losses(Config(width=0.05, resolution=128, multi_resolution=True))
+    assert {"real_64", "real_128", "identity_64", "identity_128"} <= set(parts)
+
+
+def test_baselines_of_table_7_replace_encoder_and_decoder() -> None:
+    paper = SMALL.network()
+    encoder = dataclasses.replace(SMALL, encoder="baseline").network()
+    decoder = dataclasses.replace(SMALL, decoder="baseline").network()
+    assert type(encoder.encoder) is not type(paper.encoder)
+    assert type(encoder.decoder) is type(paper.decoder)
+    assert type(decoder.decoder) is not type(paper.decoder)
+    assert {len(losses(dataclasses.replace(SMALL, **{k: "baseline"}))) for k in ("encoder", "decoder")} == {7}
+
+
+def test_adversaries_reward_being_right() -> None:
+    adversaries = Adversaries(3, 64, "paper", 0.1).eval()
+    logits = torch.tensor([[0.0, 5.0]])
+    adversaries.real = torch.nn.Sequential(torch.nn.Flatten(), _Constant(logits))
+    faces = torch.zeros(1, 3, 64, 64)
+    assert float(adversaries.judge(faces, real=True)) == pytest.approx(float(np.log1p(np.exp(-5))), rel=1e-3)
+    assert float(adversaries.judge(faces, real=False)) == pytest.approx(5 + float(np.log1p(np.exp(-5))), rel=1e-3)
+
+
+class _Constant(torch.nn.Module):
+    def __init__(self, value: torch.Tensor) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.value
+
+
+def test_stage_one_takes_one_crop_length_of_1_to_1_5_seconds() -> None:
+    recipe = EncoderDecoderRecipe(SMALL, Training(batch=4, perceptual=0.0), people(), None, None)
+    lengths = {recipe.batch(np.random.default_rng(seed))["speech"].shape[2] for seed in range(300)}
+    assert min(lengths) == 100
+    assert max(lengths) == 150
+    same = [recipe.batch(np.random.default_rng(5))["speech"] for _ in range(2)]
+    torch.testing.assert_close(*same, rtol=0, atol=0)
+
+
+def test_stage_two_changes_the_fuser_alone() -> None:
+    training = Training(batch=4, perceptual=0.0, discriminator_width=0.1, fuser_seconds=(3.0, 4.0))
+    recipe = FuserRecipe(SMALL, training, people(), None, None)
+    before = {name: tensor.clone() for name, tensor in recipe.network.state_dict().items()}
+    batch = recipe.batch(np.random.default_rng(0))
+    assert batch["speech"].shape[1:] == ((batch["speech"].shape[1]), 40, 125)
+    assert batch["speech"].shape[1] in (3, 4, 5)
+
+    def update(name: str, loss: torch.Tensor) -> None:
+        optimiser = recipe.optimisers()[name]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    recipe.step(batch, update)
+    changed = {name for name, tensor in recipe.network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"fuser.query.weight", "fuser.output.weight", "fuser.output.bias"}
+
+
+def test_training_settings_are_checked() -> None:
+    assert options(Training, {"crop_frames": [50, 60], "l1": 0}).crop_frames == (50, 60)
+    with pytest.raises(InvalidConfig, match="Did you mean 'fuser_steps'"):
+        options(Training, {"fuser_step": 3})
+    with pytest.raises(InvalidConfig, match="steps"):
+        options(Training, {"steps": "many"})
+
+
+# ---- inference
+
+
+def test_pictures_survive_the_way_through_imagenet_space() -> None:
+    faces = torch.arange(256, dtype=torch.uint8).repeat(3).view(1, 3, 16, 16)
+    np.testing.assert_array_equal(to_pictures(imagenet_to_unit(to_imagenet(faces))), to_pictures(to_unit(faces)))
+    assert float(to_imagenet(torch.full((1, 3, 1, 1), 255, dtype=torch.uint8))[0, 0]) == pytest.approx(
+        (1 - 0.485) / 0.229
+    )
+
+
+@pytest.mark.parametrize("fuser", [True, False])
+def test_an_output_does_not_depend_on_its_batch(tmp_path: Path, fuser: bool) -> None:
+    sf2f = method(tmp_path, dataclasses.replace(SMALL, fuser=fuser))
+    examples = [example(speechlike(seconds, seed)) for seed, seconds in enumerate((5.0, 1.25, 0.7, 3.0))]
+    together = sf2f.generate(examples)
+    backwards = sf2f.generate(examples[::-1])[::-1]
+    for one, (a, b) in zip(examples, zip(together, backwards, strict=True), strict=True):
+        (alone,) = sf2f.generate([one])
+        assert isinstance(alone, np.ndarray)
+        assert alone.shape == (64, 64, 3)
+        assert alone.dtype == np.uint8
+        for other in (a, b):
+            assert np.abs(alone.astype(int) - np.asarray(other).astype(int)).max() <= 1
+
+
+def test_different_voices_give_different_faces(tmp_path: Path) -> None:
+    a, b = method(tmp_path).generate([example(speechlike(2.0)), example(np.diff(speechlike(2.0)))])
+    assert not np.array_equal(a, b)
+
+
+def test_unusable_speech_fails_alone(tmp_path: Path) -> None:
+    good = speechlike(2.0)
+    bad = [np.zeros(32000, np.float32), np.full(32000, np.nan, np.float32), good[:1000]]
+    outputs = method(tmp_path).generate([example(x) for x in [good, *bad, good]])
+    assert all(isinstance(output, MethodError) for output in outputs[1:4])
+    assert isinstance(outputs[0], np.ndarray)
+    np.testing.assert_array_equal(outputs[0], outputs[4])
+    assert method(tmp_path).generate([]) == []
+
+
+def test_speech_without_a_voiced_frame_is_refused(tmp_path: Path) -> None:
+    sf2f = method(tmp_path, dataclasses.replace(SMALL, vad=True))
+    click = np.zeros(32000, np.float32)
+    click[100] = 0.5
+    (output,) = sf2f.generate([example(click)])
+    assert isinstance(output, MethodError)
+    assert "voiced" in str(output)
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    path = export(tmp_path / "w.safetensors", SMALL.network().state_dict(), {})
+    with pytest.raises(InvalidConfig, match="does not fit"):
+        SF2F(Config(width=0.1), path).load("cpu")
+    with pytest.raises(MissingWeights, match="train --method sf2f"):
+        SF2F(SMALL, tmp_path / "none.safetensors").load("cpu")
+    with pytest.raises(MissingWeights, match="names no weights"):
+        SF2F(SMALL).load("cpu")
+    (tmp_path / "broken.safetensors").write_bytes(b"not safetensors")
+    with pytest.raises(MissingWeights, match="cannot be read"):
+        SF2F(SMALL, tmp_path / "broken.safetensors").load("cpu")
+
+
+def test_weights_with_a_fuser_also_serve_without(tmp_path: Path) -> None:
+    path = export(tmp_path / "w.safetensors", initialised(SMALL).state_dict(), {})
+    sf2f = SF2F(dataclasses.replace(SMALL, fuser=False), path)
+    sf2f.load("cpu")
+    assert sf2f.network.fuser is None
+
+
+def test_half_precision_export_keeps_statistics(tmp_path: Path) -> None:
+    network = initialised(SMALL)
+    network.encoder.model[0].branches[0][1].running_var.fill_(1e6)
+    path = export(tmp_path / "w.safetensors", network.state_dict(), {"config": {"width": 0.05}})
+    sf2f = SF2F(SMALL, path)
+    sf2f.load("cpu")
+    assert float(sf2f.network.encoder.model[0].branches[0][1].running_var[0]) == 1e6
+    torch.testing.assert_close(sf2f.network.fuser.query.weight, network.fuser.query.weight, atol=1e-3, rtol=1e-3)
+
+
+# ---- official checkpoints
+
+OFFICIAL_PREFIXES = {
+    "branches": "conv_k",
+    "fuser.query": "encoder.attn_fuser.attention.linear_in",
+    "fuser.output": "encoder.attn_fuser.attention.linear_out",
+}
+
+
+def official_name(ours: str, resolution: int) -> str:
+    """Our names back into the authors', written independently of the rules under test."""
+    part = ours.split(".")
+    if part[0] == "fuser":
+        return OFFICIAL_PREFIXES[".".join(part[:2])] + "." + ".".join(part[2:])
+    if part[0] == "encoder" and "branches" in part:
+        kernel = {"0": 2, "1": 3, "2": 5, "3": 7}[part[4]]
+        return f"encoder.model.{part[2]}.conv_k{kernel}.model.{part[5]}.{part[6]}"
+    low, head = ("up_low_layers", "gnet_low") if resolution == 128 else ("up_layers", "gnet")
+    if part[1] == "start":
+        return "decoder.fc." + ".".join(part[2:])
+    if part[1] == "low":
+        return f"decoder.{low}.{part[2]}.{ {'convolution': 1, 'normalisation': 2}[part[3]]}.{part[4]}"
+    if part[1] == "high":
+        return f"decoder.up_mid_layer.{ {'convolution': 1, 'normalisation': 2}[part[2]]}.{part[3]}"
+    if part[1] == "heads":
+        return f"decoder.{head if part[2] == '64' else 'gnet_mid'}.{part[3]}.{part[4]}"
+    return ours
+
+
+@pytest.mark.parametrize("resolution", [64, 128])
+def test_official_checkpoint_gives_the_same_outputs(tmp_path: Path, resolution: int) -> None:
+    config = Config(variant="official", width=0.05, resolution=resolution)
+    network = initialised(config)
+    state = {f"module.{official_name(k, resolution)}": v for k, v in network.state_dict().items()}
+    assert "module.encoder.model.0.conv_k2.model.0.weight" in state
+    assert "module.encoder.model.4.bias" in state
+    path = tmp_path / "best_R10_with_model.pt"
+    torch.save({"model_state": state, "optim_state": {"step": 3}, "counters": {"t": 7}}, path)
+    sf2f = SF2F(config, path)
+    sf2f.load("cpu")
+    x = torch.randn(2, 3, 40, 125, generator=torch.Generator().manual_seed(0))
+    for mine, theirs in zip(sf2f.network(x), network(x), strict=True):
+        torch.testing.assert_close(mine, theirs)
+    (picture,) = sf2f.generate([example(speechlike(2.0))])
+    assert isinstance(picture, np.ndarray)
+    assert picture.shape == (resolution, resolution, 3)
+
+
+def test_official_checkpoints_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="--preset official"):
+        from_official({"model_state": {}}, SMALL)
+    with pytest.raises(InvalidConfig, match="strange"):
+        from_official({"model_state": {"strange.weight": torch.zeros(1)}}, Config(variant="official"))
