@@ -20,8 +20,8 @@ from benchmark.errors import InvalidConfig, MissingWeights
 def export(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], half: bool = True) -> Path:
     """Write a network's state, atomically.
 
-    With `half`, weights are stored as float16. Statistics of normalisation layers stay float32: a running variance can leave
-    the range of float16.
+    With `half`, weights are stored as float16. Statistics of normalisation layers stay float32: a running variance can
+    leave the range of float16.
     """
 
     def stored(name: str, tensor: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 class ExponentialAverage:
     """Follows modules: average <- decay * average + (1 - decay) * weight, after each step.
 
-    Early averages would hold mostly the random start, so step t uses min(decay, (1 + t) / (10 + t)). Buffers (statistics of
-    normalisation) are copied, not averaged.
+    Early averages would hold mostly the random start, so step t uses min(decay, (1 + t) / (10 + t)). Statistics of
+    normalisation are averaged along with the weights that they belong to; integers are copied.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
@@ -23,14 +23,13 @@ class ExponentialAverage:
         self.decay = decay
         self.steps = 0
         self.average = {name: tensor.detach().clone() for name, tensor in self._tensors()}
-        self._averaged = {f"{k}.{n}" for k, m in modules.items() for n, _ in m.named_parameters()}
 
     @torch.no_grad()
     def update(self) -> None:
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
         for name, tensor in self._tensors():
-            if name in self._averaged:
+            if tensor.is_floating_point():
                 self.average[name].lerp_(tensor, 1 - decay)
             else:
                 self.average[name].copy_(tensor)

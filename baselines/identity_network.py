@@ -1,6 +1,7 @@
 """A small face recogniser, trained on the training split of the run's dataset by classification.
 
-It stands in for FaceNet in perceptual losses where FaceNet's weights are not at hand, or do not know the dataset's faces.
+It stands in for FaceNet in perceptual losses where FaceNet's weights are not at hand, or where it does
+not know the dataset's kind of face.
 """
 
 from __future__ import annotations

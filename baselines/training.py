@@ -1,7 +1,7 @@
 """One training loop for all methods: a recipe says what a step is, the loop does the rest.
 
-The batch of a step, and every random number drawn in it, is a function of (seed, step, process) alone. A training that was
-killed and resumed therefore ends in the same weights as one that was not.
+The batch of a step, and every random number drawn in it, is a function of (seed, step, process) alone. A training that
+was killed and resumed therefore ends in the same weights as one that was not.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def modules(self) -> Mapping[str, nn.Module]:
-        """Every module with state, trained or not; moved to the device and kept in checkpoints."""
+        """Every module that this training may change; moved to the device and kept in checkpoints."""
 
     @abstractmethod
     def optimisers(self) -> Mapping[str, torch.optim.Optimizer]:
@@ -61,6 +61,10 @@ class Recipe(ABC):
     @abstractmethod
     def export(self, path: Path) -> Path:
         """Write what inference needs as safetensors."""
+
+    def carried(self) -> Sequence[nn.Module]:
+        """Frozen networks that only serve losses: moved to the device, not kept in checkpoints."""
+        return ()
 
     def averaged(self) -> Mapping[str, nn.Module]:
         """The modules that an exponential moving average follows, where one is asked for."""
@@ -106,6 +110,8 @@ class Stage:
     steps: int
     build: Callable[[Path], Recipe]
     """Given the folder of the whole training, in which earlier stages left `<stage>.safetensors`, and `<stage>/`."""
+    ema: float | None = None
+    """The method's own decay; the loop's, where that is set, goes before it."""
 
 
 def train_stages(stages: Sequence[Stage], out: Path, loop: Loop | None = None) -> Path:
@@ -117,7 +123,8 @@ def train_stages(stages: Sequence[Stage], out: Path, loop: Loop | None = None) -
         exported = out / f"{stage.name}.safetensors"
         if loop.resume and exported.is_file():
             continue
-        train(stage.build(out), out / stage.name, stage.steps, loop, export=exported)
+        own = dataclasses.replace(loop, ema=loop.ema if loop.ema is not None else stage.ema)
+        train(stage.build(out), out / stage.name, stage.steps, own, export=exported)
     return out / f"{stages[-1].name}.safetensors"
 
 
@@ -168,7 +175,7 @@ class _Run:
         self.accelerator = _accelerator(loop)
         self.began = time.monotonic()
         self.modules = recipe.modules()
-        for module in self.modules.values():
+        for module in (*self.modules.values(), *recipe.carried()):
             # Convolutions of the small presets run about twice as fast in this layout, on CPUs as on GPUs.
             module.to(self.accelerator.device, memory_format=torch.channels_last)
         self.optimisers = {
@@ -335,7 +342,7 @@ def _accelerator(loop: Loop) -> Accelerator:
     on_cpu = loop.device == "cpu"
     shared = AcceleratorState._shared_state
     if shared and shared.get("num_processes", 1) == 1:
-        # accelerate keeps the first device and precision of a process for good; two trainings in one process may differ.
+        # accelerate keeps a process's first device and precision for good; two trainings in one process may differ.
         AcceleratorState._reset_state(True)
     return Accelerator(mixed_precision=loop.precision, cpu=on_cpu)
 
@@ -390,7 +397,10 @@ def options(cls: type[Options], table: Mapping[str, Any]) -> Options:
             values[key] = value
         else:
             raise InvalidConfig(f"training.{key} = {value!r}; expected a value like {default!r}")
-    return cls(**values)
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise InvalidConfig(f"training: {error}") from error
 
 
 def contact_sheet(images: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -37,21 +38,24 @@ def read_state(path: Path) -> dict[str, Any]:
         else:
             with path.open("rb") as file:
                 state = _as_tensors(_ArraysOnly(file, encoding="latin1").load())
-    except pickle.UnpicklingError as error:
-        raise PrerequisiteError(
-            f"{path} is refused: expected nothing but tensors, but it holds {_first_line(error)}. A file that needs "
-            "pickled code to load could run any program; get its state dict as safetensors"
-        ) from error
-    except PrerequisiteError:
-        raise
     except Exception as error:  # parsers meeting a corrupt file raise nearly anything
+        if foreign := _foreign(error):
+            raise PrerequisiteError(
+                f"{path} is refused: expected nothing but tensors, but it holds {foreign}. A file that needs pickled "
+                "code to load could run any program; get its state dict as safetensors"
+            ) from error
+        lines = str(error).splitlines() or [""]
         raise PrerequisiteError(
-            f"{path} cannot be read as weights ({type(error).__name__}: {_first_line(error)}): "
+            f"{path} cannot be read as weights ({type(error).__name__}: {lines[0][:200]}): "
             "expected safetensors or a PyTorch state dict; get the file again"
         ) from error
     if not isinstance(state, Mapping):
         raise PrerequisiteError(f"{path} holds a {type(state).__name__}; expected a dict of tensors")
     return dict(state)
+
+
+class _Foreign(Exception):
+    """Something that is no plain number, text, container or array."""
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -63,13 +67,15 @@ class _ArraysOnly(pickle.Unpickler):
             return np.empty(0).__reduce__()[0]
         if numpy_core and name == "scalar":
             return np.float32(0).__reduce__()[0]
+        if module in ("numpy.core.numeric", "numpy._core.numeric") and name == "_frombuffer":
+            return np.empty(0).__reduce_ex__(5)[0]
         if module == "numpy" and name in ("ndarray", "dtype"):
             return getattr(np, name)
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("_codecs", "encode"):
             return _encode_latin1
-        raise pickle.UnpicklingError(f"{module}.{name}")
+        raise _Foreign(f"{module}.{name}")
 
 
 def _encode_latin1(text: str, encoding: str = "latin1") -> bytes:
@@ -84,13 +90,16 @@ def _as_tensors(value: Any) -> Any:
         return {key: _as_tensors(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "fiub":
-            raise pickle.UnpicklingError(f"an array of {value.dtype}")
+            raise _Foreign(f"an array of {value.dtype}")
         # A copy in native byte order: what was unpickled need not be writable.
         return torch.from_numpy(np.array(value, value.dtype.newbyteorder("="), order="C"))
     return value
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    named = [line.strip() for line in lines if "GLOBAL" in line or "Unsupported" in line]
-    return (named or lines or [type(error).__name__])[0][:200]
+def _foreign(error: Exception) -> str | None:
+    """What the file would have imported, where it was refused for that."""
+    if isinstance(error, _Foreign):
+        return str(error)
+    # torch names it only within its advice.
+    found = re.search(r"(?:GLOBAL|Unsupported (?:class|operand)) ([\w.]+)", str(error))
+    return found[1] if found and isinstance(error, pickle.UnpicklingError) else None

@@ -84,20 +84,20 @@ TABLE: dict[str, WeightsFile] = {
         ),
         WeightsFile(
             name="voice2face_voice_embedding",
-            file="voice2face_voice_embedding.pth",
+            file="voice2face/voice_embedding.pth",
             size_mib=10.2,
             licence="GPL-3.0",
             source="cmu-mlsp/reconstructing_faces_from_voices: the frozen voice network (Wen et al. 2019)",
-            used_by="voice2face with its official weights",
+            used_by="voice2face --weights FILE with its official weights (fetch both files)",
             url=f"{_VOICE2FACE}/voice_embedding.pth",
         ),
         WeightsFile(
             name="voice2face_generator",
-            file="voice2face_generator.pth",
+            file="voice2face/generator.pth",
             size_mib=46.5,
             licence="GPL-3.0",
             source="cmu-mlsp/reconstructing_faces_from_voices: the generator (Wen et al. 2019)",
-            used_by="voice2face with its official weights",
+            used_by="voice2face --weights FILE with its official weights (fetch both files)",
             url=f"{_VOICE2FACE}/generator.pth",
         ),
         WeightsFile(
@@ -106,7 +106,7 @@ TABLE: dict[str, WeightsFile] = {
             size_mib=0.0,
             licence="as stated by the authors",
             source="BAI-Yeqi/SF2F_PyTorch: a `*_with_model.pt` checkpoint (Bai et al. 2020)",
-            used_by="sf2f with its official weights",
+            used_by="sf2f --weights FILE with its official weights",
             by_hand=(
                 "the authors offer no fixed address: train with https://github.com/BAI-Yeqi/SF2F_PyTorch, or ask them "
                 "for a checkpoint"

@@ -11,6 +11,7 @@ from test_frontends import speechlike
 from baselines.checkpoints import export
 from baselines.identity_network import IdentityNetwork
 from baselines.layers.inception1d import Inception1D
+from baselines.layers.perceptual import BoxedFaceNet, perceptual_loss
 from baselines.layers.pixels import imagenet_to_unit, to_imagenet, to_pictures, to_unit
 from baselines.people import People, Person
 from baselines.sf2f.config import Config, Training
@@ -24,6 +25,14 @@ from benchmark.errors import InvalidConfig, MethodError, MissingWeights
 from benchmark.types import Audio, Example, Sample
 
 SMALL = Config(width=0.05)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():  # type: ignore[no-untyped-def]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -151,7 +160,8 @@ def test_fuser_is_the_papers_equations(variant: str) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         fuser = EmbeddingFuser(8, variant)
-    torch.nn.init.normal_(fuser.query.weight, std=1.0, generator=torch.Generator().manual_seed(2))
+    for tensor in fuser.parameters():
+        torch.nn.init.normal_(tensor, generator=torch.Generator().manual_seed(2))
     e = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
     w_a, w_f = fuser.query.weight.T.detach().double().numpy(), fuser.output.weight.detach().double().numpy()
     b_f = np.zeros(8) if variant == "official" else fuser.output.bias.detach().double().numpy()
@@ -165,6 +175,13 @@ def test_fuser_is_the_papers_equations(variant: str) -> None:
     if variant == "official":
         f /= np.linalg.norm(f)
     np.testing.assert_allclose(fuser(e[None])[0].detach().numpy(), f, rtol=1e-4, atol=1e-5)
+
+
+def test_the_fuser_starts_as_the_mean_where_attention_is_even() -> None:
+    fuser = EmbeddingFuser(16)
+    torch.nn.init.zeros_(fuser.query.weight)
+    e = torch.randn(2, 7, 16, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(fuser(e), e.mean(dim=1))
 
 
 def test_fusion_does_not_depend_on_the_order_of_windows() -> None:
@@ -253,6 +270,31 @@ class _Constant(torch.nn.Module):
         return self.value
 
 
+def test_facenet_sees_the_official_box_at_140_pixels() -> None:
+    class Recorder(torch.nn.Module):
+        def features(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return (x, x, x, x)
+
+    column = (torch.arange(64) / 63).expand(1, 3, 64, 64)
+    (seen, *_) = BoxedFaceNet(Recorder()).features(column)
+    assert seen.shape == (1, 3, 140, 140)
+    # Columns 15 to 48 of 64, both included.
+    expected = (255 * torch.tensor([15 / 63, 48 / 63]) - 127.5) / 128
+    torch.testing.assert_close(seen[0, 0, 0, [0, -1]], expected)
+    (rows, *_) = BoxedFaceNet(Recorder()).features(column.transpose(2, 3))
+    expected = (255 * torch.tensor([12 / 63, 58 / 63]) - 127.5) / 128
+    torch.testing.assert_close(rows[0, 0, [0, -1], 0], expected)
+
+
+def test_perceptual_loss_weighs_layers_as_the_official_one() -> None:
+    class Steps(torch.nn.Module):
+        def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+            return [x, 2 * x, 3 * x, 4 * x]
+
+    loss = perceptual_loss(Steps(), torch.full((1, 3, 2, 2), 0.75), torch.full((1, 3, 2, 2), 0.25))
+    assert float(loss) == pytest.approx(0.5 * (1 / 16 + 2 / 8 + 3 / 4 + 4))
+
+
 def test_stage_one_takes_one_crop_length_of_1_to_1_5_seconds() -> None:
     recipe = EncoderDecoderRecipe(SMALL, Training(batch=4, perceptual=0.0), people(), None, None)
     lengths = {recipe.batch(np.random.default_rng(seed))["speech"].shape[2] for seed in range(300)}
@@ -332,9 +374,7 @@ def test_unusable_speech_fails_alone(tmp_path: Path) -> None:
 
 def test_speech_without_a_voiced_frame_is_refused(tmp_path: Path) -> None:
     sf2f = method(tmp_path, dataclasses.replace(SMALL, vad=True))
-    click = np.zeros(32000, np.float32)
-    click[100] = 0.5
-    (output,) = sf2f.generate([example(click)])
+    (output,) = sf2f.generate([example(np.full(32000, 0.01, np.float32))])
     assert isinstance(output, MethodError)
     assert "voiced" in str(output)
 
@@ -390,9 +430,9 @@ def official_name(ours: str, resolution: int) -> str:
     if part[1] == "start":
         return "decoder.fc." + ".".join(part[2:])
     if part[1] == "low":
-        return f"decoder.{low}.{part[2]}.{ {'convolution': 1, 'normalisation': 2}[part[3]]}.{part[4]}"
+        return f"decoder.{low}.{part[2]}.{ {'convolution': 1, 'normalisation': 2}[part[3]] }.{part[4]}"
     if part[1] == "high":
-        return f"decoder.up_mid_layer.{ {'convolution': 1, 'normalisation': 2}[part[2]]}.{part[3]}"
+        return f"decoder.up_mid_layer.{ {'convolution': 1, 'normalisation': 2}[part[2]] }.{part[3]}"
     if part[1] == "heads":
         return f"decoder.{head if part[2] == '64' else 'gnet_mid'}.{part[3]}.{part[4]}"
     return ours

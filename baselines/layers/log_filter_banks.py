@@ -1,7 +1,8 @@
 """SF2F's log filter banks: the definition of python_speech_features' `logfbank` with 40 filters, as tensors.
 
-Samples at 16-bit scale, pre-emphasis 0.97 over the whole recording, 25 ms rectangular windows every 10 ms, power spectrum
-|X|^2 / 512, triangular filters between 0 Hz and half the rate, natural logarithm, then one fixed shift and scale.
+Samples at 16-bit scale, pre-emphasis 0.97 over the whole recording, 25 ms rectangular windows every 10 ms, power
+spectrum |X|^2 / 512, triangular filters between 0 Hz and half the rate, natural logarithm, then one fixed shift and
+scale.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def log_filter_banks(samples: Tensor) -> Tensor:
     x = torch.cat([x[..., :1], x[..., 1:] - EMPHASIS * x[..., :-1]], dim=-1)
     count = frame_count(x.shape[-1])
     x = F.pad(x, (0, FRAME + (count - 1) * HOP - x.shape[-1]))
-    spectrum = torch.fft.rfft(x.unfold(-1, FRAME, HOP), FFT).abs().square() / FFT
+    spectrum = torch.view_as_real(torch.fft.rfft(x.unfold(-1, FRAME, HOP), FFT)).square().sum(dim=-1) / FFT
     energy = spectrum @ filters().to(x.device)
     logarithm = torch.where(energy == 0, EMPTY, energy).log()
     return ((logarithm - MEAN) / DEVIATION).transpose(-1, -2).float()

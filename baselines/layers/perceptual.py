@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 LAYER_WEIGHTS = (1 / 16, 1 / 8, 1 / 4, 1.0)
 """For three intermediate layers, shallow to deep, and the embedding: those of the official FaceNet loss."""
@@ -17,6 +18,30 @@ class FeatureNetwork(Protocol):
     def features(self, faces: Tensor) -> list[Tensor]:
         """Three intermediate layers and the unit-length embedding, of RGB faces `[B, 3, H, W]` in 0..1."""
         ...
+
+
+BOX = (0.235, 0.195, 0.765, 0.915)
+"""Left, top, right, bottom of the official fixed crop, in parts of the picture; both ends are kept."""
+SIZE = 140
+
+
+class BoxedFaceNet(nn.Module):
+    """FaceNet looking at the official fixed crop of a face, at 140 px; no face is searched for.
+
+    Args:
+        network: has `features(x)` for RGB as (x - 127.5) / 128.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+
+    def features(self, faces: Tensor) -> list[Tensor]:
+        height, width = faces.shape[-2:]
+        left, top, right, bottom = (int(part * side) for part, side in zip(BOX, (width, height) * 2, strict=True))
+        x = (255 * faces - 127.5) / 128
+        x = x[..., top : bottom + 1, left : right + 1]
+        return list(self.network.features(F.interpolate(x, (SIZE, SIZE), mode="bilinear", align_corners=True)))
 
 
 def perceptual_loss(network: FeatureNetwork, faces: Tensor, truth: Tensor) -> Tensor:

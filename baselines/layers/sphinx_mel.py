@@ -26,8 +26,9 @@ SHORTEST = 1000
 def sphinx_mel(samples: Tensor) -> Tensor:
     """Log-mel energies of one recording, not normalised.
 
-    25 ms Hamming windows every 10 ms; the pre-emphasis of a frame starts from the last sample of the frame before it (not
-    from the sample before its own first), 0 for the first frame; frames that reach past the end repeat their samples.
+    25 ms Hamming windows every 10 ms; the pre-emphasis of a frame starts from the last sample of the frame before it
+    (not from the sample before its own first), 0 for the first frame; frames that reach past the end repeat their
+    samples.
 
     Shape:
         `[samples]` at full scale 1.0 and 16 kHz -> `[64, int(samples / 160 + 1)]` float32
@@ -36,7 +37,7 @@ def sphinx_mel(samples: Tensor) -> Tensor:
     prior = torch.cat([frames.new_zeros(1), frames[:-1, -1]])
     before = torch.cat([prior[:, None], frames[:, :-1]], dim=1)
     window = torch.hamming_window(FRAME, periodic=False, dtype=torch.float64, device=frames.device)
-    power = torch.fft.rfft((frames - EMPHASIS * before) * window, FFT).abs().square()
+    power = torch.view_as_real(torch.fft.rfft((frames - EMPHASIS * before) * window, FFT)).square().sum(dim=-1)
     return (power @ filters().to(frames.device)).clamp(min=FLOOR).log().T.float()
 
 

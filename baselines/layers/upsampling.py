@@ -9,8 +9,8 @@ from torch.nn import functional as F
 class UpBlock(nn.Module):
     """Bilinear x2, 3x3 convolution, ReLU, batch normalisation (SF2F, Table 10).
 
-    The text of the paper (Sec. 4) says a 4x4 convolution, Table 10 a 3x3 one with stride 2. Neither keeps the sizes that
-    Table 10 lists after its bilinear x2; 3x3 with stride 1 and padding 1 does, so that is what this block holds.
+    The text of the paper (Sec. 4) says a 4x4 convolution, Table 10 a 3x3 one with stride 2. Neither keeps the sizes
+    that Table 10 lists after its bilinear x2; 3x3 with stride 1 and padding 1 does, so that is what this block holds.
 
     Shape:
         `[B, inputs, H, W]` -> `[B, outputs, 2H, 2W]`

@@ -13,8 +13,9 @@ import webrtcvad
 class VoiceActivity:
     """How speech is told from pauses.
 
-    A ring holds the last `padding_ms` of frames. Outside speech, once more than `ratio` of the ring's capacity is voiced, the
-    whole ring is kept and speech begins; inside speech every frame is kept, until more than `ratio` of the ring is unvoiced.
+    A ring holds the last `padding_ms` of frames. Outside speech, once more than `ratio` of the ring's capacity is
+    voiced, the whole ring is kept and speech begins; inside speech every frame is kept, until more than `ratio` of the
+    ring is unvoiced.
     """
 
     aggressiveness: int

@@ -67,6 +67,8 @@ class Training:
     batch: int = 256
     learning_rate: float = 5e-4
     fuser_learning_rate: float = 5e-4
+    critic_learning_rate: float = 5e-4
+    """Of D_real and D_id; the paper does not set it apart."""
     beta1: float = 0.9
     beta2: float = 0.98
     l1: float = 10.0
@@ -82,14 +84,20 @@ class Training:
     fuser_seconds: tuple[float, float] = (6.0, 25.0)
     """Shortest and longest speech of the second stage; one length per batch."""
     perceptual_network: str = "facenet140"
-    """A network by name, or `identity`: our own recogniser, trained first on the same split."""
+    """`facenet140`, FaceNet on the paper's crop; or `identity`, our own recogniser, trained first on the same split."""
     identity_steps: int = 800
     identity_width: float = 0.5
     discriminator_width: float = 1.0
+    ema: float = 0.0
+    """Decay of the exponential moving average of encoder and decoder; 0, as in the paper, keeps none."""
     recordings: int = 0
     """Recordings per person held in memory, 0 for all."""
 
     def __post_init__(self) -> None:
+        if self.perceptual_network not in ("facenet140", "identity"):
+            raise ValueError(f"perceptual_network must be facenet140 or identity, got {self.perceptual_network!r}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must be in [0, 1), got {self.ema}")
         if not 1 <= self.crop_frames[0] <= self.crop_frames[1]:
             raise ValueError(f"crop_frames must be two rising lengths, got {self.crop_frames}")
         if not 0 < self.fuser_seconds[0] <= self.fuser_seconds[1]:

@@ -78,8 +78,8 @@ class AuxiliaryClassifier(nn.Module):
 class Adversaries(nn.Module):
     """D_real and D_id at one resolution, with the losses that both sides take from them.
 
-    The paper's L_G is written as the minimax game; the generator's side is trained in its non-saturating form, which has
-    the same fixed point and gradients that do not vanish while the discriminator wins.
+    The paper's L_G is written as the minimax game; the generator's side is trained in its non-saturating form, which
+    has the same fixed point and gradients that do not vanish while the discriminator wins.
     """
 
     def __init__(self, identities: int, resolution: int = 64, variant: Variant = "paper", width: float = 1.0) -> None:

@@ -52,6 +52,9 @@ class EmbeddingFuser(nn.Module):
     s(e_i, e_j) = e_i' W_a e_j, without scaling; beta = softmax over j; a_i = sum_j beta_ij e_j;
     f_i = W_f [a_i, e_i] + b_f; f = mean_i f_i. The official variant has no b_f and gives f unit length afterwards.
 
+    The paper does not say how the weights start. Here W_f starts as the average of a_i and e_i, so that the fuser
+    begins at the mean of the segments, which the trained decoder can already draw, and improves on that.
+
     Shape:
         `[B, N, D]` -> `[B, D]`
     """
@@ -62,6 +65,10 @@ class EmbeddingFuser(nn.Module):
         """Holds the transpose of W_a: e_i' W_a e_j = (W_a' e_i)' e_j."""
         self.output = nn.Linear(2 * embedding, embedding, bias=variant == "paper")
         self.unit_length = variant == "official"
+        with torch.no_grad():
+            self.output.weight.copy_(torch.eye(embedding).repeat(1, 2) / 2)
+            if self.output.bias is not None:
+                self.output.bias.zero_()
 
     def forward(self, segments: Tensor) -> Tensor:
         beta = torch.softmax(self.query(segments) @ segments.transpose(1, 2), dim=2)

@@ -1,7 +1,7 @@
 """Keys of the authors' released SF2F checkpoints, in our names.
 
-A checkpoint is a torch file whose `model_state` holds `encoder.*` and `decoder.*`, perhaps behind `module.` where it was
-trained on several GPUs. Discriminators, optimisers and counters beside it are not needed and not kept.
+A checkpoint is a torch file whose `model_state` holds `encoder.*` and `decoder.*`, perhaps behind `module.` where it
+was trained on several GPUs. Discriminators, optimisers and counters beside it are not needed and not kept.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from baselines import identity_network
 from baselines.checkpoints import export, fill, load_state, read
 from baselines.layers.log_filter_banks import DEVIATION, MEAN
-from baselines.layers.perceptual import FeatureNetwork, perceptual_loss
+from baselines.layers.perceptual import BoxedFaceNet, FeatureNetwork, perceptual_loss
 from baselines.layers.pixels import imagenet_to_unit, to_imagenet, to_pictures, to_unit
 from baselines.layers.windows import sliding_windows
 from baselines.people import People, load_people
@@ -61,7 +61,7 @@ class SF2FRecipe(Recipe):
             )
         self.generator_optimiser = self._adam(self.trained(), self.learning_rate())
         judged = [p for a in self.adversaries.values() for p in self._needed(a)]
-        self.critic_optimiser = self._adam(judged, training.learning_rate) if judged else None
+        self.critic_optimiser = self._adam(judged, training.critic_learning_rate) if judged else None
 
     @abstractmethod
     def trained(self) -> list[nn.Parameter]:
@@ -75,8 +75,10 @@ class SF2FRecipe(Recipe):
         return (64, 128) if both else (self.config.resolution,)
 
     def modules(self) -> Mapping[str, nn.Module]:
-        extra = {"perceptual": self.perceptual} if isinstance(self.perceptual, nn.Module) else {}
-        return {"network": self.network, "adversaries": self.adversaries, **extra}
+        return {"network": self.network, "adversaries": self.adversaries}
+
+    def carried(self) -> Sequence[nn.Module]:
+        return [self.perceptual] if isinstance(self.perceptual, nn.Module) else []
 
     def optimisers(self) -> Mapping[str, torch.optim.Optimizer]:
         critic = {"adversaries": self.critic_optimiser} if self.critic_optimiser else {}
@@ -156,8 +158,6 @@ class SF2FRecipe(Recipe):
         """Put each module in the mode that this stage needs."""
         self.network.train()
         self.adversaries.train()
-        if isinstance(self.perceptual, nn.Module):
-            self.perceptual.eval()
 
     @abstractmethod
     def validation_speech(self) -> Tensor:
@@ -327,8 +327,7 @@ def recipes(
             raise InvalidConfig(
                 f"perceptual_network '{settings.perceptual_network}' was asked for, but none can be loaded here"
             )
-        network = networks(settings.perceptual_network)
-        return network.eval().requires_grad_(False) if isinstance(network, nn.Module) else network
+        return BoxedFaceNet(networks(settings.perceptual_network).network)
 
     def first(folder: Path) -> Recipe:
         return EncoderDecoderRecipe(config, settings, *people(), perceptual(folder))
@@ -338,7 +337,7 @@ def recipes(
         recipe.start_from(folder / "encoder_decoder.safetensors", folder / "encoder_decoder" / "checkpoint.pt")
         return recipe
 
-    stages = [Stage("encoder_decoder", settings.steps, first)]
+    stages = [Stage("encoder_decoder", settings.steps, first, settings.ema or None)]
     if config.fuser:
         stages.append(Stage("fuser", settings.fuser_steps, second))
     if settings.perceptual and settings.perceptual_network == "identity":

@@ -46,9 +46,13 @@ class Training:
     voice_scale: float = 16.0
     """Logits are this times the cosine between voice and class."""
     critic_width: float = 1.0
+    ema: float = 0.0
+    """Decay of the exponential moving average of the generator; 0, as the authors', keeps none."""
     recordings: int = 0
     """Recordings per person held in memory, 0 for all."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must be in [0, 1), got {self.ema}")
         if not 1 <= self.crop_frames[0] <= self.crop_frames[1]:
             raise ValueError(f"crop_frames must be two rising lengths, got {self.crop_frames}")

@@ -73,7 +73,7 @@ class Voice2FaceNetwork(nn.Module):
 
 
 def disturbed(embedding: Tensor, noise: Tensor | None, scale: float = 0.05) -> Tensor:
-    """Add 0.05 times standard normal `noise` to unit vectors and normalise again: the official training augmentation."""
+    """Add `scale` times standard normal `noise` to unit vectors and normalise again, as the authors' training does."""
     return embedding if noise is None else F.normalize(embedding + scale * noise, dim=1, eps=EPSILON)
 
 

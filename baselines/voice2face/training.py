@@ -212,7 +212,10 @@ def recipes(
         recipe.start_from(folder / "voice_encoder.safetensors")
         return recipe
 
-    return [Stage("voice_encoder", settings.voice_steps, voice), Stage("generator", settings.steps, generator)]
+    return [
+        Stage("voice_encoder", settings.voice_steps, voice),
+        Stage("generator", settings.steps, generator, settings.ema or None),
+    ]
 
 
 def _bce(logits: Tensor, target: float) -> Tensor:

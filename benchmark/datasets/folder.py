@@ -20,7 +20,7 @@ _TABLE = "people.csv"
 class Folder(Dataset):
     """`<root>/<person>/`, holding any mix of recordings, videos and portraits at any depth.
 
-    The attribute `media` is a hash of the contents of a person's files, so that the manifest tells when one was replaced.
+    The attribute `media` is a hash of the contents of a person's files, so that the manifest changes with them.
     """
 
     name = "folder"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.manifest import Row
-from benchmark.datasets.media_files import MediaFinder, is_portrait, is_speech
+from benchmark.datasets.media_files import MediaFinder, is_portrait
 from benchmark.datasets.names import safe_ids
 from benchmark.datasets.tables import read_table, sex_of
 from benchmark.datasets.voxceleb import SpeakerFolders
@@ -43,9 +43,9 @@ _SUBSETS = (
 class HQVoxCeleb(Dataset):
     """The published layout and split; a person with both speech and faces is one sample.
 
-    Row i of each table (counted from 0) is in `test` where i % 10 is 8, in `val` where it is 9, in `train` otherwise,
-    unless `split.json` lists the names itself. Ids begin with the corpus, so that samples are sorted as the authors sort
-    them: VoxCeleb1 first, then by name.
+    Row i of each table (counted from 0) is in `test` where i % 10 is 8, in `val` where it is 9, else in `train`, unless
+    `split.json` lists the names itself. Ids begin with the corpus, so that samples are sorted as the authors sort them,
+    VoxCeleb1 first and then by name.
     """
 
     name = "hq_voxceleb"
@@ -55,7 +55,7 @@ class HQVoxCeleb(Dataset):
   VoxCeleb/vox2/full_vox2_meta.csv                       Class_ID,Name,...,Gender_x,VoxCeleb2ID,VGGFace2ID,Gender_y,Set
   VoxCeleb/{vox1,vox2}/masked_faces/<Name>/*             the portraits of HQ-VoxCeleb
   VoxCeleb/raw_wav/{vox1,vox2}/{dev,test}/<id>/<clip>/*  the recordings (wav of VoxCeleb1, m4a of VoxCeleb2)
-  VoxCeleb/split.json                                    optional: {"vox1": {"train": [names], "val": ..., "test": ...}}"""
+  VoxCeleb/split.json                                    optional: {"vox1": {"train": [names], "val": ...}}"""
 
     def rows(self, split: str, task: str) -> Iterable[Row]:
         """The people of one split who have both speech and faces; the others are named in `problems`."""
@@ -83,10 +83,8 @@ class HQVoxCeleb(Dataset):
             else:
                 people[row[subset.person]] = row, {8: "test", 9: "val"}.get(index % 10, "train")
         listed = chosen.get(subset.name)
-        if listed is None:
-            names = [name for name, (_, own) in people.items() if own == split]
-        else:
-            names = listed.get(split, [])
+        by_row = [name for name, (_, own) in people.items() if own == split]
+        names = by_row if listed is None else listed.get(split, [])
         speech = SpeakerFolders(base / "raw_wav" / subset.name, finder)
         faces = {path.name: path for path in finder.folders(base / subset.name / "masked_faces")}
         for name in sorted(faces.keys() - people.keys()):

@@ -1,7 +1,7 @@
 """The manifest: JSON lines that name every file of one split of one dataset, for one task.
 
 The first line is a header, each further line a sample. Paths are POSIX and relative to the root; none may lead outside it.
-The sha256 of the whole file identifies the data in a run's identity.
+The sha256 of header and samples identifies the data in a run's identity; a stray file that was left out does not change it.
 """
 
 from __future__ import annotations
@@ -83,9 +83,11 @@ def read_manifest(path: Path, root: Path) -> Manifest:
     except OSError as error:
         raise MissingDataset(f"Manifest {path} cannot be read: {error.strerror}") from error
     try:
-        header, *records = [json.loads(line) for line in content.decode("utf-8").splitlines() if line.strip()]
+        header, *records = [json.loads(line) for line in content.decode("utf-8").split("\n") if line.strip()]
         if header.get("manifest") != FORMAT:
             raise MissingDataset(f"Manifest {path} has format {header.get('manifest')!r}; expected {FORMAT}: build it again")
+        problems = tuple(header.pop("problems", ()))
+        identity = "\n".join(_dumps(part) for part in (header, *records))
         samples = tuple(_sample(record, root) for record in records)
         ids = [sample.id for sample in samples]
         if len(set(ids)) != len(ids):
@@ -97,10 +99,10 @@ def read_manifest(path: Path, root: Path) -> Manifest:
             split=header["split"],
             task=header["task"],
             samples=samples,
-            sha256=hashlib.sha256(content).hexdigest(),
+            sha256=hashlib.sha256(identity.encode("utf-8")).hexdigest(),
             path=path,
             root=root,
-            problems=tuple(header.get("problems", ())),
+            problems=problems,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise MissingDataset(f"Manifest {path} is broken ({error}): delete it and build it again") from error

@@ -37,10 +37,11 @@ class MediaFinder:
             accepts: says by its name whether a file is of the kind wanted.
             check: raises MediaError for a file that cannot be used.
         """
+        here = folder.resolve()
         for path in self.entries(folder):
             if path.is_dir():
                 real = path.resolve()
-                if real in seen:
+                if real in seen or here.is_relative_to(real):
                     self.leave_out(path, "a link to a folder that holds it")
                 else:
                     yield from self.media(path, accepts, check, (*seen, real))
@@ -55,7 +56,7 @@ class MediaFinder:
                     yield path.relative_to(self.root).as_posix()
 
     def entries(self, folder: Path) -> list[Path]:
-        """What lies directly in a folder, in order of name, without what may not be listed. Empty where there is none."""
+        """What lies directly in a folder, in order of name, save what may not be listed; nothing if it is absent."""
         try:
             names = sorted(os.listdir(folder))
         except (FileNotFoundError, NotADirectoryError):

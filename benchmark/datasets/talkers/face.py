@@ -1,9 +1,10 @@
 """Portraits and talking faces of the talkers, drawn from their traits.
 
 A head is a height field over its outline (`face_geometry`, `face_skin`), lit by one key light and light from all round
-(`face_light`), with eyes, mouth and hair painted in (`face_eyes`, `face_mouth`, `face_hair`) and laid together in `face_scene`.
-Pictures depend on the person and the view alone. As in HQ-VoxCeleb the ground is white, the picture square, and the pupils of a
-face that looks straight at the camera always lie at the same place (0.39 and 0.61 of the width, 0.46 of the height).
+(`face_light`), with eyes, mouth and hair painted in (`face_eyes`, `face_mouth`, `face_hair`) and laid together in
+`face_scene`. Pictures depend on the person and the view alone. As in HQ-VoxCeleb the ground is white, the picture
+square, and the pupils of a face that looks straight at the camera always lie at the same place (0.39 and 0.61 of the
+width, 0.46 of the height).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from benchmark.datasets.talkers.face_curves import landmarks
 from benchmark.datasets.talkers.face_fields import box
 from benchmark.datasets.talkers.face_geometry import Camera, head
-from benchmark.datasets.talkers.face_scene import Scene, _even, develop
+from benchmark.datasets.talkers.face_scene import Scene, develop, even
 from benchmark.datasets.talkers.face_view import Mouth, View, views
 from benchmark.datasets.talkers.identity import Person
 
@@ -51,16 +52,19 @@ class Talking:
         scene = self._scene = Scene(person, self.view, size)
         m = scene.measures
         self._measures = m
-        self._mouth_box = _even(box(scene.patch.u, scene.patch.v, -1.0 * m.width, 1.0 * m.width, m.nose_y - 0.12, m.chin_y + 0.24))
+        self._mouth_box = even(
+            box(scene.patch.u, scene.patch.v, -1.0 * m.width, 1.0 * m.width, m.nose_y - 0.12, m.chin_y + 0.24)
+        )
         self._blank = scene.behind.copy()
         lit = np.ones(self._blank.shape[1:])
         lit[scene.face_box] = scene.face(self._blank, self.view, scene.face_box)
         self._lit = lit[scene.eye_box]
-        self._eye_box = _even(scene.eye_box)
+        self._eye_box = even(scene.eye_box)
         canvas = self._blank.copy()
         scene.eyes(canvas, self.view, self._lit)
         scene.front(canvas, scene.hair_box)
         self._still = develop(canvas)
+        self._scratch = scene.behind.copy()
         self._shut: dict[int, np.ndarray] = {}
 
     def frame(
@@ -108,7 +112,8 @@ class Talking:
             slice(max(side.start - margin, outer.start), min(side.stop + margin, outer.stop))
             for side, outer in zip(inner, scene.face_box, strict=True)
         )
-        canvas = scene.behind.copy()
+        canvas, part = self._scratch, (slice(None), *where)
+        canvas[part] = scene.behind[part]
         scene.face(canvas, replace(self.view, mouth=mouth), where)
         scene.front(canvas, inner)
         return develop(canvas[:, inner[0], inner[1]])

@@ -1,6 +1,7 @@
 """The curves of the face that move: lids, brows and lips; and the 68 landmarks on them.
 
-Curves are symmetric about x = 0, so they are functions of the distance from the middle of the face, the mouth or the eye.
+Curves are symmetric about x = 0, so they are functions of the distance from the middle of the face, the
+mouth or the eye.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ class Lips:
 
 @dataclass(frozen=True)
 class Eye:
-    """Edges of the lids of the right-hand eye, whose pupil lies a little outside the middle; `e` runs from -1 at the inner to 1 at the outer corner."""
+    """Edges of the lids of the right-hand eye, whose pupil lies a little outside the middle.
+
+    `e` runs from -1 at the inner to 1 at the outer corner.
+    """
 
     x: float
     half_width: float
@@ -124,7 +128,6 @@ class Brow:
         return self.y + up - 0.09 * self.raised * frown
 
 
-
 def landmarks(m: Head, view: View) -> np.ndarray:
     """The 68 points of the iBUG annotation in head units; shape `[68, 2]`, x then y."""
     lips, eye, brow = Lips.of(m, view), Eye.of(m, view), Brow.of(m, view)
@@ -144,7 +147,10 @@ def landmarks(m: Head, view: View) -> np.ndarray:
     points[0:8] = right[:8] * (-1, 1)
 
     e = np.array([0.03, 0.26, 0.54, 0.80, 0.98])
-    points[22:27] = np.stack([brow.inner + e * (brow.outer - brow.inner), brow.middle(e) - 0.5 * m.brow_thickness * np.sin(np.pi * e)], axis=1)
+    points[22:27] = np.stack(
+        [brow.inner + e * (brow.outer - brow.inner), brow.middle(e) - 0.5 * m.brow_thickness * np.sin(np.pi * e)],
+        axis=1,
+    )
     points[17:22] = points[26:21:-1] * (-1, 1)
 
     root = -0.02

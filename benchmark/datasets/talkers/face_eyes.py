@@ -84,7 +84,11 @@ def eyes(canvas: np.ndarray, patch: Patch, eye: Eye, person: Person, light: Ligh
         band = np.exp(-(((v - high + 0.3 * thick) / thick) ** 2))
         dark = linear(0.09, 0.07, 0.06)
         over(canvas, where, dark, lash_strength * band * lashes)
-        wing = np.exp(-(((v - high + 0.08 * np.maximum(e - 0.9, 0)) / 0.02) ** 2)) * ramp(e, 0.8, 1) * (1 - ramp(e, 1, 1.16))
+        wing = (
+            np.exp(-(((v - high + 0.08 * np.maximum(e - 0.9, 0)) / 0.02) ** 2))
+            * ramp(e, 0.8, 1)
+            * (1 - ramp(e, 1, 1.16))
+        )
         over(canvas, where, dark, 0.5 * lash_strength * wing)
         over(canvas, where, dark, 0.28 * np.exp(-(((v - low - 0.012) / 0.016) ** 2)) * lashes * ramp(e, -0.6, 0.6))
 

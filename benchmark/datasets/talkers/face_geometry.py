@@ -1,8 +1,8 @@
 """The measures of a head, its outline and its 68 landmarks, in head units.
 
-Head units: the origin lies between the pupils, x to the right of the picture, y down, z towards the viewer; 1 is the mean
-distance between adult pupils (63 mm). The mean measures are those of adult anthropometry rounded (face height, bizygomatic,
-bigonial, mouth and nose breadth, fissure length).
+Head units: the origin lies between the pupils, x to the right of the picture, y down, z towards the viewer; 1 is the
+mean distance between adult pupils (63 mm). The mean measures are those of adult anthropometry rounded (face height,
+bizygomatic, bigonial, mouth and nose breadth, fissure length).
 """
 
 from __future__ import annotations

@@ -11,13 +11,15 @@ from scipy.ndimage import gaussian_filter
 
 from benchmark.datasets.talkers.face_curves import Lips
 from benchmark.datasets.talkers.face_fields import linear, noise, normals, ramp, sample
-from benchmark.datasets.talkers.face_geometry import CENTRE_Y, Head, head, jaw_drop
+from benchmark.datasets.talkers.face_geometry import CENTRE_Y, Head, head
 from benchmark.datasets.talkers.face_light import Light
 from benchmark.datasets.talkers.face_skin import Patch
 from benchmark.datasets.talkers.identity import Person
 from benchmark.types import derive_seed
 
-_MELANIN = np.array([[0.86, 0.74, 0.52], [0.66, 0.50, 0.31], [0.42, 0.28, 0.17], [0.25, 0.165, 0.11], [0.125, 0.095, 0.08]])
+_MELANIN = np.array(
+    [[0.86, 0.74, 0.52], [0.66, 0.50, 0.31], [0.42, 0.28, 0.17], [0.25, 0.165, 0.11], [0.125, 0.095, 0.08]]
+)
 """Hair from light to black as displayed, at even steps of `hair_melanin`."""
 
 
@@ -72,14 +74,44 @@ def hair(person: Person) -> Hair:
             kind = "tied"
         elif curl > 0.8 and choice > 0.55:
             kind = "afro" if dark else "curly"
-    above = {"bald": 0.0, "crop": 0.05, "short": 0.13, "parted": 0.19, "curly": 0.22, "afro": 0.42, "tied": 0.08, "bob": 0.17, "long": 0.16}
-    beside = {"bald": 0.03, "crop": 0.03, "short": 0.05, "parted": 0.06, "curly": 0.12, "afro": 0.40, "tied": 0.03, "bob": 0.18, "long": 0.17}
+    above = {
+        "bald": 0.0,
+        "crop": 0.05,
+        "short": 0.13,
+        "parted": 0.19,
+        "curly": 0.22,
+        "afro": 0.42,
+        "tied": 0.08,
+        "bob": 0.17,
+        "long": 0.16,
+    }
+    beside = {
+        "bald": 0.03,
+        "crop": 0.03,
+        "short": 0.05,
+        "parted": 0.06,
+        "curly": 0.12,
+        "afro": 0.40,
+        "tied": 0.03,
+        "bob": 0.18,
+        "long": 0.17,
+    }
     bottom = {"bob": 0.9 + 1.6 * length, "long": 1.5 + 1.3 * length}.get(kind, 0.0)
     if kind == "curly" and not male:
         bottom = 0.7 + 1.1 * length
     volume = 0.75 + 0.5 * volume + 0.25 * curl
     steps = np.linspace(0, 1, len(_MELANIN))
-    colour = np.array([np.interp(face.hair_melanin * (0.55 + 0.45 * ramp(np.array(face.skin_tone), 0, 0.3)) + 1.2 * max(0.0, face.skin_tone - 0.35) * (1 - face.hair_melanin), steps, _MELANIN[:, c]) for c in range(3)])
+    colour = np.array(
+        [
+            np.interp(
+                face.hair_melanin * (0.55 + 0.45 * ramp(np.array(face.skin_tone), 0, 0.3))
+                + 1.2 * max(0.0, face.skin_tone - 0.35) * (1 - face.hair_melanin),
+                steps,
+                _MELANIN[:, c],
+            )
+            for c in range(3)
+        ]
+    )
     red = face.hair_redness * (1 - 0.8 * face.skin_tone)
     colour = colour * (1 - 0.75 * red) + 0.75 * red * np.array([0.62, 0.30, 0.14])
     grey = float(np.clip((person.age - 38 - 12 * choice) / 26, 0, 1)) * (1.0 if male or side > 0.35 else 0.35)
@@ -100,7 +132,7 @@ def hair(person: Person) -> Hair:
         grey=grey,
         strands=strands,
         clumps=clumps,
-        beard=face.beard,
+        beard=face.beard if male else 0.0,
     )
 
 
@@ -130,7 +162,7 @@ def _hairline(own: Hair, m: Head, angle: np.ndarray) -> np.ndarray:
     if own.bottom > 0:
         points[5:] = [(0.99 * w, -0.05), (1.0 * w, 0.3), (0.98 * w, 0.62), (0.93 * w, 1.0), (0.9 * w, 1.6)]
     if own.fringe > 0:
-        low = m.brow_y - 0.06
+        low = m.brow_y - 0.03 - 0.22 * own.hairline
         points[:5] = [(0.0, low), (0.3 * w, low), (0.6 * w, low + 0.02), (0.84 * w, low + 0.09), (0.97 * w, low + 0.24)]
     at = np.array(points)
     turn = np.arctan2(at[:, 0], CENTRE_Y - at[:, 1])
@@ -159,7 +191,9 @@ def _curls(own: Hair, u: np.ndarray, v: np.ndarray, size: float) -> np.ndarray:
     return 0.5 + 0.3 * np.sin(2.6 * a + 1.5 * b) + 0.2 * np.sin(4 * b)
 
 
-def _lit(own: Hair, light: Light, z: np.ndarray, texture: np.ndarray, along: np.ndarray, sky: np.ndarray, step: float) -> np.ndarray:
+def _lit(
+    own: Hair, light: Light, z: np.ndarray, texture: np.ndarray, along: np.ndarray, sky: np.ndarray, step: float
+) -> np.ndarray:
     """Colour of hair: wrapped diffuse light, and Kajiya and Kay's highlight (1989) along the strands."""
     normal = normals(z, step)
     level = light.hair(normal, sky) * np.clip(1 + 0.30 * texture, 0.25, 1.9)
@@ -181,21 +215,31 @@ def cap(patch: Patch, own: Hair, light: Light) -> tuple[np.ndarray, np.ndarray, 
     parted = own.kind in ("parted", "bob", "long")
     if parted or own.kind == "short":  # arcs about the face, from the parting down both sides
         shift = own.part * np.exp(-np.maximum(v - m.vertex, 0) * 1.2)
-        s = np.hypot((u - shift) * 1.25, v - CENTRE_Y - 0.4) if parted else np.arctan2(u - own.part * 2.2, -(v - 0.6)) * 1.5
+        s = (
+            np.hypot((u - shift) * 1.25, v - CENTRE_Y - 0.4)
+            if parted
+            else np.arctan2(u - own.part * 2.2, -(v - 0.6)) * 1.5
+        )
         t = np.abs(np.arctan2(u - shift, CENTRE_Y - v)) * 1.2 if parted else rho
         t = t + 7.0 * (u > shift)
-        if own.fringe:  # combed down over the brow
-            down = ramp(v, -1.25, -0.95) * (1 - ramp(np.abs(u), 0.7 * m.width, 0.95 * m.width))
-            s, t = s + down * (1.1 * u - s), t + down * (v - t)
     else:
         s, t = np.arctan2(u, 0.5 - v) * 1.4, rho * 1.2
     gradient = np.gradient(s, step)
     tangent = np.stack([gradient[0], -gradient[1], np.zeros_like(s)])
     curly = own.kind in ("curly", "afro")
-    coil = _curls(own, u, v, 0.15 if own.kind == "curly" else 0.085) if curly or own.curl > 0.6 else np.full_like(u, 0.5)
+    coil = (
+        _curls(own, u, v, 0.13 if own.kind == "curly" else 0.085) if curly or own.curl > 0.6 else np.full_like(u, 0.5)
+    )
     density = 1.3 if own.kind == "crop" else 1.0
     texture = _strands(own, s, t, density) * (0.5 if curly else 1.0) + (coil - 0.5) * (2.4 if curly else 0.6)
     ragged = sample(own.strands, s * 26, t * 0.7 + 3)
+    if own.fringe:  # combed down over the brow
+        down = ramp(v, -1.3, -0.9) * (1 - ramp(np.abs(u), 0.65 * m.width, 0.95 * m.width))
+        texture = texture + down * (_strands(own, u * (1.15 - 0.2 * v), v * 0.8, 1.1) - texture)
+        straight = np.stack([-0.3 * u, np.ones_like(u), np.zeros_like(u)])
+        tangent = tangent * np.sign(tangent[1] + 1e-9)
+        tangent = tangent + down * (straight - tangent)
+        ragged = ragged + down * (sample(own.strands, u * 26, v * 0.7 + 3) - ragged)
 
     top = np.cos(up / 2) ** 2
     thick = own.volume * top**1.5 + own.sides * (1 - top**1.5)
@@ -205,12 +249,15 @@ def cap(patch: Patch, own: Hair, light: Light) -> tuple[np.ndarray, np.ndarray, 
         thick = thick * (1 - 0.5 * (own.recede - 0.6))
     if own.bottom <= 0:
         thick = thick * (1 - ramp(v, 0.0 if own.kind != "afro" else 0.3, 0.45 if own.kind != "afro" else 1.0))
-    outer = patch.radius + thick + (0.05 * (coil - 0.5) * (2 if own.kind == "curly" else 1) if curly else 0.008 * ragged)
+    outer = (
+        patch.radius + thick + (0.05 * (coil - 0.5) * (2 if own.kind == "curly" else 1) if curly else 0.008 * ragged)
+    )
     front = _hairline(own, m, up)
     if parted and not own.fringe and own.part:  # the larger side sweeps lower over the brow
         front = front - 0.13 * np.exp(-(((u + np.sign(own.part) * 0.42) / 0.4) ** 2)) * (v < 0)
+    shadow = 1 - 0.32 * np.exp(-np.maximum(front - rho, 0) / 0.07) * (own.volume > 0.06) * (1 - ramp(v, 0.5, 1.0))
     frayed = {"crop": 0.05, "bald": 0.05, "short": 0.045, "tied": 0.02, "curly": 0.06, "afro": 0.05}.get(own.kind, 0.03)
-    front = front + frayed * ragged * (1.5 if own.fringe else 1.0) - (0.10 * (coil - 0.5) if curly else 0)
+    front = front + 0.7 * frayed * ragged * (1.5 if own.fringe else 1.0) - (0.07 * (coil - 0.5) if curly else 0)
     soft = {"crop": 0.09, "bald": 0.12, "short": 0.05, "afro": 0.06}.get(own.kind, 0.035)
     cover = ramp(rho - front, -0.2 * soft, soft) * np.clip((outer - rho) / (2 * step) + 0.5, 0, 1)
     if own.recede > 0.5 and own.kind != "bald":
@@ -237,7 +284,6 @@ def cap(patch: Patch, own: Hair, light: Light) -> tuple[np.ndarray, np.ndarray, 
         cover = cover * (1 - ramp(v, 0.35, 0.75))
     if own.kind in ("crop", "bald"):
         cover = cover * np.where(patch.part < 1, 0.80 if own.kind == "crop" else 0.6, 1.0)
-    shadow = 1 - 0.32 * np.exp(-np.maximum(front - rho, 0) / 0.07) * (own.volume > 0.06) * (v < 0.9)
     return colour, cover, shadow
 
 
@@ -256,7 +302,7 @@ def _hanging(patch: Patch, own: Hair, ragged: np.ndarray) -> tuple[np.ndarray, n
     inner, outer = _edges(own, patch.measures, v)
     wave = 0.045 * own.curl * np.sin(7.5 * v + 2 * np.sign(patch.u)) + 0.012 * ragged
     cover = np.clip((u - inner - wave) / (2 * step) + 0.5, 0, 1) * np.clip((outer + wave - u) / (2 * step) + 0.5, 0, 1)
-    cover *= 1 - ramp(v + 0.06 * ragged, own.bottom - 0.05, own.bottom + 0.04)
+    cover *= 1 - ramp(v + 0.035 * ragged, own.bottom - 0.1, own.bottom + 0.04)
     across = np.clip((u - inner) / np.maximum(outer - inner, 0.05), 0, 1)
     return cover, 0.22 * np.sqrt(np.maximum(1 - (1.6 * across - 0.6) ** 2, 0) + 0.02)
 
@@ -275,7 +321,7 @@ def back(patch: Patch, own: Hair, light: Light) -> tuple[np.ndarray, np.ndarray]
         return _lit(own, light, z, around, tangent, np.full_like(u, 0.85), step), cover
     _, outer = _edges(own, m, v)
     cover = np.clip((outer - 0.03 - np.abs(u)) / (2 * step) + 0.5, 0, 1) * ramp(v, -0.3, 0.1)
-    cover *= 1 - ramp(v + 0.05 * texture, own.bottom - 0.06, own.bottom + 0.03)
+    cover *= 1 - ramp(v + 0.03 * texture, own.bottom - 0.08, own.bottom + 0.05)
     z = np.zeros_like(u)
     tangent = np.stack([np.zeros_like(u), np.ones_like(u), np.zeros_like(u)])
     dim = 0.34 + 0.4 * ramp(np.abs(u), 0.75, 1.3)
@@ -292,8 +338,14 @@ def beard_cover(patch: Patch, texture: np.ndarray, lips: Lips) -> np.ndarray:
     """Where the beard grows `[H, W]`, 0 to 1, given its texture."""
     m, u, v = patch.measures, patch.u, patch.v
     a = np.abs(u)
-    line = np.interp(a, [0, 0.25, 0.5, 0.75, 0.95, 1.1], [m.nose_y + 0.05, m.nose_y + 0.06, m.mouth_y - 0.02, m.mouth_y - 0.16, 0.42, 0.22])
-    line = np.where(a < lips.half_width + 0.08, np.minimum(line, m.nose_y + 0.07 + 0.25 * np.maximum(a - 0.15, 0)), line)
+    line = np.interp(
+        a,
+        [0, 0.25, 0.5, 0.75, 0.95, 1.1],
+        [m.nose_y + 0.05, m.nose_y + 0.06, m.mouth_y - 0.02, m.mouth_y - 0.16, 0.42, 0.22],
+    )
+    line = np.where(
+        a < lips.half_width + 0.08, np.minimum(line, m.nose_y + 0.07 + 0.25 * np.maximum(a - 0.15, 0)), line
+    )
     e = np.minimum(a / (lips.half_width + 0.02), 1)
     under = np.minimum(v - lips.top(e), lips.bottom(e) - v)
     lip = np.maximum(ramp(-under, -0.01, 0.045), ramp(a, lips.half_width - 0.01, lips.half_width + 0.04))

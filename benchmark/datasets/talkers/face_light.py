@@ -42,7 +42,7 @@ class Light:
     def skin(self, normal: np.ndarray, open_sky: np.ndarray, lit: np.ndarray) -> np.ndarray:
         """Light `[3, H, W]` that falls on skin, given how open each point is and how far the key light reaches it."""
         wrapped = np.maximum((self.facing(normal) + _BLEED) / (1 + _BLEED), 0)
-        around = self.ambient * (0.78 - 0.22 * normal[1]) * open_sky
+        around = self.ambient * (0.84 - 0.14 * normal[1]) * open_sky
         return 0.74 * self.strength * wrapped * (0.25 + 0.75 * lit) + around
 
     def hair(self, normal: np.ndarray, open_sky: np.ndarray) -> np.ndarray:
@@ -69,4 +69,4 @@ def openness(z: np.ndarray, step: float) -> np.ndarray:
     """How much of the sky a point of a height field sees: hollows, narrow and wide, are dark."""
     narrow = gaussian_filter(z, 0.05 / step, truncate=2.5, mode="nearest") - z
     wide = gaussian_filter(z, 0.16 / step, truncate=2.5, mode="nearest") - z
-    return np.exp(-7.0 * np.maximum(narrow, 0) - 3.6 * np.maximum(wide, 0))
+    return np.exp(-5.5 * np.maximum(narrow, 0) - 2.8 * np.maximum(wide, 0))

@@ -25,8 +25,8 @@ _ALL = (slice(None), slice(None))
 class Scene:
     """A person in one view, at twice the resolution of the picture; light is `[3, H, W]`, linear.
 
-    Everything but the face itself is drawn at once; `face` draws a part of it, for this view or for one that differs from it
-    in mouth and blink alone.
+    Everything but the face itself is drawn at once; `face` draws a part of it, for this view or for one that differs
+    from it in mouth and blink alone.
     """
 
     def __init__(self, person: Person, view: View, size: int) -> None:
@@ -60,8 +60,8 @@ class Scene:
         self.hair_shade[self.hair_box] = shade
         self.eye_box = box(u, v, -1.05, 1.05, -0.3, 0.3)
         below = self.measures.chin_y + 0.25  # room for the open mouth
-        self.face_box = _even(box(self.patch.part, v, 0.0, 1.03, -3.0, below))
-        jaw = _even(box(u, v, -1.05, 1.05, 0.5, below))
+        self.face_box = even(box(self.patch.part, v, 0.0, 1.03, -3.0, below))
+        jaw = even(box(u, v, -1.05, 1.05, 0.5, below))
         self.face_box = (slice(self.face_box[0].start, jaw[0].stop), self.face_box[1])
         skinned = self.patch.crop(self.face_box)
         self._albedo = np.empty((3, pixels, pixels))
@@ -81,7 +81,7 @@ class Scene:
         return albedo
 
     def face(self, canvas: np.ndarray, view: View, where: Box) -> np.ndarray:
-        """Paint the part `where` of the skin and the mouth on `canvas`, a whole picture; gives how much light the eyes get."""
+        """Paint a part of the skin and the mouth on `canvas`, a whole picture; gives how much light reaches it."""
         inside = self.patch.crop(where)
         if view.mouth.open != self.view.mouth.open:
             inside = Patch.of(self.measures, view, inside.u, inside.v, inside.step)
@@ -95,18 +95,18 @@ class Scene:
             growth = beard_cover(patch, strands, lips)
             stubble = min(1.0, 0.25 + 1.5 * locks.beard) * (1 - 0.5 * locks.grey)
             albedo *= 1 - 0.16 * stubble * growth * (1 + 0.25 * strands)
-        gloss = paint_lips(patch, lips, own, albedo)
-        grown = float(ramp(np.array(locks.beard), 0.2, 0.55))
-        if grown > 0:
+            grown = float(ramp(np.array(locks.beard), 0.2, 0.55))
             dense = np.clip(growth * grown * (0.82 + 0.3 * strands), 0, 0.95)
             over(albedo, _ALL, locks.colour * (0.8 + 0.22 * strands), dense)
             z += dense * (0.02 * strands + 0.035)
+        gloss = paint_lips(patch, lips, own, albedo)
         shade = self.hair_shade[where]
         sky, normal = openness(z, patch.step), normals(z, patch.step)
         lit = light.reaches(z, patch.step)
         lit_face = albedo * light.skin(normal, sky * shade, lit * shade)
         shine = (0.055 + 0.03 * own.tone) * light.gloss(normal, 14) + (0.05 + 0.04 * own.tone) * light.gloss(normal, 50)
-        lit_face += light.strength * shine * (1 + 1.3 * gloss) * sky * (0.3 + 0.7 * lit)
+        shine *= (1 + 1.3 * gloss) * sky * (0.3 + 0.7 * lit)
+        lit_face += light.strength * shine * np.clip(albedo[1] / own.base[1], 0.1, 1)  # hair on the skin dulls it
         part = canvas[:, where[0], where[1]]
         over(part, _ALL, lit_face, patch.inside())
         inside_mouth(part, patch, lips, light)
@@ -140,13 +140,13 @@ def _overlap(one: slice, other: slice) -> slice:
     return slice(start, max(start, min(one.stop, other.stop)))
 
 
-def _even(where: Box) -> Box:
+def even(where: Box) -> Box:
     """The box, grown to whole pixels of the picture."""
     rows, columns = (slice(side.start // 2 * 2, (side.stop + 1) // 2 * 2) for side in where)
     return rows, columns
 
 
 def develop(light: np.ndarray) -> np.ndarray:
-    """Halve the resolution of light `[3, 2 H, 2 W]` and give it as display values `[3, H, W]`, 0 to 255, not rounded."""
+    """Halve the resolution of light `[3, 2 H, 2 W]` and give display values `[3, H, W]`, 0 to 255, not rounded."""
     mean = 0.25 * (light[:, ::2, ::2] + light[:, 1::2, ::2] + light[:, ::2, 1::2] + light[:, 1::2, 1::2])
     return 255 * np.sqrt(np.clip(mean, 0, 1))

@@ -14,7 +14,9 @@ from benchmark.datasets.talkers.face_view import View
 from benchmark.datasets.talkers.identity import Person
 from benchmark.types import derive_seed
 
-_TONES = np.array([[0.955, 0.80, 0.715], [0.90, 0.71, 0.59], [0.795, 0.585, 0.45], [0.655, 0.455, 0.335], [0.53, 0.355, 0.26]])
+_TONES = np.array(
+    [[0.955, 0.80, 0.715], [0.90, 0.71, 0.59], [0.795, 0.585, 0.45], [0.655, 0.455, 0.335], [0.53, 0.355, 0.26]]
+)
 """Skin from light to dark as displayed, at even steps of `skin_tone`."""
 
 
@@ -40,7 +42,8 @@ def skin(person: Person) -> Skin:
     steps = np.linspace(0, 1, len(_TONES))
     base = np.array([np.interp(tone, steps, _TONES[:, channel]) for channel in range(3)])
     warmth = limited(face.skin_warmth)
-    base *= 1 + warmth * np.array([0.008, 0.004, -0.035])
+    base *= 1 + warmth * np.array([-0.004, 0.006, -0.042])
+    base[2] = min(base[2], 0.96 * base[1])
     rosy, rouge = random.uniform(size=2)
     tint = np.array([0.93, 0.60, 0.60]) * (1 - 0.35 * tone) + np.array([0, 0.05, 0.02]) * tone
     lips = 0.45 * base * np.array([0.98, 0.80, 0.84]) + 0.55 * tint * (base.mean() * 0.45 + 0.5)
@@ -138,14 +141,16 @@ def _nose(z: np.ndarray, patch: Patch) -> None:
     root, tip = -0.10, m.nose_y - 0.17
     along = np.clip((v - root) / (tip - root), 0, 1)
     profile = 0.10 + 0.27 * along**1.25 + 0.03 * m.nose_bridge * np.sin(np.pi * along)
-    begin, end = ramp(v, -0.42, 0.08), 1 - ramp(v, tip + 0.015, m.nose_y + 0.015)
+    begin, end = ramp(v, -0.42, 0.08), 1 - ramp(v + 0.9 * (a - 0.03).clip(0) ** 2 - 0.012, tip + 0.01, m.nose_y + 0.01)
     thick = 0.092 + 0.03 * along + 0.22 * (wide - 0.27)
-    ridge = profile * np.exp(-np.abs(u / (thick * 1.25)) ** 2.3) * begin * end
+    ridge = profile * np.exp(-(np.abs(u / (thick * 1.25)) ** 2.3)) * begin * end
     flank = 0.42 * profile * np.exp(-((u / (thick * 2.3)) ** 2)) * begin * end
     ball = 0.10 * bump(u, v - tip - 0.01, 0.125 + 0.25 * (wide - 0.27), 0.10)
     wing = 0.16 * bump(a - wide + 0.085, v - m.nose_y + 0.10, 0.085, 0.088)
     crease = -0.035 * bump(a - wide - 0.015, v - m.nose_y + 0.14, 0.03, 0.12)
-    philtrum = -0.016 * bump(u, v - m.nose_y - 0.12, 0.035, 0.09) + 0.008 * bump(a - 0.075, v - m.nose_y - 0.12, 0.03, 0.1)
+    philtrum = -0.016 * bump(u, v - m.nose_y - 0.12, 0.035, 0.09) + 0.008 * bump(
+        a - 0.075, v - m.nose_y - 0.12, 0.03, 0.1
+    )
     z[where] += np.maximum(ridge, flank) * 0.6 + 0.4 * (ridge + 0.6 * flank) + ball + wing + crease + philtrum
 
 
@@ -153,14 +158,14 @@ def _folds(z: np.ndarray, patch: Patch, lips: Lips) -> None:
     """Folds from nose to mouth, bags under the eyes, lines of the forehead, hollow under the lip."""
     m, view = patch.measures, patch.view
     drop, smile = jaw_drop(view), max(view.smile, 0.0)
-    where = box(patch.u, patch.v, -0.85, 0.85, 0.1, m.chin_y + drop)
+    where = box(patch.u, patch.v, -1.1, 1.1, 0.1, m.chin_y + drop + 0.1)
     u, v = patch.u[where], patch.v[where]
     a = np.abs(u)
     top, bottom = m.nose_y - 0.1, m.mouth_y + 0.12
     t = np.clip((v - top) / (bottom - top), -0.2, 1.3)
     fold_x = m.nose_half_width + 0.05 + (lips.half_width + 0.15 - m.nose_half_width) * np.maximum(t, 0) ** 0.8
-    depth = (0.010 + 0.028 * m.age + 0.035 * smile) * ramp(t, -0.2, 0.15) * (1 - ramp(t, 0.75, 1.25))
-    z[where] -= depth * np.exp(-(((a - fold_x) / 0.035) ** 2))
+    depth = (0.010 + 0.026 * m.age + 0.024 * smile) * ramp(t, -0.2, 0.15) * (1 - ramp(t, 0.75, 1.25))
+    z[where] -= depth * np.exp(-(((a - fold_x) / 0.042) ** 2))
     z[where] += 0.9 * depth * np.exp(-(((a - fold_x - 0.1) / 0.09) ** 2))
     under = float(lips.bottom(np.zeros(1))[0])
     z[where] -= 0.06 * bump(u, v - under - 0.075, 0.26, 0.065)

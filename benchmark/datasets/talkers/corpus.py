@@ -1,0 +1,215 @@
+"""Talkers as a dataset: built where it is missing, one split and one task at a time.
+
+    <home>/talkers/v<revision>/<split>.<task>.jsonl      the manifest, written last: a split that has one is complete
+    <home>/talkers/v<revision>/<split>/speech/<id>/<k>.flac     16 kHz, 6 sentences of the GRID grammar
+    <home>/talkers/v<revision>/<split>/faces/<id>/<k>.png       128 x 128, 4 portraits; speech2face
+    <home>/talkers/v<revision>/<split>/video/<id>/<k>.mp4       112 x 112, 25 fps, with sound; the tasks with lips
+
+Manifests hold traits, texts, lengths and landmarks, but no hashes of media, which codecs may change between machines.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, ClassVar
+
+from benchmark.datasets.dataset import Dataset, Progress
+from benchmark.datasets.manifest import Manifest, Row, read_manifest, write_manifest
+from benchmark.datasets.talkers.build import Job, build, known_facts
+from benchmark.datasets.talkers.identity import REVISION, SPLITS, Person, people
+from benchmark.datasets.talkers.sentences import sentences
+from benchmark.errors import MissingDataset, UsageError
+
+_FIELDS = {
+    "speech2face": ("speech", "face"),
+    "av_enhancement": ("speech", "video"),
+    "av_separation": ("speech", "video"),
+    "lip2speech": ("speech", "video"),
+}
+
+
+class Talkers(Dataset):
+    """The generated corpus of talking people: 400, 50 and 100 identities, no download, no licence to agree to."""
+
+    name: ClassVar[str] = "talkers"
+    revision: ClassVar[str] = REVISION
+    splits: ClassVar[tuple[str, ...]] = tuple(SPLITS)
+    tasks: ClassVar[tuple[str, ...]] = tuple(_FIELDS)
+    layout: ClassVar[str] = "nothing: the corpus is generated"
+    needs_root: ClassVar[bool] = False
+
+    def __init__(
+        self, root: Path | None, home: Path, *, workers: int | None = None, limit: int | None = None
+    ) -> None:
+        """
+        Args:
+            root: unused; there is nothing to point at.
+            home: the folder in which it is built, about 170 MB for the splits of `speech2face`.
+            workers: processes that build; by default as many as there are cores.
+            limit: the first so many people of each split, under a manifest of their own.
+        """
+        super().__init__(root, home)
+        if workers is not None and workers < 1:
+            raise UsageError(f"Expected at least 1 worker but got {workers}")
+        if limit is not None and limit < 1:
+            raise UsageError(f"Expected a limit of at least 1 but got {limit}")
+        self.workers, self.limit = workers or _cores(), limit
+
+    def media_root(self) -> Path:
+        return self.home / "talkers" / f"v{self.revision}"
+
+    def people(self, split: str) -> list[Person]:
+        """The persons of a split, or the first `limit` of them."""
+        return people(split)[: self.limit]
+
+    def open(
+        self, split: str, task: str, progress: Progress | None = None, *, fields: Sequence[str] | None = None
+    ) -> Manifest:
+        """Read the manifest of one split for one task; build first what is missing.
+
+        Args:
+            progress: told of every finished job as (done, total, what).
+            fields: only these of the task's (`("face",)`), under a manifest of their own that names no others.
+        """
+        self.check(split, task)
+        wanted = self._wanted(task, fields)
+        path = self.media_root() / f"{split}.{task}{self._part(task, wanted)}.jsonl"
+        if path.is_file():
+            try:
+                manifest = read_manifest(path, self.media_root())
+                if _all_there(manifest):
+                    return manifest
+            except MissingDataset:
+                path.unlink(missing_ok=True)
+        try:
+            rows = self._build(split, task, wanted, progress)
+            write_manifest(path, rows, dataset=self.name, revision=self.revision, split=split, task=task)
+        except OSError as error:
+            raise MissingDataset(
+                f"Talkers cannot be built in {self.media_root()} ({error.strerror or error}): "
+                "set FACEVOICE_BENCH_HOME to a folder that can be written and has room"
+            ) from error
+        return read_manifest(path, self.media_root())
+
+    def rows(self, split: str, task: str) -> Iterable[Row]:
+        """The samples of one split, built where missing."""
+        return self._build(split, task, self._wanted(task, None), None)
+
+    def _wanted(self, task: str, fields: Sequence[str] | None) -> tuple[str, ...]:
+        known = _FIELDS[task]
+        for field in fields or ():
+            if field not in known:
+                raise UsageError(f"Task '{task}' of Talkers has no field '{field}'; it has: {', '.join(known)}")
+        return tuple(field for field in known if not fields or field in fields)
+
+    def _part(self, task: str, wanted: tuple[str, ...]) -> str:
+        part = "" if wanted == _FIELDS[task] else "." + "+".join(wanted)
+        return part + (f".first{self.limit}" if self.limit else "")
+
+    def _build(self, split: str, task: str, wanted: tuple[str, ...], progress: Progress | None) -> list[Row]:
+        folder, persons = self.media_root() / split, self.people(split)
+        jobs = [Job(folder, kind, person) for person in persons for kind in wanted]
+        facts: dict[tuple[str, str], dict[str, Any]] = {}
+        waiting = []
+        for job in jobs:
+            if (found := known_facts(job)) is None:
+                waiting.append(job)
+            else:
+                facts[job.kind, job.person.id] = found
+        for job, made in _run(waiting, min(self.workers, len(waiting))):
+            facts[job.kind, job.person.id] = made
+            if progress:
+                progress(len(facts), len(jobs), f"{job.person.id} {job.kind}")
+        rows = _rows_of_people if task == "speech2face" else _rows_of_utterances
+        return [row for person in persons for row in rows(self.media_root(), folder, person, wanted, facts)]
+
+
+def _rows_of_people(
+    root: Path, folder: Path, person: Person, wanted: tuple[str, ...], facts: dict[tuple[str, str], dict[str, Any]]
+) -> Iterator[Row]:
+    files = {kind: tuple(_relative(root, file) for file in Job(folder, kind, person).files) for kind in wanted}
+    attributes = person.attributes()
+    if "speech" in wanted:
+        samples = facts["speech", person.id]["samples"]
+        attributes["texts"] = [sentence.text for sentence in sentences(person.id, len(samples))]
+        attributes["samples"] = samples
+    if "face" in wanted:
+        attributes["landmarks"] = facts["face", person.id]["landmarks"]
+    inputs = {kind: files[kind] for kind in wanted if kind == "speech"}
+    targets = {kind: files[kind] for kind in wanted if kind == "face"}
+    yield Row(person.id, person.id, inputs, targets, attributes)
+
+
+def _rows_of_utterances(
+    root: Path, folder: Path, person: Person, wanted: tuple[str, ...], facts: dict[tuple[str, str], dict[str, Any]]
+) -> Iterator[Row]:
+    files = {kind: [_relative(root, file) for file in Job(folder, kind, person).files] for kind in wanted}
+    said = sentences(person.id, len(files[wanted[0]]))
+    for number, sentence in enumerate(said):
+        about = {**person.attributes(), "text": sentence.text, "code": sentence.code}
+        if "speech" in wanted:
+            about["samples"] = facts["speech", person.id]["samples"][number]
+        if "video" in wanted:
+            about["frames"] = facts["video", person.id]["frames"][number]
+        inputs = {kind: (files[kind][number],) for kind in wanted}
+        targets = {kind: (files[kind][number],) for kind in wanted if kind == "speech"}
+        yield Row(f"{person.id}_{number}", person.id, inputs, targets, about)
+
+
+def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
+    """Do the jobs, in whatever order they end; without further processes for one worker, or where they cannot start."""
+    left = dict.fromkeys(jobs)
+    if workers > 1:
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts)
+        try:
+            # a few at a time, so that an interrupt waits for little
+            queue, running = iter(jobs), dict[Future[dict[str, Any]], Job]()
+            while left:
+                for job in queue:
+                    running[pool.submit(build, job)] = job
+                    if len(running) >= 2 * workers:
+                        break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    job = running.pop(future)
+                    result = future.result()
+                    del left[job]
+                    yield job, result
+        except BrokenProcessPool:
+            pass  # a script without a main guard, or a worker that was killed: go on in this process
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    for job in list(left):
+        yield job, build(job)
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _all_there(manifest: Manifest) -> bool:
+    """Whether every file that the manifest names is on disk and not empty."""
+    paths = {
+        path
+        for sample in manifest.samples
+        for fields in (sample.inputs, sample.targets)
+        for files in fields.values()
+        for path in files
+    }
+    try:
+        return all(os.stat(path).st_size for path in paths)
+    except OSError:
+        return False
+
+
+def _relative(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

