@@ -35,6 +35,8 @@ def export(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any
         partial,
         metadata={key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()},
     )
+    # safetensors makes files that only their owner can read.
+    partial.chmod(0o644)
     partial.replace(path)
     return path
 

@@ -245,17 +245,23 @@ def test_recall_by_hand_in_each_gallery():
     }
     for kind, galleries in groups.items():
         hits: dict[int, list[bool]] = {1: [], 5: [], 10: []}
-        chance = []
+        chance: dict[int, list[float]] = {1: [], 5: [], 10: []}
         for gallery in galleries:
             members = list(gallery)
             for q in members:
                 place = int((similarity[q, members] > similarity[q, q]).sum())
-                chance.append(min(1.0, 5 / len(members)))
-                for k, found in hits.items():
-                    found.append(place < k)
+                for k in hits:
+                    if kind != "within" or len(members) > k:
+                        hits[k].append(place < k)
+                        chance[k].append(min(1.0, k / len(members)))
         for k, found in hits.items():
-            assert reported[report_name(k, kind)][0] == pytest.approx(np.mean(found)), (kind, k)
-        assert reported[report_name(5, kind, True)][0] == pytest.approx(np.mean(chance))
+            expected = np.mean(found) if found else np.nan
+            assert reported[report_name(k, kind)][0] == pytest.approx(expected, nan_ok=True), (kind, k)
+            assert sum(made.defined(report_name(k, kind), stacked(rows))) == len(found)
+            if found:
+                assert reported[report_name(k, kind, True)][0] == pytest.approx(np.mean(chance[k]))
+    assert np.isnan(reported["recall_at_10_within"][0])
+    assert np.isfinite(reported["recall_at_5_within"][0])
     assert sum(made.defined("recall_at_10", stacked(rows))) == 40
     assert made.defined("recall_at_10_full", stacked(rows)).all()
 
@@ -269,7 +275,9 @@ def test_true_faces_find_themselves_and_reports_stay_in_bounds():
     assert reported["recall_at_1"] == pytest.approx(1.0)
     for report in made.reports:
         low, high = report.bounds
-        assert np.all((reported[report.name] >= low) & (reported[report.name] <= high))
+        values = reported[report.name]
+        assert np.isnan(values).all() == (report.name.endswith("recall_at_10_within"))
+        assert np.all(np.isnan(values) | ((values >= low) & (values <= high)))
     assert np.isnan(made.aggregate(stacked(rows), np.zeros((1, 30)))["recall_at_1"]).all()
 
 

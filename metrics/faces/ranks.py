@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-_QUERIES, _PAIRS = 1024, 1 << 16
+# Queries and gallery rows of one product: what stays in a processor's cache, what keeps a GPU busy.
+_CPU, _GPU = (256, 8192), (1024, 65536)
+_PAIRS = 1 << 16
 
 
 class Ranks(NamedTuple):
@@ -57,7 +59,7 @@ def target_ranks(
         gallery: `[G, D]` likewise; read in chunks.
         query_labels: `[Q]`, whose each query is.
         gallery_labels: `[G]`, whose each entry is.
-        chunk: gallery rows at a time, by default 4096 on a CPU and 65536 on a GPU; 1024 x chunk similarities are held.
+        chunk: gallery rows at a time, by default 8192 on a CPU and 65536 on a GPU.
 
     Raises:
         ValueError: shapes or labels that do not fit, or numbers that are not finite.
@@ -66,14 +68,16 @@ def target_ranks(
     device = queries.device if isinstance(queries, torch.Tensor) else torch.device("cpu")
     if not isinstance(queries, torch.Tensor) and isinstance(gallery, torch.Tensor):
         device = gallery.device
-    chunk = chunk or (4096 if device.type == "cpu" else 65536)
+    block_size, default_chunk = _CPU if device.type == "cpu" else _GPU
+    chunk = chunk or default_chunk
     wanted, present = _numbered(np.asarray(query_labels), np.asarray(gallery_labels))
     x = _rows(queries, 0, len(queries), torch.device("cpu"))
     if not bool(torch.isfinite(x).all()):
         raise ValueError("expected finite queries, got NaN or infinity; leave out the faces that could not be embedded")
     best = _best_right(x, gallery, wanted, present)
     greater, ties = np.zeros(len(x), np.int64), np.zeros(len(x), np.int64)
-    blocks = [(first, x[first : first + _QUERIES].to(device)) for first in range(0, len(x), _QUERIES)]
+    blocks = [(first, x[first : first + block_size].to(device)) for first in range(0, len(x), block_size)]
+    products = _Products(min(len(x), block_size), min(len(gallery), chunk), device)
     with _full_precision(), torch.inference_mode():
         for start in range(0, len(gallery), chunk):
             part = _rows(gallery, start, start + chunk, device)
@@ -85,7 +89,7 @@ def target_ranks(
             labels = present[start : start + chunk]
             for first, block in blocks:
                 end = first + len(block)
-                above, near = _count(block, part, best[first:end], norm)
+                above, near = products.count(block, part, best[first:end], norm)
                 greater[first:end] += above
                 for q, g in near:
                     wrong = labels[g] != wanted[q + first]
@@ -99,32 +103,53 @@ def target_ranks(
     return Ranks(np.where(missing, np.nan, greater), np.where(missing, np.nan, ties), size)
 
 
-def _count(
-    x: torch.Tensor, part: torch.Tensor, best: np.ndarray, norm: float
-) -> tuple[np.ndarray, Iterator[tuple[np.ndarray, np.ndarray]]]:
-    """How many products surely exceed each query's target, `[Q]`, and the (query, entry) pairs too near to tell."""
-    similarity = x @ part.T
-    # A float32 product of D terms is off by at most about D half-units of |x| |y| (Higham, Sec. 3.1).
-    margin = (x.shape[1] + 8) * 2.0**-24 * torch.linalg.vector_norm(x, dim=1).cpu().numpy() * norm + 1e-30
-    high = torch.from_numpy(np.nextafter((best + margin).astype(np.float32), np.float32(np.inf))).to(x.device)[:, None]
-    low = torch.from_numpy(np.nextafter((best - margin).astype(np.float32), np.float32(-np.inf))).to(x.device)[:, None]
-    above, reached = _true_in_rows(similarity > high), _true_in_rows(similarity >= low)
+class _Products:
+    """Products of a block of queries with a part of the gallery, and comparisons with each query's target."""
 
-    def near() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for row in np.flatnonzero(reached > above):
-            hits = ((similarity[row] >= low[row]) & (similarity[row] <= high[row])).nonzero()[:, 0].cpu().numpy()
-            for start in range(0, len(hits), _PAIRS):
-                some = hits[start : start + _PAIRS]
-                yield np.full(len(some), row), some
+    def __init__(self, queries: int, entries: int, device: torch.device) -> None:
+        """Make room for the largest block: on a CPU fresh memory for each would take as long as the comparisons."""
+        self.on_cpu = device.type == "cpu"
+        self._products = np.empty(queries * entries if self.on_cpu else 0, np.float32)
+        self._true = np.empty(queries * entries if self.on_cpu else 0, bool)
 
-    return above, near()
+    def count(
+        self, x: torch.Tensor, part: torch.Tensor, best: np.ndarray, norm: float
+    ) -> tuple[np.ndarray, Iterator[tuple[np.ndarray, np.ndarray]]]:
+        """How many products surely exceed each query's target, `[Q]`, and the (query, entry) pairs too near to tell.
+
+        The pairs must be taken before the next call.
+        """
+        # A float32 product of D terms is off by at most about D half-units of |x| |y| (Higham 2002, Sec. 3.1).
+        margin = (x.shape[1] + 8) * 2.0**-24 * torch.linalg.vector_norm(x, dim=1).cpu().numpy() * norm + 1e-30
+        high = np.nextafter((best + margin).astype(np.float32), np.float32(np.inf))
+        low = np.nextafter((best - margin).astype(np.float32), np.float32(-np.inf))
+        if self.on_cpu:
+            shape = len(x), len(part)
+            size = shape[0] * shape[1]
+            products = np.dot(x.numpy(), part.numpy().T, out=self._products[:size].reshape(shape))
+            true = self._true[:size].reshape(shape)
+            above = _true_in_rows(np.greater(products, high[:, None], out=true))
+            reached = _true_in_rows(np.greater_equal(products, low[:, None], out=true))
+        else:
+            products = x @ part.T
+            bounds = torch.from_numpy(np.stack([high, low])).to(x.device)[..., None]
+            above = (products > bounds[0]).sum(1).cpu().numpy()
+            reached = (products >= bounds[1]).sum(1).cpu().numpy()
+
+        def near() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for row in np.flatnonzero(reached > above):
+                line = products[row] if self.on_cpu else products[row].cpu().numpy()
+                hits = np.flatnonzero((line >= low[row]) & (line <= high[row]))
+                for start in range(0, len(hits), _PAIRS):
+                    some = hits[start : start + _PAIRS]
+                    yield np.full(len(some), row), some
+
+        return above, near()
 
 
-def _true_in_rows(mask: torch.Tensor) -> np.ndarray:
-    if mask.device.type == "cpu":
-        # numpy counts the bytes of a row about fifty times faster than a sum along an axis.
-        return np.array([np.count_nonzero(row) for row in mask.numpy()], np.int64)
-    return mask.sum(1).cpu().numpy()
+def _true_in_rows(mask: np.ndarray) -> np.ndarray:
+    # Row by row numpy counts bytes, about fifty times faster than it sums them along an axis.
+    return np.array([np.count_nonzero(row) for row in mask], np.int64)
 
 
 def _best_right(x: torch.Tensor, gallery: Any, wanted: np.ndarray, present: np.ndarray) -> np.ndarray:

@@ -53,7 +53,8 @@ def people_like(identities: Sequence[Identity]) -> np.ndarray:
 class Retrieval(Metric):
     """Recall at K in galleries of 100, in the gallery of all, and among people of the same sex and age.
 
-    The last asks for more than sex and age, which a voice gives away easily. Each recall has its chance level beside
+    The last asks for more than sex and age, which a voice gives away easily; its recall at K counts the faces whose
+    speaker has at least K others like him or her, because the whole of a smaller gallery is always found. Each recall has its chance level beside
     it: the mean over all permutations of the labels within the gallery, which is K / N because each identity has one
     entry and speakers weigh equally.
     """
@@ -105,7 +106,8 @@ class Retrieval(Metric):
     def signature(self, report: str) -> str:
         kind = next((kind for kind in ("full", "within") if report.endswith(f"_{kind}")), "hundreds")
         about = f"embed:{self.embedder.signature}|agg:identity-mean"
-        return f"{about}|gallery:{self._size(kind)}|ties:expected|v{self.version}"
+        more = ",over-k" if kind == "within" else ""
+        return f"{about}|gallery:{self._size(kind)}{more}|ties:expected|v{self.version}"
 
     def _size(self, kind: str) -> str:
         if self._gallery is None:
@@ -167,14 +169,22 @@ class Retrieval(Metric):
         ]
 
     def defined(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
-        kind = next((kind for kind in ("full", "within") if report.endswith(f"_{kind}")), "hundreds")
-        return np.isfinite(np.asarray(statistics[f"greater_{kind}"], np.float64))
+        kind, k = next((kind, k) for kind, ks in KS.items() for k in ks if report.endswith(report_name(k, kind)))
+        return self._counts(kind, k, np.asarray(statistics[f"size_{kind}"], np.float64))
+
+    @staticmethod
+    def _counts(kind: str, k: int, size: np.ndarray) -> np.ndarray:
+        # Groups of like people differ in size; one of k or fewer would put its whole hundred per cent into the mean.
+        return size > k if kind == "within" else np.isfinite(size)
 
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         values = {}
         for kind, ks in KS.items():
-            greater, ties, size = (np.asarray(statistics[f"{name}_{kind}"]) for name in ("greater", "ties", "size"))
+            greater, ties, size = (
+                np.asarray(statistics[f"{name}_{kind}"], np.float64) for name in ("greater", "ties", "size")
+            )
             for k in ks:
-                values[report_name(k, kind)] = mean_where_finite(expected_recall(greater, ties, k), weights)
-                values[report_name(k, kind, True)] = mean_where_finite(np.minimum(k / size, 1.0), weights)
+                counts = self._counts(kind, k, size)
+                for chance, hit in ((False, expected_recall(greater, ties, k)), (True, np.minimum(k / size, 1.0))):
+                    values[report_name(k, kind, chance)] = mean_where_finite(np.where(counts, hit, np.nan), weights)
         return values

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -104,6 +105,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="runs of each side, alternating (default 3)")
     arguments = parser.parse_args()
     shape = (100_000, 200, 128) if arguments.small else (1_000_000, 1_000, 128)
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ[f"{library}_NUM_THREADS"] = str(arguments.threads)  # read by the processes started below
     context = multiprocessing.get_context("spawn")
     runs: dict[str, list[Outcome]] = {"target_ranks": [], "faiss IndexFlatIP": []}
     for _ in range(arguments.repeats):

@@ -11,8 +11,10 @@ Manifests hold traits, texts, lengths and landmarks, but no hashes of media, whi
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -44,9 +46,7 @@ class Talkers(Dataset):
     layout: ClassVar[str] = "nothing: the corpus is generated"
     needs_root: ClassVar[bool] = False
 
-    def __init__(
-        self, root: Path | None, home: Path, *, workers: int | None = None, limit: int | None = None
-    ) -> None:
+    def __init__(self, root: Path | None, home: Path, *, workers: int | None = None, limit: int | None = None) -> None:
         """
         Args:
             root: unused; there is nothing to point at.
@@ -166,7 +166,7 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
     """Do the jobs, in whatever order they end; without further processes for one worker, or where they cannot start."""
     left = dict.fromkeys(jobs)
     if workers > 1:
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts)
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker)
         try:
             # a few at a time, so that an interrupt waits for little
             queue, running = iter(jobs), dict[Future[dict[str, Any]], Job]()
@@ -188,8 +188,18 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
         yield job, build(job)
 
 
-def _ignore_interrupts() -> None:
+def _prepare_worker() -> None:
+    """Leave interrupts to the parent, and end with it: a worker would wait for ever for the jobs of one that was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        multiprocessing.connection.wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _all_there(manifest: Manifest) -> bool:

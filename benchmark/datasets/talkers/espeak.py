@@ -117,11 +117,8 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 _lock = threading.Lock()
 
 
-def synthesise(text: str, speaker: Speaker, seed: int = 1) -> Utterance:
+def synthesise(text: str, speaker: Speaker) -> Utterance:
     """Say `text`; equal arguments give equal samples, whatever was said before.
-
-    Args:
-        seed: of espeak-ng's random numbers (the noise of its consonants), 0 to 2**31 - 1.
 
     Raises:
         MissingDependency: the library is absent or does not load.
@@ -133,12 +130,12 @@ def synthesise(text: str, speaker: Speaker, seed: int = 1) -> Utterance:
         voice.write_text(speaker.file(), encoding="ascii")
         library = _load(path)
         try:
-            return _speak(library, data, text, str(voice), speaker.words_per_minute, seed)
+            return _speak(library, data, text, str(voice), speaker.words_per_minute)
         finally:
             _unload(library)
 
 
-def _speak(library: ctypes.CDLL, data: str, text: str, voice: str, words_per_minute: int, seed: int) -> Utterance:
+def _speak(library: ctypes.CDLL, data: str, text: str, voice: str, words_per_minute: int) -> Utterance:
     chunks: list[np.ndarray] = []
     marks: list[tuple[int, str]] = []
     words: list[Word] = []
@@ -164,7 +161,7 @@ def _speak(library: ctypes.CDLL, data: str, text: str, voice: str, words_per_min
             f"a path longer than about 150 characters is too long for it. Install it again: {_INSTALL}"
         )
     try:
-        library.espeak_ng_SetRandSeed(seed)
+        library.espeak_ng_SetRandSeed(1)
         library.espeak_SetSynthCallback(callback)
         if library.espeak_SetVoiceByFile(voice.encode()) != 0:
             raise MediaError(f"espeak-ng does not accept the voice file {voice}")
@@ -174,7 +171,7 @@ def _speak(library: ctypes.CDLL, data: str, text: str, voice: str, words_per_min
         library.espeak_Synchronize()
     finally:
         library.espeak_Terminate()
-    if status != 0 or not chunks:
+    if status != 0 or not any(chunk.any() for chunk in chunks):
         raise MediaError(f"espeak-ng made no sound of {text!r} (status {status})")
     samples = np.concatenate(chunks).astype(np.float32) / 32768.0
     return Utterance(samples, _phonemes(marks, samples), tuple(words))

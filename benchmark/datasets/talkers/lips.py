@@ -58,6 +58,8 @@ _STEPS = 8
 """Steps of the trajectory within a frame."""
 _BLEND_S = 0.018
 """Standard deviation of the smoothing of a trajectory."""
+_GLIDE_S = 0.05
+"""How long the way from the edge of a phoneme to its shape is, at most."""
 _CLOSING_S = 0.05
 """How long before and after a closure the lips are on their way."""
 
@@ -137,15 +139,19 @@ def _calm(person: Person, speech: Speech) -> View:
 
 
 def _keys(phones: tuple[Phone, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """When which shape is reached: in the middle of a phoneme, or at a quarter and near the end of a diphthong."""
-    times, shapes = [max(phones[0].start_s - 0.08, 0.0)], [REST]
+    """When which shape is reached and left: a long phoneme holds its shape, a short one only passes through it."""
+    times, shapes = [max(phones[0].start_s - _GLIDE_S, 0.0)], [REST]
     for phone in phones:
         found = visemes(phone.ipa)
-        places = {0: (), 1: (0.5,), 2: (0.25, 0.85)}.get(len(found), tuple(np.linspace(0.2, 0.85, max(len(found), 1))))
-        for place, shape in zip(places, found, strict=True):
-            times.append(phone.start_s + place * (phone.end_s - phone.start_s))
-            shapes.append(shape)
-    times.append(phones[-1].end_s + 0.08)
+        glide_s = min(_GLIDE_S, (phone.end_s - phone.start_s) / 2)
+        first, last = phone.start_s + glide_s, phone.end_s - glide_s
+        if len(found) == 1:
+            times += [first, last]
+            shapes += [*found, *found]
+        else:
+            times += np.linspace(first, last, len(found)).tolist()
+            shapes += found
+    times.append(phones[-1].end_s + _GLIDE_S)
     shapes.append(REST)
     return np.array(times), np.array([_row(shape) for shape in shapes])
 

@@ -109,8 +109,7 @@ def speak(person: Person, sentence: Sentence, take: int = 0) -> Speech:
     Raises:
         MissingDependency: espeak-ng or soxr is not installed.
     """
-    seed = derive_seed("talkers voice", person.id, sentence.code, take)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(derive_seed("talkers voice", person.id, sentence.code, take))
     k = resonance_factor(person)
     f0_hz = median_hz(person) * math.exp(0.02 * random.standard_normal())
     pace = words_per_minute(person) * math.exp(0.03 * random.standard_normal())
@@ -124,7 +123,7 @@ def speak(person: Person, sentence: Sentence, take: int = 0) -> Speech:
         flutter=round(2 + 8 * frail),
         roughness=round(2 + 4 * frail),
     )
-    said = espeak.synthesise(sentence.spoken, speaker, seed % 2**31)
+    said = espeak.synthesise(sentence.spoken, speaker)
 
     first, last = _sounding(said)
     clock = espeak.RATE * k  # samples a second once played k times faster
