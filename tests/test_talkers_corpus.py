@@ -98,7 +98,7 @@ def test_a_split_holds_what_it_says(home: Path) -> None:
         assert np.array_equal(audio.samples * 2**15, np.round(audio.samples * 2**15))  # 16 bits
     for path, points in zip(sample.targets["face"], sample.attributes["landmarks"], strict=True):
         assert read_image(path).shape == (128, 128, 3)
-        assert np.shape(points) == (68, 2) and 0 < np.min(points) and np.max(points) < 128
+        assert np.shape(points) == (68, 2) and np.min(points) > 0 and np.max(points) < 128
 
 
 def test_an_open_corpus_is_not_built_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ class Gallery:
     """Identities and the mean descriptor of all portraits of each."""
 
     identities: tuple[Identity, ...]
+    """Without their portraits, which are no longer needed and would travel to every worker."""
     means: np.ndarray
     """`[M, D]`, float32: `u_n = sum_j u_nj / K` of unit descriptors, by default scaled to norm 1 (SF2F, App. E.2)."""
     unit_means: np.ndarray
@@ -49,7 +50,8 @@ def identity_means(identities: Sequence[Identity], embedder: FaceEmbedder, renor
             raise ValueError(f"identity '{identity.id}' has no portrait; leave it out of the gallery")
         means[row] = embedder.embed(identity.images).vectors.astype(np.float64).mean(axis=0)
     unit = normalise_rows(means)
-    return Gallery(tuple(identities), unit if renormalise else means.astype(np.float32), unit)
+    people = tuple(replace(identity, images=()) for identity in identities)
+    return Gallery(people, unit if renormalise else means.astype(np.float32), unit)
 
 
 def prepared(gallery: Gallery | None, metric: str) -> Gallery:

@@ -54,9 +54,9 @@ class Retrieval(Metric):
     """Recall at K in galleries of 100, in the gallery of all, and among people of the same sex and age.
 
     The last asks for more than sex and age, which a voice gives away easily; its recall at K counts the faces whose
-    speaker has at least K others like him or her, because the whole of a smaller gallery is always found. Each recall has its chance level beside
-    it: the mean over all permutations of the labels within the gallery, which is K / N because each identity has one
-    entry and speakers weigh equally.
+    speaker has at least K others alike, because in a smaller gallery everyone is found. Each recall has its chance
+    level beside it: the mean over all permutations of the labels within the gallery, which is K / N because each
+    identity has one entry and speakers weigh equally.
     """
 
     name = "retrieval"

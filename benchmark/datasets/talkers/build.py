@@ -1,7 +1,7 @@
 """What is made for one talker: recordings, portraits, videos; each file once, whole or not at all.
 
-A job is one kind of media of one person. Beside its files it leaves `facts.json`, written last, with what a manifest says
-of them; where facts and files are all there, nothing is made again.
+A job is one kind of media of one person. Beside its files it leaves `facts.json`, written last, with what a manifest
+says of them; where facts and files are all there, nothing is made again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmark.datasets.talkers.identity import Person
-from benchmark.datasets.talkers.sentences import sentences
+from benchmark.datasets.talkers.sentences import Sentence, sentences
 
 UTTERANCES = 6
 """Sentences of each person."""
@@ -106,7 +106,7 @@ def _video(job: Job) -> dict[str, Any]:
     return {"frames": frames}
 
 
-def build_video(person: Person, sentence, path: Path) -> int:  # type: ignore[no-untyped-def]
+def build_video(person: Person, sentence: Sentence, path: Path) -> int:
     """Write a person saying a sentence, 112 x 112 at 25 fps with sound, unless it is there; the number of frames."""
     from benchmark.datasets.talkers.lips import FPS, filmed
     from benchmark.datasets.talkers.voice import FRAME, speak

@@ -189,7 +189,7 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
 
 
 def _prepare_worker() -> None:
-    """Leave interrupts to the parent, and end with it: a worker would wait for ever for the jobs of one that was killed."""
+    """Leave interrupts to the parent, and end with it: the workers of one that was killed would wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -1,8 +1,8 @@
 """Speech from espeak-ng, called in this process: samples and the time of every phoneme.
 
-The library comes in the wheel `espeakng_loader`, with its voices. It keeps state between utterances in static variables
-(the phase of its oscillators, its random numbers) which even espeak_Terminate leaves alone, so it is unloaded after each
-one, which takes 5 ms: what comes out depends on the arguments alone, not on what was said before.
+The library comes in the wheel `espeakng_loader`, with its voices. It keeps state between utterances in static
+variables (such as the phase of its oscillators) that even espeak_Terminate leaves alone, so it is unloaded after each
+one, which takes 2 ms: what comes out depends on the arguments alone, not on what was said before.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Speaker:
         """The text of a voice file: espeak-ng's American English with this speaker's source."""
         return (
             "name talker\nlanguage en-us 2\nphonemes en-us\ndictrules 3 6\n"
-            "stressLength 140 120 190 170 0 0 255 300\nstressAmp 17 16 19 19 19 19 21 19\nreplace 03 I i\nreplace 03 I2 i\n"
+            "stressLength 140 120 190 170 0 0 255 300\nstressAmp 17 16 19 19 19 19 21 19\n"
+            "replace 03 I i\nreplace 03 I2 i\n"
             f"pitch {self.low_hz} {self.high_hz}\nflutter {self.flutter}\nroughness {self.roughness}\n"
         )
 
@@ -180,7 +181,7 @@ def _speak(library: ctypes.CDLL, data: str, text: str, voice: str, words_per_min
 def _phonemes(marks: list[tuple[int, str]], samples: np.ndarray) -> tuple[Phoneme, ...]:
     """Each phoneme lasts until the next begins.
 
-    espeak-ng announces a stop at its release; the silence before it, in which the mouth is shut, is made its first part.
+    espeak-ng announces a stop at its release; the silence before it, when the mouth is shut, is made its first part.
     """
     starts = [start for start, _ in marks]
     for index in range(1, len(marks)):

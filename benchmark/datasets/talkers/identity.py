@@ -1,18 +1,20 @@
 """Who the talkers are: traits drawn once per person, which drive both the voice and the face.
 
-The link between the two is partial and known. A person has latent traits; some show only in the face (skin, hair, eyes),
-some only in the voice (pitch range), and some in both:
+The link between the two is partial and known. A person has latent traits; some show only in the face (skin, hair, colour of
+the eyes), and some in both:
 
-    latent           voice                         face                         correlation
-    sex              pitch, vocal-tract length     shape, brow, beard, hair     1
-    age              pitch, rate, roughness        skin folds, grey hair        1
-    tract length     resonances                    face length                  LINK
-    residual pitch   pitch                         jaw width (lower: wider)     -LINK
-    spectral tilt    brightness of the source      head width                   LINK
-    speaking rate    rate                          mouth width                  LINK
+    latent           voice                         face                                        correlation
+    sex              pitch, vocal-tract length     shape, brow, beard, hair                    1
+    age              rate, roughness, tremor       skin folds, grey hair, hairline             1
+    tract length     resonances                    face length, nose length, chin              LINK
+    residual pitch   pitch                         jaw width, brow height and thickness        LINK
+    spectral tilt    brightness of the source      head width, nose width                      LINK
+    speaking rate    rate                          mouth width, fullness of the lips           LINK
+    pitch range      melody                        size of the eyes                            LINK
+    breathiness      aspiration noise              distance of the eyes                        LINK
 
-`voice.x` and `face.y` of a linked pair are standard normal with correlation LINK, so the best possible guess of a linked
-face trait is LINK times the voice trait, and its squared error is 1 - LINK**2.
+`voice.x` and `face.y` of a linked pair are standard normal with correlation LINK (times the sign in `LINKED`), so the best
+possible guess of a linked face trait is LINK times the voice trait, and its squared error is 1 - LINK**2.
 """
 
 from __future__ import annotations
@@ -24,6 +26,21 @@ import numpy as np
 REVISION = "1"
 LINK = 0.85
 """Correlation of linked traits of voice and face."""
+LINKED = {
+    "face_length": ("tract_length", 1),
+    "nose_length": ("tract_length", 1),
+    "chin": ("tract_length", 1),
+    "jaw_width": ("pitch", -1),
+    "brow_thickness": ("pitch", -1),
+    "brow_height": ("pitch", 1),
+    "head_width": ("tilt", 1),
+    "nose_width": ("tilt", 1),
+    "mouth_width": ("rate", 1),
+    "lip_fullness": ("rate", 1),
+    "eye_size": ("pitch_range", 1),
+    "eye_spacing": ("breathiness", 1),
+}
+"""Trait of the face to the trait of the voice that it goes with, and the sign."""
 SPLITS = {"train": 400, "val": 50, "test": 100}
 """Identities in each split; disjoint, because each split has its own range of numbers."""
 _FIRST = {"train": 0, "val": 10_000, "test": 20_000}
@@ -42,9 +59,9 @@ class VoiceTraits:
     rate: float
     """Speaking rate."""
     pitch_range: float
-    """Liveliness of the melody; not linked to the face."""
+    """Liveliness of the melody."""
     breathiness: float
-    """Aspiration noise; not linked to the face."""
+    """Aspiration noise."""
 
 
 @dataclass(frozen=True)
@@ -114,22 +131,14 @@ def person(number: int) -> Person:
     age = float(18 + 62 * random.beta(1.3, 1.9))
     tract_length, pitch, tilt, rate, pitch_range, breathiness = random.standard_normal(6).tolist()
     voice = VoiceTraits(tract_length, pitch, tilt, rate, pitch_range, breathiness)
-    shape = random.standard_normal(14)
+    shape = random.standard_normal(len(LINKED) + 1)
     tone = random.uniform(size=7)
     face = FaceTraits(
-        face_length=_linked(tract_length, shape[0]),
-        jaw_width=_linked(-pitch, shape[1]),
-        head_width=_linked(tilt, shape[2]),
-        mouth_width=_linked(rate, shape[3]),
-        brow_height=float(shape[4]),
-        brow_thickness=float(shape[5]),
-        eye_size=float(shape[6]),
-        eye_spacing=float(shape[7]),
-        nose_length=float(shape[8]),
-        nose_width=float(shape[9]),
-        lip_fullness=float(shape[10]),
-        chin=float(shape[11]),
-        skin_warmth=float(shape[12]),
+        **{
+            trait: LINK * sign * getattr(voice, source) + (1 - LINK**2) ** 0.5 * float(noise)
+            for (trait, (source, sign)), noise in zip(LINKED.items(), shape, strict=False)
+        },
+        skin_warmth=float(shape[-1]),
         skin_tone=float(tone[0]),
         hair_melanin=float(tone[1]),
         hair_redness=float(tone[2] ** 4),
@@ -139,7 +148,3 @@ def person(number: int) -> Person:
         eye_colour=float(tone[6]),
     )
     return Person(f"talker_{number:05d}", sex, age, voice, face)
-
-
-def _linked(cause: float, noise: float) -> float:
-    return float(LINK * cause + np.sqrt(1 - LINK**2) * noise)

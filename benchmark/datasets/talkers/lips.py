@@ -1,7 +1,7 @@
 """Lips in step with the sound: phonemes to mouth shapes at 25 frames a second.
 
-Each phoneme pulls the mouth towards the shape of its viseme; shapes flow into each other, as in speech they do, but closed
-lips (p, b, m) and the lip under the teeth (f, v) are reached in full, at the frame in which the middle of the hold lies.
+Each phoneme pulls the mouth towards the shape of its viseme; shapes flow into each other, as in speech they do, but
+closed lips (p, b, m) and the lip under the teeth (f, v) are reached in full, at the frame of the middle of the hold.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The ceiling on Talkers: the best guess of a face by one who knows the voice's traits exactly.
 
-Linked traits of the face take their conditional mean, LINK times the voice's trait; the others, which the voice does not
-tell, take their mean given sex and age. A method that hears the voice can come near it; none should surpass it by much.
+Linked traits of the face take their conditional mean, LINK times the voice's trait; the others, which the voice does
+not tell, take their mean given sex and age. A method that hears the voice can come near it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from baselines.method import Method
-from benchmark.datasets.talkers.identity import LINK, FaceTraits, Person, VoiceTraits
+from benchmark.datasets.talkers.identity import LINK, LINKED, FaceTraits, Person, VoiceTraits
 from benchmark.errors import InvalidConfig, MethodError
 from benchmark.types import Example, Sample
 
 _AVERAGE = "average_2451"
-"""Details of a face that hang on nothing but the id (cheeks, arch of the brows, freckles) are near their mean for this one."""
+"""The details of a face that hang on the id alone (cheeks, arch of the brows, freckles) are ordinary for this one."""
 
 
 @dataclass(frozen=True)
@@ -72,25 +72,15 @@ def known(sample: Sample) -> tuple[str, float, VoiceTraits]:
         return about["sex"], float(about["age"]), VoiceTraits(**_numbers(voice))
     except (KeyError, TypeError, ValueError) as error:
         raise MethodError(
-            f"talkers_oracle knows only samples of Talkers, with sex, age and voice traits; '{sample.id}' lacks them ({error})"
+            "talkers_oracle knows only samples of Talkers, with sex, age and voice traits; "
+            f"'{sample.id}' lacks them ({error})"
         ) from error
 
 
 def expected(sex: str, age: float, voice: VoiceTraits) -> Person:
     """The person whose face has every trait at its mean given sex, age and voice."""
     face = FaceTraits(
-        face_length=LINK * voice.tract_length,
-        jaw_width=-LINK * voice.pitch,
-        head_width=LINK * voice.tilt,
-        mouth_width=LINK * voice.rate,
-        brow_height=0.0,
-        brow_thickness=0.0,
-        eye_size=0.0,
-        eye_spacing=0.0,
-        nose_length=0.0,
-        nose_width=0.0,
-        lip_fullness=0.0,
-        chin=0.0,
+        **{trait: LINK * sign * getattr(voice, source) for trait, (source, sign) in LINKED.items()},
         skin_tone=0.5,
         skin_warmth=0.0,
         hair_melanin=0.5,

@@ -1,7 +1,7 @@
 """The voices of the talkers: traits to sound.
 
     trait          what it does to the sound
-    sex, age       fundamental frequency and resonances; a voice past 55 grows unsteady, rough and tremulous
+    sex, age       fundamental frequency and resonances; a voice grows slower, rougher and more tremulous with age
     tract_length   all resonances together, 5 % a standard deviation (longer: lower)
     pitch          fundamental frequency, 12 % a standard deviation
     tilt           3 dB between 1 and 4 kHz a standard deviation (positive: darker)
@@ -9,13 +9,14 @@
     pitch_range    width of the melody, at an unchanged median
     breathiness    aspiration noise that follows the loudness of the voice, 4 dB a standard deviation
 
-Resonances are moved by playing espeak-ng's one male tract faster or slower by a factor k; it is asked for a melody and a
-rate divided by k, so that both come out as wanted.
+Resonances are moved by playing espeak-ng's one male tract faster or slower by a factor k; it is asked for a melody and
+a rate divided by k, so that both come out as wanted.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ import numpy as np
 from benchmark.datasets.talkers import espeak
 from benchmark.datasets.talkers.identity import Person
 from benchmark.datasets.talkers.sentences import Sentence
+from benchmark.errors import MissingDependency
 from benchmark.types import Audio, derive_seed
 
 RATE = 16_000
@@ -83,12 +85,9 @@ def resonance_factor(person: Person) -> float:
 
 
 def median_hz(person: Person) -> float:
-    """Fundamental frequency that sex, age and `pitch` give; women's falls with age, men's rises a little late in life."""
-    if person.sex == "f":
-        ageing = -0.10 * max(0.0, person.age - 30) / 50
-    else:
-        ageing = 0.08 * max(0.0, person.age - 60) / 20
-    return MEDIAN_HZ[person.sex] * math.exp(0.12 * person.voice.pitch + ageing)
+    """Fundamental frequency that sex, age and `pitch` give; women's falls with age, old men's rises a little."""
+    ageing = {"f": -0.10 * max(0.0, person.age - 30) / 50, "m": 0.08 * max(0.0, person.age - 60) / 20}
+    return MEDIAN_HZ[person.sex] * math.exp(0.12 * person.voice.pitch + ageing[person.sex])
 
 
 def words_per_minute(person: Person) -> float:
@@ -97,8 +96,8 @@ def words_per_minute(person: Person) -> float:
 
 
 def frailty(person: Person) -> float:
-    """How much age is heard: 0 up to 55 years, 1 from 80 on."""
-    return float(np.clip((person.age - 55) / 25, 0, 1))
+    """How much age is heard: 0 up to 25 years, 1 from 80 on."""
+    return float(np.clip((person.age - 25) / 55, 0, 1))
 
 
 def speak(person: Person, sentence: Sentence, take: int = 0) -> Speech:
@@ -156,8 +155,8 @@ def speak(person: Person, sentence: Sentence, take: int = 0) -> Speech:
 def melody(f0_hz: float, pitch_range: float) -> tuple[int, int]:
     """Bottom and top of espeak-ng's melody for a wanted median.
 
-    Measured on sentences of the grammar, with bottoms from 70 to 200 Hz and tops 1.15 to 1.6 times as high, the median of
-    the voiced frames is 0.163 bottom + 0.837 top - 9 Hz, to within 0.1 %.
+    Measured on sentences of the grammar, with bottoms from 70 to 200 Hz and tops 1.15 to 1.6 times as high, the median
+    of the voiced frames is 0.163 bottom + 0.837 top - 9 Hz, to within 0.1 %.
     """
     ratio = math.exp(float(np.clip(0.28 + 0.06 * pitch_range, 0.08, 0.5)))
     low = round((f0_hz + 9) / (0.163 + 0.837 * ratio))
@@ -171,8 +170,6 @@ def _sounding(said: espeak.Utterance) -> tuple[int, int]:
 
 
 def _resample(samples: np.ndarray, rate: float) -> np.ndarray:
-    from benchmark.errors import MissingDependency
-
     try:
         import soxr
     except ModuleNotFoundError as error:
@@ -196,12 +193,12 @@ def _breathe(voice: np.ndarray, breathiness: float, random: np.random.Generator)
 
 
 def _tilt(voice: np.ndarray, tilt: float) -> np.ndarray:
-    """Turn the spectrum about 1 kHz: -3 dB at 4 kHz and above for each standard deviation, half of it up below 500 Hz."""
+    """Turn the spectrum about 1 kHz: -3 dB from 4 kHz on for each standard deviation, and 1.5 dB up below 500 Hz."""
     slope_db = -3.0 * float(np.clip(tilt, -3.5, 3.5))
     return _equalise(voice, lambda hz: 10 ** (slope_db * np.clip(np.log2(np.maximum(hz, 1) / 1000) / 2, -0.5, 1) / 20))
 
 
-def _equalise(samples: np.ndarray, gain) -> np.ndarray:  # type: ignore[no-untyped-def]
+def _equalise(samples: np.ndarray, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Multiply the spectrum by `gain(hz)`, without delay; padded so that ends do not meet."""
     size = 1 << (len(samples) + 1024).bit_length()
     spectrum = np.fft.rfft(samples, size) * gain(np.fft.rfftfreq(size, 1 / RATE))
