@@ -375,6 +375,11 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+def without_steps(settings: Any) -> dict[str, Any]:
+    """A training's settings without its lengths: a longer training may continue a shorter one."""
+    return {name: value for name, value in dataclasses.asdict(settings).items() if not name.endswith("steps")}
+
+
 def options(cls: type[Options], table: Mapping[str, Any]) -> Options:
     """A training table (of a preset, or `--set training.key=value`) as the dataclass `cls`.
 

@@ -23,7 +23,7 @@ from baselines.people import People, load_people
 from baselines.sf2f.config import Config, Training
 from baselines.sf2f.discriminators import Adversaries
 from baselines.sf2f.speech import speech_features
-from baselines.training import Recipe, Stage, Update, frozen, options, seeded
+from baselines.training import Recipe, Stage, Update, frozen, options, seeded, without_steps
 from benchmark.errors import InvalidConfig, MediaError, MethodError
 from benchmark.types import Audio, Sample
 
@@ -90,7 +90,7 @@ class SF2FRecipe(Recipe):
     def description(self) -> Mapping[str, Any]:
         return {
             "config": dataclasses.asdict(self.config),
-            "training": dataclasses.asdict(self.training),
+            "training": without_steps(self.training),
             "people": len(self.people),
         }
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from baselines.checkpoints import export, fill, read
 from baselines.layers.pixels import symmetric_to_unit, to_pictures, to_symmetric, to_unit
 from baselines.people import People, load_people
-from baselines.training import Recipe, Stage, Update, frozen, options, seeded
+from baselines.training import Recipe, Stage, Update, frozen, options, seeded, without_steps
 from baselines.voice2face.config import Config, Training
 from baselines.voice2face.network import FaceCritics, Voice2FaceNetwork, disturbed
 from baselines.voice2face.speech import speech_features
@@ -43,7 +43,7 @@ class Voice2FaceRecipe(Recipe):
     def description(self) -> Mapping[str, Any]:
         return {
             "config": dataclasses.asdict(self.config),
-            "training": dataclasses.asdict(self.training),
+            "training": without_steps(self.training),
             "people": len(self.people),
         }
 
