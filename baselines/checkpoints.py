@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmark.errors import InvalidConfig, MissingWeights
+from benchmark import weights
+from benchmark.errors import InvalidConfig, MissingWeights, PrerequisiteError
 
 
 def export(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], half: bool = True) -> Path:
@@ -58,11 +58,9 @@ def read(path: Path | None, method: str) -> tuple[dict[str, Tensor], dict[str, s
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
                 metadata = file.metadata() or {}
         else:
-            tensors, metadata = torch.load(path, map_location="cpu", weights_only=True), {}
-    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise MissingWeights(
-            f"{method}: {path} cannot be read as safetensors or as a torch file of plain tensors: {error}"
-        ) from error
+            tensors, metadata = weights.load_state(path), {}
+    except (SafetensorError, PrerequisiteError, OSError) as error:
+        raise MissingWeights(f"{method}: {path} cannot be read as weights: {error}") from error
     if not isinstance(tensors, dict) or not tensors:
         raise MissingWeights(f"{method}: {path} holds a {type(tensors).__name__}; expected a table of tensors")
     return {

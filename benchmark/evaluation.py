@@ -61,7 +61,9 @@ def plan_method(
     kind = methods.load(name)
     source = sys.modules[kind.__module__].__file__
     assert source is not None
-    presets = Presets.beside(Path(source).parent) if getattr(kind, "has_presets", True) else Presets(Path(source).parent)
+    presets = (
+        Presets.beside(Path(source).parent) if getattr(kind, "has_presets", True) else Presets(Path(source).parent)
+    )
     settings = resolve(kind.Config, presets, preset, config, sets)
     path: Path | None = None
     if weights is not None:
@@ -252,7 +254,9 @@ def evaluate(
             progress("score", scoring.kept, total)
 
 
-def rescore(view: RunView, pool: WorkerPool, batch_size: int, progress: Progress = lambda stage, done, total: None) -> None:
+def rescore(
+    view: RunView, pool: WorkerPool, batch_size: int, progress: Progress = lambda stage, done, total: None
+) -> None:
     """Measure what a run's predictions still lack."""
     with view.run.locked():
         work = batches(view.samples, view.spec.repeats, batch_size)
@@ -287,7 +291,9 @@ def conclude(view: RunView, scorer: Scorer) -> Result:
         speakers=len({sample.speaker for sample in view.samples}),
         aggregates=aggregates,
         failures=Failures(
-            generation=dict(Counter(row.reason or "no reason given" for row in rows if row.status != "ok").most_common()),
+            generation=dict(
+                Counter(row.reason or "no reason given" for row in rows if row.status != "ok").most_common()
+            ),
             scoring=dict(scoring.most_common()),
         ),
         generation_seconds=sum(row.seconds for row in rows),

@@ -103,7 +103,7 @@ def _ahead(
 
 
 def _outputs(method: Any, examples: list[Example]) -> list[Any]:
-    """The method's outputs; where a whole batch raises, its items are tried one by one, so that only the culprits fail."""
+    """The method's outputs; where a batch raises, its items are tried one by one, so that only the culprits fail."""
     if not examples:
         return []
     try:

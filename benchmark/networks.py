@@ -32,7 +32,9 @@ class Networks:
 
     def __call__(self, name: str) -> Any:
         if name not in NETWORKS:
-            raise UnknownName(f"Unknown network '{name}'.{did_you_mean(name, NETWORKS)} Networks: {', '.join(NETWORKS)}")
+            raise UnknownName(
+                f"Unknown network '{name}'.{did_you_mean(name, NETWORKS)} Networks: {', '.join(NETWORKS)}"
+            )
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
         return self._loaded[name]

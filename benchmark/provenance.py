@@ -10,7 +10,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("facevoice-bench", "torch", "numpy", "scipy", "dlib-bin", "soxr", "soundfile", "pillow", "av", "espeakng-loader")
+PACKAGES = (
+    "facevoice-bench",
+    "torch",
+    "numpy",
+    "scipy",
+    "dlib-bin",
+    "soxr",
+    "soundfile",
+    "pillow",
+    "av",
+    "espeakng-loader",
+)
 
 
 @functools.cache

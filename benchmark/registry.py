@@ -86,9 +86,13 @@ methods = Registry(
         "chance": Entry("baselines.reference:Chance", "floor: a face of the training split at random", "speech2face"),
         "mean_face": Entry("baselines.reference:MeanFace", "floor: mean of the training faces", "speech2face"),
         "ground_truth": Entry("baselines.reference:GroundTruth", "ceiling: a true face of the speaker", "speech2face"),
-        "mean_face_by_sex": Entry("baselines.reference:MeanFaceBySex", "floor: mean training face of the true sex", "speech2face"),
+        "mean_face_by_sex": Entry(
+            "baselines.reference:MeanFaceBySex", "floor: mean training face of the true sex", "speech2face"
+        ),
         "talkers_oracle": Entry(
-            "benchmark.datasets.talkers.oracle:Oracle", "ceiling on Talkers: best face from the true voice traits", "speech2face"
+            "benchmark.datasets.talkers.oracle:Oracle",
+            "ceiling on Talkers: best face from the true voice traits",
+            "speech2face",
         ),
     },
 )
@@ -96,11 +100,23 @@ methods = Registry(
 metrics = Registry(
     "metric",
     {
-        "face_similarity": Entry("metrics.faces.similarity:FaceSimilarity", "face_cosine, face_l1, mismatched pairs, ROC area", "speech2face"),
-        "retrieval": Entry("metrics.faces.retrieval:Retrieval", "recall_at_{1,2,5,10,20,50}: galleries of 100, full, same sex and age", "speech2face"),
-        "vggface_score": Entry("metrics.faces.vggface_score:VGGFaceScore", "VGGFace score (SF2F, Sec. 5)", "speech2face"),
-        "sex_agreement": Entry("metrics.faces.sex_agreement:SexAgreement", "share of faces whose sex is the speaker's", "speech2face"),
-        "face_detection_rate": Entry("metrics.faces.detection:FaceDetectionRate", "share of outputs in which a face is found", "speech2face"),
+        "face_similarity": Entry(
+            "metrics.faces.similarity:FaceSimilarity", "face_cosine, face_l1, mismatched pairs, ROC area", "speech2face"
+        ),
+        "retrieval": Entry(
+            "metrics.faces.retrieval:Retrieval",
+            "recall_at_{1,2,5,10,20,50}: galleries of 100, full, same sex and age",
+            "speech2face",
+        ),
+        "vggface_score": Entry(
+            "metrics.faces.vggface_score:VGGFaceScore", "VGGFace score (SF2F, Sec. 5)", "speech2face"
+        ),
+        "sex_agreement": Entry(
+            "metrics.faces.sex_agreement:SexAgreement", "share of faces whose sex is the speaker's", "speech2face"
+        ),
+        "face_detection_rate": Entry(
+            "metrics.faces.detection:FaceDetectionRate", "share of outputs in which a face is found", "speech2face"
+        ),
     },
 )
 
@@ -108,8 +124,12 @@ datasets = Registry(
     "dataset",
     {
         "talkers": Entry("benchmark.datasets.talkers.corpus:Talkers", "generated talking people; the embedded default"),
-        "hq_voxceleb": Entry("benchmark.datasets.hq_voxceleb:HQVoxCeleb", "HQ-VoxCeleb (SF2F), its published layout and split"),
-        "vggface_voxceleb1": Entry("benchmark.datasets.vggface_voxceleb1:VGGFaceVoxCeleb1", "filtered VGGFace with VoxCeleb1 (voice2face)"),
+        "hq_voxceleb": Entry(
+            "benchmark.datasets.hq_voxceleb:HQVoxCeleb", "HQ-VoxCeleb (SF2F), its published layout and split"
+        ),
+        "vggface_voxceleb1": Entry(
+            "benchmark.datasets.vggface_voxceleb1:VGGFaceVoxCeleb1", "filtered VGGFace with VoxCeleb1 (voice2face)"
+        ),
         "folder": Entry("benchmark.datasets.folder:Folder", "your own recordings and portraits, a folder per person"),
     },
 )
@@ -118,9 +138,13 @@ trainers = Registry(
     "trainer",
     {
         "sf2f": Entry("baselines.sf2f.training:recipes", "encoder and decoder, then the fuser", "speech2face"),
-        "voice2face": Entry("baselines.voice2face.training:recipes", "voice encoder, then generator and critics", "speech2face"),
+        "voice2face": Entry(
+            "baselines.voice2face.training:recipes", "voice encoder, then generator and critics", "speech2face"
+        ),
         "identity_network": Entry(
-            "baselines.identity_network:recipes", "face recogniser for perceptual losses where FaceNet is absent", "speech2face"
+            "baselines.identity_network:recipes",
+            "face recogniser for perceptual losses where FaceNet is absent",
+            "speech2face",
         ),
     },
 )

@@ -59,7 +59,9 @@ class Scorer:
                     reason = str(error)
             rows.extend(self._row(prediction, metric, "failed", reason) for metric in work.metrics)
         for metric in work.metrics:
-            for (prediction, _), outcome in zip(items, self._measured(metric, [item for _, item in items]), strict=True):
+            for (prediction, _), outcome in zip(
+                items, self._measured(metric, [item for _, item in items]), strict=True
+            ):
                 if isinstance(outcome, Mapping):
                     rows.append(self._row(prediction, metric, "ok", None, outcome))
                 else:
@@ -79,7 +81,12 @@ class Scorer:
             return [self._measured(metric, [item])[0] for item in items]
 
     def _row(
-        self, prediction: Prediction, metric: str, status: str, reason: str | None, statistics: Mapping[str, Any] | None = None
+        self,
+        prediction: Prediction,
+        metric: str,
+        status: str,
+        reason: str | None,
+        statistics: Mapping[str, Any] | None = None,
     ) -> ScoreRow:
         return ScoreRow(
             prediction.sample,
@@ -149,7 +156,9 @@ def unscored(scorer: Scorer, run: RunDirectory, predictions: Mapping[Key, Predic
     return missing
 
 
-def aggregate(scorer: Scorer, run: RunDirectory, samples: Sequence[Sample], repeats: int, draws: int = DRAWS) -> list[Aggregate]:
+def aggregate(
+    scorer: Scorer, run: RunDirectory, samples: Sequence[Sample], repeats: int, draws: int = DRAWS
+) -> list[Aggregate]:
     """All reported numbers of a run, computed from its stored rows alone."""
     wanted = {(sample.id, repeat) for sample in samples for repeat in range(repeats)}
     stored = run.scores()

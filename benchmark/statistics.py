@@ -1,7 +1,7 @@
 """Uncertainty: 95 % intervals by bootstrap over speakers, from stored rows; no metric is ever measured twice.
 
-A draw takes as many speakers as there are, with replacement; all rows of a speaker go together, over all repeats, because
-they share a voice and a face. Draws are seeded and made in chunks, so that memory stays flat.
+A draw takes as many speakers as there are, with replacement; all rows of a speaker go together, over all repeats,
+because they share a voice and a face. Draws are seeded and made in chunks, so that memory stays flat.
 """
 
 from __future__ import annotations

@@ -186,7 +186,9 @@ class RunDirectory:
                         try:
                             yield json.loads(line)
                         except ValueError as error:
-                            raise UsageError(f"{path} holds a line that is not JSON ({error}): restore or delete it") from error
+                            raise UsageError(
+                                f"{path} holds a line that is not JSON ({error}): restore or delete it"
+                            ) from error
 
 
 def _cut_torn_line(handle: Any) -> None:

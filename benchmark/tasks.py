@@ -122,7 +122,7 @@ SPEECH2FACE = Task(
         "recall_at_2",
         "recall_at_5",
         "recall_at_10",
-        "recall_at_10_within",
+        "recall_at_1_within",
         "vggface_score",
         "sex_agreement",
         "face_detection_rate",

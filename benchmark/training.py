@@ -1,4 +1,4 @@
-"""The harness's side of a training: settings, data and networks for a method's recipes; and the heads of offline metrics."""
+"""The harness's side of a training: settings, data and networks for recipes; and the heads of offline metrics."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ def prepare(
     source = module.__file__
     assert source is not None
     config_class = module.Config
-    presets = Presets.beside(Path(source).parent) if Path(source).name == "training.py" else Presets(Path(source).parent)
+    presets = (
+        Presets.beside(Path(source).parent) if Path(source).name == "training.py" else Presets(Path(source).parent)
+    )
     settings = resolve(config_class, presets, preset, config, sets)
     task = get_task(trainers.entry(method).task)
     training = _open(dataset, data_root, "train", task.name, progress)
@@ -104,7 +106,7 @@ def prepare(
 def fit_face_heads(
     dataset: str, data_root: Path | None, output: Path | None, progress: Callable[[str], Progress]
 ) -> tuple[Path, str]:
-    """Fit sex and identity heads on face descriptors of a dataset's training faces; returns the file and a line about it."""
+    """Fit sex and identity heads to a dataset's training faces; returns the file and a line about it."""
     import importlib
 
     from benchmark import weights

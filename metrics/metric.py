@@ -91,7 +91,7 @@ class Metric(ABC):
     @classmethod
     @abstractmethod
     def create(cls, networks: Any, **options: Any) -> Metric:
-        """Make the metric. `networks(name)` returns a loaded network of `metrics.networks`, or raises what is missing."""
+        """Make the metric; `networks(name)` returns a loaded network, or raises what is missing."""
 
     @abstractmethod
     def signature(self, report: str) -> str:
@@ -113,7 +113,7 @@ class Metric(ABC):
         """Aggregate rows of one repeat.
 
         Args:
-            statistics: name to values stacked over the N measured rows, `[N]` or `[N, ...]`, in the order of sample ids.
+            statistics: name to values stacked over the N measured rows, `[N]` or `[N, ...]`, ordered by sample id.
             weights: `[B, N]`, non-negative; how often (times how much) each row counts in each of B draws. A draw may
                 give a row weight 0, and a draw whose weights are all 0 has value NaN.
 

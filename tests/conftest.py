@@ -13,6 +13,13 @@ from benchmark.datasets.manifest import Row, read_manifest, write_manifest
 RATE = 16_000
 
 
+def pytest_configure() -> None:
+    """One thread each: tests share cores with other work, and threads that wait for each other are slower than one."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's own folder of weights and corpora."""

@@ -23,7 +23,8 @@ class Config:
 @pytest.fixture
 def presets(tmp_path):
     (tmp_path / "presets.toml").write_text(
-        'default = "small"\n[paper]\nwidth = 2.0\n[small]\nwidth = 0.5\nweights = "small.safetensors"\n[small.training]\nlr = 0.1\n'
+        'default = "small"\n[paper]\nwidth = 2.0\n'
+        '[small]\nwidth = 0.5\nweights = "small.safetensors"\n[small.training]\nlr = 0.1\n'
     )
     return Presets.beside(tmp_path)
 

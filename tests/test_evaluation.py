@@ -192,7 +192,9 @@ def test_a_wrong_output_is_a_failed_row(tiny_corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(Painter, "generate", lambda self, examples: [np.zeros((4, 4)) for _ in examples])
     plan = plan_of(tiny_corpus, tmp_path)
     evaluate(plan, None)
-    assert {row.reason for row in plan.run.predictions().values()} == {"expected a face [H, W, 3] uint8, got [4, 4] float64"}
+    assert {row.reason for row in plan.run.predictions().values()} == {
+        "expected a face [H, W, 3] uint8, got [4, 4] float64"
+    }
 
 
 def test_finding_runs(tmp_path):

@@ -11,8 +11,8 @@ from benchmark.results import Aggregate, Failures, Result, RunSpec
 
 def result(label="sf2f", value=0.1234, signature="s1", scored=10, partial=False):
     spec = RunSpec(
-        task="speech2face", task_version=1, method="sf2f", config={}, weights_sha256=None, dataset="d", dataset_revision="1",
-        split="test", manifest_sha256="m", seconds=5, repeats=1, seed=0,
+        task="speech2face", task_version=1, method="sf2f", config={}, weights_sha256=None, dataset="d",
+        dataset_revision="1", split="test", manifest_sha256="m", seconds=5, repeats=1, seed=0,
     )  # fmt: skip
     number = Aggregate(
         name="recall_at_10", title="R@10", metric="retrieval", value=value, low=0.1, high=0.2, spread=0.01,

@@ -38,7 +38,9 @@ def show(
     split: options.Split = "test",
     task: Task = "speech2face",
     data_root: options.DataRoot = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a contact sheet (.png) of its first 20 speakers.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write a contact sheet (.png) of its first 20 speakers.")
+    ] = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -56,9 +58,12 @@ def show(
         from benchmark.cli.console import print_json
 
         if as_json:
-            print_json({"dataset": name, "revision": adapter.revision, "splits": adapter.splits, "layout": adapter.layout})
+            print_json(
+                {"dataset": name, "revision": adapter.revision, "splits": adapter.splits, "layout": adapter.layout}
+            )
         else:
-            print(f"{name}, revision {adapter.revision}; splits: {', '.join(adapter.splits)}; tasks: {', '.join(adapter.tasks)}")
+            about = f"{name}, revision {adapter.revision}; splits: {', '.join(adapter.splits)}"
+            print(f"{about}; tasks: {', '.join(adapter.tasks)}")
             print(adapter.layout)
         return
     manifest = _open(name, split, task, data_root, as_json, quiet)
@@ -68,8 +73,12 @@ def show(
 
         rows = []
         for sample in manifest.samples[:20]:
-            about = " ".join(str(sample.attributes[key]) for key in ("sex", "age") if sample.attributes.get(key) is not None)
-            rows.append((f"{sample.speaker}\n{about}", [read_image(path) for path in sample.targets.get("face", ())[:4]]))
+            about = " ".join(
+                str(sample.attributes[key]) for key in ("sex", "age") if sample.attributes.get(key) is not None
+            )
+            rows.append(
+                (f"{sample.speaker}\n{about}", [read_image(path) for path in sample.targets.get("face", ())[:4]])
+            )
         write_image(output, contact_sheet(rows, [f"face {number + 1}" for number in range(4)], 128, per_line=2))
 
 

@@ -47,7 +47,8 @@ def listing(
         book = {"methods": registry.methods, "metrics": registry.metrics, "datasets": registry.datasets}[kind]
         columns = [kind[:-1], "what"] + ([] if kind == "datasets" else ["task"])
         rows = [
-            [name, book.entry(name).title] + ([] if kind == "datasets" else [book.entry(name).task]) for name in sorted(book)
+            [name, book.entry(name).title] + ([] if kind == "datasets" else [book.entry(name).task])
+            for name in sorted(book)
         ]
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
@@ -61,7 +62,9 @@ def _runs(folder: Path) -> list[list[str]]:
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
             state = "scored" if (path.parent / "result.json").is_file() else "unfinished"
-            rows.append([path.parent.name, about["label"], f"{about['spec']['dataset']} {about['spec']['split']}", state])
+            rows.append(
+                [path.parent.name, about["label"], f"{about['spec']['dataset']} {about['spec']['split']}", state]
+            )
         except (OSError, ValueError, KeyError):
             rows.append([path.parent.name, "?", "?", "run.json is broken"])
     return rows

@@ -28,7 +28,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _options(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version and exit."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+    ),
 ) -> None:
     pass
 
@@ -52,7 +54,10 @@ _register()
 
 
 def main() -> None:
-    """Run a verb. Exit codes: 0 fine, 1 more failures than allowed, 2 usage or a missing prerequisite, 130 interrupted."""
+    """Run a verb.
+
+    Exit codes: 0 fine, 1 more failures than allowed, 2 usage or a missing prerequisite, 130 interrupted.
+    """
     try:
         app(prog_name="python -m benchmark", standalone_mode=True)
     except (UsageError, PrerequisiteError) as error:

@@ -8,22 +8,32 @@ from typing import Annotated
 import typer
 
 Method = Annotated[str, typer.Option("--method", "-m", help="Method to evaluate; `list methods` names them.")]
-Preset = Annotated[str | None, typer.Option(help="Named settings of the method; default: its first, with weights shipped.")]
+Preset = Annotated[
+    str | None, typer.Option(help="Named settings of the method; default: its first, with weights shipped.")
+]
 Config = Annotated[Path | None, typer.Option(help="TOML file of settings, over the preset.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, over preset and file; repeatable.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, over preset and file; repeatable.")
+]
 Weights = Annotated[Path | None, typer.Option(help="Weights file instead of the preset's.")]
 Dataset = Annotated[str, typer.Option(help="Dataset; `list datasets` names them.")]
 Split = Annotated[str, typer.Option(help="Split of the dataset.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Where the corpus lies; `data show DATASET` prints the layout.")]
-Seconds = Annotated[float | None, typer.Option(help="Length of each speech crop; 0 for whole recordings.  [default: 5]")]
+Seconds = Annotated[
+    float | None, typer.Option(help="Length of each speech crop; 0 for whole recordings.  [default: 5]")
+]
 Repeats = Annotated[int | None, typer.Option(help="Evaluation runs, each with other random crops.  [default: 10]")]
 Seed = Annotated[int, typer.Option(help="Seed of crops and of everything random in a method.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first N samples; the result is stamped partial.")]
-Shard = Annotated[str | None, typer.Option(metavar="I/N", help="Only every N-th batch from the I-th, for several machines.")]
+Shard = Annotated[
+    str | None, typer.Option(metavar="I/N", help="Only every N-th batch from the I-th, for several machines.")
+]
 BatchSize = Annotated[int, typer.Option(help="Examples given to the method at once.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Workers = Annotated[int | None, typer.Option(help="Scoring processes; 0 scores in this one.  [default: one per core]")]
-Metrics = Annotated[list[str] | None, typer.Option("--metrics", help="Metric to measure; repeatable.  [default: the task's]")]
+Metrics = Annotated[
+    list[str] | None, typer.Option("--metrics", help="Metric to measure; repeatable.  [default: the task's]")
+]
 FaceNetwork = Annotated[str, typer.Option(help="Embedder of face metrics: dlib, facenet140 or facenet160.")]
 Runs = Annotated[Path, typer.Option(help="Folder of run directories.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Make failed predictions again.")]

@@ -12,7 +12,9 @@ from benchmark.cli import options
 
 def predict(
     method: options.Method,
-    source: Annotated[Path, typer.Option("--input", "-i", help="Recording: wav, flac, ogg, mp3, m4a, or a video's sound track.")],
+    source: Annotated[
+        Path, typer.Option("--input", "-i", help="Recording: wav, flac, ogg, mp3, m4a, or a video's sound track.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .png for a face.")],
     preset: options.Preset = None,
     config: options.Config = None,
@@ -40,9 +42,12 @@ def predict(
     plan = plan_method(method, preset, config, tuple(sets or ()), weights)
     task = get_task(plan.kind.task)
     if plan.kind.uses_training_split or plan.kind.uses_targets:
-        raise UsageError(f"'{method}' is a reference row made from a dataset's faces; it has nothing to predict from a recording")
+        raise UsageError(
+            f"'{method}' is a reference row made from a dataset's faces; it has nothing to predict from a recording"
+        )
     if output.suffix.lower() != task.suffix:
-        raise UsageError(f"--output {output}: a {task.output} is written as {task.suffix}, for instance {output.with_suffix(task.suffix)}")
+        better = output.with_suffix(task.suffix)
+        raise UsageError(f"--output {output}: a {task.output} is written as {task.suffix}, for instance {better}")
     speech = read_audio(source, task.rate)
     instance = plan.kind(plan.settings.config, plan.weights)
     instance.load(pick_device(device))

@@ -81,4 +81,12 @@ def run(
             print_json([plan.describe() for plan in plans])
             return
         results = session.run(plans)
-    finish(plans[0].view, results, session.notes, signatures=signatures, as_json=as_json, quiet=quiet, allowed=fail_on_error)
+    finish(
+        plans[0].view,
+        results,
+        session.notes,
+        signatures=signatures,
+        as_json=as_json,
+        quiet=quiet,
+        allowed=fail_on_error,
+    )

@@ -61,5 +61,9 @@ def describe(name: str, book: object) -> str:
     lines = [f"{name}: {book.entry(name).title}", "", inspect.getdoc(sys.modules[kind.__module__]) or ""]
     lines += ["", inspect.getdoc(kind) or ""]
     if book.kind == "dataset":
-        lines += ["", f"Revision {kind.revision}; splits: {', '.join(kind.splits)}; tasks: {', '.join(kind.tasks)}", kind.layout]
+        lines += [
+            "",
+            f"Revision {kind.revision}; splits: {', '.join(kind.splits)}; tasks: {', '.join(kind.tasks)}",
+            kind.layout,
+        ]
     return "\n".join(lines).rstrip()

@@ -29,7 +29,14 @@ def show_results(results: Sequence[Result], columns: Sequence[str], signatures: 
             same = tables.same_definition(item, other)
             row.append(tables.number(same.value, same.unit) if same else "-")
         rows.append(row)
-    heads = ["", first.label, "95 % interval", "run s.d.", "scored", *[other.label.replace("_", " ") for other in others]]
+    heads = [
+        "",
+        first.label,
+        "95 % interval",
+        "run s.d.",
+        "scored",
+        *[other.label.replace("_", " ") for other in others],
+    ]
     print_table(heads, rows, title, right=[1, *range(3, len(heads))])
     if signatures:
         print_table(["number", "signature"], [[item.name, item.signature] for item in first.aggregates])

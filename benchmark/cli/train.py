@@ -17,7 +17,10 @@ def train(
     sets: options.Sets = None,
     dataset: options.Dataset = "talkers",
     data_root: options.DataRoot = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of checkpoints, log, samples and weights.  [default: runs/train/METHOD-PRESET]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of checkpoints, log, samples and weights.  [default: runs/train/METHOD-PRESET]"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation, data order and noise.")] = 0,
     device: options.Device = "auto",
     precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
@@ -25,7 +28,9 @@ def train(
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train with checkpoints; the same command continues after a kill. Settings of the training: --set training.KEY=VALUE.
+    """Train with checkpoints; the same command continues after a kill.
+
+    Settings of the training are changed by --set training.KEY=VALUE.
 
     \b
     python -m benchmark train --method sf2f --preset talkers

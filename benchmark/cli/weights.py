@@ -9,7 +9,9 @@ import typer
 
 from benchmark.cli import options
 
-app = typer.Typer(help="Pretrained networks: list, fetch, add, verify, fit.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Pretrained networks: list, fetch, add, verify, fit.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Name = Annotated[str, typer.Argument(help="Name; `weights list` prints them.")]
 
@@ -60,7 +62,9 @@ def verify() -> None:
 def fit(
     dataset: Annotated[str, typer.Option(help="Dataset whose training split the heads are fitted to.")] = "talkers",
     data_root: options.DataRoot = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write them.  [default: the weights folder]")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write them.  [default: the weights folder]")
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Fit the sex and identity classifiers of the offline metrics to a dataset's training faces.

@@ -51,7 +51,9 @@ class Dataset(ABC):
         self.check(split, task)
         if self.root is None or not self.root.is_dir():
             where = f"'{self.root}' is not a folder" if self.root else "no --data-root was given"
-            raise MissingDataset(f"Dataset '{self.name}' needs its corpus on disk, but {where}. Expected under it:\n{self.layout}")
+            raise MissingDataset(
+                f"Dataset '{self.name}' needs its corpus on disk, but {where}. Expected under it:\n{self.layout}"
+            )
         self.problems = []
         rows = list(self.rows(split, task))
         if not rows:

@@ -1,7 +1,8 @@
 """The manifest: JSON lines that name every file of one split of one dataset, for one task.
 
-The first line is a header, each further line a sample. Paths are POSIX and relative to the root; none may lead outside it.
-The sha256 of header and samples identifies the data in a run's identity; a stray file that was left out does not change it.
+The first line is a header, each further line a sample. Paths are POSIX and relative to the root; none may lead
+outside it. The sha256 of header and samples identifies the data in a run's identity; a stray file that was left out
+does not change it.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ def read_manifest(path: Path, root: Path) -> Manifest:
     try:
         header, *records = [json.loads(line) for line in content.decode("utf-8").split("\n") if line.strip()]
         if header.get("manifest") != FORMAT:
-            raise MissingDataset(f"Manifest {path} has format {header.get('manifest')!r}; expected {FORMAT}: build it again")
+            raise MissingDataset(
+                f"Manifest {path} has format {header.get('manifest')!r}; expected {FORMAT}: build it again"
+            )
         problems = tuple(header.pop("problems", ()))
         identity = "\n".join(_dumps(part) for part in (header, *records))
         samples = tuple(_sample(record, root) for record in records)

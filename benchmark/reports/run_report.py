@@ -44,7 +44,12 @@ def write_contact_sheet(view: RunView, others: Sequence[Result]) -> None:
     own = outputs(view.run)
     rest = [(result.label, outputs(RunDirectory(view.run.path.parent / result.run_id))) for result in others]
     shown = min(3, view.spec.repeats)
-    heads = ["true", "true", *[f"{view.spec.method} {n + 1}"[:14] for n in range(shown)], *[name[:14] for name, _ in rest]]
+    heads = [
+        "true",
+        "true",
+        *[f"{view.spec.method} {n + 1}"[:14] for n in range(shown)],
+        *[name[:14] for name, _ in rest],
+    ]
     step = max(len(view.samples) // SHOWN, 1)
     rows = []
     for sample in view.samples[::step][:SHOWN]:
@@ -52,7 +57,9 @@ def write_contact_sheet(view: RunView, others: Sequence[Result]) -> None:
         cells = [picture(path) for path in true] + [None] * (2 - len(true))
         cells += [picture(own.get((sample.id, repeat))) for repeat in range(shown)]
         cells += [picture(made.get((sample.id, 0))) for _, made in rest]
-        about = " ".join(str(sample.attributes[key]) for key in ("sex", "age") if sample.attributes.get(key) is not None)
+        about = " ".join(
+            str(sample.attributes[key]) for key in ("sex", "age") if sample.attributes.get(key) is not None
+        )
         rows.append((f"{sample.speaker}\n{about}", cells))
     path = view.run.path / "report" / "contact_sheet.png"
     path.parent.mkdir(parents=True, exist_ok=True)

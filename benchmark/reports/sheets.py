@@ -10,7 +10,9 @@ Cell = np.ndarray | None
 """A picture `[H, W, 3]` uint8, or None where there is none."""
 
 
-def contact_sheet(rows: Sequence[tuple[str, Sequence[Cell]]], heads: Sequence[str], side: int = 96, per_line: int = 1) -> np.ndarray:
+def contact_sheet(
+    rows: Sequence[tuple[str, Sequence[Cell]]], heads: Sequence[str], side: int = 96, per_line: int = 1
+) -> np.ndarray:
     """Draw labelled rows of pictures on white.
 
     Args:

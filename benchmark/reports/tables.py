@@ -87,7 +87,9 @@ def long_csv(results: Sequence[Result]) -> str:
     """Every number of every result, one a line, with all that belongs to it."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["method", "run_id", "metric", "value", "low", "high", "spread", "scored", "total", "unit", "signature"])
+    writer.writerow(
+        ["method", "run_id", "metric", "value", "low", "high", "spread", "scored", "total", "unit", "signature"]
+    )
     for result in results:
         for item in result.aggregates:
             numbers = ["" if x is None else repr(x) for x in (item.value, item.low, item.high, item.spread)]

@@ -1,7 +1,7 @@
 """Who the talkers are: traits drawn once per person, which drive both the voice and the face.
 
-The link between the two is partial and known. A person has latent traits; some show only in the face (skin, hair, colour of
-the eyes), and some in both:
+The link between the two is partial and known. A person has latent traits; some show only in the face (skin, hair,
+colour of the eyes), and some in both:
 
     latent           voice                         face                                        correlation
     sex              pitch, vocal-tract length     shape, brow, beard, hair                    1
@@ -13,8 +13,8 @@ the eyes), and some in both:
     pitch range      melody                        size of the eyes                            LINK
     breathiness      aspiration noise              distance of the eyes                        LINK
 
-`voice.x` and `face.y` of a linked pair are standard normal with correlation LINK (times the sign in `LINKED`), so the best
-possible guess of a linked face trait is LINK times the voice trait, and its squared error is 1 - LINK**2.
+`voice.x` and `face.y` of a linked pair are standard normal with correlation LINK (times the sign in `LINKED`), so the
+best possible guess of a linked face trait is LINK times the voice trait, and its squared error is 1 - LINK**2.
 """
 
 from __future__ import annotations
