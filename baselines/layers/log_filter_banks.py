@@ -23,6 +23,8 @@ EMPHASIS = 0.97
 FULL_SCALE = 32768.0
 MEAN, DEVIATION = 10.9915, 3.1661
 """The official "vox_mel" normalisation: scalars measured over VoxCeleb."""
+CHUNK = 40_000
+"""Samples transformed at once: more would leave the processor's cache and take several times as long."""
 EMPTY = torch.finfo(torch.float64).eps
 """Takes the place of an energy of exactly zero under the logarithm."""
 
@@ -39,6 +41,8 @@ def log_filter_banks(samples: Tensor) -> Tensor:
     >>> log_filter_banks(torch.zeros(2, 20000)).shape
     torch.Size([2, 40, 124])
     """
+    if samples.dim() > 1 and len(samples) > 1 and samples.numel() > CHUNK:
+        return torch.cat([log_filter_banks(half) for half in samples.tensor_split(2)])
     x = samples.to(torch.float64) * FULL_SCALE
     x = torch.cat([x[..., :1], x[..., 1:] - EMPHASIS * x[..., :-1]], dim=-1)
     count = frame_count(x.shape[-1])
