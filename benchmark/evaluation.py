@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,12 +78,22 @@ def plan_method(
             f"Method '{name}' has no weights for preset '{settings.preset}': train them with "
             f"`python -m benchmark train --method {name} --preset {settings.preset}`, or give a file with --weights"
         )
-    if path is not None and not path.is_file():
+    if path is not None and not path.exists():
         raise MissingWeights(f"Weights of '{name}' not found: {path} is not a file")
     changed = [item for item in sets if not item.startswith("training.")]
     about = ([settings.preset] if settings.preset and settings.preset != presets.default else []) + changed
     label = name + (f" ({', '.join(about)})" if about else "")
-    return MethodPlan(name, kind, settings, path, table.sha256_of(path) if path else None, label)
+    return MethodPlan(name, kind, settings, path, _digest(path) if path else None, label)
+
+
+def _digest(path: Path) -> str:
+    """sha256 of a weights file; of the names and hashes of its files where weights come as a folder."""
+    from benchmark.weights import sha256_of
+
+    if path.is_file():
+        return sha256_of(path)
+    listing = "\n".join(f"{file.name} {sha256_of(file)}" for file in sorted(path.iterdir()) if file.is_file())
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -112,10 +112,15 @@ def test_predict_reads_real_recordings_and_sound_tracks(realdata, tmp_path):
     from benchmark.media import read_audio
     from benchmark.types import Example, Sample
 
-    sources = [*realdata.glob("librispeech/*/*.flac"), *realdata.glob("grid/*.mpg"), *realdata.glob("speech_pair/*.wav")]
+    sources = [
+        *realdata.glob("librispeech/*/*.flac"),
+        *realdata.glob("grid/*.mpg"),
+        *realdata.glob("speech_pair/*.wav"),
+    ]
     assert len(sources) > 50
     examples = [
-        Example(Sample(path.stem, path.stem, {"speech": (path,)}), 0, 0, {"speech": read_audio(path)}) for path in sources
+        Example(Sample(path.stem, path.stem, {"speech": (path,)}), 0, 0, {"speech": read_audio(path)})
+        for path in sources
     ]
     for name in ("sf2f", "voice2face"):
         plan = plan_method(name)

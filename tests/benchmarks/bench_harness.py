@@ -82,7 +82,9 @@ def main() -> None:
     count = chosen.samples * chosen.repeats
     print(f"{count} outputs, scoring in this process")
     print(f"bare loop:         {bare:6.2f} s   {1000 * bare / count:.2f} ms an output")
-    print(f"through evaluate:  {through:6.2f} s   {1000 * through / count:.2f} ms an output   ratio {through / bare:.2f}")
+    print(
+        f"through evaluate:  {through:6.2f} s   {1000 * through / count:.2f} ms an output   ratio {through / bare:.2f}"
+    )
     print(f"10,000 bootstrap draws and the result: {concluding:.2f} s")
 
 

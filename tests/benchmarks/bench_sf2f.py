@@ -1,7 +1,7 @@
 """SF2F's encoder: windows of 1.25 s per second and core, all windows in one call against one call a window.
 
-    python tests/benchmarks/bench_sf2f.py            # the paper's size
-    python tests/benchmarks/bench_sf2f.py --width 0.4
+python tests/benchmarks/bench_sf2f.py            # the paper's size
+python tests/benchmarks/bench_sf2f.py --width 0.4
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def main() -> None:
     with torch.inference_mode():
         banks = torch.stack([log_filter_banks(one) for one in speech])[..., :FRAMES]
         together = seconds(lambda: network.encoder(banks), chosen.repeats)
-        apart = seconds(lambda: [network.encoder(one[None]) for one in banks[:50]], chosen.repeats) / 50 * chosen.windows
+        apart = (
+            seconds(lambda: [network.encoder(one[None]) for one in banks[:50]], chosen.repeats) / 50 * chosen.windows
+        )
         front_end = seconds(lambda: log_filter_banks(speech), chosen.repeats)
     print(f"torch {torch.__version__}, {chosen.threads} thread(s), width {chosen.width:g}, {chosen.windows} windows")
     print(f"encoder, all windows in one call: {chosen.windows / together:8.0f} windows/s")
