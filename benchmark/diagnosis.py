@@ -27,7 +27,6 @@ NEEDED = {
     "soxr": "soxr",
     "PIL": "pillow",
     "scipy": "scipy",
-    "pandas": "pandas",
     "matplotlib": "matplotlib",
     "safetensors": "safetensors",
     "webrtcvad": "webrtcvad-wheels",

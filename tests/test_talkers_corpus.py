@@ -17,7 +17,7 @@ from benchmark.datasets.talkers import corpus
 from benchmark.datasets.talkers.build import PORTRAITS, UTTERANCES
 from benchmark.datasets.talkers.corpus import Talkers
 from benchmark.datasets.talkers.face_geometry import head
-from benchmark.datasets.talkers.identity import LINK, SPLITS, VoiceTraits, people, person
+from benchmark.datasets.talkers.identity import LINK, LINKED, SPLITS, VoiceTraits, people, person
 from benchmark.datasets.talkers.oracle import Oracle, OracleConfig, expected
 from benchmark.datasets.talkers.sentences import sentences
 from benchmark.errors import InvalidConfig, MethodError, MissingDataset, UsageError
@@ -67,11 +67,20 @@ def test_linked_traits_correlate_by_link_and_others_do_not() -> None:
     crowd = [person(number) for number in range(50_000, 54_000)]
     voice = {name: np.array([asdict(one.voice)[name] for one in crowd]) for name in asdict(crowd[0].voice)}
     face = {name: np.array([asdict(one.face)[name] for one in crowd]) for name in asdict(crowd[0].face)}
-    links = {
-        ("tract_length", "face_length"): LINK,
-        ("pitch", "jaw_width"): -LINK,
-        ("tilt", "head_width"): LINK,
-        ("rate", "mouth_width"): LINK,
+    # linked traits of the face share nothing but their voice trait: two of one cause correlate by LINK squared
+    links = {(cause, name): sign * LINK for name, (cause, sign) in LINKED.items()}
+    pairs = [("nose_length", "chin"), ("brow_thickness", "jaw_width"), ("head_width", "nose_width")]
+    for one, other in pairs:
+        assert np.corrcoef(face[one], face[other])[0, 1] == pytest.approx(LINK**2, abs=0.02)
+    assert {name for name in face if all((cause, name) not in links for cause in voice)} == {
+        "skin_tone",
+        "skin_warmth",
+        "hair_melanin",
+        "hair_redness",
+        "hair_length",
+        "hairline",
+        "beard",
+        "eye_colour",
     }
     for cause, heard in voice.items():
         for name, seen in face.items():

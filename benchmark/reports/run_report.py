@@ -1,4 +1,4 @@
-"""The report of one run: tables and a contact sheet under `report/`."""
+"""The report of one run: tables, a figure and a contact sheet under `report/`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmark.evaluation import RunView
 from benchmark.reports import tables
+from benchmark.reports.plots import recall_curve
 from benchmark.results import Result
 from benchmark.store import RunDirectory
 
@@ -15,11 +16,12 @@ SHOWN = 20
 
 
 def write_report(view: RunView, results: Sequence[Result]) -> Path:
-    """Write table.md, table.csv, table.tex and contact_sheet.png; returns the folder."""
+    """Write table.md, table.csv, table.tex, recall.png and contact_sheet.png; returns the folder."""
     run = view.run
     run.write_document("report/table.md", tables.markdown(results, view.task.columns))
     run.write_document("report/table.csv", tables.long_csv(results))
     run.write_document("report/table.tex", tables.latex(results, view.task.columns))
+    recall_curve(results, run.path / "report" / "recall.png")
     if view.task.output == "image":
         write_contact_sheet(view, results[1:])
     return run.path / "report"

@@ -1,0 +1,65 @@
+"""Figures of results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark.results import Aggregate, Result
+
+_RECALL = re.compile(r"recall_at_(\d+)$")
+
+
+def recall_curve(results: Sequence[Result], path: Path) -> bool:
+    """Draw recall over K for every row, with its 95 % interval and the floor; False where no row has a recall.
+
+    SF2F's Table 3 prints four points of this curve; the distance from the floor and from the ceiling is easier seen.
+    """
+    curves = [(result, _points(result)) for result in results]
+    curves = [(result, points) for result, points in curves if points]
+    if not curves:
+        return False
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for result, points in curves:
+        ks, values, lows, highs = zip(*points, strict=True)
+        (line,) = axes.plot(ks, values, marker="o", markersize=3, label=result.label.replace("$", r"\$"))
+        axes.fill_between(ks, lows, highs, color=line.get_color(), alpha=0.12, linewidth=0)
+    floor = [(k, item.value) for k, item in _named(curves[0][0], "chance_") if item.value is not None]
+    if floor:
+        axes.plot(*zip(*floor, strict=True), "k:", linewidth=1, label="permuted labels")
+    axes.set(xscale="log", xlabel="K", ylabel="recall at K, %", ylim=(0, 102))
+    ticks = [k for k, *_ in curves[0][1]]
+    axes.set_xticks(ticks, [str(k) for k in ticks])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, frameon=False)
+    figure.savefig(path, dpi=150, metadata={"Software": None})
+    return True
+
+
+def _named(result: Result, prefix: str = "") -> list[tuple[int, Aggregate]]:
+    found = []
+    for item in result.aggregates:
+        match = _RECALL.fullmatch(item.name.removeprefix(prefix)) if item.name.startswith(prefix) else None
+        if match:
+            found.append((int(match[1]), item.model_copy(update={"value": _percent(item.value)})))
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _points(result: Result) -> list[tuple[int, float, float, float]]:
+    points = []
+    for k, item in _named(result):
+        if item.value is not None:
+            low, high = _percent(item.low), _percent(item.high)
+            points.append((k, item.value, item.value if low is None else low, item.value if high is None else high))
+    return points
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
