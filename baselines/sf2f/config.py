@@ -79,9 +79,6 @@ class Training:
     """Lambda 3, of D_id."""
     perceptual: float = 100.0
     """Lambda 4, of the face network's features."""
-    embedding_noise: float = 0.0
-    """Standard deviation of noise on the unit embedding in the first stage; the paper has none. With few speakers it
-    keeps the decoder from learning them by heart."""
     crop_frames: tuple[int, int] = (100, 150)
     """Shortest and longest crop of the first stage; one length per batch (1 to 1.5 s)."""
     fuser_seconds: tuple[float, float] = (6.0, 25.0)

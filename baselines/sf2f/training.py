@@ -97,7 +97,7 @@ class SF2FRecipe(Recipe):
     def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
         self.prepare()
         truth = [to_imagenet(_resized(batch["faces"], size)) for size in self.resolutions()]
-        made = self.made(batch["speech"])
+        made = self.network(batch["speech"])
         losses: dict[str, Tensor] = {}
         if self.critic_optimiser is not None:
             critic = self.critic_losses(truth, [face.detach() for face in made], batch["people"])
@@ -109,10 +109,6 @@ class SF2FRecipe(Recipe):
             total = torch.stack([weights[name] * value for name, value in parts.items()]).sum()
             update("network", total)
         return {"total": total, **parts, **losses}
-
-    def made(self, speech: Tensor) -> list[Tensor]:
-        """Faces of a training batch."""
-        return self.network(speech)
 
     def weights(self) -> dict[str, float]:
         settings = self.training
@@ -211,13 +207,6 @@ class EncoderDecoderRecipe(SF2FRecipe):
 
     def trained(self) -> list[nn.Parameter]:
         return [*self.network.encoder.parameters(), *self.network.decoder.parameters()]
-
-    def made(self, speech: Tensor) -> list[Tensor]:
-        """With noise on the embedding, a face follows from where in the space a voice lies, not from who it is."""
-        embedding = self.network.encoder(speech)
-        if self.training.embedding_noise:
-            embedding = embedding + self.training.embedding_noise * torch.randn_like(embedding)
-        return self.network.decoder(embedding)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         who = self.people.draw(rng, self.training.batch)
