@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-WIDTH = 132
+WIDTH = 170
 """Columns used where stdout is not a terminal, so that piped tables do not wrap."""
 
 
