@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.errors import BenchmarkError, MediaError, MethodError
+from benchmark.errors import BenchmarkError, MediaError, MethodError, PrerequisiteError
 from benchmark.store import Key, Prediction, RunDirectory
 from benchmark.tasks import Protocol, Task
 from benchmark.types import Example, Sample
@@ -111,6 +111,8 @@ def _outputs(method: Any, examples: list[Example]) -> list[Any]:
         if len(outputs) != len(examples):
             raise MethodError(f"{method.name} returned {len(outputs)} outputs for {len(examples)} examples")
         return outputs
+    except PrerequisiteError:  # every sample would fail for the same lack
+        raise
     except Exception as error:  # a method is foreign code: whatever it raises becomes a failed row
         if len(examples) == 1:
             return [error]

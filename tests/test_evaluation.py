@@ -11,7 +11,7 @@ import pytest
 from toys import Brightness, Painter
 
 from benchmark.configuration import Settings
-from benchmark.errors import MethodError, UsageError
+from benchmark.errors import MethodError, MissingDependency, UsageError
 from benchmark.evaluation import MethodPlan, RunPlan, conclude, evaluate, find_run, read_result, rescore
 from benchmark.execution import WorkerPool, parse_shard, pick_device
 from benchmark.media import read_image
@@ -185,6 +185,15 @@ def test_interrupt_is_not_swallowed(tiny_corpus, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Painter, "generate", interrupt)
     with pytest.raises(KeyboardInterrupt):
+        evaluate(plan_of(tiny_corpus, tmp_path), None)
+
+
+def test_something_missing_ends_the_run_instead_of_failing_every_row(tiny_corpus, tmp_path, monkeypatch):
+    def lacks(self, examples):
+        raise MissingDependency("pip install something")
+
+    monkeypatch.setattr(Painter, "generate", lacks)
+    with pytest.raises(MissingDependency):
         evaluate(plan_of(tiny_corpus, tmp_path), None)
 
 
