@@ -87,9 +87,9 @@ def resolve(
         if not equals:
             raise InvalidConfig(f"--set takes key=value, got '{item}'")
         if key.startswith("training."):
-            training[key.removeprefix("training.")] = _literal(text)
+            training[key.removeprefix("training.")] = literal(text)
         else:
-            _update(values, {key: _literal(text)}, config_class, "--set")
+            _update(values, {key: literal(text)}, config_class, "--set")
     try:
         config = config_class(**values)
     except (TypeError, ValueError) as error:
@@ -99,7 +99,7 @@ def resolve(
     return Settings(preset or presets.default, config, weights, training)
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
     """A value as TOML writes it, or the bare text: `5`, `0.5`, `true`, `[1, 2]`, `right`."""
     try:
         return tomllib.loads(f"value = {text}")["value"]

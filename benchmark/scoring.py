@@ -114,6 +114,30 @@ def make_metrics(names: Sequence[str], networks: Any, options: Mapping[str, Any]
     return made
 
 
+def metric_options(names: Sequence[str], face_network: str, sets: Sequence[str]) -> dict[str, Any]:
+    """Options for metrics from `--face-network` and `--metric-set key=value`.
+
+    Raises:
+        InvalidConfig: an item that is not key=value, or a key that none of the metrics takes.
+    """
+    import inspect
+
+    from benchmark.configuration import literal
+    from benchmark.errors import InvalidConfig
+    from benchmark.registry import did_you_mean
+    from benchmark.registry import metrics as registry
+
+    taken = {key for name in names for key in inspect.signature(registry.load(name).create).parameters} - {"networks"}
+    options: dict[str, Any] = {"embedder": face_network}
+    for item in sets:
+        key, equals, text = item.partition("=")
+        if not equals or key not in taken:
+            known = ", ".join(sorted(taken))
+            raise InvalidConfig(f"--metric-set {item}: expected KEY=VALUE.{did_you_mean(key, taken)} Keys: {known}")
+        options[key] = literal(text)
+    return options
+
+
 def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
     """The true faces of each speaker, sorted by id, and a line for each picture that cannot be read."""
     from benchmark.errors import MediaError

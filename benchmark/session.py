@@ -11,7 +11,7 @@ from benchmark.errors import BenchmarkError, MissingDataset, PrerequisiteError, 
 from benchmark.evaluation import MethodPlan, Progress, RunPlan, RunView, conclude, evaluate, plan_method, rescore
 from benchmark.execution import WorkerPool, parse_shard, pick_device
 from benchmark.results import Result, RunSpec
-from benchmark.scoring import Scorer, gallery, make_metrics
+from benchmark.scoring import Scorer, gallery, make_metrics, metric_options
 from benchmark.store import RunDirectory
 from benchmark.tasks import Task, get_task, with_protocol
 
@@ -40,6 +40,7 @@ class Request:
     workers: int | None = None
     metrics: tuple[str, ...] = ()
     face_network: str = "dlib"
+    metric_sets: tuple[str, ...] = ()
     references: bool = True
     runs: Path = Path("runs")
     retry_failed: bool = False
@@ -66,6 +67,7 @@ class Session:
         main = plan_method(request.method, request.preset, request.config, request.sets, request.weights)
         task = get_task(main.kind.task)
         device = pick_device(request.device)
+        self.check_metrics(task)  # before minutes go into data
         manifest = self.open(request.split, task)
         plans = [self._plan(main, task, manifest, device)]
         if not request.references or request.shard:
@@ -116,21 +118,31 @@ class Session:
             self._training_manifest = self.open("train", task, fields=(task.target,))
         return self._training_manifest
 
-    def scorer(self, task: Task, manifest: Manifest) -> Scorer:
-        """The metrics, told the gallery of the whole split (also where `--limit` asks for a part of it)."""
+    def check_metrics(self, task: Task) -> None:
+        """Raise for a metric, option or face network that cannot be had."""
         from benchmark.networks import Networks
         from benchmark.registry import metrics as registry
 
         names = self.request.metrics or task.metrics
         for name in names:
             registry.entry(name)
+        metric_options(names, self.request.face_network, self.request.metric_sets)
+        Networks()(self.request.face_network)
+
+    def scorer(self, task: Task, manifest: Manifest) -> Scorer:
+        """The metrics, told the gallery of the whole split (also where `--limit` asks for a part of it)."""
+        from benchmark.networks import Networks
+
+        self.check_metrics(task)
+        names = self.request.metrics or task.metrics
         networks = Networks("cpu", manifest.dataset)
+        options = metric_options(names, self.request.face_network, self.request.metric_sets)
         made = {}
         for name in names:
             try:
-                made.update(make_metrics([name], networks, {"embedder": self.request.face_network}))
+                made.update(make_metrics([name], networks, options))
             except PrerequisiteError as error:
-                if self.request.metrics or self.request.face_network != "dlib":
+                if self.request.metrics or self.request.metric_sets or self.request.face_network != "dlib":
                     raise
                 self.notes.append(f"metric {name} is left out: {str(error).splitlines()[0]}")
         identities, problems = gallery(manifest.samples)
@@ -166,6 +178,7 @@ def score_run(
     *,
     metrics: tuple[str, ...] = (),
     face_network: str = "dlib",
+    metric_sets: tuple[str, ...] = (),
     workers: int | None = None,
     data_root: Path | None = None,
     limit: int | None = None,
@@ -190,6 +203,7 @@ def score_run(
         data_root=root,
         metrics=metrics,
         face_network=face_network,
+        metric_sets=metric_sets,
         workers=workers,
     )
     session = Session(request, say, progress)

@@ -73,6 +73,8 @@ def test_examples_in_help_use_real_options(path):
         (("run", "--method", "sf2f", "--split", "dev"), "it has: train, val, test"),
         (("run", "--method", "sf2f", "--device", "gpu"), "auto, cpu, cuda"),
         (("run", "--method", "sf2f", "--limit", "0"), "expected 1 or more"),
+        (("run", "--method", "sf2f", "--metric-set", "split=3"), "Did you mean 'splits'"),
+        (("run", "--method", "sf2f", "--face-network", "facenet140"), "weights fetch facenet_vggface2"),
         (("score", "no_such_run"), "list runs"),
         (("show", "no_such_thing"), "No run 'no_such_thing'"),
         (("list", "method"), "Did you mean 'methods'"),

@@ -35,6 +35,10 @@ Metrics = Annotated[
     list[str] | None, typer.Option("--metrics", help="Metric to measure; repeatable.  [default: the task's]")
 ]
 FaceNetwork = Annotated[str, typer.Option(help="Embedder of face metrics: dlib, facenet140 or facenet160.")]
+MetricSets = Annotated[
+    list[str] | None,
+    typer.Option("--metric-set", metavar="KEY=VALUE", help="One option of the metrics that take it; repeatable."),
+]
 Runs = Annotated[Path, typer.Option(help="Folder of run directories.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Make failed predictions again.")]
 FailOnError = Annotated[int, typer.Option(metavar="N", help="Exit with 1 where more than N rows failed.")]

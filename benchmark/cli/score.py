@@ -14,6 +14,7 @@ def score(
     run: Annotated[str, typer.Argument(help="Run directory, or the beginning of its id.")],
     metrics: options.Metrics = None,
     face_network: options.FaceNetwork = "dlib",
+    metric_sets: options.MetricSets = None,
     workers: options.Workers = None,
     data_root: options.DataRoot = None,
     limit: options.Limit = None,
@@ -27,6 +28,7 @@ def score(
 
     \b
     python -m benchmark score runs/sf2f-talkers-3f2a9c01de --metrics retrieval --face-network facenet140
+    python -m benchmark score RUN --metrics vggface_score --metric-set classifier=vggface2_resnet50
     """
     from benchmark.cli.console import bars, note
     from benchmark.cli.tables import finish
@@ -39,6 +41,7 @@ def score(
             path,
             metrics=tuple(metrics or ()),
             face_network=face_network,
+            metric_sets=tuple(metric_sets or ()),
             workers=workers,
             data_root=data_root,
             limit=limit,
