@@ -85,7 +85,7 @@ class Training:
 
 
 class IdentityRecipe(Recipe):
-    """Classify training faces by person, under small shifts, flips and changes of light."""
+    """Classify training faces by person, under shifts, changes of colour, blur, noise and holes."""
 
     name = "identity_network"
 
@@ -176,14 +176,31 @@ def recipes(
 
 
 def _varied(faces: Tensor, rng: np.random.Generator) -> Tensor:
-    """Shift by up to 3 px, flip half, scale brightness by 0.8 to 1.2, each face on its own."""
+    """Each face on its own: shift, flip, colour, blur, noise, and a square cut out.
+
+    Features that hold through all this stand for the shape of a face, and are hard to please with texture alone.
+    """
     count, _, height, width = faces.shape
     padded = F.pad(faces, (3, 3, 3, 3), mode="replicate")
-    shifts = rng.integers(0, 7, (count, 2))
-    flips = rng.random(count) < 0.5
-    gains = rng.uniform(0.8, 1.2, count)
     out = []
-    for face, (y, x), flip, gain in zip(padded, shifts, flips, gains, strict=True):
+    for face in padded:
+        y, x = rng.integers(0, 7, 2)
         moved = face[:, y : y + height, x : x + width]
-        out.append((moved.flip(2) if flip else moved) * float(gain))
+        if rng.random() < 0.5:
+            moved = moved.flip(2)
+        if rng.random() < 0.5:
+            sigma = rng.uniform(0.3, 2.0)
+            taps = torch.from_numpy(np.exp(-0.5 * (np.arange(-4, 5) / sigma) ** 2)).float()
+            taps /= taps.sum()
+            soft = F.pad(moved[None], (4, 4, 4, 4), mode="replicate").transpose(0, 1)
+            moved = F.conv2d(F.conv2d(soft, taps[None, None, :, None]), taps[None, None, None]).transpose(0, 1)[0]
+        gain, tint = rng.uniform(0.6, 1.3), rng.uniform(0.85, 1.15, 3)
+        moved = moved * torch.from_numpy(gain * tint).float()[:, None, None]
+        moved = moved + float(rng.uniform(0, 0.06)) * torch.from_numpy(rng.standard_normal(moved.shape)).float()
+        if rng.random() < 0.5:
+            side = int(rng.integers(height // 8, height // 3))
+            top, left = rng.integers(0, height - side), rng.integers(0, width - side)
+            moved = moved.clone()
+            moved[:, top : top + side, left : left + side] = torch.from_numpy(rng.random(3)).float()[:, None, None]
+        out.append(moved.clamp(0, 1))
     return torch.stack(out)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -95,6 +96,8 @@ class Loop:
     """Largest norm of each optimiser's gradients."""
     ema: float | None = None
     """Decay of the exponential moving average; exports and samples use the average."""
+    anneal: bool = False
+    """Learning rates fall to zero along half a cosine."""
     log_every: int = 20
     sample_every: int = 500
     checkpoint_every: int = 500
@@ -112,6 +115,7 @@ class Stage:
     """Given the folder of the whole training, in which earlier stages left `<stage>.safetensors`, and `<stage>/`."""
     ema: float | None = None
     """The method's own decay; the loop's, where that is set, goes before it."""
+    anneal: bool = False
 
 
 def train_stages(stages: Sequence[Stage], out: Path, loop: Loop | None = None) -> Path:
@@ -123,7 +127,9 @@ def train_stages(stages: Sequence[Stage], out: Path, loop: Loop | None = None) -
         exported = out / f"{stage.name}.safetensors"
         if loop.resume and exported.is_file():
             continue
-        own = dataclasses.replace(loop, ema=loop.ema if loop.ema is not None else stage.ema)
+        own = dataclasses.replace(
+            loop, ema=loop.ema if loop.ema is not None else stage.ema, anneal=loop.anneal or stage.anneal
+        )
         train(stage.build(out), out / stage.name, stage.steps, own, export=exported)
     return out / f"{stages[-1].name}.safetensors"
 
@@ -142,7 +148,7 @@ def train(recipe: Recipe, out: Path, steps: int, loop: Loop | None = None, expor
     if steps < 1:
         raise InvalidConfig(f"{recipe.name}: steps must be at least 1, got {steps}")
     out.mkdir(parents=True, exist_ok=True)
-    run = _Run(recipe, out, loop)
+    run = _Run(recipe, out, loop, steps)
     start = run.restore() if loop.resume else 0
     with _isolated_rng(run.accelerator.device), ThreadPoolExecutor(1) as pool, run.bar(start, steps) as show:
         upcoming = pool.submit(run.batch, start)
@@ -170,8 +176,8 @@ def train(recipe: Recipe, out: Path, steps: int, loop: Loop | None = None, expor
 class _Run:
     """The state of one running training."""
 
-    def __init__(self, recipe: Recipe, out: Path, loop: Loop) -> None:
-        self.recipe, self.out, self.loop = recipe, out, loop
+    def __init__(self, recipe: Recipe, out: Path, loop: Loop, steps: int) -> None:
+        self.recipe, self.out, self.loop, self.steps = recipe, out, loop, steps
         self.accelerator = _accelerator(loop)
         self.began = time.monotonic()
         self.modules = recipe.modules()
@@ -181,6 +187,7 @@ class _Run:
         self.optimisers = {
             name: self.accelerator.prepare_optimizer(optimiser) for name, optimiser in recipe.optimisers().items()
         }
+        self.rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimisers.items()}
         self.ema = ExponentialAverage(recipe.averaged(), loop.ema) if loop.ema is not None else None
 
     def batch(self, step: int) -> dict[str, Tensor]:
@@ -188,6 +195,11 @@ class _Run:
 
     def step(self, step: int, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         torch.manual_seed(derive_seed("step", self.loop.seed, step, self.accelerator.process_index))
+        if self.loop.anneal:
+            part = (1 + math.cos(math.pi * step / self.steps)) / 2
+            for name, optimiser in self.optimisers.items():
+                for group, rate in zip(optimiser.param_groups, self.rates[name], strict=True):
+                    group["lr"] = rate * part
         device = self.accelerator.device
         with self.accelerator.autocast():
             losses = self.recipe.step({k: v.to(device, non_blocking=True) for k, v in batch.items()}, self.update)
@@ -303,6 +315,8 @@ class _Run:
     def described(self) -> str:
         """What must agree between a checkpoint and the run that resumes it, as text."""
         loop = {"seed": self.loop.seed, "precision": self.loop.precision, "ema": self.loop.ema, "clip": self.loop.clip}
+        if self.loop.anneal:
+            loop["anneal"] = self.steps
         processes = self.accelerator.num_processes
         return json.dumps(
             {"recipe": self.recipe.name, **self.recipe.description(), **loop, "processes": processes},

@@ -214,3 +214,21 @@ def test_face_detection_rate_is_the_share_of_faces_found():
     found = metric.aggregate({"found": np.array([1.0, 0.0])}, np.array([[1.0, 1.0], [3.0, 1.0]]))["face_detection_rate"]
     assert found == pytest.approx([0.5, 0.75])
     assert metric.signature("face_detection_rate") == "detect:all,side1|v1"
+
+
+def test_the_shipped_heads_know_the_people_of_the_corpus(tmp_path):
+    """They were fitted to portraits that anybody can draw again: if the corpus changes, they have to be fitted anew."""
+    from benchmark.datasets.talkers.corpus import Talkers
+    from benchmark.media import read_image
+    from benchmark.networks import Networks
+
+    manifest = Talkers(None, tmp_path, limit=8, workers=1).open("train", "speech2face", fields=("face",))
+    networks = Networks()
+    heads = networks("face_heads")
+    right = {"identity": [], "sex": []}
+    for sample in {sample.speaker: sample for sample in manifest.samples}.values():
+        vectors = networks("dlib").embed([read_image(path) for path in sample.targets["face"]]).vectors
+        right["identity"] += [name == sample.speaker for name in heads.identity.predict(vectors)]
+        right["sex"] += [name == sample.attributes["sex"] for name in heads.sex.predict(vectors)]
+    assert len(right["identity"]) == 32
+    assert np.mean(right["identity"]) > 0.9 and np.mean(right["sex"]) > 0.9

@@ -19,7 +19,7 @@ from baselines.sf2f.discriminators import Adversaries, Discriminator
 from baselines.sf2f.method import SF2F
 from baselines.sf2f.network import EmbeddingFuser, FaceDecoder, SF2FNetwork, VoiceEncoder
 from baselines.sf2f.official import from_official
-from baselines.sf2f.training import EncoderDecoderRecipe, FuserRecipe
+from baselines.sf2f.training import EncoderDecoderRecipe, FuserRecipe, SecondEncoderRecipe
 from baselines.training import options
 from benchmark.errors import InvalidConfig, MethodError, MissingWeights
 from benchmark.types import Audio, Example, Sample
@@ -321,6 +321,22 @@ def test_stage_two_changes_the_fuser_alone() -> None:
     recipe.step(batch, update)
     changed = {name for name, tensor in recipe.network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"fuser.query.weight", "fuser.output.weight", "fuser.output.bias"}
+
+
+def test_the_second_encoder_starts_afresh_beside_the_trained_decoder(tmp_path: Path) -> None:
+    training = Training(batch=4, perceptual=0.0, discriminator_width=0.1)
+    first = EncoderDecoderRecipe(SMALL, training, people(), None, None)
+    with torch.no_grad():
+        for parameter in first.network.parameters():
+            parameter.add_(0.25)
+    second = SecondEncoderRecipe(SMALL, training, people(), None, None)
+    fresh = {name: tensor.clone() for name, tensor in second.network.encoder.state_dict().items()}
+    second.start_from(first.export(tmp_path / "encoder_decoder.safetensors"))
+    for name, tensor in second.network.decoder.state_dict().items():
+        expected = first.network.decoder.state_dict()[name].to(torch.float16).to(tensor.dtype)
+        torch.testing.assert_close(tensor, expected, rtol=2e-3, atol=2e-3)
+    for name, tensor in second.network.encoder.state_dict().items():
+        assert torch.equal(tensor, fresh[name])
 
 
 def test_training_settings_are_checked() -> None:

@@ -94,9 +94,9 @@ def logged(folder: Path) -> list[dict[str, object]]:
     return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
 
 
-@pytest.mark.parametrize("ema", [None, 0.9])
-def test_a_killed_training_ends_like_one_that_was_not(tmp_path: Path, ema: float | None) -> None:
-    loop = Loop(**{**QUIET.__dict__, "ema": ema, "clip": 1.0})
+@pytest.mark.parametrize(("ema", "anneal"), [(None, False), (0.9, False), (0.9, True)])
+def test_a_killed_training_ends_like_one_that_was_not(tmp_path: Path, ema: float | None, anneal: bool) -> None:
+    loop = Loop(**{**QUIET.__dict__, "ema": ema, "clip": 1.0, "anneal": anneal})
     whole = train(Toy(), tmp_path / "whole", 11, loop)
     with pytest.raises(Killed):
         train(Toy(kill_at=8), tmp_path / "killed", 11, loop)
@@ -108,6 +108,21 @@ def test_a_killed_training_ends_like_one_that_was_not(tmp_path: Path, ema: float
         torch.testing.assert_close(one[name], two[name], rtol=0, atol=0)
     assert logged(tmp_path / "whole") == logged(tmp_path / "killed")
     assert [row["step"] for row in logged(tmp_path / "whole") if "loss" in row] == list(range(1, 12))
+
+
+def test_annealed_rates_follow_half_a_cosine(tmp_path: Path) -> None:
+    rates = []
+
+    class Watched(Toy):
+        def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
+            rates.append((self.first.param_groups[0]["lr"], self.second.param_groups[0]["lr"]))
+            return super().step(batch, update)
+
+    train(Watched(), tmp_path, 4, Loop(**{**QUIET.__dict__, "anneal": True}))
+    for step, pair in enumerate(rates):
+        assert pair == pytest.approx((0.01 * np.cos(np.pi * step / 8) ** 2,) * 2)
+    with pytest.raises(InvalidConfig, match="another configuration"):
+        train(Toy(), tmp_path, 8, Loop(**{**QUIET.__dict__, "anneal": True}))
 
 
 def test_the_seed_decides_and_the_callers_random_state_does_not(tmp_path: Path) -> None:
@@ -247,6 +262,20 @@ def test_ablations_change_the_stages(tiny_corpus) -> None:
         sf2f_training.recipes(SF2FConfig(), {}, [])
 
 
+def test_a_second_encoder_stands_between_where_it_is_asked_for(tiny_corpus, tmp_path: Path) -> None:
+    config = SF2FConfig(width=0.05, shortest_s=0.1)
+    table = {**TINY, "second_encoder_steps": 2, "fuser_steps": 2, "perceptual": 0, "discriminator_width": 0.1}
+    table |= {"crop_frames": [20, 30], "fuser_seconds": [2, 3]}
+    samples = list(tiny_corpus.samples)
+    stages = sf2f_training.recipes(config, table, samples[:8], samples[8:])
+    assert [stage.name for stage in stages] == ["encoder_decoder", "second_encoder", "fuser"]
+    path = train_stages(stages, tmp_path, QUIET)
+    before, last = read(tmp_path / "second_encoder.safetensors", "sf2f")[0], read(path, "sf2f")[0]
+    assert all(torch.equal(before[name], last[name]) for name in before)
+    first = read(tmp_path / "encoder_decoder.safetensors", "sf2f")[0]
+    assert not any(torch.equal(first[name], before[name]) for name in before if name.endswith("convolution.weight"))
+
+
 def test_voice2face_trains_from_files_in_two_stages(tiny_corpus, tmp_path: Path) -> None:
     config = Voice2FaceConfig(width=0.05, vad=False, shortest_s=0.1)
     table = {**TINY, "voice_steps": 2, "crop_frames": [20, 30], "critic_width": 0.1}
@@ -259,7 +288,7 @@ def test_voice2face_trains_from_files_in_two_stages(tiny_corpus, tmp_path: Path)
 
 def test_the_identity_network_tells_colours_apart(tiny_corpus, tmp_path: Path) -> None:
     config = identity_network.Config(width=0.25)
-    stages = identity_network.recipes(config, {"steps": 60, "batch": 12, "learning_rate": 3e-3}, tiny_corpus.samples)
+    stages = identity_network.recipes(config, {"steps": 150, "batch": 12, "learning_rate": 3e-3}, tiny_corpus.samples)
     path = train_stages(stages, tmp_path, QUIET)
     assert logged(tmp_path / "identity_network")[-1]["accuracy"] >= 0.5  # type: ignore[operator]
     network = identity_network.load_identity_network(path)

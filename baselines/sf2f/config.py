@@ -63,9 +63,12 @@ class Training:
 
     steps: int = 120_000
     """Of the encoder and decoder."""
+    second_encoder_steps: int = 0
+    """Of a new encoder with that decoder, learning rates annealed; 0, as in the paper, goes on with the first one."""
     fuser_steps: int = 360
     batch: int = 256
     learning_rate: float = 5e-4
+    second_encoder_learning_rate: float = 1e-3
     fuser_learning_rate: float = 5e-4
     critic_learning_rate: float = 5e-4
     """Of D_real and D_id; the paper does not set it apart."""

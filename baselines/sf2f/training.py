@@ -1,4 +1,7 @@
-"""How SF2F is trained: encoder and decoder on short crops, then the fuser alone on long speech (Sec. 4, App. E)."""
+"""How SF2F is trained: encoder and decoder on short crops, then the fuser alone on long speech (Sec. 4, App. E).
+
+Where people are few, a stage of our own can stand between: see `SecondEncoderRecipe`.
+"""
 
 from __future__ import annotations
 
@@ -228,6 +231,27 @@ class EncoderDecoderRecipe(SF2FRecipe):
         return export(path, kept, _metadata(self, fuser=False))
 
 
+class SecondEncoderRecipe(EncoderDecoderRecipe):
+    """A new encoder for the trained decoder, briefly; not in the paper.
+
+    With a few hundred people the encoder knows each of them by heart long before the decoder can draw an eye, and a new
+    voice then gets the skin and hair of whichever of them it resembles. The decoder keeps what it learnt from them; an
+    encoder that starts afresh beside it learns what voices share before it learns who is who, and is stopped there.
+    From here on there are no adversaries: theirs know the training people by heart too, and ask for nobody else.
+    """
+
+    name = "second_encoder"
+
+    def learning_rate(self) -> float:
+        return self.training.second_encoder_learning_rate
+
+    def start_from(self, exported: Path) -> None:
+        """Take the decoder from stage 1's export."""
+        tensors, _ = read(exported, "sf2f")
+        own = {k: v for k, v in self.network.state_dict().items() if not k.startswith("decoder.")}
+        fill(self.network, {**{k: v for k, v in tensors.items() if k.startswith("decoder.")}, **own}, exported)
+
+
 class FuserRecipe(SF2FRecipe):
     """Stage 2: the fuser alone, on windows of 6 to 25 s of one person's speech; the adversaries go on learning."""
 
@@ -240,12 +264,12 @@ class FuserRecipe(SF2FRecipe):
     def learning_rate(self) -> float:
         return self.training.fuser_learning_rate
 
-    def start_from(self, exported: Path, checkpoint: Path) -> None:
-        """Take encoder and decoder from stage 1's export and the adversaries from its last checkpoint."""
+    def start_from(self, exported: Path, checkpoint: Path | None = None) -> None:
+        """Take encoder and decoder from the export before, and the adversaries from a checkpoint of stage 1."""
         tensors, _ = read(exported, "sf2f")
         own = {f"fuser.{k}": v for k, v in self.network.fuser.state_dict().items()} if self.network.fuser else {}
         fill(self.network, {**own, **tensors}, exported)
-        if checkpoint.is_file():
+        if checkpoint is not None and checkpoint.is_file():
             self.adversaries.load_state_dict(load_state(checkpoint)["modules"]["adversaries"])
 
     def prepare(self) -> None:
@@ -285,7 +309,7 @@ def recipes(
     networks: Callable[[str], Any] | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Stage]:
-    """SF2F's stages in order: the identity network where it is the perceptual one, encoder and decoder, the fuser.
+    """SF2F's stages in order: identity network, encoder and decoder, second encoder, fuser; those that settings ask for.
 
     Args:
         config: architecture, from the preset.
@@ -332,14 +356,28 @@ def recipes(
     def first(folder: Path) -> Recipe:
         return EncoderDecoderRecipe(config, settings, *people(), perceptual(folder))
 
+    alone = dataclasses.replace(settings, adversarial=0.0, classifier=0.0)
+
     def second(folder: Path) -> Recipe:
-        recipe = FuserRecipe(config, settings, *people(), perceptual(folder))
-        recipe.start_from(folder / "encoder_decoder.safetensors", folder / "encoder_decoder" / "checkpoint.pt")
+        recipe = SecondEncoderRecipe(config, alone, *people(), perceptual(folder))
+        recipe.start_from(folder / "encoder_decoder.safetensors")
         return recipe
 
-    stages = [Stage("encoder_decoder", settings.steps, first, settings.ema or None)]
+    def last(folder: Path) -> Recipe:
+        if settings.second_encoder_steps:
+            recipe = FuserRecipe(config, alone, *people(), perceptual(folder))
+            recipe.start_from(folder / "second_encoder.safetensors")
+        else:
+            recipe = FuserRecipe(config, settings, *people(), perceptual(folder))
+            recipe.start_from(folder / "encoder_decoder.safetensors", folder / "encoder_decoder" / "checkpoint.pt")
+        return recipe
+
+    ema = settings.ema or None
+    stages = [Stage("encoder_decoder", settings.steps, first, ema)]
+    if settings.second_encoder_steps:
+        stages.append(Stage("second_encoder", settings.second_encoder_steps, second, ema, anneal=True))
     if config.fuser:
-        stages.append(Stage("fuser", settings.fuser_steps, second))
+        stages.append(Stage("fuser", settings.fuser_steps, last))
     if settings.perceptual and settings.perceptual_network == "identity":
         own = identity_network.Config(settings.identity_width)
         table = {"steps": settings.identity_steps}

@@ -86,7 +86,7 @@ class DlibFaces:
         """
         rows = []
         # On a GPU the shortened mantissa of TF32 would cost three digits.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for start in range(0, len(chips), self.batch_size):
                 part = torch.from_numpy(chips[start : start + self.batch_size]).to(self.device)
                 rows.append(self._network(part.permute(0, 3, 1, 2).float()).cpu().numpy())

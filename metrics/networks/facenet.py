@@ -218,7 +218,7 @@ class FaceNet:
         images = [check_image(image, number) for number, image in enumerate(images)]
         rows = []
         # On a GPU the shortened mantissa of TF32 would cost three digits.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for start in range(0, len(images), self.batch_size):
                 batch = torch.cat([self._prepared(image) for image in images[start : start + self.batch_size]])
                 rows.append(self.network(batch).cpu().numpy())

@@ -107,7 +107,7 @@ class VGGFace2Classifier:
         """`[N, classes]`, float64, rows sum to 1; pictures `[H, W, 3]` uint8 RGB of any sizes."""
         images = [check_image(image, number) for number, image in enumerate(images)]
         rows = [np.empty((0, self.classes))]
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for start in range(0, len(images), self.batch_size):
                 batch = torch.cat([self._prepared(image) for image in images[start : start + self.batch_size]])
                 rows.append(functional.softmax(self.network(batch).double(), dim=1).cpu().numpy())
