@@ -32,6 +32,13 @@ NEEDED = {
     "webrtcvad": "webrtcvad-wheels",
     "accelerate": "accelerate",
     "espeakng_loader": "espeakng-loader",
+    "pesq": "pesq",
+    "fast_bss_eval": "fast_bss_eval",
+    "onnxruntime": "onnxruntime",
+    "pocketsphinx": "pocketsphinx",
+    "rapidfuzz": "rapidfuzz",
+    "torchmetrics": "torchmetrics",
+    "whisper_normalizer": "whisper-normalizer",
 }
 
 

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -99,8 +99,8 @@ def check_header(path: str | Path) -> None:
         raise MediaError(f"{path}: not a {suffix[1:]} file: it begins with {head!r}")
 
 
-def read_audio(path: str | Path, rate: int = 16_000) -> Audio:
-    """Read a recording, or the sound track of a video, as mono float32 at `rate`.
+def read_audio(path: str | Path, rate: int | None = 16_000) -> Audio:
+    """Read a recording, or the sound track of a video, as mono float32 at `rate`, or at its own where that is None.
 
     Channels are averaged; another rate is converted by soxr at its HQ setting. Integer samples are divided
     by full scale; float samples are kept, also beyond 1.0.
@@ -115,6 +115,8 @@ def read_audio(path: str | Path, rate: int = 16_000) -> Audio:
         raise MediaError(f"{path}: the recording holds no samples (zero length)")
     if not np.isfinite(samples).all():
         raise MediaError(f"{path}: {int((~np.isfinite(samples)).sum())} of {len(samples)} samples are NaN or infinite")
+    if rate is None:
+        rate = own_rate
     if own_rate != rate:
         import soxr
 
@@ -124,8 +126,16 @@ def read_audio(path: str | Path, rate: int = 16_000) -> Audio:
     return Audio(np.ascontiguousarray(samples, np.float32), rate)
 
 
-def audio_seconds(path: str | Path) -> float:
-    """Tell how long a recording is, from its header where the format has one; decodes only where it does not.
+class AudioHeader(NamedTuple):
+    """What a recording's header says of it."""
+
+    seconds: float
+    rate: int
+    channels: int
+
+
+def audio_header(path: str | Path) -> AudioHeader:
+    """Tell length, rate and channels of a recording, from its header where the format has one; else by decoding it.
 
     Raises:
         MediaError: as `read_audio`, save for what only decoding would show.
@@ -133,7 +143,7 @@ def audio_seconds(path: str | Path) -> float:
     path = _regular_file(path)
     if path.suffix.lower() in _SNDFILE:
         with _open_sndfile(path) as file:
-            seconds = file.frames / file.samplerate
+            header = AudioHeader(file.frames / file.samplerate, file.samplerate, file.channels)
     else:
         with _open_av(path) as container:
             stream = _sound_track(container, path)
@@ -143,12 +153,18 @@ def audio_seconds(path: str | Path) -> float:
                 seconds = container.duration / 1_000_000
             else:
                 seconds = 0.0
-        if seconds <= 0:
+            header = AudioHeader(seconds, stream.rate or 0, stream.channels)
+        if header.seconds <= 0:
             blocks, rate = _decode_av(path)
-            seconds = sum(map(len, blocks)) / rate
-    if not seconds > 0:
+            header = header._replace(seconds=sum(map(len, blocks)) / rate, rate=rate)
+    if not header.seconds > 0:
         raise MediaError(f"{path}: the recording holds no samples (zero length)")
-    return seconds
+    return header
+
+
+def audio_seconds(path: str | Path) -> float:
+    """Tell how long a recording is; see `audio_header`."""
+    return audio_header(path).seconds
 
 
 def write_audio(path: str | Path, audio: Audio) -> None:

@@ -15,11 +15,21 @@ NETWORKS: dict[str, tuple[str, str | None]] = {
     "facenet160": ("metrics.networks.facenet", "facenet_vggface2"),
     "vggface2_resnet50": ("metrics.networks.vggface2_resnet50", "vggface2_resnet50"),
     "face_heads": ("metrics.networks.face_heads", None),
+    "dnsmos": ("metrics.networks.dnsmos_models", None),
+    "ge2e": ("metrics.networks.ge2e", None),
+    "wespeaker": ("metrics.networks.wespeaker", None),
+    **{
+        name: ("metrics.networks.recognisers", None)
+        for name in (
+            *("sphinx_grid", "sphinx_lm", "sphinx_allphone"),
+            *("whisper", "wav2vec2", "wav2vec2_espeak", "quartznet"),
+        )
+    },
 }
 
 
 class Networks:
-    """A callable: `networks("dlib")` is the loaded network.
+    """A callable: `networks("dlib")` is the loaded network; `networks("whisper:FOLDER")` one of the user's own.
 
     Raises MissingWeights, saying how to get them, where a published network's file is not on this machine.
     """
@@ -31,9 +41,10 @@ class Networks:
         self._loaded: dict[str, Any] = {}
 
     def __call__(self, name: str) -> Any:
-        if name not in NETWORKS:
+        known, _, _ = name.partition(":")
+        if known not in NETWORKS:
             raise UnknownName(
-                f"Unknown network '{name}'.{did_you_mean(name, NETWORKS)} Networks: {', '.join(NETWORKS)}"
+                f"Unknown network '{known}'.{did_you_mean(known, NETWORKS)} Networks: {', '.join(NETWORKS)}"
             )
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
@@ -42,8 +53,10 @@ class Networks:
     def _load(self, name: str) -> Any:
         from benchmark import weights
 
-        module_name, file = NETWORKS[name]
+        module_name, file = NETWORKS[name.partition(":")[0]]
         module = importlib.import_module(module_name)
+        if module_name == "metrics.networks.recognisers":
+            return module.load(name, self.device)
         if name == "face_heads":
             return module.load(weights.face_heads(self.dataset), self.device)
         path = weights.locate(file) if file else None

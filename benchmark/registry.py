@@ -117,8 +117,41 @@ metrics = Registry(
         "face_detection_rate": Entry(
             "metrics.faces.detection:FaceDetectionRate", "share of outputs in which a face is found", "speech2face"
         ),
+        "pesq_wb": Entry("metrics.speech.pesq:PesqWb", "PESQ, wide band (P.862.2), MOS-LQO", "speech"),
+        "pesq_nb": Entry("metrics.speech.pesq:PesqNb", "PESQ, narrow band (P.862.1), MOS-LQO", "speech"),
+        "stoi": Entry("metrics.speech.stoi:Stoi", "stoi, estoi: short-time objective intelligibility", "speech"),
+        "si_sdr": Entry("metrics.speech.si_sdr:SiSdr", "scale-invariant SDR, dB; means kept", "speech"),
+        "si_snr": Entry("metrics.speech.si_sdr:SiSnr", "scale-invariant SNR, dB; means removed", "speech"),
+        "sdr": Entry("metrics.speech.sdr:Sdr", "SDR of BSS-eval, dB; a filter of 512 taps allowed", "speech"),
+        "dnsmos": Entry(
+            "metrics.speech.dnsmos:Dnsmos", "dnsmos_{p808,sig,bak,ovrl}: predicted opinion scores", "speech"
+        ),
+        "nisqa": Entry(
+            "metrics.speech.nisqa:Nisqa", "nisqa_{mos,noi,dis,col,loud}: predicted opinion scores", "speech"
+        ),
+        "wer": Entry("metrics.speech.word_errors:WordErrors", "wer, cer: corpus rates with S, D, I", "speech"),
+        "lps": Entry(
+            "metrics.speech.lps:LevenshteinPhonemeSimilarity",
+            "lps, lps_char: phonemes against the clean signal's",
+            "speech",
+        ),
+        "speaker_similarity": Entry(
+            "metrics.speech.speaker_similarity:SpeakerSimilarity", "cosine of speaker embeddings", "speech"
+        ),
+        "delay": Entry("metrics.speech.delay:DelayFound", "delay_ms: how late estimates are", "speech"),
+        "rtf": Entry("metrics.speech.rtf:RealTimeFactor", "real-time factor: wall time over audio time", "speech"),
     },
 )
+
+NUMBERS = {
+    "estoi": "stoi",
+    **{f"dnsmos_{part}": "dnsmos" for part in ("p808", "sig", "bak", "ovrl")},
+    **{f"nisqa_{part}": "nisqa" for part in ("mos", "noi", "dis", "col", "loud")},
+    "cer": "wer",
+    "lps_char": "lps",
+    "delay_ms": "delay",
+}
+"""Numbers that are asked for by name, and the metric that yields them with others."""
 
 datasets = Registry(
     "dataset",

@@ -95,3 +95,49 @@ class Result(BaseModel):
 
     def aggregate(self, name: str) -> Aggregate | None:
         return next((item for item in self.aggregates if item.name == name), None)
+
+
+class PairSpec(BaseModel):
+    """What was compared with what; its hash names the folder that keeps the scores."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    estimate: str
+    """As an absolute path."""
+    reference: str | None
+    align: bool
+
+    def run_id(self) -> str:
+        """`enhanced-3f2a9c01de`."""
+        import hashlib
+        from pathlib import Path
+
+        return f"{Path(self.estimate).stem}-{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:10]}"
+
+
+class PairResult(BaseModel):
+    """The `result.json` of files that were scored against files."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = SCHEMA
+    run_id: str
+    label: str
+    spec: PairSpec
+    pairs: int
+    speakers: int
+    """Clusters of the bootstrap."""
+    clusters: str
+    """What a cluster is: `files`, `folders`, or the table that named the speakers."""
+    reference_only: list[str]
+    estimate_only: list[str]
+    partial: bool
+    """True where only some of the pairs were asked for."""
+    aggregates: list[Aggregate]
+    failures: Failures
+    undefined: dict[str, int]
+    """Files for which a metric has no value, by reason."""
+    provenance: dict[str, Any]
+
+    def aggregate(self, name: str) -> Aggregate | None:
+        return next((item for item in self.aggregates if item.name == name), None)

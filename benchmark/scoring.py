@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,32 +28,68 @@ class Work:
     """Those still to be measured for this batch."""
 
 
+class Reader(Protocol):
+    """Opens what a prediction's metrics look at."""
+
+    def __call__(self, prediction: Prediction, root: Path) -> Any:
+        """The item to be measured; raises what is wrong with it."""
+        ...
+
+    def for_metric(self, metric: Any, item: Any) -> Any:
+        """The item as this metric takes it."""
+        ...
+
+    def signature(self, metric: Any) -> str:
+        """What the reader adds to a metric's signatures, beginning with `|`, or nothing."""
+        ...
+
+
+class FaceReader:
+    """Opens generated faces."""
+
+    def __call__(self, prediction: Prediction, root: Path) -> Any:
+        from benchmark.media import read_image
+        from metrics.metric import FaceItem
+
+        assert prediction.file is not None
+        return FaceItem(prediction.speaker, read_image(root / prediction.file))
+
+    def for_metric(self, metric: Any, item: Any) -> Any:
+        return item
+
+    def signature(self, metric: Any) -> str:
+        return ""
+
+
 class Scorer:
     """The metrics of a table, prepared with the gallery; measures batches, in this process or in a worker.
 
     Pickled whole into the workers, so that the gallery is embedded once and not once in each.
     """
 
-    def __init__(self, metrics: Mapping[str, Any]) -> None:
+    def __init__(self, metrics: Mapping[str, Any], reader: Reader | None = None) -> None:
         self.metrics = dict(metrics)
+        self.reader: Reader = reader or FaceReader()
 
     def signature(self, metric: str) -> str:
         """Pins the statistics that a metric stores: all its reports' signatures together."""
+        reports = self.metrics[metric].reports
+        return " ".join(dict.fromkeys(self.report_signature(metric, report.name) for report in reports))
+
+    def report_signature(self, metric: str, report: str) -> str:
+        """Pins the definition of one reported number."""
         instance = self.metrics[metric]
-        return " ".join(dict.fromkeys(instance.signature(report.name) for report in instance.reports))
+        return instance.signature(report) + self.reader.signature(instance)
 
     def measure(self, work: Work) -> list[ScoreRow]:
         """Rows for each prediction and metric; a bad file or a metric that raises is a failed row."""
-        from benchmark.media import read_image
-        from metrics.metric import FaceItem
-
-        items: list[tuple[Prediction, FaceItem]] = []
+        items: list[tuple[Prediction, Any]] = []
         rows: list[ScoreRow] = []
         for prediction in work.predictions:
             reason = f"no output: {prediction.reason}"
             if prediction.status == "ok" and prediction.file is not None:
                 try:
-                    items.append((prediction, FaceItem(prediction.speaker, read_image(work.root / prediction.file))))
+                    items.append((prediction, self.reader(prediction, work.root)))
                     continue
                 except Exception as error:  # whatever the codec raises is this row's reason
                     reason = str(error)
@@ -73,8 +109,9 @@ class Scorer:
 
         if not items:
             return []
+        instance = self.metrics[metric]
         try:
-            return list(self.metrics[metric].measure(items))
+            return list(instance.measure([self.reader.for_metric(instance, item) for item in items]))
         except Exception as error:  # one bad item must not lose its batch
             if len(items) == 1:
                 return [Failed(f"{type(error).__name__}: {error}".splitlines()[0][:300])]
@@ -97,6 +134,7 @@ class Scorer:
             status,
             reason,
             statistics or {},
+            prediction.version,
         )
 
 
@@ -175,7 +213,9 @@ def unscored(scorer: Scorer, run: RunDirectory, predictions: Mapping[Key, Predic
         missing[metric] = {
             key
             for key, prediction in predictions.items()
-            if key not in rows or (prediction.status == "ok" and (rows[key].reason or "").startswith("no output: "))
+            if key not in rows
+            or rows[key].version != prediction.version
+            or (prediction.status == "ok" and (rows[key].reason or "").startswith("no output: "))
         }
     return missing
 
@@ -189,12 +229,18 @@ def aggregate(
     found: list[Aggregate] = []
     for name, metric in scorer.metrics.items():
         rows = {key: row for key, row in stored.get((name, scorer.signature(name)), {}).items() if key in wanted}
-        found.extend(_aggregate_metric(name, metric, rows, len(wanted), repeats, draws))
+        found.extend(_aggregate_metric(name, metric, rows, len(wanted), repeats, draws, scorer.report_signature))
     return found
 
 
 def _aggregate_metric(
-    name: str, metric: Any, rows: Mapping[Key, ScoreRow], total: int, repeats: int, draws: int
+    name: str,
+    metric: Any,
+    rows: Mapping[Key, ScoreRow],
+    total: int,
+    repeats: int,
+    draws: int,
+    signature: Callable[[str, str], str],
 ) -> list[Aggregate]:
     good = [rows[key] for key in sorted(rows) if rows[key].status == "ok"]
     reasons = Counter(f"{row.status}: {row.reason}" for row in rows.values() if row.status != "ok")
@@ -245,7 +291,7 @@ def _aggregate_metric(
                 scored=scored,
                 total=total,
                 reasons=dict(sorted(reasons.items())),
-                signature=metric.signature(report.name),
+                signature=signature(name, report.name),
                 higher_is_better=report.higher_is_better,
                 unit=report.unit,
             )

@@ -46,6 +46,8 @@ class Prediction:
     reason: str | None = None
     seconds: float = 0.0
     """Wall time of the batch over its items."""
+    version: str = ""
+    """Of files that this program did not make: changes when they do, and what was measured on them is void."""
 
     @property
     def key(self) -> Key:
@@ -65,7 +67,10 @@ class ScoreRow:
     status: str
     """`ok`, `undefined` or `failed`."""
     reason: str | None = None
-    statistics: Mapping[str, float | np.ndarray] = field(default_factory=dict)
+    statistics: Mapping[str, float | str | np.ndarray] = field(default_factory=dict)
+    """Numbers, arrays (kept as float32), or text, such as a transcript."""
+    version: str = ""
+    """That of the prediction that was measured."""
 
     @property
     def key(self) -> Key:
@@ -213,7 +218,9 @@ def _file_name(sample: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", sample)[:60] + f"-{derive_seed(sample):016x}"
 
 
-def _pack(value: float | np.ndarray) -> Any:
+def _pack(value: float | str | np.ndarray) -> Any:
+    if isinstance(value, str):
+        return value
     if isinstance(value, np.ndarray) and value.ndim:
         data = np.ascontiguousarray(value, dtype="<f4")
         return {"f4": base64.b64encode(data.tobytes()).decode("ascii"), "shape": list(data.shape)}
@@ -221,7 +228,9 @@ def _pack(value: float | np.ndarray) -> Any:
     return number if np.isfinite(number) else None
 
 
-def _unpack(value: Any) -> float | np.ndarray:
+def _unpack(value: Any) -> float | str | np.ndarray:
+    if isinstance(value, str):
+        return value
     if isinstance(value, dict):
         return np.frombuffer(base64.b64decode(value["f4"]), dtype="<f4").reshape(value["shape"])
     return float("nan") if value is None else float(value)

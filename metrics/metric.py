@@ -10,9 +10,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,36 @@ class FaceItem:
     """`[H, W, 3]` uint8 RGB."""
 
 
+@dataclass(frozen=True)
+class SpeechItem:
+    """A signal to be judged and what it is judged against; mono, float32, full scale 1.0, at one rate."""
+
+    id: str
+    estimate: np.ndarray
+    """`[T]`."""
+    rate: int
+    """Hertz, of both signals."""
+    reference: np.ndarray | None = None
+    """`[T']`, the clean signal; None where there is none. T' need not be T."""
+    text: str | None = None
+    """The words that are said; None where they are not known."""
+    seconds: float | None = None
+    """Wall time that making the estimate took; None where it is not known."""
+    delay_s: float | None = None
+    """How late the estimate is, positive, or early, negative; None where no delay was found or looked for."""
+    converted_from: int | None = None
+    """The higher of two different rates, before that signal was brought to `rate`."""
+
+
+class Values(NamedTuple):
+    """What a function of a batch returns: a value for each item, or the reason why it has none."""
+
+    values: Tensor
+    """`[B]` or `[B, K]`, float64; NaN where there is none."""
+    reasons: tuple[Undefined | Failed | None, ...]
+    """One per item; None where all of its values are defined."""
+
+
 class Metric(ABC):
     """A measurement that yields one or several reported numbers.
 
@@ -87,6 +120,8 @@ class Metric(ABC):
     name: ClassVar[str]
     version: ClassVar[int]
     reports: tuple[Report, ...]
+    paired: ClassVar[bool] = False
+    """Whether it compares an estimate with its reference in time, so that a delay between them matters."""
 
     @classmethod
     @abstractmethod

@@ -309,7 +309,7 @@ def recipes(
     networks: Callable[[str], Any] | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Stage]:
-    """SF2F's stages in order: identity network, encoder and decoder, second encoder, fuser; those that settings ask for.
+    """The stages, in order: identity network, encoder and decoder, second encoder, fuser, where settings ask for them.
 
     Args:
         config: architecture, from the preset.

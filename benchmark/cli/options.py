@@ -32,7 +32,12 @@ BatchSize = Annotated[int, typer.Option(help="Examples given to the method at on
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Workers = Annotated[int | None, typer.Option(help="Scoring processes; 0 scores in this one.  [default: one per core]")]
 Metrics = Annotated[
-    list[str] | None, typer.Option("--metrics", help="Metric to measure; repeatable.  [default: the task's]")
+    list[str] | None,
+    typer.Option(
+        "--metrics",
+        metavar="NAMES",
+        help="Metrics to measure, with commas between; repeatable.  [default: those that apply]",
+    ),
 ]
 FaceNetwork = Annotated[str, typer.Option(help="Embedder of face metrics: dlib, facenet140 or facenet160.")]
 MetricSets = Annotated[
@@ -46,3 +51,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
 Signatures = Annotated[bool, typer.Option("--signatures", help="Print the signature of every number.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would run, with every setting resolved, and stop.")]
+
+
+def names(given: list[str] | None) -> tuple[str, ...]:
+    """`["a,b", "c"]` -> `("a", "b", "c")`."""
+    return tuple(name.strip() for item in given or () for name in item.split(",") if name.strip())

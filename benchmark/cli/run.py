@@ -69,7 +69,7 @@ def run(
         batch_size=batch_size,
         device=device,
         workers=workers,
-        metrics=tuple(metrics or ()),
+        metrics=options.names(metrics),
         face_network=face_network,
         metric_sets=tuple(metric_sets or ()),
         references=references,

@@ -1,4 +1,4 @@
-"""`score`: measure the outputs of a run that is already there."""
+"""`score`: measure files against files, or the outputs of a run that is already there."""
 
 from __future__ import annotations
 
@@ -11,11 +11,35 @@ from benchmark.cli import options
 
 
 def score(
-    run: Annotated[str, typer.Argument(help="Run directory, or the beginning of its id.")],
+    run: Annotated[
+        str | None, typer.Argument(help="Run directory, or the beginning of its id; or give --estimate.")
+    ] = None,
+    estimate: Annotated[
+        Path | None, typer.Option("--estimate", "-e", help="Speech to be judged: a file, a folder, or a list of files.")
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option("--reference", "-r", help="The clean speech, named alike; without it only some metrics apply."),
+    ] = None,
+    speakers: Annotated[
+        Path | None,
+        typer.Option(help="Table of id and speaker, who is resampled as one.  [default: by folder, else by file]"),
+    ] = None,
+    texts: Annotated[
+        str | None,
+        typer.Option(
+            help="What is said: a table of id and words, a folder of .txt or .lab files, or `grid` for names as bbaf2n."
+        ),
+    ] = None,
+    align: Annotated[
+        bool, typer.Option("--align", help="Take one delay per pair out first; the signatures say so.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of the scores.  [default: scores/NAME-HASH]")] = None,
     metrics: options.Metrics = None,
     face_network: options.FaceNetwork = "dlib",
     metric_sets: options.MetricSets = None,
     workers: options.Workers = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; for speech.")] = "cpu",
     data_root: options.DataRoot = None,
     limit: options.Limit = None,
     runs: options.Runs = Path("runs"),
@@ -24,12 +48,79 @@ def score(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Score a run's outputs; rows already measured under the same signature are kept.
+    """Score speech files against references, or a run's outputs; what is measured already is kept.
 
     \b
+    python -m benchmark score --reference clean/ --estimate enhanced/
+    python -m benchmark score -r clean.wav -e enhanced.wav --metrics pesq_wb,estoi
+    python -m benchmark score -e generated/ --texts grid --metrics wer
     python -m benchmark score runs/sf2f-talkers-3f2a9c01de --metrics retrieval --face-network facenet140
-    python -m benchmark score RUN --metrics vggface_score --metric-set classifier=vggface2_resnet50
     """
+    from benchmark.errors import UsageError
+
+    if (run is None) == (estimate is None):
+        raise UsageError(
+            "score takes either a run, or files: `score RUN`, or `score --reference CLEAN --estimate ENHANCED`"
+        )
+    if estimate is None:
+        for option, given in (("--reference", reference), ("--speakers", speakers), ("--texts", texts), ("--out", out)):
+            if given is not None:
+                raise UsageError(f"{option} goes with --estimate; a run has its own")
+        assert run is not None
+        _score_run(
+            run, metrics, face_network, metric_sets, workers, data_root, limit, runs, fail_on_error, signatures,
+            as_json, quiet,
+        )  # fmt: skip
+        return
+    from benchmark.cli.console import bars, note
+    from benchmark.cli.tables import show_failures, show_pairs
+    from benchmark.pair_scoring import PairRequest, score_pairs
+    from benchmark.reports.run_report import write_pair_report
+
+    request = PairRequest(
+        estimate,
+        reference,
+        speakers,
+        texts,
+        align,
+        options.names(metrics),
+        tuple(metric_sets or ()),
+        workers,
+        device,
+        limit,
+        out,
+    )
+    with bars(quiet) as progress:
+        folder, result, notes = score_pairs(request, lambda line: note(line, quiet), progress)
+    write_pair_report(folder, result)
+    if as_json:
+        from benchmark.cli.console import print_json
+
+        print_json(result.model_dump())
+    else:
+        show_pairs(result, signatures)
+    for line in notes:
+        note(line, quiet)
+    show_failures(result, quiet)
+    note(f"Scores: {folder}   every file: {folder / 'scores.csv'}", quiet)
+    if result.failures.count > fail_on_error:
+        raise typer.Exit(1)
+
+
+def _score_run(
+    run: str,
+    metrics: list[str] | None,
+    face_network: str,
+    metric_sets: list[str] | None,
+    workers: int | None,
+    data_root: Path | None,
+    limit: int | None,
+    runs: Path,
+    fail_on_error: int,
+    signatures: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     from benchmark.cli.console import bars, note
     from benchmark.cli.tables import finish
     from benchmark.evaluation import find_run
@@ -39,7 +130,7 @@ def score(
         path = find_run(run, runs)
         view, result, notes = score_run(
             path,
-            metrics=tuple(metrics or ()),
+            metrics=options.names(metrics),
             face_network=face_network,
             metric_sets=tuple(metric_sets or ()),
             workers=workers,

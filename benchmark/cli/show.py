@@ -26,6 +26,8 @@ def show(
     from benchmark.cli.console import print_json
 
     for book in (registry.methods, registry.metrics, registry.datasets):
+        if book is registry.metrics:
+            name = registry.NUMBERS.get(name, name)
         if name in book:
             card = describe(name, book)
             if as_json:
@@ -55,8 +57,9 @@ def describe(name: str, book: object) -> str:
     assert isinstance(book, Registry)
     kind = book.load(name)
     source = sys.modules[kind.__module__].__file__
-    card = Path(source or "").with_name("README.md")
-    if book.kind == "method" and card.is_file():
+    module = Path(source or "")
+    card = {"method": module.with_name("README.md"), "metric": module.with_suffix(".md")}.get(book.kind)
+    if card is not None and card.is_file():
         return card.read_text(encoding="utf-8").rstrip()
     lines = [f"{name}: {book.entry(name).title}", "", inspect.getdoc(sys.modules[kind.__module__]) or ""]
     lines += ["", inspect.getdoc(kind) or ""]

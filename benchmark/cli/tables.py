@@ -9,7 +9,9 @@ import typer
 from benchmark.cli.console import note, print_json, print_table
 from benchmark.evaluation import RunView
 from benchmark.reports import tables
-from benchmark.results import Result
+from benchmark.results import PairResult, Result
+
+SHOWN_REASONS = 10
 
 
 def show_results(results: Sequence[Result], columns: Sequence[str], signatures: bool) -> None:
@@ -42,10 +44,34 @@ def show_results(results: Sequence[Result], columns: Sequence[str], signatures: 
         print_table(["number", "signature"], [[item.name, item.signature] for item in first.aggregates])
 
 
-def show_failures(result: Result, quiet: bool) -> None:
+def show_pairs(result: PairResult, signatures: bool) -> None:
+    """A line per reported number."""
+    who = result.clusters if result.clusters in ("files", "folders") else "speakers"
+    against = f" against {result.spec.reference}" if result.spec.reference else ""
+    clusters = "" if who == "files" else f", {result.speakers} {who}"
+    title = f"{result.spec.estimate}{against}: {result.pairs} files{clusters}"
+    heads = ["", "value", f"95 % interval over {who}", "scored", *(["signature"] if signatures else [])]
+    rows = []
+    for item in result.aggregates:
+        row = [tables.head(item), tables.number(item.value, item.unit), tables.interval(item)]
+        row.append(f"{item.scored}/{item.total}")
+        rows.append([*row, *([item.signature] if signatures else [])])
+    print_table(heads, rows, title, right=[1, 3])
+    for reason, count in list(result.undefined.items())[:SHOWN_REASONS]:
+        print(f"undefined in {count}: {reason}")
+    _more(len(result.undefined))
+
+
+def _more(reasons: int, quiet: bool = False) -> None:
+    if reasons > SHOWN_REASONS:
+        note(f"... and {reasons - SHOWN_REASONS} more reasons", quiet)
+
+
+def show_failures(result: Result | PairResult, quiet: bool) -> None:
     for stage, reasons in (("generation", result.failures.generation), ("scoring", result.failures.scoring)):
-        for reason, count in list(reasons.items())[:10]:
+        for reason, count in list(reasons.items())[:SHOWN_REASONS]:
             note(f"{result.label}: {count} failed in {stage}: {reason}", quiet)
+        _more(len(reasons), quiet)
 
 
 def finish(

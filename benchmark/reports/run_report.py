@@ -1,4 +1,4 @@
-"""The report of one run: tables, a figure and a contact sheet under `report/`."""
+"""The report of one run, or of files scored against files: tables and pictures under `report/`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from benchmark.evaluation import RunView
 from benchmark.reports import tables
-from benchmark.reports.plots import recall_curve
-from benchmark.results import Result
+from benchmark.reports.plots import distributions, recall_curve
+from benchmark.results import PairResult, Result
 from benchmark.store import RunDirectory
 
 SHOWN = 20
@@ -25,6 +25,16 @@ def write_report(view: RunView, results: Sequence[Result]) -> Path:
     if view.task.output == "image":
         write_contact_sheet(view, results[1:])
     return run.path / "report"
+
+
+def write_pair_report(folder: Path, result: PairResult) -> Path:
+    """Write table.md, table.csv, table.tex and distributions.png; returns the folder."""
+    run = RunDirectory(folder)
+    run.write_document("report/table.md", tables.markdown([result], ()))
+    run.write_document("report/table.csv", tables.long_csv([result]))
+    run.write_document("report/table.tex", tables.latex([result], ()))
+    distributions(result, folder / "scores.csv", folder / "report" / "distributions.png")
+    return folder / "report"
 
 
 def write_contact_sheet(view: RunView, others: Sequence[Result]) -> None:

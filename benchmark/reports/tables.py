@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 
-from benchmark.results import Aggregate, Result
+from benchmark.results import Aggregate, PairResult, Result
 
 
 def number(value: float | None, unit: str = "") -> str:
@@ -33,22 +33,22 @@ def interval(item: Aggregate) -> str:
 def head(item: Aggregate) -> str:
     """Column head with unit and direction."""
     arrow = {True: " ↑", False: " ↓", None: ""}[item.higher_is_better]
-    return f"{item.title}{' %' if item.unit == '%' else ''}{arrow}"
+    return f"{item.title}{f' {item.unit}' if item.unit else ''}{arrow}"
 
 
-def chosen(results: Sequence[Result], columns: Sequence[str]) -> list[Aggregate]:
+def chosen(results: Sequence[Result | PairResult], columns: Sequence[str]) -> list[Aggregate]:
     """The first result's aggregates named by `columns`; all of them where a custom choice left none of these."""
     own = {item.name: item for item in results[0].aggregates}
     return [own[name] for name in columns if name in own] or list(results[0].aggregates)
 
 
-def same_definition(item: Aggregate, result: Result) -> Aggregate | None:
+def same_definition(item: Aggregate, result: Result | PairResult) -> Aggregate | None:
     """The result's number of that name, unless its signature differs: such numbers never share a column."""
     other = result.aggregate(item.name)
     return other if other is not None and other.signature == item.signature else None
 
 
-def markdown(results: Sequence[Result], columns: Sequence[str]) -> str:
+def markdown(results: Sequence[Result | PairResult], columns: Sequence[str]) -> str:
     """One row per result, value with interval."""
     items = chosen(results, columns)
     lines = ["| method | " + " | ".join(head(item) for item in items) + " | scored |"]
@@ -66,7 +66,7 @@ def markdown(results: Sequence[Result], columns: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def latex(results: Sequence[Result], columns: Sequence[str]) -> str:
+def latex(results: Sequence[Result | PairResult], columns: Sequence[str]) -> str:
     """A `booktabs` table, one row per result."""
     items = chosen(results, columns)
     lines = [r"\begin{tabular}{l" + "r" * len(items) + "}", r"\toprule"]
@@ -83,7 +83,7 @@ def latex(results: Sequence[Result], columns: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def long_csv(results: Sequence[Result]) -> str:
+def long_csv(results: Sequence[Result | PairResult]) -> str:
     """Every number of every result, one a line, with all that belongs to it."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -98,7 +98,7 @@ def long_csv(results: Sequence[Result]) -> str:
     return out.getvalue()
 
 
-def coverage(result: Result) -> str:
+def coverage(result: Result | PairResult) -> str:
     """Rows scored of rows asked for: the least of any number."""
     if not result.aggregates:
         return "-"

@@ -1,0 +1,377 @@
+"""Score files against files: pair them, measure what is not measured yet, aggregate, write a table of every file.
+
+<out>/
+  run.json            what is compared, and provenance
+  predictions.jsonl   the estimates, with the versions of the files
+  scores.jsonl        appended; one row per file and metric
+  scores.csv          the same as a table: a line per file, a column per number, reasons at the end
+  result.json         aggregates, written last
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.errors import InvalidConfig, MediaError, PrerequisiteError, UsageError
+from benchmark.evaluation import Progress
+from benchmark.execution import WorkerPool, default_workers, pick_device
+from benchmark.media import audio_header
+from benchmark.pairs import FilePair, PairReader, Pairs, find_pairs, with_speakers, with_texts
+from benchmark.results import Failures, PairResult, PairSpec
+from benchmark.scoring import Scorer, Work, aggregate, make_metrics, metric_options, unscored
+from benchmark.store import Prediction, RunDirectory, ScoreRow
+from benchmark.types import Sample
+
+WITH_REFERENCE = ("pesq_wb", "pesq_nb", "stoi", "si_sdr", "sdr", "dnsmos", "delay")
+WITHOUT_REFERENCE = ("dnsmos",)
+WITH_TEXTS = ("wer",)
+"""Measured by default: what needs neither the network nor a choice."""
+SHIFTED_MS = 6.0
+"""Vocoded speech that is on time is found up to 5.5 ms off."""
+BATCH_FILES, BATCH_SECONDS = 32, 240.0
+"""A batch holds at most so much: enough to fill one, little enough to show progress and to lose."""
+
+
+@dataclass(frozen=True)
+class PairRequest:
+    """What the user asked for, as the command line gives it."""
+
+    estimate: Path
+    reference: Path | None = None
+    speakers: Path | None = None
+    texts: str | None = None
+    align: bool = False
+    metrics: tuple[str, ...] = ()
+    metric_sets: tuple[str, ...] = ()
+    workers: int | None = None
+    device: str = "cpu"
+    limit: int | None = None
+    out: Path | None = None
+
+
+def score_pairs(
+    request: PairRequest,
+    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], Progress] = lambda label: lambda stage, done, total: None,
+) -> tuple[Path, PairResult, list[str]]:
+    """Score what is not scored yet; returns the folder, the result, and notes for the reader.
+
+    Raises:
+        UsageError: nothing pairs, or an argument cannot be used.
+        PrerequisiteError: a metric that was asked for lacks something.
+    """
+    found = _found(request)
+    scorer, notes = _scorer(request, found)
+    spec = PairSpec(
+        estimate=str(request.estimate.resolve()),
+        reference=str(request.reference.resolve()) if request.reference else None,
+        align=request.align,
+    )
+    run = RunDirectory(request.out or Path("scores") / spec.run_id())
+    notes = [*_pairing_notes(found), *_format_notes(found.pairs), *notes]
+    samples = tuple(Sample(pair.id, pair.speaker, {}) for pair in found.pairs)
+    with run.locked():
+        _write_run(run, spec, found)
+        predictions = {
+            (pair.id, 0): Prediction(pair.id, pair.speaker, 0, "ok", str(pair.estimate), version=pair.version())
+            for pair in found.pairs
+        }
+        run.write_document(
+            "predictions.jsonl",
+            "".join(json.dumps(row.__dict__, ensure_ascii=False) + "\n" for row in predictions.values()),
+        )
+        missing = unscored(scorer, run, predictions)
+        total = sum(map(len, missing.values()))
+        done = 0
+        report = progress(request.estimate.name)
+        report("score", 0, total)
+
+        def receive(rows: list[ScoreRow]) -> None:
+            nonlocal done
+            run.append_scores(rows)
+            done += len(rows)
+            report("score", done, total)
+
+        if total:
+            workers = request.workers if pick_device(request.device) == "cpu" else 0
+            pool = WorkerPool(scorer, workers)
+            try:
+                for number, keys in enumerate(_batches(found.pairs, missing, pool.workers)):
+                    lacking = tuple(metric for metric in scorer.metrics if missing[metric] & set(keys))
+                    pool.submit(Work(number, tuple(predictions[key] for key in keys), run.path, lacking))
+                    pool.collect(receive, wait=False)
+                pool.collect(receive, wait=True)
+            finally:
+                pool.close()
+        rows = _current(run, scorer, predictions)
+        result = _conclude(run, scorer, spec, found, samples, rows, request)
+        run.write_document("scores.csv", _per_file(scorer, rows, found.pairs))
+        notes += _delay_notes(rows, request.align)
+    return run.path, result, notes
+
+
+def _found(request: PairRequest) -> Pairs:
+    if request.limit is not None and request.limit < 1:
+        raise UsageError(f"--limit {request.limit}: expected 1 or more")
+    found = find_pairs(request.estimate, request.reference)
+    if request.speakers:
+        found = with_speakers(found, request.speakers)
+    if request.texts:
+        found = with_texts(found, request.texts)
+    if request.limit is not None:
+        found = Pairs(found.pairs[: request.limit], clusters=found.clusters)
+    return found
+
+
+def _scorer(request: PairRequest, found: Pairs) -> tuple[Scorer, list[str]]:
+    """The metrics asked for; or those that fit what is there, with a note for each that lacks something."""
+    from benchmark.networks import Networks
+
+    device = pick_device(request.device)
+    networks = Networks(device)
+    names = tuple(dict.fromkeys(_metric(name) for name in request.metrics))
+    asked = bool(names)
+    if not names:
+        names = WITH_REFERENCE if request.reference else WITHOUT_REFERENCE
+        names += WITH_TEXTS if request.texts else ()
+    options = {"device": device, **metric_options(names, "dlib", request.metric_sets)}
+    if device != "cpu" or request.workers == 0:
+        options["workers"] = request.workers or default_workers()
+    if request.texts:
+        options.setdefault("recogniser", "sphinx_grid" if _grid(found.pairs) else "sphinx_lm")
+    made: dict[str, Any] = {}
+    notes = []
+    for name in names:
+        try:
+            made.update(make_metrics([name], networks, options))
+        except (PrerequisiteError, ImportError, FileNotFoundError) as error:
+            if asked:
+                if isinstance(error, PrerequisiteError):
+                    raise
+                raise PrerequisiteError(f"metric '{name}': {error}") from error
+            notes.append(f"metric {name} is left out: {str(error).splitlines()[0]}")
+        except ValueError as error:
+            raise InvalidConfig(f"metric '{name}': {error}") from error
+        if name in made and made[name].paired and request.reference is None:
+            raise UsageError(f"metric '{name}' compares with a reference: give --reference")
+    numbers = {report.name for metric in made.values() for report in metric.reports}
+    for name in request.metrics:
+        if name not in numbers and name not in made:
+            raise InvalidConfig(
+                f"'{name}' is not measured with these options; '{_metric(name)}' yields {', '.join(sorted(numbers))}"
+            )
+    pairs: Mapping[str, FilePair] = {pair.id: pair for pair in found.pairs}
+    return Scorer(made, PairReader(pairs, request.align)), notes
+
+
+def _grid(pairs: Sequence[FilePair]) -> bool:
+    """Whether everything that is said is a sentence of the GRID grammar: its recogniser knows nothing else."""
+    from benchmark.datasets.talkers.sentences import Sentence
+
+    try:
+        for pair in pairs:
+            if pair.text is not None:
+                Sentence(tuple(pair.text.lower().split()))
+    except UsageError:
+        return False
+    return True
+
+
+def _metric(name: str) -> str:
+    """The metric that yields a number: `estoi` is one of `stoi`'s."""
+    from benchmark.registry import NUMBERS, metrics
+
+    name = NUMBERS.get(name, name)
+    if metrics.entry(name).task != "speech":
+        raise UsageError(f"metric '{name}' does not measure speech; `list metrics` tells which do")
+    return name
+
+
+def _batches(
+    pairs: Sequence[FilePair], missing: Mapping[str, set[Any]], workers: int
+) -> Iterator[list[tuple[str, int]]]:
+    """Keys that lack a score, the longest recordings first: no worker is left alone with a long one at the end."""
+    lengths = []
+    for pair in pairs:
+        if any((pair.id, 0) in keys for keys in missing.values()):
+            try:
+                lengths.append((audio_header(pair.estimate).seconds, pair.id))
+            except MediaError:
+                lengths.append((0.0, pair.id))
+    most = min(BATCH_FILES, max(1, len(lengths) // (4 * max(workers, 1))))
+    batch: list[tuple[str, int]] = []
+    seconds = 0.0
+    for length, key in sorted(lengths, reverse=True):
+        if batch and (len(batch) == most or seconds + length > BATCH_SECONDS):
+            yield batch
+            batch, seconds = [], 0.0
+        batch.append((key, 0))
+        seconds += length
+    if batch:
+        yield batch
+
+
+def _write_run(run: RunDirectory, spec: PairSpec, found: Pairs) -> None:
+    from benchmark import provenance
+
+    if (run.path / "run.json").is_file():
+        there = run.read_run().get("spec")
+        if there != spec.model_dump():
+            raise UsageError(f"--out {run.path} holds scores of something else ({there}); choose another folder")
+    about = {
+        "kind": "pairs",
+        "spec": spec.model_dump(),
+        "clusters": found.clusters,
+        "provenance": provenance.collect(),
+    }
+    run.write_document("run.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+
+
+def _current(
+    run: RunDirectory, scorer: Scorer, predictions: Mapping[tuple[str, int], Prediction]
+) -> dict[str, dict[str, ScoreRow]]:
+    """metric -> id -> row, of the files as they are now."""
+    stored = run.scores()
+    return {
+        name: {
+            key[0]: row
+            for key, row in stored.get((name, scorer.signature(name)), {}).items()
+            if key in predictions and row.version == predictions[key].version
+        }
+        for name in scorer.metrics
+    }
+
+
+def _conclude(
+    run: RunDirectory,
+    scorer: Scorer,
+    spec: PairSpec,
+    found: Pairs,
+    samples: Sequence[Sample],
+    rows: Mapping[str, Mapping[str, ScoreRow]],
+    request: PairRequest,
+) -> PairResult:
+    from benchmark import provenance
+
+    aggregates = aggregate(scorer, run, samples, 1)
+    result = PairResult(
+        run_id=spec.run_id(),
+        label=request.estimate.name,
+        spec=spec,
+        pairs=len(found.pairs),
+        speakers=len({pair.speaker for pair in found.pairs}),
+        clusters=found.clusters,
+        reference_only=list(found.reference_only),
+        estimate_only=list(found.estimate_only),
+        partial=request.limit is not None,
+        aggregates=aggregates,
+        failures=Failures(scoring=_reasons(rows, "failed")),
+        undefined=_reasons(rows, "undefined"),
+        provenance=provenance.collect(),
+    )
+    run.write_document("result.json", result.model_dump_json(indent=2) + "\n")
+    return result
+
+
+def _per_file(scorer: Scorer, rows: Mapping[str, Mapping[str, ScoreRow]], pairs: Sequence[FilePair]) -> str:
+    """CSV: a line per file, a column per reported number, and what could not be measured with its reason."""
+    values: dict[str, dict[str, float]] = {pair.id: {} for pair in pairs}
+    columns = []
+    for name, metric in scorer.metrics.items():
+        columns += [report.name for report in metric.reports]
+        good = [row for row in rows[name].values() if row.status == "ok"]
+        for start in range(0, len(good), 256):
+            part = good[start : start + 256]
+            stacked = {key: np.stack([np.asarray(row.statistics[key]) for row in part]) for key in part[0].statistics}
+            for report, each in metric.aggregate(stacked, np.eye(len(part))).items():
+                for row, value in zip(part, each, strict=True):
+                    if np.isfinite(value):
+                        values[row.sample][report] = float(value)
+    faults = _faults(rows)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["id", "speaker", *columns, "reasons"])
+    for pair in pairs:
+        cells = [f"{values[pair.id][name]:.7g}" if name in values[pair.id] else "" for name in columns]
+        reasons = (f"{' '.join(names)} {status}: {why}" for (status, why), names in faults.get(pair.id, {}).items())
+        writer.writerow([_plain(pair.id), _plain(pair.speaker), *cells, "; ".join(reasons)])
+    return text.getvalue()
+
+
+def _faults(rows: Mapping[str, Mapping[str, ScoreRow]]) -> dict[str, dict[tuple[str, str], list[str]]]:
+    """id -> status and reason -> the metrics that have no value for it."""
+    found: dict[str, dict[tuple[str, str], list[str]]] = {}
+    for name, each in rows.items():
+        for key, row in each.items():
+            if row.status != "ok":
+                found.setdefault(key, {}).setdefault((row.status, row.reason or ""), []).append(name)
+    return found
+
+
+def _reasons(rows: Mapping[str, Mapping[str, ScoreRow]], status: str) -> dict[str, int]:
+    """How many files have no value and why, with the metrics in front where it is not all of them."""
+    counts: Counter[str] = Counter()
+    for faults in _faults(rows).values():
+        for (kind, reason), names in faults.items():
+            if kind == status:
+                counts[reason if len(names) == len(rows) else f"{', '.join(names)}: {reason}"] += 1
+    return dict(counts.most_common())
+
+
+def _plain(cell: str) -> str:
+    """A name that a spreadsheet would take for a formula is kept from being one."""
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+def _pairing_notes(found: Pairs) -> list[str]:
+    notes = []
+    for side, names in (("reference", found.reference_only), ("estimate", found.estimate_only)):
+        if names:
+            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            notes.append(f"{len(names)} files of the {side} have no partner and are not scored: {shown}")
+    if found.skipped:
+        shown = ", ".join(Path(name).name for name in found.skipped[:5]) + (", ..." if len(found.skipped) > 5 else "")
+        notes.append(f"{len(found.skipped)} files are neither sound nor video: {shown}")
+    return notes
+
+
+def _format_notes(pairs: Sequence[FilePair]) -> list[str]:
+    """What was done to files that are not mono, or not of one rate."""
+    meetings: Counter[tuple[int, int]] = Counter()
+    several = 0
+    for pair in pairs:
+        headers = []
+        for path in (pair.estimate, pair.reference):
+            with contextlib.suppress(MediaError):
+                headers += [audio_header(path)] if path is not None else []
+        several += any(header.channels > 1 for header in headers)
+        rates = {header.rate for header in headers}
+        if len(rates) == 2:
+            meetings[min(rates), max(rates)] += 1
+    notes = [
+        f"{count} pairs have one file at {high} Hz and one at {low} Hz: they are compared at {low} Hz (soxr)"
+        for (low, high), count in sorted(meetings.items())
+    ]
+    return notes + ([f"{several} of {len(pairs)} have several channels: their mean is scored"] if several else [])
+
+
+def _delay_notes(rows: Mapping[str, Mapping[str, ScoreRow]], aligned: bool) -> list[str]:
+    """A delay that nobody corrected lowers every number that compares sample by sample."""
+    delays = [float(row.statistics["delay_ms"]) for row in rows.get("delay", {}).values() if row.status == "ok"]  # type: ignore[arg-type]
+    late = [delay for delay in delays if abs(delay) >= SHIFTED_MS]
+    if not late:
+        return []
+    middle = float(np.median(late))
+    what = "corrected" if aligned else "not corrected: STOI, SI-SDR and SDR suffer; --align takes it out"
+    far = f"{len(late)} of {len(delays)} estimates are shifted by {SHIFTED_MS:g} ms or more"
+    return [f"{far} (median {middle:+.1f} ms), {what}"]

@@ -1,0 +1,86 @@
+"""Words through QuartzNet (Kriman et al., ICASSP 2020) by NVIDIA's NeMo: greedy, lower case, no language model.
+
+QuartzNet15x5Base-En is what lip-to-speech papers take their word error rates from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+from metrics.networks.recognisers import checked
+
+LEAST_S = 0.1
+"""Seconds; shorter signals get zeros behind them, because NeMo refuses those that hold no whole frame."""
+
+_GET = (
+    'python -c "from nemo.collections.asr.models import EncDecCTCModel as M; '
+    "M.from_pretrained('QuartzNet15x5Base-En').save_to('QuartzNet15x5Base-En.nemo')\""
+)
+
+
+class QuartzNet:
+    """A Recogniser of words by a CTC model in a `.nemo` file."""
+
+    rate = 16_000
+    units = "words"
+
+    def __init__(self, path: Path, device: str = "cpu") -> None:
+        self.path, self.device = path, device
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:8]
+        self.signature = f"quartznet-{digest},greedy"
+
+    def __reduce__(self) -> tuple[type[QuartzNet], tuple[Path, str]]:
+        return type(self), (self.path, self.device)
+
+    def transcribe(self, signals: Sequence[np.ndarray]) -> list[str]:
+        """As `Recogniser.transcribe`. NeMo reads files, so the signals go through a folder that is then deleted."""
+        signals = checked(signals)
+        if not signals:
+            return []
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [str(Path(folder, f"{number:06d}.wav")) for number in range(len(signals))]
+            for path, signal in zip(paths, signals, strict=True):
+                whole = np.pad(signal, (0, max(int(LEAST_S * self.rate) - len(signal), 0)))
+                soundfile.write(path, whole, self.rate, subtype="FLOAT")
+            # One at a time: in a batch the zeros behind the shorter ones reach into them through the convolutions.
+            found = self._network.transcribe(paths, batch_size=1, verbose=False)
+        # NeMo 1 answers with strings, NeMo 2 with hypotheses that have a text.
+        texts = [one if isinstance(one, str) else one.text for one in found]
+        if len(texts) != len(signals):
+            raise RuntimeError(f"expected {len(signals)} transcripts of NeMo, got {len(texts)}")
+        return texts
+
+    @cached_property
+    def _network(self) -> Any:
+        from nemo.collections.asr.models import EncDecCTCModel
+
+        with torch.random.fork_rng(devices=[]):
+            return EncDecCTCModel.restore_from(str(self.path), map_location=torch.device(self.device)).eval()
+
+
+def load(kind: str, model: str | None, device: str = "cpu") -> QuartzNet:
+    """The recogniser from a `.nemo` file.
+
+    Raises:
+        ModuleNotFoundError: NeMo is not installed.
+        FileNotFoundError: there is no such file, or none was named.
+    """
+    if find_spec("nemo") is None:
+        raise ModuleNotFoundError(f"The recogniser '{kind}' needs NeMo: pip install 'nemo_toolkit[asr]>=1.23'")
+    if model is None or not Path(model).is_file():
+        got = "none was named" if model is None else f"there is no {model}"
+        raise FileNotFoundError(
+            f"The recogniser '{kind}' needs a .nemo file, given as {kind}:FILE; {got}. Make one with: {_GET}"
+        )
+    return QuartzNet(Path(model), device)

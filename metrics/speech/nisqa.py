@@ -1,0 +1,154 @@
+"""NISQA v2.0: predicted mean opinion score and four dimensions of quality (Mittag et al., Interspeech 2021).
+
+The network is torchmetrics' port; its weights (CC BY-NC-SA 4.0) are the user's to fetch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metrics.metric import Failed, Metric, Report, SpeechItem, Statistics, Undefined, Values, weighted_mean
+from metrics.speech.signals import checked_lengths, fault
+
+COLUMNS = ("mos", "noi", "dis", "col", "loud")
+"""In the order in which the network answers; the papers name coloration before discontinuity."""
+
+URL = "https://github.com/gabrielmittag/NISQA/raw/master/weights/nisqa.tar"
+
+
+def nisqa(*, estimate: Tensor, rate: int, lengths: Tensor | Sequence[int] | None = None) -> Values:
+    """Predict overall quality, noisiness, discontinuity, coloration and loudness of each signal.
+
+    Signals are judged one by one, because padding changes the scores, and at their own rate, as published: the bands
+    of the spectrogram follow the rate, so scores of one recording at 16 and at 48 kHz differ.
+
+    Args:
+        estimate: `[B, T]` (or `[T]`), full scale 1.0.
+        rate: Hertz.
+        lengths: `[B]` samples that count of each row; all by default.
+
+    Returns:
+        `[B, 5]`, on a scale from 1 to 5, 5 always the best. Undefined where a signal is silent, too short for the
+        network (below about 0.15 s) or too long for it (above about 52 s); Failed where it is empty or holds NaN.
+
+    Raises:
+        ValueError: the estimate is no `[B, T]`, or lengths do not fit it.
+        ModuleNotFoundError: librosa, requests or torchmetrics is not installed.
+        FileNotFoundError: the weights are not on this machine.
+    """
+    x = torch.atleast_2d(torch.as_tensor(estimate))
+    if x.ndim != 2:
+        raise ValueError(f"Expected an estimate [B, T] or [T], got {list(x.shape)}")
+    weights_file()
+    values = torch.full((len(x), len(COLUMNS)), torch.nan, dtype=torch.float64)
+    reasons: list[Undefined | Failed | None] = []
+    for row, signal, length in zip(values, x, checked_lengths(x, lengths).tolist(), strict=True):
+        scores = _scores(SpeechItem("", signal[:length].cpu().numpy(), rate))
+        if isinstance(scores, Tensor):
+            row[:] = scores
+        reasons.append(None if isinstance(scores, Tensor) else scores)
+    return Values(values, tuple(reasons))
+
+
+def weights_file() -> Path:
+    """Where torchmetrics looks for the weights, which are there.
+
+    Raises:
+        ModuleNotFoundError: a package that NISQA needs is not installed.
+        FileNotFoundError: there are no weights; torchmetrics would fetch them unasked and unverified.
+    """
+    missing = [name for name in ("torchmetrics", "librosa", "requests") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(
+            f"NISQA needs {' and '.join(missing)}: pip install {' '.join(missing)}", name=missing[0]
+        )
+    from torchmetrics.functional.audio.nisqa import NISQA_DIR
+
+    path = Path(NISQA_DIR).expanduser() / "nisqa.tar"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"NISQA's weights are not on this machine: save {URL} as {path} (CC BY-NC-SA 4.0, no commercial use)"
+        )
+    return path
+
+
+def _scores(item: SpeechItem) -> Tensor | Undefined | Failed:
+    """The five scores of one item."""
+    from torchmetrics.functional.audio.nisqa import non_intrusive_speech_quality_assessment
+
+    wrong = fault(item, reference=False)
+    if wrong is not None:
+        return wrong
+    if not item.estimate.any():
+        return Undefined("the estimate is silent")
+    seconds = len(item.estimate) / item.rate
+    # The first call makes a network, which draws random weights before it reads its own.
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # librosa remarks on what is shorter than its FFT; the frames are zero-padded to it anyway.
+        warnings.filterwarnings("ignore", message="n_fft=.* is too large")
+        try:
+            return non_intrusive_speech_quality_assessment(torch.from_numpy(item.estimate).float(), item.rate).double()
+        except RuntimeError as error:
+            if "too short" in str(error):
+                return Undefined(f"{seconds:.2f} s are too short for NISQA, which needs about 0.15 s")
+            if "Maximum number" in str(error):
+                return Undefined(f"{seconds:.1f} s are too long for NISQA, which takes about 52 s")
+            return Failed(f"NISQA: {error}")
+
+
+class Nisqa(Metric):
+    """Overall quality and four dimensions of it by NISQA; needs no reference."""
+
+    name = "nisqa"
+    version = 1
+    reports = tuple(
+        Report(
+            f"nisqa_{column}",
+            title,
+            True,
+            (1.0, 5.0),
+            weigh="sample",
+            description=f"Predicted rating of {what} (NISQA v2.0, Mittag et al. 2021), mean over samples.",
+        )
+        for column, title, what in (
+            ("mos", "NISQA", "overall quality"),
+            ("noi", "NISQA noi", "noisiness, 5 for none"),
+            ("dis", "NISQA dis", "discontinuity, 5 for none"),
+            ("col", "NISQA col", "coloration, 5 for none"),
+            ("loud", "NISQA loud", "loudness, 5 for the right one"),
+        )
+    )
+
+    def __init__(self) -> None:
+        digest = hashlib.sha256(weights_file().read_bytes()).hexdigest()[:8]
+        self._model = f"model:nisqa-{digest}|impl:torchmetrics-{version('torchmetrics')}"
+
+    @classmethod
+    def create(cls, networks: Any) -> Nisqa:
+        """Make the metric.
+
+        Raises:
+            ModuleNotFoundError, FileNotFoundError: what is missing, and where to get it.
+        """
+        return cls()
+
+    def signature(self, report: str) -> str:
+        return f"{report}|fs:own|norm:none|{self._model}|v{self.version}"
+
+    def measure(self, items: Sequence[SpeechItem]) -> list[Statistics | Undefined | Failed]:
+        """Rows of `mos`, `noi`, `dis`, `col` and `loud`."""
+        scores = [_scores(item) for item in items]
+        return [dict(zip(COLUMNS, row.tolist(), strict=True)) if isinstance(row, Tensor) else row for row in scores]
+
+    def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {f"nisqa_{column}": weighted_mean(statistics[column], weights) for column in COLUMNS}

@@ -1,0 +1,183 @@
+"""torchmetrics classes over the functions of this package, for training loops: `update` batches, `compute` once.
+
+They differ from torchmetrics' own in what happens to signals that have no value: those are left out of the mean and
+counted in `coverage()`, never taken as zero; and in `lengths`, so that padded batches give what their items give.
+States are sums, so that processes reduce to what one process would have found.
+
+>>> import torch
+>>> metric = SiSdr()
+>>> clean = torch.sin(torch.arange(800) / 5)
+>>> metric.update(reference=clean, estimate=clean + 0.1 * torch.cos(torch.arange(800) / 5))
+>>> round(float(metric.compute()))
+20
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+import torchmetrics
+from torch import Tensor
+
+from metrics.metric import Values
+
+
+class SpeechMean(torchmetrics.Metric):
+    """Mean over all signals that have a value; subclasses say of what."""
+
+    is_differentiable: ClassVar[bool] = False
+    full_state_update: ClassVar[bool] = False
+    names: ClassVar[tuple[str, ...]] = ()
+    """Of the values, where a signal has several; `compute` then returns a dictionary."""
+    total: Tensor
+    scored: Tensor
+    seen: Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        shape = (max(len(self.names), 1),)
+        self.add_state("total", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("scored", torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("seen", torch.zeros(1, dtype=torch.int64), dist_reduce_fx="sum")
+        self.reasons: Counter[str] = Counter()
+        """Why signals had no value, in this process."""
+
+    @abstractmethod
+    def values(self, **arguments: Any) -> Values:
+        """Measure one batch."""
+
+    def update(self, **arguments: Any) -> None:
+        """Take in a batch; arguments as those of the function."""
+        values, reasons = self.values(**arguments)
+        values = values.reshape(len(reasons), -1).to(self.total.device)
+        finite = torch.isfinite(values)
+        self.total += torch.where(finite, values, 0.0).sum(0).to(self.total.dtype)
+        self.scored += finite.sum(0)
+        self.seen += len(reasons)
+        self.reasons.update(reason.reason for reason in reasons if reason is not None)
+
+    def compute(self) -> Tensor | dict[str, Tensor]:
+        """The mean, NaN where nothing had a value."""
+        mean = torch.where(self.scored > 0, self.total / self.scored.clamp(min=1), torch.nan)
+        return dict(zip(self.names, mean, strict=True)) if self.names else mean[0]
+
+    def coverage(self) -> tuple[int, int]:
+        """How many signals had a value, and how many were seen."""
+        return int(self.scored.min()), int(self.seen)
+
+    def reset(self) -> None:
+        super().reset()
+        self.reasons.clear()
+
+
+class Pesq(SpeechMean):
+    """Mean PESQ (MOS-LQO); arguments of `update` as those of `metrics.speech.pesq.pesq` but for rate and mode."""
+
+    higher_is_better = True
+
+    def __init__(self, rate: int = 16_000, mode: str = "wb", workers: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate, self.mode, self.workers = rate, mode, workers
+
+    def values(self, **arguments: Any) -> Values:
+        from metrics.speech.pesq import pesq
+
+        return pesq(rate=self.rate, mode=self.mode, workers=self.workers, **arguments)
+
+
+class Stoi(SpeechMean):
+    """Mean STOI and ESTOI, from one pass."""
+
+    higher_is_better = True
+    names = ("stoi", "estoi")
+
+    def __init__(self, rate: int = 16_000, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate = rate
+
+    def values(self, **arguments: Any) -> Values:
+        from metrics.speech.stoi import intelligibility
+
+        return intelligibility(rate=self.rate, **arguments)
+
+
+class SiSdr(SpeechMean):
+    """Mean scale-invariant SDR in dB, without mean removal."""
+
+    higher_is_better = True
+
+    def values(self, **arguments: Any) -> Values:
+        from metrics.speech.si_sdr import si_sdr
+
+        return si_sdr(**arguments)
+
+
+class SiSnr(SpeechMean):
+    """Mean scale-invariant SNR in dB: SI-SDR of signals whose mean was removed."""
+
+    higher_is_better = True
+
+    def values(self, **arguments: Any) -> Values:
+        from metrics.speech.si_sdr import si_snr
+
+        return si_snr(**arguments)
+
+
+class Sdr(SpeechMean):
+    """Mean SDR in dB (BSS-eval, a filter of 512 taps allowed)."""
+
+    higher_is_better = True
+
+    def values(self, **arguments: Any) -> Values:
+        from metrics.speech.sdr import sdr
+
+        return sdr(**arguments)
+
+
+class Dnsmos(SpeechMean):
+    """Mean DNSMOS: P.808, and SIG, BAK, OVRL of P.835."""
+
+    higher_is_better = True
+    names = ("dnsmos_p808", "dnsmos_sig", "dnsmos_bak", "dnsmos_ovrl")
+
+    def __init__(self, rate: int = 16_000, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate = rate
+
+    def values(self, **arguments: Any) -> Values:
+        from metrics.speech.dnsmos import dnsmos
+
+        return dnsmos(rate=self.rate, **arguments)
+
+
+class WordErrorRate(torchmetrics.Metric):
+    """Corpus word error rate: all errors over all words of the references, across processes."""
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+    errors: Tensor
+    words: Tensor
+
+    def __init__(self, normaliser: str = "whisper_english", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.normaliser = normaliser
+        self.add_state("errors", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("words", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, *, reference: Sequence[str], estimate: Sequence[str]) -> None:
+        """Take in what was said, and what was recognised."""
+        from metrics.speech.word_errors import word_errors
+
+        for found in word_errors(reference=reference, estimate=estimate, normaliser=self.normaliser):
+            self.errors += torch.tensor([found.substitutions, found.deletions, found.insertions]).to(self.errors)
+            self.words += found.length
+
+    def compute(self) -> Tensor:
+        """The rate, NaN where the references hold no word."""
+        rate = self.errors.sum().double() / self.words.clamp(min=1)
+        return rate if self.words > 0 else torch.full_like(rate, torch.nan)

@@ -1,0 +1,176 @@
+"""Delays: exact shifts of real and synthetic speech, re-synthesised speech, and what has none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.signal import butter, istft, sosfilt, stft
+
+from metrics.metric import SpeechItem, Undefined
+from metrics.speech.delay import CONFIDENT, DelayFound, aligned, estimate_delay
+
+RATE = 16000
+
+
+def voice(seed=0, seconds=3.0, rate=RATE):
+    """Something like speech: syllables of a gliding voice with formants that move, pauses, and a little noise."""
+    random = np.random.default_rng(seed)
+    time = np.arange(int(seconds * rate)) / rate
+    knots = np.arange(0, seconds + 0.3, 0.12)
+
+    def wander(low, high):
+        return np.interp(time, knots, random.uniform(low, high, len(knots)))
+
+    pitch = np.cumsum(wander(90, 180)) / rate
+    formants = [(wander(300, 800), 120), (wander(900, 2200), 200), (wander(2300, 3200), 300)]
+    level = np.interp(time, knots, random.choice([0.0, 0.3, 1.0], len(knots)))
+    signal = 0.01 * random.normal(size=len(time)) * level
+    for harmonic in range(1, 30):
+        hz = harmonic * np.gradient(pitch) * rate
+        gain = sum(np.exp(-(((hz - centre) / width) ** 2)) for centre, width in formants)
+        signal += level * gain * np.sin(2 * np.pi * harmonic * pitch) / harmonic**0.5
+    return signal / np.abs(signal).max()
+
+
+def shifted(x, samples):
+    return np.concatenate([np.zeros(max(samples, 0)), x, np.zeros(max(-samples, 0))])[-min(samples, 0) :][: len(x)]
+
+
+def noise_for(x, seed=9):
+    noise = np.random.default_rng(seed).normal(size=len(x))
+    return noise * np.linalg.norm(x) / np.linalg.norm(noise)
+
+
+def phases_redrawn(x, rate=RATE, seed=3):
+    """The magnitudes of a short-time spectrum with random phases: what a poor vocoder leaves of the waveform."""
+    frame = {"nperseg": rate // 40, "noverlap": 3 * (rate // 160)}
+    _, _, spectrum = stft(x, rate, **frame)
+    turned = np.abs(spectrum) * np.exp(2j * np.pi * np.random.default_rng(seed).random(spectrum.shape))
+    return istft(turned, rate, **frame)[1][: len(x)]
+
+
+@pytest.fixture(scope="module")
+def speech(request):
+    """Synthetic voices, and two real ones where there are recordings."""
+    import os
+    from pathlib import Path
+
+    found = [voice(seed) for seed in range(3)]
+    folder = os.environ.get("FACEVOICE_REALDATA")
+    if folder:
+        import soundfile
+
+        paths = sorted((Path(folder) / "librispeech").glob("*/*.flac"))
+        found += [soundfile.read(path, stop=3 * RATE)[0] for path in paths[:20:10]]
+    return found
+
+
+@pytest.mark.parametrize("milliseconds", [-300.0, -1.0, 0.0, 0.0625, 90.0, 130.0, 480.0])
+def test_shifts_are_found_to_the_sample(speech, milliseconds):
+    samples = round(milliseconds * RATE / 1000)
+    for x in speech:
+        late = shifted(x, samples)
+        for estimate in (late, -0.01 * late, late + noise_for(x), late + 0.3 * noise_for(x)):
+            found = estimate_delay(reference=x, estimate=estimate, rate=RATE)
+            assert found.seconds is not None
+            assert round(found.seconds * RATE) == samples
+            assert CONFIDENT <= found.confidence <= 1
+
+
+@pytest.mark.parametrize("milliseconds", [-200.0, 0.0, 90.0, 130.0])
+def test_speech_that_shares_no_waveform_is_found_within_milliseconds(speech, milliseconds):
+    for x in speech:
+        estimate = phases_redrawn(shifted(x, round(milliseconds * RATE / 1000)))
+        found = estimate_delay(reference=x, estimate=estimate, rate=RATE)
+        assert found.seconds is not None
+        assert 1000 * found.seconds == pytest.approx(milliseconds, abs=5)
+
+
+def test_a_filter_does_not_hide_the_delay(speech):
+    low_pass = butter(4, 1000, fs=RATE, output="sos")
+    for x in speech:
+        found = estimate_delay(reference=x, estimate=sosfilt(low_pass, shifted(x, 1600)), rate=RATE)
+        assert found.seconds == pytest.approx(0.1, abs=0.001)
+
+
+def test_what_is_not_the_same_has_no_delay(speech):
+    for x, other in zip(speech, speech[1:] + speech[:1], strict=True):
+        for estimate in (noise_for(x), other, phases_redrawn(other), np.zeros_like(x), np.ones_like(x)):
+            found = estimate_delay(reference=x, estimate=estimate, rate=RATE)
+            assert found.seconds is None
+            assert found.confidence < CONFIDENT
+    found = estimate_delay(reference=noise_for(speech[0], 1), estimate=noise_for(speech[0], 2), rate=RATE)
+    assert found.seconds is None
+
+
+def test_a_delay_beyond_the_range_is_not_found(speech):
+    late = shifted(speech[0], round(0.3 * RATE))
+    assert estimate_delay(reference=speech[0], estimate=late, rate=RATE, max_s=0.2).seconds is None
+    assert estimate_delay(reference=speech[0], estimate=late, rate=RATE, max_s=0.4).seconds == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100])
+def test_other_rates_and_lengths(rate):
+    x = voice(rate=rate)
+    estimate = np.concatenate([np.zeros(rate // 10), x[: 2 * rate]])
+    found = estimate_delay(reference=x.astype(np.float32), estimate=estimate, rate=rate)
+    assert found.seconds == pytest.approx(0.1)
+    found = estimate_delay(reference=x[: 2 * rate], estimate=phases_redrawn(shifted(x, rate // 10), rate), rate=rate)
+    assert found.seconds == pytest.approx(0.1, abs=0.005)
+
+
+def test_level_decides_nothing_and_reasons_about_tiny_signals_hold():
+    x = voice()
+    late = shifted(x, 800)
+    for gain in (1e-200, 1e200):
+        assert estimate_delay(reference=x, estimate=gain * late, rate=RATE).seconds == pytest.approx(0.05)
+    for size in (1, 2, 50, 700):
+        found = estimate_delay(reference=x[20000 : 20000 + size], estimate=x[:size] + 0.1, rate=RATE)
+        assert 0 <= found.confidence <= 1
+
+
+def test_bad_signals_are_refused():
+    x = voice()
+    for bad in (x[:0], np.stack([x, x]), np.where(np.arange(len(x)) == 5, np.nan, x)):
+        with pytest.raises(ValueError, match="mono, finite estimate"):
+            estimate_delay(reference=x, estimate=bad, rate=RATE)
+    with pytest.raises(ValueError, match="above 0, got 0 Hz"):
+        estimate_delay(reference=x, estimate=x, rate=0)
+
+
+def test_the_random_state_of_the_caller_stays():
+    before = np.random.get_state()[1].copy()
+    estimate_delay(reference=voice(), estimate=voice(1), rate=RATE)
+    assert (before == np.random.get_state()[1]).all()
+
+
+@pytest.mark.parametrize("samples", [-900, -1, 0, 1, 1600])
+@pytest.mark.parametrize("more", [-500, 0, 5000])
+def test_aligned_signals_start_together_and_keep_the_difference_that_was_theirs(samples, more):
+    x = np.arange(1.0, 20001.0)
+    late = np.concatenate([np.zeros(max(samples, 0)), x, np.zeros(6000)])[max(-samples, 0) :][: len(x) + more]
+    reference, estimate = aligned(x, late, samples / RATE, RATE)
+    both = min(len(reference), len(estimate))
+    start = max(-samples, 0)
+    assert (reference[start:both] == estimate[start:both])[: len(x) - abs(samples)].all()
+    assert not estimate[:start].any()
+    if more == 0:
+        assert len(reference) == len(estimate) == len(x) - max(samples, 0)
+    elif more < 0:
+        assert len(reference) - len(estimate) <= -more
+    else:
+        assert len(reference) == len(x)
+        assert len(estimate) == len(x) + more - max(samples, 0)
+
+
+def test_an_estimate_that_ends_before_it_begins_cannot_be_aligned():
+    with pytest.raises(ValueError, match="leaves nothing"):
+        aligned(np.ones(100), np.ones(100), 0.1, 1000)
+
+
+def test_the_metric_reports_what_the_items_carry():
+    metric = DelayFound.create(None)
+    x = np.ones(10, np.float32)
+    items = [SpeechItem("late", x, RATE, x, delay_s=0.11), SpeechItem("none", x, RATE, x)]
+    assert metric.measure(items) == [{"delay_ms": pytest.approx(110.0)}, Undefined("no delay stands out")]
+    assert metric.aggregate({"delay_ms": np.array([110.0, 90.0])}, np.ones((1, 2)))["delay_ms"].tolist() == [100.0]

@@ -1,0 +1,260 @@
+"""`score --reference --estimate`: right numbers, one row per bad file, resuming, clusters, delays, what is printed."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from benchmark.cli.main import app
+from benchmark.errors import BenchmarkError, UsageError
+from benchmark.media import write_audio
+from benchmark.pair_scoring import PairRequest, score_pairs
+from benchmark.types import Audio
+
+RATE = 16_000
+FAST = ("si_sdr", "stoi", "delay")
+
+
+def speechlike(seed: int, seconds: float = 1.5, rate: int = RATE) -> np.ndarray:
+    """Noise with the rhythm of syllables: enough for correlations, delays and silence removal."""
+    random = np.random.default_rng(seed)
+    time = np.arange(int(seconds * rate)) / rate
+    knots = np.arange(0, seconds + 0.2, 0.1)
+    slow = np.interp(time, knots, random.uniform(0.02, 1, len(knots)))
+    carrier = np.convolve(random.standard_normal(len(time)), np.hanning(9), "same")
+    return (0.05 * slow * carrier).astype(np.float32)
+
+
+def noisy(clean: np.ndarray, db: float, seed: int = 99) -> np.ndarray:
+    """`clean` plus noise at exactly `db`, orthogonal to it: its SI-SDR is `db` by construction."""
+    noise = np.random.default_rng(seed).standard_normal(len(clean))
+    clean64 = clean.astype(np.float64)
+    noise -= clean64 * (noise @ clean64) / (clean64 @ clean64)
+    noise *= np.linalg.norm(clean64) / np.linalg.norm(noise) / 10 ** (db / 20)
+    return (clean64 + noise).astype(np.float32)
+
+
+def put(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_audio(path, Audio(np.asarray(samples, np.float32), rate))
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Four pairs at 0, 5, 10 and 15 dB, two of each of two speakers."""
+    for number in range(4):
+        name = f"s{number % 2}/{number}.wav"
+        clean = speechlike(number)
+        put(tmp_path / "clean" / name, clean)
+        put(tmp_path / "made" / name, noisy(clean, 5.0 * number))
+    return tmp_path
+
+
+def scored(root: Path, **changes):
+    request = PairRequest(
+        **{
+            "estimate": root / "made",
+            "reference": root / "clean",
+            "metrics": FAST,
+            "workers": 0,
+            "out": root / "scores",
+            **changes,
+        }
+    )
+    return score_pairs(request)
+
+
+def table(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / "scores.csv").open(encoding="utf-8", newline="") as file:
+        return {row["id"]: row for row in csv.DictReader(file)}
+
+
+def test_values_of_every_file_and_their_mean_are_those_of_the_construction(folders):
+    folder, result, notes = scored(folders)
+    rows = table(folder)
+    for number in range(4):
+        assert float(rows[f"s{number % 2}/{number}"]["si_sdr"]) == pytest.approx(5.0 * number, abs=0.01)
+    mean = result.aggregate("si_sdr")
+    assert mean.value == pytest.approx(7.5, abs=0.01)
+    assert mean.low < 7.5 < mean.high and (mean.scored, mean.total) == (4, 4)
+    assert (result.pairs, result.speakers, result.clusters) == (4, 2, "folders")
+    assert result.failures.count == 0 and notes == []
+
+
+def test_what_is_measured_is_kept_and_a_changed_file_is_measured_again(folders, monkeypatch):
+    scored(folders)
+    lines = (folders / "scores" / "scores.jsonl").read_text().splitlines()
+    scored(folders)
+    assert (folders / "scores" / "scores.jsonl").read_text().splitlines() == lines
+    put(folders / "made/s0/0.wav", noisy(speechlike(0), 20.0))
+    folder, _, _ = scored(folders)
+    assert float(table(folder)["s0/0"]["si_sdr"]) == pytest.approx(20, abs=0.01)
+    assert len((folders / "scores" / "scores.jsonl").read_text().splitlines()) == len(lines) + len(FAST)
+
+
+def test_processes_give_what_one_gives(folders):
+    one = scored(folders)[1].aggregates
+    two = scored(folders, workers=2, out=folders / "two")[1].aggregates
+    assert [item.model_dump() for item in one] == [item.model_dump() for item in two]
+
+
+def test_every_bad_file_is_one_row_with_its_reason(folders):
+    clean = speechlike(7)
+    bad = {
+        "silent": np.zeros_like(clean),
+        "short": clean[:800],
+        "longer": np.concatenate([clean, clean]),
+    }
+    for name, samples in bad.items():
+        put(folders / "clean/s0" / f"{name}.wav", clean)
+        put(folders / "made/s0" / f"{name}.wav", samples)
+    for name, content in {"torn": b"RIFF\x00\x00", "empty": b"", "text": b"hello"}.items():
+        put(folders / "clean/s0" / f"{name}.wav", clean)
+        (folders / "made/s0" / f"{name}.wav").write_bytes(content)
+    put(folders / "clean/s0/noreference.wav", clean).write_bytes(b"")
+    put(folders / "made/s0/noreference.wav", clean)
+    import soundfile
+
+    put(folders / "clean/s0/nan.wav", clean)
+    soundfile.write(folders / "made/s0/nan.wav", np.full(8000, np.nan, np.float32), RATE, subtype="FLOAT")
+    put(folders / "clean/s1/alone.wav", clean)
+    folder, result, notes = scored(folders)
+    rows = table(folder)
+    assert len(rows) == 4 + 8
+    good = result.aggregate("si_sdr")
+    assert (good.scored, good.total) == (4, 12) and good.value == pytest.approx(7.5, abs=0.01)
+    assert "undefined" in rows["s0/silent"]["reasons"] and "si_sdr" in rows["s0/silent"]["reasons"]
+    assert "differ by" in rows["s0/longer"]["reasons"] and "at most 0.1 s is cut" in rows["s0/longer"]["reasons"]
+    for name in ("torn", "empty", "text", "nan"):
+        assert "failed" in rows[f"s0/{name}"]["reasons"] and rows[f"s0/{name}"]["si_sdr"] == ""
+    assert "reference: " in rows["s0/noreference"]["reasons"]
+    assert any("1 files of the reference have no partner" in note and "s1/alone" in note for note in notes)
+    assert result.failures.count > 0
+
+
+def test_a_delay_is_warned_of_and_taken_out_when_asked(folders):
+    for path in sorted((folders / "made").rglob("*.wav")):
+        import soundfile
+
+        samples, _ = soundfile.read(path, dtype="float32")
+        put(path, np.concatenate([np.zeros(1600, np.float32), samples])[: len(samples)])
+    _, late, notes = scored(folders)
+    assert any("4 of 4 estimates are shifted" in note and "+100.0 ms" in note and "--align" in note for note in notes)
+    _, aligned, notes = scored(folders, align=True, out=folders / "aligned")
+    assert any("corrected" in note for note in notes)
+    assert late.aggregate("si_sdr").value < -5
+    assert aligned.aggregate("si_sdr").value == pytest.approx(7.5, abs=0.5)
+    assert aligned.aggregate("si_sdr").signature == late.aggregate("si_sdr").signature + "|delay:corrected"
+
+
+def test_rates_meet_at_the_lower_one(tmp_path):
+    time = np.arange(48_000) / 48_000
+    tone = 0.2 * np.sin(2 * np.pi * 440 * time) * np.hanning(48_000)
+    put(tmp_path / "clean/a.wav", tone, 48_000)
+    put(tmp_path / "made/a.wav", tone[::3] * 0.5, 16_000)
+    _, result, _ = scored(tmp_path, metrics=("si_sdr",))
+    assert result.aggregate("si_sdr").value > 60
+
+
+def test_a_number_is_asked_for_by_its_own_name(folders):
+    _, result, _ = scored(folders, metrics=("estoi",))
+    assert [item.name for item in result.aggregates] == ["stoi", "estoi"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metrics": ("retrieval",)}, "does not measure speech"),
+        ({"metrics": ("si_sdrr",)}, "Did you mean 'si_sdr'"),
+        ({"reference": None, "metrics": ("si_sdr",)}, "give --reference"),
+        ({"limit": 0}, "--limit 0"),
+        ({"metric_sets": ("tap=3",)}, "--metric-set tap=3"),
+    ],
+)
+def test_wrong_arguments_are_refused(folders, changes, message):
+    with pytest.raises(BenchmarkError, match=message):
+        scored(folders, **changes)
+
+
+def test_words_of_grid_are_heard_by_its_grammar_and_others_by_the_language_model(realdata, tmp_path):
+    """The sound tracks of GRID's own clips; the transcripts stay in the rows, so that scoring can be repeated."""
+    request = PairRequest(realdata / "grid", texts="grid", metrics=("wer",), workers=0, limit=3, out=tmp_path / "grid")
+    folder, result, _ = score_pairs(request)
+    assert result.aggregate("wer").value < 0.3 and "sphinx_grid" in result.aggregate("wer").signature
+    rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+    assert all(len(row["statistics"]["transcript"].split()) == 6 for row in rows)
+    (tmp_path / "texts.tsv").write_text("bbaf2n\tsomething that the grammar does not have\n")
+    request = PairRequest(
+        realdata / "grid" / "bbaf2n.mpg",
+        texts=str(tmp_path / "texts.tsv"),
+        metrics=("wer",),
+        workers=0,
+        out=tmp_path / "lm",
+    )
+    assert "sphinx_lm" in score_pairs(request)[1].aggregate("wer").signature
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("recogniser=sphinx_allphone",), "recogniser of words"),
+        (("recogniser=sphinks",), "Unknown network 'sphinks'"),
+        (("normaliser=nome",), "normaliser"),
+    ],
+)
+def test_wrong_recognisers_and_normalisers_are_usage_errors(folders, options, message):
+    (folders / "texts.tsv").write_text("0\tbin blue at f two now\n")
+    with pytest.raises(UsageError, match=message):
+        scored(folders, texts=str(folders / "texts.tsv"), metrics=("wer",), metric_sets=options)
+
+
+def test_a_folder_of_scores_belongs_to_one_comparison(folders):
+    scored(folders)
+    with pytest.raises(UsageError, match="holds scores of something else"):
+        scored(folders, align=True)
+
+
+def test_names_cannot_become_formulas(tmp_path):
+    clean = speechlike(1)
+    put(tmp_path / "clean/=1+1.wav", clean)
+    put(tmp_path / "made/=1+1.wav", noisy(clean, 3.0))
+    folder, _, _ = scored(tmp_path, metrics=("si_sdr",))
+    assert "'=1+1" in (folder / "scores.csv").read_text()
+
+
+def test_the_command_prints_a_table_and_leaves_with_one_where_a_row_failed(folders, monkeypatch):
+    monkeypatch.chdir(folders)
+    arguments = ["score", "-r", "clean", "-e", "made", "--metrics", "si_sdr", "--workers", "0"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "SI-SDR" in done.output and "4/4" in done.output and "scores.csv" in done.output
+    (folder,) = (folders / "scores").iterdir()
+    assert (folder / "report" / "distributions.png").is_file() and (folder / "report" / "table.tex").is_file()
+    (folders / "made/s0/0.wav").write_bytes(b"")
+    assert CliRunner().invoke(app, [*arguments, "--quiet"]).exit_code == 1
+    assert CliRunner().invoke(app, [*arguments, "--quiet", "--fail-on-error", "1"]).exit_code == 0
+    printed = CliRunner().invoke(app, [*arguments, "--quiet", "--json"])
+    assert json.loads(printed.stdout)["failures"]["scoring"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["some-run", "--estimate", "made"], ["some-run", "--texts", "grid"]])
+def test_a_run_or_files_but_not_both(folders, monkeypatch, arguments):
+    monkeypatch.chdir(folders)
+    done = CliRunner().invoke(app, ["score", *arguments])
+    assert isinstance(done.exception, UsageError)
+
+
+def test_the_reference_pair_has_its_known_pesq(realdata, tmp_path):
+    """1.0832337 (wide band) and 1.6072081 (narrow band) are the package's own published values of this pair."""
+    folder = realdata / "speech_pair"
+    files = sorted(folder.glob("*.wav"))
+    clean = next(path for path in files if "bab" not in path.name and "noisy" not in path.name)
+    noisy_one = next(path for path in files if path != clean)
+    request = PairRequest(noisy_one, clean, metrics=("pesq_wb", "pesq_nb"), workers=0, out=tmp_path / "out")
+    _, result, _ = score_pairs(request)
+    assert result.aggregate("pesq_wb").value == pytest.approx(1.0832337, abs=1e-6)
+    assert result.aggregate("pesq_nb").value == pytest.approx(1.6072081, abs=1e-6)

@@ -1,0 +1,430 @@
+"""Recognisers: pocketsphinx on real speech; transformers on tiny models made here; NeMo by its interface."""
+
+import json
+import pickle
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from metrics.networks import quartznet, transformers_asr
+from metrics.networks.recognisers import RECOGNISERS, load
+from metrics.networks.sphinx import GRAMMAR
+from metrics.speech.word_errors import WordErrors, wer
+
+RATE = 16_000
+KINDS = ("sphinx_grid", "sphinx_lm", "sphinx_allphone")
+
+
+def sentence_of(code: str) -> str:
+    """The words of a GRID file name: `bbaf2n` is `bin blue at f two now`."""
+    digits = dict(zip("z123456789", GRAMMAR[4], strict=True))
+    words = [
+        digits[character] if place == 4 else next(word for word in GRAMMAR[place] if word[0] == character)
+        for place, character in enumerate(code)
+    ]
+    return " ".join(words)
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[tuple[str, np.ndarray]]:
+    """Sentences and sound tracks of real GRID clips."""
+    import os
+
+    if not os.environ.get("FACEVOICE_REALDATA"):
+        pytest.skip("FACEVOICE_REALDATA is not set")
+    from benchmark.media import read_audio
+
+    paths = sorted(Path(os.environ["FACEVOICE_REALDATA"], "grid").glob("*.mpg"))
+    return [(sentence_of(path.stem.split("_")[-1]), read_audio(path, RATE).samples) for path in paths]
+
+
+def sounds() -> list[np.ndarray]:
+    """Noise shaped a little like speech, of ragged lengths, and things that are none."""
+    random = np.random.default_rng(0)
+    made = []
+    for length in (9_000, 16_000, 12_345):
+        time = np.arange(length) / RATE
+        tone = sum(np.sin(2 * np.pi * 120 * k * time) / k for k in range(1, 12))
+        made.append((0.1 * tone * np.sin(2 * np.pi * 3 * time) ** 2).astype(np.float32))
+        made.append((0.05 * random.standard_normal(length)).astype(np.float32))
+    return [*made, np.zeros(8_000, np.float32), np.zeros(0, np.float32), np.full(20, 0.3, np.float32)]
+
+
+# -- choosing ---------------------------------------------------------------------------------------------------------
+
+
+def test_unknown_name_suggests_the_one_that_was_meant():
+    with pytest.raises(ValueError, match=r"Unknown recogniser 'wisper'\. Did you mean 'whisper'\?"):
+        load("wisper")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_carried_ones_load_by_name_and_take_no_model(kind):
+    found = load(kind)
+    assert (found.rate, found.units) == (RATE, "arpabet" if kind == "sphinx_allphone" else "words")
+    assert found.signature.startswith(f"{kind}-pocketsphinx")
+    with pytest.raises(ValueError, match=f"Expected '{kind}' alone, got '{kind}:mine'"):
+        load(f"{kind}:mine")
+
+
+@pytest.mark.parametrize("kind", [name for name in RECOGNISERS if not name.startswith("sphinx")])
+def test_a_missing_package_is_named_with_the_command_that_installs_it(kind, monkeypatch):
+    monkeypatch.setattr(transformers_asr, "find_spec", lambda name: None)
+    monkeypatch.setattr(quartznet, "find_spec", lambda name: None)
+    package = "nemo_toolkit" if kind == "quartznet" else "transformers"
+    with pytest.raises(ModuleNotFoundError, match=f"'{kind}' needs .*pip install '{package}"):
+        load(kind)
+
+
+# -- pocketsphinx -----------------------------------------------------------------------------------------------------
+
+
+def test_words_of_real_grid_clips(clips):
+    """Eleven clips of six words. A sentence of the grammar drawn blindly gets 81 % of its words wrong."""
+    said = [text for text, _ in clips]
+    heard = load("sphinx_grid").transcribe([samples for _, samples in clips])
+    assert all(len(text.split()) == 6 for text in heard)
+    assert wer(reference=said, estimate=heard, normaliser="grid") <= 6 / 66
+
+
+def test_every_answer_is_a_sentence_of_the_grammar_or_nothing(clips):
+    random = np.random.default_rng(0)
+    heard = load("sphinx_grid").transcribe(
+        [x + (0.5 * np.std(x) * random.standard_normal(len(x))).astype(np.float32) for _, x in clips] + sounds()
+    )
+    for text in heard:
+        words = text.split()
+        assert not words or all(word in part for word, part in zip(words, GRAMMAR, strict=True))
+    assert all(heard[: len(clips)]), "6 dB above noise every answer is a whole sentence, if a wrong one"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_do_not_depend_on_order_company_or_process(kind, clips):
+    """pocketsphinx itself fails this: its first frame starts from the Gaussians that fitted the last signal's end."""
+    signals = [samples for _, samples in clips[:5]] + sounds()
+    if kind == "sphinx_lm":  # ten times as slow
+        signals = [sounds()[4], clips[0][1][8_000:16_000], sounds()[-1]]
+    recogniser = load(kind)
+    together = recogniser.transcribe(signals)
+    assert recogniser.transcribe(signals[::-1])[::-1] == together
+    again = pickle.loads(pickle.dumps(recogniser))
+    assert [again.transcribe([signal])[0] for signal in signals] == together
+    assert any(together)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_heard_in_silence(kind):
+    silence = [np.zeros(length, np.float32) for length in (0, 1, 100, RATE)]
+    assert load(kind).transcribe(silence) == [""] * 4
+    assert load(kind).transcribe([np.array([1e-45], np.float32)]) == [""]
+    assert load(kind).transcribe([]) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bad_signals_are_told(kind):
+    with pytest.raises(ValueError, match=r"Signal 1: expected mono \[T\], got shape \[100, 2\]"):
+        load(kind).transcribe([np.zeros(10), np.zeros((100, 2))])
+    with pytest.raises(ValueError, match="Signal 0: expected finite samples"):
+        load(kind).transcribe([np.array([0.0, np.nan])])
+
+
+def test_phones_are_bare_arpabet(clips):
+    heard = load("sphinx_allphone").transcribe([samples for _, samples in clips[:3]])
+    phones = {phone for text in heard for phone in text.split()}
+    assert phones and all(phone.isalpha() and phone.isupper() and len(phone) <= 2 for phone in phones)
+    assert "SIL" not in phones
+
+
+@pytest.mark.parametrize("kind", ["sphinx_grid", "sphinx_allphone"])
+@pytest.mark.parametrize("gain", [2.0**-14, 0.5, 16.0])
+def test_levels_do_not_matter(kind, gain, clips):
+    """Neither below a 16-bit step nor above full scale."""
+    samples = clips[0][1]
+    recogniser = load(kind)
+    assert recogniser.transcribe([samples * np.float32(gain)]) == recogniser.transcribe([samples]) != [""]
+
+
+def test_random_state_is_left_alone():
+    torch.manual_seed(1)
+    np.random.seed(1)
+    before, of_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()
+    for kind in ("sphinx_grid", "sphinx_allphone"):
+        load(kind).transcribe(sounds()[:2])
+    assert torch.equal(before, torch.get_rng_state()) and (of_numpy == np.random.get_state()[1]).all()
+
+
+# -- transformers -----------------------------------------------------------------------------------------------------
+
+PHONES = ["<pad>", "<s>", "</s>", "<unk>", "p", "tʃ", "iː", "aɪ", "ɚ", "s"]
+LETTERS = ["<pad>", "<s>", "</s>", "<unk>", "|", "A", "B", "C", "D", "E"]
+
+
+def tiny_wav2vec2(folder: Path, symbols: list[str], seed: int = 0) -> Path:
+    """A wav2vec2 with a CTC head, of random weights and few channels, as a folder."""
+    transformers = pytest.importorskip("transformers")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        config = transformers.Wav2Vec2Config(
+            vocab_size=len(symbols),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            conv_dim=(8,) * 7,
+            num_conv_pos_embeddings=16,
+            num_conv_pos_embedding_groups=2,
+            pad_token_id=0,
+        )
+        network = transformers.Wav2Vec2ForCTC(config)
+        torch.nn.init.normal_(network.lm_head.weight, std=3.0)
+        # Trained ones never answer with these either, and decoders differ in what they make of them.
+        torch.nn.init.constant_(network.lm_head.bias[1:4], -1e4)
+        network.save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
+    (folder / "vocab.json").write_text(json.dumps({symbol: n for n, symbol in enumerate(symbols)}), encoding="utf-8")
+    return folder
+
+
+def tiny_whisper(folder: Path, multilingual: bool) -> Path:
+    """A Whisper of random weights that speaks single bytes, as a folder."""
+    transformers = pytest.importorskip("transformers")
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    characters = list(bytes_to_unicode().values())
+    special = [
+        "<|endoftext|>",
+        "<|startoftranscript|>",
+        "<|en|>",
+        "<|transcribe|>",
+        "<|translate|>",
+        "<|notimestamps|>",
+    ]
+    stamps = [f"<|{step * 0.02:.2f}|>" for step in range(1501)]
+    everything = {text: number for number, text in enumerate([*characters, *special, *stamps])}
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps({text: everything[text] for text in [*characters, special[0]]}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = transformers.WhisperTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": special})
+    tokenizer.add_tokens(stamps)
+    number = {text: tokenizer.convert_tokens_to_ids(text) for text in everything}
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        config = transformers.WhisperConfig(
+            vocab_size=len(tokenizer),
+            d_model=16,
+            encoder_layers=1,
+            decoder_layers=1,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=32,
+            decoder_ffn_dim=32,
+            max_target_positions=32,
+            decoder_start_token_id=number["<|startoftranscript|>"],
+            eos_token_id=number["<|endoftext|>"],
+            pad_token_id=number["<|endoftext|>"],
+            bos_token_id=number["<|endoftext|>"],
+            tie_word_embeddings=False,
+        )
+        network = transformers.WhisperForConditionalGeneration(config)
+        torch.nn.init.normal_(network.proj_out.weight, std=3.0)
+        network.proj_out.weight[number[stamps[0]] :] *= 0.1
+        for name, weight in network.named_parameters():  # so that what it says follows from what it hears
+            if "encoder_attn" in name or "encoder.conv" in name:
+                weight.mul_(20)
+    settings = network.generation_config
+    settings._from_model_config = False
+    settings.is_multilingual = multilingual
+    settings.lang_to_id = {"<|en|>": number["<|en|>"]}
+    settings.task_to_id = {"transcribe": number["<|transcribe|>"], "translate": number["<|translate|>"]}
+    settings.no_timestamps_token_id = number["<|notimestamps|>"]
+    settings.decoder_start_token_id = number["<|startoftranscript|>"]
+    settings.eos_token_id = settings.pad_token_id = number["<|endoftext|>"]
+    settings.max_length = 24
+    # Only the bytes of letters and digits, so that the text is text.
+    settings.suppress_tokens = [number[c] for c in characters if not (c.isascii() and c.isalnum())]
+    settings.suppress_tokens += [number[text] for text in special[1:]]
+    settings.begin_suppress_tokens = []
+    settings.alignment_heads = None
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    transformers.WhisperFeatureExtractor().save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "symbols", "units"), [("wav2vec2", LETTERS, "words"), ("wav2vec2_espeak", PHONES, "ipa")]
+)
+def test_wav2vec2_is_the_library_own_greedy_decoding(kind, symbols, units, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    folder = tiny_wav2vec2(tmp_path / "tiny", symbols)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    recogniser = load(f"{kind}:{folder}")
+    signals = sounds()
+    heard = recogniser.transcribe(signals)
+    assert torch.equal(before, torch.get_rng_state())
+    assert (recogniser.units, recogniser.rate) == (units, RATE)
+    assert any(heard[:6])
+
+    tokenizer = transformers.Wav2Vec2CTCTokenizer(
+        str(folder / "vocab.json"), word_delimiter_token="|", do_lower_case=False
+    )
+    extractor = transformers.Wav2Vec2FeatureExtractor.from_pretrained(folder)
+    network = transformers.Wav2Vec2ForCTC.from_pretrained(folder).eval()
+    for signal, text in list(zip(signals, heard, strict=True))[:6]:
+        with torch.inference_mode():
+            logits = network(extractor(signal, sampling_rate=RATE, return_tensors="pt").input_values).logits
+        if units == "words":
+            # Told to skip special tokens it would skip blanks first, and lose every doubled letter.
+            assert text == tokenizer.decode(logits[0].argmax(-1))
+        else:
+            ids = torch.unique_consecutive(logits[0].argmax(-1)).tolist()
+            assert text.split() == [symbols[n] for n in ids if n > 3]
+
+
+def test_wav2vec2_batch_is_its_items_and_survives_pickle(tmp_path):
+    recogniser = load(f"wav2vec2_espeak:{tiny_wav2vec2(tmp_path / 'tiny', PHONES)}")
+    signals = sounds()
+    together = recogniser.transcribe(signals)
+    again = pickle.loads(pickle.dumps(recogniser))
+    assert [again.transcribe([signal])[0] for signal in signals] == together
+    assert again.signature == recogniser.signature
+    assert recogniser.transcribe([]) == []
+
+
+def test_signature_tells_weights_apart(tmp_path):
+    one, two, same = (
+        load(f"wav2vec2:{tiny_wav2vec2(tmp_path / name, LETTERS, seed)}").signature
+        for name, seed in (("a", 0), ("b", 1), ("c", 0))
+    )
+    assert one == same != two
+
+
+@pytest.mark.parametrize("multilingual", [True, False])
+def test_whisper_hears_short_and_long_signals_alike_alone_and_together(multilingual, tmp_path):
+    pytest.importorskip("transformers")
+    folder = tiny_whisper(tmp_path / "tiny", multilingual)
+    recogniser = load(f"whisper:{folder}")
+    long = (0.05 * np.random.default_rng(1).standard_normal(31 * RATE)).astype(np.float32)
+    signals = [*sounds()[:2], long, np.zeros(0, np.float32)]
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    heard = recogniser.transcribe(signals)
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(text.isalnum() for text in heard) and len(set(heard)) > 1
+    again = pickle.loads(pickle.dumps(recogniser))
+    assert [again.transcribe([signal])[0] for signal in signals] == heard
+    assert recogniser.units == "words" and recogniser.signature.startswith("whisper-")
+    assert WordErrors.create(load, recogniser=f"whisper:{folder}").normaliser.name == "whisper_english"
+
+
+def test_a_model_that_is_not_here_says_how_to_get_it(tmp_path, monkeypatch):
+    pytest.importorskip("transformers")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for kind, model in transformers_asr.MODELS.items():
+        with pytest.raises(FileNotFoundError, match=f"'{kind}' needs the model {model}.*hf download {model}"):
+            load(kind)
+    with pytest.raises(FileNotFoundError, match="there is no such folder"):
+        load(f"whisper:{tmp_path}/a/b/c")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="no preprocessor_config.json, no vocab.json, no model.safetensors"):
+        load(f"wav2vec2:{tmp_path}")
+
+
+# -- NeMo -------------------------------------------------------------------------------------------------------------
+
+
+class Hypothesis:
+    """What NeMo 2 answers with."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class FakeModel:
+    """NeMo's model as its documentation describes it: answers with the length and the peak of each file it reads."""
+
+    answer: type = str
+    restored: list = []
+
+    @classmethod
+    def restore_from(cls, restore_path, map_location=None):
+        torch.rand(3)
+        cls.restored.append((restore_path, map_location))
+        return cls()
+
+    def eval(self):
+        return self
+
+    def transcribe(self, audio, batch_size=4, verbose=True):
+        import soundfile
+
+        assert batch_size == 1 and not verbose
+        found = []
+        for path in audio:
+            samples, rate = soundfile.read(path, dtype="float32")
+            assert rate == RATE
+            found.append(self.answer(f"{len(samples)} {np.abs(samples).max():.4f}"))
+        FakeModel.seen = [Path(path) for path in audio]
+        return found
+
+
+@pytest.fixture
+def nemo(monkeypatch):
+    names = ["nemo", "nemo.collections", "nemo.collections.asr", "nemo.collections.asr.models"]
+    for name in names:
+        module = types.ModuleType(name)
+        module.EncDecCTCModel = FakeModel
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(quartznet, "find_spec", lambda name: object())
+    monkeypatch.setattr(FakeModel, "restored", [])
+    return FakeModel
+
+
+@pytest.mark.parametrize("answer", [str, Hypothesis])
+def test_quartznet_hands_its_signals_over_whole_and_in_order(answer, nemo, monkeypatch, tmp_path):
+    monkeypatch.setattr(nemo, "answer", answer)
+    path = tmp_path / "QuartzNet15x5Base-En.nemo"
+    path.write_bytes(b"weights")
+    recogniser = pickle.loads(pickle.dumps(load(f"quartznet:{path}")))
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    signals = [
+        np.full(length, peak, np.float32) for length, peak in ((4_000, 0.5), (2_000, 1.25), (0, 0), (16_000, 0.1))
+    ]
+    heard = recogniser.transcribe(signals)
+    assert heard == ["4000 0.5000", "2000 1.2500", "1600 0.0000", "16000 0.1000"]
+    assert recogniser.transcribe(signals[::-1])[::-1] == heard
+    assert torch.equal(before, torch.get_rng_state())
+    assert nemo.restored == [(str(path), torch.device("cpu"))], "loaded once"
+    assert not any(one.exists() for one in nemo.seen), "the files are gone"
+    assert recogniser.transcribe([]) == []
+
+
+def test_quartznet_signature_pins_its_file(nemo, tmp_path):
+    found = []
+    for number in (0, 1):
+        path = tmp_path / f"{number}.nemo"
+        path.write_bytes(bytes([number]))
+        found.append(load(f"quartznet:{path}").signature)
+    assert found[0] != found[1] and found[0].startswith("quartznet-")
+
+
+def test_quartznet_without_its_file_says_how_to_make_one(nemo, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"given as quartznet:FILE; none was named.*from_pretrained"):
+        load("quartznet")
+    with pytest.raises(FileNotFoundError, match=r"there is no .*nowhere\.nemo"):
+        load(f"quartznet:{tmp_path}/nowhere.nemo")
+
+
+def test_quartznet_refuses_an_answer_that_lacks_a_file(nemo, monkeypatch, tmp_path):
+    monkeypatch.setattr(nemo, "transcribe", lambda self, audio, **options: ["only one"])
+    path = tmp_path / "a.nemo"
+    path.write_bytes(b"")
+    with pytest.raises(RuntimeError, match="expected 2 transcripts of NeMo, got 1"):
+        load(f"quartznet:{path}").transcribe([np.zeros(10, np.float32)] * 2)
