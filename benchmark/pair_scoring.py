@@ -116,7 +116,7 @@ def score_pairs(
         rows = _current(run, scorer, predictions)
         result = _conclude(run, scorer, spec, found, samples, rows, request)
         run.write_document("scores.csv", _per_file(scorer, rows, found.pairs))
-        notes += _delay_notes(rows, request.align)
+        notes += [*_cut_notes(rows), *_delay_notes(rows, request.align)]
     return run.path, result, notes
 
 
@@ -363,6 +363,19 @@ def _format_notes(pairs: Sequence[FilePair]) -> list[str]:
         for (low, high), count in sorted(meetings.items())
     ]
     return notes + ([f"{several} of {len(pairs)} have several channels: their mean is scored"] if several else [])
+
+
+def _cut_notes(rows: Mapping[str, Mapping[str, ScoreRow]]) -> list[str]:
+    """How many pairs were not of one length, by the metrics that compare sample by sample."""
+    cut = {
+        key: abs(float(row.statistics["cut_s"]))  # type: ignore[arg-type]
+        for each in rows.values()
+        for key, row in each.items()
+        if row.status == "ok" and row.statistics.get("cut_s")
+    }
+    if not cut:
+        return []
+    return [f"{len(cut)} pairs differ in length, by up to {1000 * max(cut.values()):.1f} ms: the longer file was cut"]
 
 
 def _delay_notes(rows: Mapping[str, Mapping[str, ScoreRow]], aligned: bool) -> list[str]:

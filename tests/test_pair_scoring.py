@@ -151,6 +151,14 @@ def test_a_delay_is_warned_of_and_taken_out_when_asked(folders):
     assert aligned.aggregate("si_sdr").signature == late.aggregate("si_sdr").signature + "|delay:corrected"
 
 
+def test_what_is_cut_is_counted(folders):
+    clean = speechlike(0)
+    put(folders / "made/s0/0.wav", noisy(clean, 0.0)[:-800])
+    _, result, notes = scored(folders)
+    assert result.aggregate("si_sdr").scored == 4
+    assert any(note.startswith("1 pairs differ in length, by up to 50.0 ms") for note in notes)
+
+
 def test_rates_meet_at_the_lower_one(tmp_path):
     time = np.arange(48_000) / 48_000
     tone = 0.2 * np.sin(2 * np.pi * 440 * time) * np.hanning(48_000)
