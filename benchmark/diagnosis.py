@@ -51,6 +51,7 @@ def examine() -> list[Finding]:
         )
     findings.append(_try("espeak-ng speaks", _speak, "pip install --force-reinstall espeakng-loader"))
     findings.append(_try("dlib face network", _dlib, "pip install --force-reinstall face_recognition_models"))
+    findings.append(_try("DNSMOS networks", _dnsmos, "pip install --force-reinstall speechmos"))
     findings.append(_device())
     findings.append(_disk())
     findings.extend(_weights())
@@ -80,6 +81,13 @@ def _speak() -> str:
     from benchmark.datasets.talkers.voice import speak
 
     return f"{speak(person(0), Sentence.parse('bbaf2n')).audio.seconds:.2f} s of speech"
+
+
+def _dnsmos() -> str:
+    from benchmark.networks import Networks
+
+    models = Networks()("dnsmos")
+    return f"{models.p808_name} {models.p835_name}"
 
 
 def _dlib() -> str:
