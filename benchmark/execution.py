@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from typing import Any
 
+from benchmark.processes import end_with_parent
 from benchmark.scoring import Scorer, Work
 from benchmark.store import ScoreRow
 
@@ -28,6 +29,7 @@ def _start(scorer: Scorer) -> None:
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    end_with_parent()
     torch.set_num_threads(1)
     global _scorer
     _scorer = scorer

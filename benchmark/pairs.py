@@ -6,6 +6,7 @@ Names pair by their stem. What pairs with nothing is told, on both sides; nothin
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,8 +35,8 @@ class FilePair:
     """The words that are said."""
 
     def version(self) -> str:
-        """Changes when either file does: sizes and times of change."""
-        marks = []
+        """Changes when either file does (sizes and times of change), or what is said in it."""
+        marks = [] if self.text is None else [hashlib.sha256(self.text.encode()).hexdigest()[:16]]
         for path in (self.estimate, self.reference):
             try:
                 status = path.stat() if path is not None else None
@@ -71,7 +72,9 @@ def find_pairs(estimate: Path, reference: Path | None = None) -> Pairs:
     """
     ours, skipped = _listed(estimate, "--estimate")
     if reference is None:
-        return Pairs(_clustered(FilePair(key, path) for key, path in ours.items()), skipped=tuple(skipped))
+        clusters = "folders" if _folders(list(ours)) else "files"
+        pairs = _clustered(FilePair(key, path) for key, path in ours.items())
+        return Pairs(pairs, skipped=tuple(skipped), clusters=clusters)
     theirs, more = _listed(reference, "--reference")
     skipped += more
     if _single(estimate) and _single(reference):
@@ -83,7 +86,7 @@ def find_pairs(estimate: Path, reference: Path | None = None) -> Pairs:
     if not both:
         raise UsageError(
             f"No name is on both sides: {estimate} has {_some(ours)}, {reference} has {_some(theirs)}. "
-            "Files pair by their names without the suffix"
+            "Files pair by their names without the extension: `a.wav` with `a.flac`, not with `a_enhanced.wav`"
         )
     return Pairs(
         _clustered(FilePair(key, ours[key], theirs[key]) for key in both),
@@ -156,10 +159,16 @@ def read_table(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     table: dict[str, str] = {}
-    for row in csv.reader(lines) if path.suffix.lower() == ".csv" else (line.split(None, 1) for line in lines):
+    for row in _columns(path, lines):
         if len(row) >= 2:
             table[row[0].strip()] = row[1].strip()
     return table
+
+
+def _columns(path: Path, lines: Sequence[str]) -> Iterable[list[str]]:
+    if path.suffix.lower() == ".csv":
+        return csv.reader(lines)
+    return (line.split("\t" if "\t" in line else None, 1) for line in lines)
 
 
 @dataclass(frozen=True)
@@ -222,21 +231,41 @@ def _listed(path: Path, option: str) -> tuple[dict[str, Path], list[str]]:
 def _files(folder: Path, wanted: object) -> tuple[list[tuple[str, Path]], list[str]]:
     assert callable(wanted)
     found, skipped = [], []
-    for parent, folders, names in os.walk(folder):
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:  # a link to a folder above
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             file = Path(parent, name)
             if name.startswith("."):
                 continue
-            if wanted(file):
+            if not _printable(str(file)):
+                skipped.append(ascii(str(file)))
+            elif wanted(file):
                 found.append((file.relative_to(folder).with_suffix("").as_posix(), file))
             else:
                 skipped.append(str(file))
     return found, skipped
 
 
+def _printable(name: str) -> bool:
+    """Whether a name is text: one that is not UTF-8 could be neither printed nor stored."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return name.isprintable()
+
+
 def _from_list(path: Path) -> tuple[list[tuple[str, Path]], list[str]]:
-    """Lines `path` or `id path`; paths are relative to the list's own folder, or to where the command runs."""
+    """Lines `path` or `id path` (`id,path` in a .csv).
+
+    Paths are relative to the list's own folder, or to where the command runs.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -247,7 +276,11 @@ def _from_list(path: Path) -> tuple[list[tuple[str, Path]], list[str]]:
     for line in (line.strip() for line in lines):
         if not line or line.startswith("#"):
             continue
-        key, _, rest = line.partition(" " if " " in line and not _sound(line) else "\t")
+        row = next(csv.reader([line])) if path.suffix.lower() == ".csv" else []
+        if len(row) >= 2:
+            key, rest = row[0].strip(), row[1]
+        else:
+            key, _, rest = line.partition(" " if " " in line and not _sound(line) else "\t")
         file = Path(rest.strip() or line)
         if not _sound(str(file)):
             skipped.append(line)

@@ -21,6 +21,12 @@ PACKAGES = (
     "pillow",
     "av",
     "espeakng-loader",
+    "pesq",
+    "fast_bss_eval",
+    "speechmos",
+    "pocketsphinx",
+    "rapidfuzz",
+    "whisper-normalizer",
 )
 
 

@@ -106,6 +106,7 @@ class PairSpec(BaseModel):
     """As an absolute path."""
     reference: str | None
     align: bool
+    limit: int | None = None
 
     def run_id(self) -> str:
         """`enhanced-3f2a9c01de`."""

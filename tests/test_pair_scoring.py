@@ -148,6 +148,8 @@ def test_a_delay_is_warned_of_and_taken_out_when_asked(folders):
     assert any("corrected" in note for note in notes)
     assert late.aggregate("si_sdr").value < -5
     assert aligned.aggregate("si_sdr").value == pytest.approx(7.5, abs=0.5)
+    assert aligned.aggregate("stoi").value > late.aggregate("stoi").value + 0.2
+    assert aligned.aggregate("stoi").signature.endswith("|delay:corrected")
     assert aligned.aggregate("si_sdr").signature == late.aggregate("si_sdr").signature + "|delay:corrected"
 
 
@@ -170,7 +172,7 @@ def test_rates_meet_at_the_lower_one(tmp_path):
 
 def test_a_number_is_asked_for_by_its_own_name(folders):
     _, result, _ = scored(folders, metrics=("estoi",))
-    assert [item.name for item in result.aggregates] == ["stoi", "estoi"]
+    assert [item.name for item in result.aggregates] == ["stoi", "estoi", "delay_ms"]
 
 
 @pytest.mark.parametrize(
@@ -204,6 +206,19 @@ def test_words_of_grid_are_heard_by_its_grammar_and_others_by_the_language_model
         out=tmp_path / "lm",
     )
     assert "sphinx_lm" in score_pairs(request)[1].aggregate("wer").signature
+
+
+def test_other_words_are_scored_anew(folders):
+    request = {"texts": str(folders / "texts.tsv"), "metrics": ("wer",)}
+
+    def measured(words: str) -> int:
+        (folders / "texts.tsv").write_text(f"0\t{words}\n")
+        folder, _, _ = scored(folders, **request)
+        rows = map(json.loads, (folder / "scores.jsonl").read_text().splitlines())
+        return sum(row["metric"] == "wer" and row["sample"] == "s0/0" for row in rows)
+
+    assert measured("bin blue at f two now") == measured("bin blue at f two now") == 1
+    assert measured("set red by q three soon") == 2
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,12 @@ def main() -> None:
     Exit codes: 0 fine, 1 more failures than allowed, 2 usage or a missing prerequisite, 130 interrupted.
     """
     try:
-        app(prog_name="python -m benchmark", standalone_mode=True)
+        try:
+            app(prog_name="python -m benchmark", standalone_mode=True)
+        except SystemExit as ended:
+            if ended.code == 130:
+                raise KeyboardInterrupt from None
+            raise
     except (UsageError, PrerequisiteError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

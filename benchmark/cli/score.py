@@ -15,7 +15,12 @@ def score(
         str | None, typer.Argument(help="Run directory, or the beginning of its id; or give --estimate.")
     ] = None,
     estimate: Annotated[
-        Path | None, typer.Option("--estimate", "-e", help="Speech to be judged: a file, a folder, or a list of files.")
+        Path | None,
+        typer.Option(
+            "--estimate",
+            "-e",
+            help="Speech to be judged: a file, a folder, or a list (a path, or id and path, per line).",
+        ),
     ] = None,
     reference: Annotated[
         Path | None,

@@ -49,7 +49,7 @@ def show_pairs(result: PairResult, signatures: bool) -> None:
     who = result.clusters if result.clusters in ("files", "folders") else "speakers"
     against = f" against {result.spec.reference}" if result.spec.reference else ""
     clusters = "" if who == "files" else f", {result.speakers} {who}"
-    title = f"{result.spec.estimate}{against}: {result.pairs} files{clusters}"
+    title = f"{result.spec.estimate}{against}: {result.pairs} files{clusters}{'; PARTIAL' if result.partial else ''}"
     heads = ["", "value", f"95 % interval over {who}", "scored", *(["signature"] if signatures else [])]
     rows = []
     for item in result.aggregates:

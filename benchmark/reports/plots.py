@@ -44,7 +44,7 @@ def recall_curve(results: Sequence[Result], path: Path) -> bool:
 
 
 def distributions(result: PairResult, scores: Path, path: Path) -> bool:
-    """Draw how the files' scores lie, one panel a number, with the reported value; False where nothing was scored.
+    """Draw how the files' scores lie, one panel a number, with the reported value; False where fewer than three were.
 
     A mean hides two heaps and the file at the far end; here they are seen.
     """
@@ -56,7 +56,7 @@ def distributions(result: PairResult, scores: Path, path: Path) -> bool:
     for item in result.aggregates:
         scale = 100 if item.unit == "%" else 1
         values = [scale * float(row[item.name]) for row in rows if row.get(item.name)]
-        if values and item.value is not None:
+        if len(values) >= 3 and item.value is not None:
             panels.append((item, values, scale * item.value))
     if not panels:
         return False

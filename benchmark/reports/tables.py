@@ -60,7 +60,9 @@ def markdown(results: Sequence[Result | PairResult], columns: Sequence[str]) -> 
             cells.append("-" if own is None else f"{number(own.value, own.unit)} {interval(own)}")
         lines.append(f"| {escape_markdown(result.label)} | " + " | ".join(cells) + f" | {coverage(result)} |")
     lines.append("")
-    lines.append("Brackets: 95 % bootstrap interval over speakers. Signatures:")
+    clusters = getattr(results[0], "clusters", "speakers")
+    who = clusters if clusters in ("files", "folders") else "speakers"
+    lines.append(f"Brackets: 95 % bootstrap interval over {who}. Signatures:")
     lines.append("")
     lines.extend(f"- {item.title}: `{item.signature}`" for item in items)
     return "\n".join(lines) + "\n"

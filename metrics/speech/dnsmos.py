@@ -57,6 +57,8 @@ def dnsmos(
     x = torch.atleast_2d(torch.as_tensor(estimate))
     if x.ndim != 2:
         raise ValueError(f"Expected an estimate [B, T] or [T], got {list(x.shape)}")
+    if not x.is_floating_point():
+        raise ValueError(f"Expected floating point with full scale 1.0, got {x.dtype}: the level counts here")
     models = models or load()
     values = torch.full((len(x), len(COLUMNS)), torch.nan, dtype=torch.float64)
     reasons: list[Undefined | Failed | None] = []

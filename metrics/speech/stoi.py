@@ -339,6 +339,7 @@ class Stoi(Metric):
 
     name = "stoi"
     version = 1
+    paired = True
     reports = (
         Report(
             "stoi",

@@ -44,7 +44,7 @@ class SpeechMean(torchmetrics.Metric):
         self.add_state("scored", torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("seen", torch.zeros(1, dtype=torch.int64), dist_reduce_fx="sum")
         self.reasons: Counter[str] = Counter()
-        """Why signals had no value, in this process."""
+        """Why signals had no value, in this process; `reset`, which `forward` calls too, leaves it as it is."""
 
     @abstractmethod
     def values(self, **arguments: Any) -> Values:
@@ -69,10 +69,6 @@ class SpeechMean(torchmetrics.Metric):
         """How many signals had a value, and how many were seen."""
         return int(self.scored.min()), int(self.seen)
 
-    def reset(self) -> None:
-        super().reset()
-        self.reasons.clear()
-
 
 class Pesq(SpeechMean):
     """Mean PESQ (MOS-LQO); arguments of `update` as those of `metrics.speech.pesq.pesq` but for rate and mode."""
@@ -81,6 +77,8 @@ class Pesq(SpeechMean):
 
     def __init__(self, rate: int = 16_000, mode: str = "wb", workers: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if mode not in ("wb", "nb") or rate not in ((16_000,) if mode == "wb" else (8_000, 16_000)):
+            raise ValueError(f"Expected mode wb at 16000 Hz, or nb at 8000 or 16000 Hz; got {mode} at {rate} Hz")
         self.rate, self.mode, self.workers = rate, mode, workers
 
     def values(self, **arguments: Any) -> Values:
@@ -151,6 +149,7 @@ class Dnsmos(SpeechMean):
     def values(self, **arguments: Any) -> Values:
         from metrics.speech.dnsmos import dnsmos
 
+        arguments.pop("reference", None)  # a MetricCollection hands everything to everyone
         return dnsmos(rate=self.rate, **arguments)
 
 
