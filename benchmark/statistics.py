@@ -15,6 +15,8 @@ import numpy as np
 DRAWS = 10_000
 LEVEL = 0.95
 _CHUNK = 500
+_CHUNK_WEIGHTS = 500_000
+"""Draws times speakers that are held at once."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,9 @@ def bootstrap(
         return {name: Estimate(value, none, none) for name, value in point.items()}
     random = np.random.default_rng(seed)
     chunks: dict[str, list[np.ndarray]] = {name: [] for name in point}
-    for start in range(0, draws, _CHUNK):
-        counts = random.multinomial(speakers, np.full(speakers, 1 / speakers), size=min(_CHUNK, draws - start))
+    chunk = max(1, min(_CHUNK, _CHUNK_WEIGHTS // speakers))
+    for start in range(0, draws, chunk):
+        counts = random.multinomial(speakers, np.full(speakers, 1 / speakers), size=min(chunk, draws - start))
         for name, value in values(counts.astype(np.float64)).items():
             chunks[name].append(np.asarray(value))
     estimates = {}
