@@ -182,4 +182,4 @@ def test_the_metric_measures_ragged_items_in_order():
     assert rows[0] == {"sdr": ratio(clean[:7500], noisy[:7500]), "cut_s": 500 / 8000}
     aggregate = metric.aggregate({"sdr": np.array([1.0, 5.0])}, np.array([[1.0, 1.0]]))
     assert aggregate["sdr"].tolist() == [3.0]
-    assert metric.signature("sdr") == "sdr|bss-eval-v3|taps:512|len:cut0.1|impl:fast_bss_eval|f64|v1"
+    assert metric.signature("sdr") == "sdr|fs:own|bss-eval-v3|taps:512|len:cut0.1|impl:fast_bss_eval|f64|v1"

@@ -175,8 +175,8 @@ def test_the_metric_measures_ragged_items_in_order(kind):
 
 
 def test_signatures_tell_the_two_apart():
-    assert SiSdr.create(None).signature("si_sdr") == "si_sdr|mean:kept|len:cut0.1|f64|v1"
-    assert SiSnr.create(None).signature("si_snr") == "si_snr|mean:removed|len:cut0.1|f64|v1"
+    assert SiSdr.create(None).signature("si_sdr") == "si_sdr|fs:own|mean:kept|len:cut0.1|f64|v1"
+    assert SiSnr.create(None).signature("si_snr") == "si_snr|fs:own|mean:removed|len:cut0.1|f64|v1"
 
 
 @pytest.mark.gpu

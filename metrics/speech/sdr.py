@@ -121,7 +121,7 @@ class Sdr(Metric):
         return cls()
 
     def signature(self, report: str) -> str:
-        return f"{self.name}|bss-eval-v3|taps:512|len:cut0.1|impl:fast_bss_eval|f64|v{self.version}"
+        return f"{self.name}|fs:own|bss-eval-v3|taps:512|len:cut0.1|impl:fast_bss_eval|f64|v{self.version}"
 
     def measure(self, items: Sequence[SpeechItem]) -> list[Statistics | Undefined | Failed]:
         """Rows of `sdr` in dB and `cut_s`."""

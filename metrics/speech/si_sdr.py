@@ -100,7 +100,7 @@ class _ScaleInvariant(Metric):
         return cls()
 
     def signature(self, report: str) -> str:
-        return f"{self.name}|mean:{'removed' if self.zero_mean else 'kept'}|len:cut0.1|f64|v{self.version}"
+        return f"{self.name}|fs:own|mean:{'removed' if self.zero_mean else 'kept'}|len:cut0.1|f64|v{self.version}"
 
     def measure(self, items: Sequence[SpeechItem]) -> list[Statistics | Undefined | Failed]:
         """Rows of the ratio in dB and `cut_s`."""
