@@ -62,7 +62,6 @@ class PairRequest:
 
 def score_pairs(
     request: PairRequest,
-    say: Callable[[str], None] = lambda line: None,
     progress: Callable[[str], Progress] = lambda label: lambda stage, done, total: None,
 ) -> tuple[Path, PairResult, list[str]]:
     """Score what is not scored yet; returns the folder, the result, and notes for the reader.

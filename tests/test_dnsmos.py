@@ -48,10 +48,7 @@ PUBLISHED = {
 
 @pytest.fixture(scope="module")
 def models():
-    try:
-        return dnsmos_models.load()
-    except ModuleNotFoundError as error:
-        pytest.skip(str(error))
+    return dnsmos_models.load()
 
 
 @pytest.mark.parametrize("case", PUBLISHED)

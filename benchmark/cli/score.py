@@ -96,7 +96,7 @@ def score(
         out,
     )
     with bars(quiet) as progress:
-        folder, result, notes = score_pairs(request, lambda line: note(line, quiet), progress)
+        folder, result, notes = score_pairs(request, progress)
     write_pair_report(folder, result)
     if as_json:
         from benchmark.cli.console import print_json
