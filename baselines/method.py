@@ -22,7 +22,9 @@ class Method(ABC):
     name: ClassVar[str]
     """The registry name; equal to the folder name."""
     task: ClassVar[str]
-    """Name of the task in `benchmark.tasks`."""
+    """Name of the task in `benchmark.tasks` that it runs where none is asked for."""
+    further_tasks: ClassVar[tuple[str, ...]] = ()
+    """Other tasks with the same inputs that it serves."""
     title: ClassVar[str]
     """One line for `list methods`."""
     Config: ClassVar[type]

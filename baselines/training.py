@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import json
 import math
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -42,6 +44,8 @@ class Recipe(ABC):
     """What is trained, on what, by which losses."""
 
     name: str
+    loaders: int = 1
+    """Batches that are made at once, ahead of the step, in threads."""
 
     @abstractmethod
     def modules(self) -> Mapping[str, nn.Module]:
@@ -114,8 +118,9 @@ class Stage:
     build: Callable[[Path], Recipe]
     """Given the folder of the whole training, in which earlier stages left `<stage>.safetensors`, and `<stage>/`."""
     ema: float | None = None
-    """The method's own decay; the loop's, where that is set, goes before it."""
+    """The method's own decay, and its other choices; the loop's, where they are set, go before them."""
     anneal: bool = False
+    clip: float | None = None
 
 
 def train_stages(stages: Sequence[Stage], out: Path, loop: Loop | None = None) -> Path:
@@ -128,7 +133,10 @@ def train_stages(stages: Sequence[Stage], out: Path, loop: Loop | None = None) -
         if loop.resume and exported.is_file():
             continue
         own = dataclasses.replace(
-            loop, ema=loop.ema if loop.ema is not None else stage.ema, anneal=loop.anneal or stage.anneal
+            loop,
+            ema=loop.ema if loop.ema is not None else stage.ema,
+            anneal=loop.anneal or stage.anneal,
+            clip=loop.clip if loop.clip is not None else stage.clip,
         )
         train(stage.build(out), out / stage.name, stage.steps, own, export=exported)
     return out / f"{stages[-1].name}.safetensors"
@@ -150,12 +158,13 @@ def train(recipe: Recipe, out: Path, steps: int, loop: Loop | None = None, expor
     out.mkdir(parents=True, exist_ok=True)
     run = _Run(recipe, out, loop, steps)
     start = run.restore() if loop.resume else 0
-    with _isolated_rng(run.accelerator.device), ThreadPoolExecutor(1) as pool, run.bar(start, steps) as show:
-        upcoming = pool.submit(run.batch, start)
+    readers = ThreadPoolExecutor(recipe.loaders)
+    with _isolated_rng(run.accelerator.device), readers as pool, run.bar(start, steps) as show:
+        todo = iter(range(start, steps))
+        upcoming = deque(pool.submit(run.batch, step) for step in itertools.islice(todo, recipe.loaders))
         for step in range(start, steps):
-            batch = upcoming.result()
-            if step + 1 < steps:
-                upcoming = pool.submit(run.batch, step + 1)
+            batch = upcoming.popleft().result()
+            upcoming.extend(pool.submit(run.batch, later) for later in itertools.islice(todo, 1))
             losses = run.step(step, batch)
             show(losses)
             done = step + 1
@@ -191,7 +200,10 @@ class _Run:
         self.ema = ExponentialAverage(recipe.averaged(), loop.ema) if loop.ema is not None else None
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        return self.recipe.batch(np.random.default_rng([self.loop.seed, step, self.accelerator.process_index]))
+        batch = self.recipe.batch(np.random.default_rng([self.loop.seed, step, self.accelerator.process_index]))
+        if self.accelerator.device.type == "cuda":  # a copy from pinned memory need not be waited for
+            batch = {name: tensor.pin_memory() for name, tensor in batch.items()}
+        return batch
 
     def step(self, step: int, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         torch.manual_seed(derive_seed("step", self.loop.seed, step, self.accelerator.process_index))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from benchmark.errors import BenchmarkError, MediaError, MethodError, Prerequisi
 from benchmark.store import Key, Prediction, RunDirectory
 from benchmark.tasks import Protocol, Task
 from benchmark.timing import clock
-from benchmark.types import Example, Sample
+from benchmark.types import Example, FaceVideo, Sample
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ def generate(
         sample, repeat = item
         try:
             example = task.open(sample, repeat, protocol, seed, weights)
-        except (BenchmarkError, OSError, ValueError) as error:
+        except (BenchmarkError, OSError, ValueError, LookupError, ArithmeticError) as error:
             return error
         if method.uses_targets:
             return example
-        return Example(sample.without_targets(), repeat, example.seed, example.inputs)
+        return replace(example, sample=sample.without_targets(), truth=None)
 
     with ThreadPoolExecutor(threads) as pool:
         for batch, inputs in _ahead(pool, opened, todo):
@@ -88,7 +88,10 @@ def generate(
             rows = []
             for (sample, repeat), entry in zip(batch.items, inputs, strict=True):
                 output = entry if isinstance(entry, Exception) else outputs[sample.id, repeat]
-                rows.append(_keep(output, sample, repeat, seconds, task, run))
+                row = _keep(output, sample, repeat, seconds, task, run)
+                if isinstance(entry, Example) and isinstance(video := entry.inputs.get("video"), FaceVideo):
+                    row = replace(row, without_face=video.without_face)
+                rows.append(row)
             run.append_predictions(rows)
             finished(batch, rows)
 
@@ -140,8 +143,8 @@ def _keep(output: Any, sample: Sample, repeat: int, seconds: float, task: Task, 
             write_image(path, checked_image(output))
         else:
             write_audio(path, Audio(np.asarray(output, np.float32), task.rate))
-    except (MethodError, MediaError) as error:
-        return Prediction(sample.id, sample.speaker, repeat, "failed", reason=str(error), seconds=seconds)
+    except (MethodError, MediaError, TypeError, ValueError) as error:
+        return Prediction(sample.id, sample.speaker, repeat, "failed", reason=str(error)[:300], seconds=seconds)
     return Prediction(sample.id, sample.speaker, repeat, "ok", file=file, seconds=seconds)
 
 

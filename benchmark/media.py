@@ -10,6 +10,7 @@ import io
 import os
 import stat
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -52,6 +53,7 @@ _IMAGE_HEADS = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n", b"BM", b"GIF8", b"RIFF", b"II*\0", b"MM\0*"),
     *(f"P{kind}".encode() for kind in range(1, 7)),
 )
+_thread = threading.local()
 _RATES = range(1_000, 768_001)
 _BLOCK = 1 << 20
 _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
@@ -83,7 +85,7 @@ def check_header(path: str | Path) -> None:
     Raises:
         MediaError: missing, a folder, empty, of an unknown suffix, or with the first bytes of something else.
     """
-    path = _regular_file(path)
+    path = regular_file(path)
     suffix = path.suffix.lower()
     with path.open("rb") as file:
         head = file.read(12)
@@ -108,7 +110,7 @@ def read_audio(path: str | Path, rate: int | None = 16_000) -> Audio:
     Raises:
         MediaError: missing, empty, corrupt, cut short, without sound, with NaN or infinite samples, of zero length.
     """
-    path = _regular_file(path)
+    path = regular_file(path)
     blocks, own_rate = _decode_sndfile(path) if path.suffix.lower() in _SNDFILE else _decode_av(path)
     samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if not len(samples):
@@ -140,7 +142,7 @@ def audio_header(path: str | Path) -> AudioHeader:
     Raises:
         MediaError: as `read_audio`, save for what only decoding would show.
     """
-    path = _regular_file(path)
+    path = regular_file(path)
     if path.suffix.lower() in _SNDFILE:
         with _open_sndfile(path) as file:
             header = AudioHeader(file.frames / file.samplerate, file.samplerate, file.channels)
@@ -204,7 +206,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     from PIL import Image, ImageOps
 
-    path = _regular_file(path)
+    path = regular_file(path)
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:
@@ -256,31 +258,25 @@ def read_video(
     Raises:
         MediaError: missing, empty, corrupt, no pictures, or above MAX_VIDEO_BYTES when decoded.
     """
-    path = _regular_file(path)
+    path = regular_file(path)
     if not fps > 0:
         raise MediaError(f"{path}: expected a rate above 0 pictures per second, got {fps}")
     times: list[float] = []
     frames: list[np.ndarray] = []
-    used = 0
-    with _open_av(path) as container:
-        if not container.streams.video:
-            raise MediaError(f"{path}: the file has no pictures, only sound")
-        stream = container.streams.video[0]
-        own_fps = float(stream.average_rate or stream.guessed_rate or fps)
-        for frame in _frames(container, stream, path):
-            frames.append(_pixels(frame, size, grey))
-            times.append(float(frame.time) if frame.time is not None else len(times) / own_fps)
-            used += frames[-1].nbytes
-            if used > MAX_VIDEO_BYTES:
-                raise MediaError(
-                    f"{path}: over {MAX_VIDEO_BYTES >> 30} GiB when decoded: ask for a smaller size, or grey"
-                )
+    own_fps, used = fps, 0
+    for rate, time, frame in decoded_frames(path):
+        own_fps = rate
+        frames.append(frame_pixels(frame, size, grey))
+        times.append(time)
+        used += frames[-1].nbytes
+        if used > MAX_VIDEO_BYTES:
+            raise MediaError(f"{path}: over {MAX_VIDEO_BYTES >> 30} GiB when decoded: ask for a smaller size, or grey")
     if not frames:
         raise MediaError(f"{path}: no picture of the video could be decoded")
     if len({frame.shape for frame in frames}) > 1:
         raise MediaError(f"{path}: the size of the pictures changes within the video: give a size to scale to")
     if abs(own_fps - fps) > 1e-3 * fps:
-        frames = [frames[index] for index in _on_screen(np.asarray(times), own_fps, fps)]
+        frames = [frames[index] for index in frames_on_screen(np.asarray(times), own_fps, fps)]
     return np.stack(frames)
 
 
@@ -339,7 +335,7 @@ def write_video(path: str | Path, frames: np.ndarray, fps: float, audio: Audio |
         raise MediaError(f"{path}: the video cannot be written ({_reason(error)})") from error
 
 
-def _regular_file(path: str | Path) -> Path:
+def regular_file(path: str | Path) -> Path:
     """The path, after the checks that every reader shares. A pipe or a device would block for ever."""
     path = Path(path)
     try:
@@ -442,6 +438,21 @@ def _frames(container: Any, stream: Any, path: Path) -> Iterator[Any]:
         raise MediaError(f"{path}: corrupt {stream.type} ({_reason(error)})") from error
 
 
+def decoded_frames(path: Path) -> Iterator[tuple[float, float, Any]]:
+    """Decode a video frame by frame: the video's own rate, the frame's time in seconds, the frame.
+
+    Raises:
+        MediaError: not readable, corrupt, or without pictures.
+    """
+    with _open_av(path) as container:
+        if not container.streams.video:
+            raise MediaError(f"{path}: the file has no pictures, only sound")
+        stream = container.streams.video[0]
+        fps = float(stream.average_rate or stream.guessed_rate or 25)
+        for number, frame in enumerate(_frames(container, stream, path)):
+            yield fps, float(frame.time) if frame.time is not None else number / fps, frame
+
+
 def _decode_av(path: Path) -> tuple[list[np.ndarray], int]:
     av = _av()
     blocks: list[np.ndarray] = []
@@ -483,18 +494,23 @@ def _as_rgb(picture: Image, path: Path) -> Image:
     return picture.convert("RGB")
 
 
-def _pixels(frame: Any, size: tuple[int, int] | None, grey: bool) -> np.ndarray:
+def frame_pixels(frame: Any, size: tuple[int, int] | None, grey: bool) -> np.ndarray:
     """A decoded video frame as an array, scaled and upright."""
     turns = round(getattr(frame, "rotation", 0) / 90) % 4
     height, width = size or (frame.height, frame.width)
     if size and turns % 2:
         height, width = width, height
     form = "gray" if grey else "rgb24"
-    pixels = frame.to_ndarray(format=form, height=height, width=width, interpolation="AREA" if size else "BICUBIC")
+    # Scaling whole pictures by area is exact; what is only converted differs in the colours' resolution.
+    way = "AREA" if size or grey else "BICUBIC"
+    if not hasattr(_thread, "reformatter"):  # a new one for every frame takes longer than its work
+        _thread.reformatter = _av().video.reformatter.VideoReformatter()
+    picture = _thread.reformatter.reformat(frame, width=width, height=height, format=form, interpolation=way)
+    pixels = picture.to_ndarray()
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
-def _on_screen(times: np.ndarray, own_fps: float, fps: float) -> np.ndarray:
+def frames_on_screen(times: np.ndarray, own_fps: float, fps: float) -> np.ndarray:
     """Indices of the frames on screen at 0, 1/fps, 2/fps ... seconds after the first."""
     times = times - times[0]
     count = max(1, round((times[-1] + 1 / own_fps) * fps))

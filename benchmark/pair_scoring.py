@@ -14,7 +14,6 @@ import contextlib
 import csv
 import io
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.datasets.talkers.sentences import are_sentences
 from benchmark.errors import InvalidConfig, MediaError, PrerequisiteError, UsageError
 from benchmark.evaluation import Progress
 from benchmark.execution import WorkerPool, default_workers, pick_device
@@ -151,7 +151,9 @@ def _scorer(request: PairRequest, found: Pairs) -> tuple[Scorer, list[str]]:
     if device != "cpu" or request.workers == 0:
         options["workers"] = request.workers or default_workers()
     if request.texts:
-        options.setdefault("recogniser", "sphinx_grid" if _grid(found.pairs) else "sphinx_lm")
+        options.setdefault(
+            "recogniser", "sphinx_grid" if are_sentences(pair.text for pair in found.pairs) else "sphinx_lm"
+        )
     made: dict[str, Any] = {}
     notes = []
     if "wer" in names and options.get("recogniser") == "sphinx_lm":
@@ -180,19 +182,6 @@ def _scorer(request: PairRequest, found: Pairs) -> tuple[Scorer, list[str]]:
             )
     pairs: Mapping[str, FilePair] = {pair.id: pair for pair in found.pairs}
     return Scorer(made, PairReader(pairs, request.align)), notes
-
-
-def _grid(pairs: Sequence[FilePair]) -> bool:
-    """Whether everything that is said is a sentence of the GRID grammar: its recogniser knows nothing else."""
-    from benchmark.datasets.talkers.sentences import Sentence
-
-    try:
-        for pair in pairs:
-            if pair.text is not None:
-                Sentence(tuple(re.findall(r"\w+", pair.text.lower())))
-    except UsageError:
-        return False
-    return True
 
 
 def _metric(name: str) -> str:

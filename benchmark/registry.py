@@ -83,6 +83,18 @@ methods = Registry(
     {
         "sf2f": Entry("baselines.sf2f.method:SF2F", "SF2F, Speech Fusion to Face (Bai et al. 2020)", "speech2face"),
         "voice2face": Entry("baselines.voice2face.method:Voice2Face", "voice2face (Wen et al. 2019)", "speech2face"),
+        "flowavse": Entry(
+            "baselines.flowavse.method:FlowAVSE",
+            "FlowAVSE, flow matching (Jung et al. 2024)",
+            "av_enhancement",
+        ),
+        "avdiffuss": Entry(
+            "baselines.avdiffuss.method:AVDiffuSS",
+            "AVDiffuSS, diffusion (Lee et al. 2024)",
+            "av_enhancement",
+        ),
+        "noisy": Entry("baselines.reference_speech:Noisy", "floor: the mixture as it is", "av_enhancement"),
+        "clean": Entry("baselines.reference_speech:Clean", "ceiling: the clean speech", "av_enhancement"),
         "chance": Entry("baselines.reference:Chance", "floor: a face of the training split at random", "speech2face"),
         "mean_face": Entry("baselines.reference:MeanFace", "floor: mean of the training faces", "speech2face"),
         "ground_truth": Entry("baselines.reference:GroundTruth", "ceiling: a true face of the speaker", "speech2face"),
@@ -163,6 +175,12 @@ datasets = Registry(
         "vggface_voxceleb1": Entry(
             "benchmark.datasets.vggface_voxceleb1:VGGFaceVoxCeleb1", "filtered VGGFace with VoxCeleb1 (voice2face)"
         ),
+        "voxceleb2": Entry(
+            "benchmark.datasets.voxceleb2:VoxCeleb2",
+            "VoxCeleb2 with its videos, AudioSet noise lists and pair lists",
+        ),
+        "lrs3": Entry("benchmark.datasets.lrs3:LRS3", "LRS3, with AudioSet noise lists and pair lists"),
+        "grid": Entry("benchmark.datasets.grid:Grid", "the GRID corpus, or a folder of its clips"),
         "folder": Entry("benchmark.datasets.folder:Folder", "your own recordings and portraits, a folder per person"),
     },
 )
@@ -174,6 +192,8 @@ trainers = Registry(
         "voice2face": Entry(
             "baselines.voice2face.training:recipes", "voice encoder, then generator and critics", "speech2face"
         ),
+        "flowavse": Entry("baselines.flowavse.training:recipes", "both stages and their encoders", "av_enhancement"),
+        "avdiffuss": Entry("baselines.avdiffuss.training:recipes", "both stages and their encoders", "av_enhancement"),
         "identity_network": Entry(
             "baselines.identity_network:recipes",
             "face recogniser for perceptual losses where FaceNet is absent",

@@ -61,6 +61,41 @@ class FaceReader:
         return ""
 
 
+class SpeechReader:
+    """Opens generated speech, and the clean speech as it was in the mixture."""
+
+    def __init__(self, task: Any, protocol: Any, seed: int, samples: Iterable[Sample]) -> None:
+        self.task, self.protocol, self.seed = task, protocol, seed
+        self.samples = {sample.id: sample for sample in samples}
+
+    def __call__(self, prediction: Prediction, root: Path) -> Any:
+        """Both signals; what is said only where the clip is the whole recording."""
+        from benchmark.media import read_audio
+        from metrics.speech.items import speech_item
+
+        assert prediction.file is not None
+        sample = self.samples[prediction.sample]
+        estimate = read_audio(root / prediction.file, self.task.rate)
+        clean = self.task.truth(sample, self.protocol, self.seed)
+        text = sample.attributes.get("text") if self.protocol.seconds is None else None
+        return speech_item(
+            sample.id,
+            estimate.samples,
+            estimate.rate,
+            clean.samples,
+            clean.rate,
+            text=text,
+            seconds=prediction.seconds,
+        )
+
+    def for_metric(self, metric: Any, item: Any) -> Any:
+        return item
+
+    def signature(self, metric: Any) -> str:
+        seconds = self.protocol.seconds
+        return "|clip:whole" if seconds is None else f"|clip:first-{seconds:g}s"
+
+
 class Scorer:
     """The metrics of a table, prepared with the gallery; measures batches, in this process or in a worker.
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmark.datasets.manifest import Manifest
+from benchmark.datasets.talkers.sentences import are_sentences
 from benchmark.errors import BenchmarkError, MissingDataset, PrerequisiteError, UsageError
 from benchmark.evaluation import MethodPlan, Progress, RunPlan, RunView, conclude, evaluate, plan_method, rescore
 from benchmark.execution import WorkerPool, parse_shard, pick_device
+from benchmark.registry import NUMBERS
 from benchmark.results import Result, RunSpec
-from benchmark.scoring import Scorer, gallery, make_metrics, metric_options
+from benchmark.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options
 from benchmark.store import RunDirectory
-from benchmark.tasks import Task, get_task, with_protocol
+from benchmark.tasks import Protocol, Task, get_task, with_protocol
 
 Say = Callable[[str], None]
 
@@ -23,6 +26,8 @@ class Request:
     """What the user asked for, as the command line gives it."""
 
     method: str
+    task: str | None = None
+    """None takes the method's own."""
     preset: str | None = None
     config: Path | None = None
     sets: tuple[str, ...] = ()
@@ -35,7 +40,8 @@ class Request:
     seed: int = 0
     limit: int | None = None
     shard: str | None = None
-    batch_size: int = 50
+    batch_size: int | None = None
+    """None takes the task's."""
     device: str = "auto"
     workers: int | None = None
     metrics: tuple[str, ...] = ()
@@ -56,16 +62,21 @@ class Session:
     """Label of a row to the progress callback of its run."""
     notes: list[str] = field(default_factory=list)
     """What was left out, and why."""
+    scored_with: Scorer | None = None
+    """The metrics of the last `run`."""
 
     def plans(self) -> list[RunPlan]:
         """The asked-for row first, then its references; a reference that lacks something is left out with a note."""
         request = self.request
         if request.limit is not None and request.limit < 1:
             raise UsageError(f"--limit {request.limit}: expected 1 or more")
-        if request.batch_size < 1:
+        if request.batch_size is not None and request.batch_size < 1:
             raise UsageError(f"--batch-size {request.batch_size}: expected 1 or more")
         main = plan_method(request.method, request.preset, request.config, request.sets, request.weights)
-        task = get_task(main.kind.task)
+        task = get_task(request.task or main.kind.task)
+        if not serves(main.kind, task.name):
+            able = ", ".join((main.kind.task, *main.kind.further_tasks))
+            raise UsageError(f"'{request.method}' does not serve task '{task.name}'; it serves: {able}")
         device = pick_device(request.device)
         self.check_metrics(task)  # before minutes go into data
         manifest = self.open(request.split, task)
@@ -95,7 +106,7 @@ class Session:
             request.seed,
             request.limit,
             parse_shard(request.shard),
-            request.batch_size,
+            request.batch_size or task.batch_size,
             device,
             request.runs,
         )
@@ -118,25 +129,36 @@ class Session:
             self._training_manifest = self.open("train", task, fields=(task.target,))
         return self._training_manifest
 
+    def metric_names(self, task: Task) -> tuple[str, ...]:
+        """Those asked for, by their own names or by the numbers that they yield; else the task's."""
+        return tuple(dict.fromkeys(NUMBERS.get(name, name) for name in self.request.metrics)) or task.metrics
+
     def check_metrics(self, task: Task) -> None:
         """Raise for a metric, option or face network that cannot be had."""
         from benchmark.networks import Networks
         from benchmark.registry import metrics as registry
 
-        names = self.request.metrics or task.metrics
+        names = self.metric_names(task)
+        kind = "speech" if task.output == "audio" else task.name
         for name in names:
-            registry.entry(name)
+            if registry.entry(name).task != kind:
+                what = registry.entry(name).task
+                raise UsageError(f"Metric '{name}' measures {what}, not {task.name}; see `list metrics`")
         metric_options(names, self.request.face_network, self.request.metric_sets)
-        Networks()(self.request.face_network)
+        if task.output == "image":
+            Networks()(self.request.face_network)
 
-    def scorer(self, task: Task, manifest: Manifest) -> Scorer:
+    def scorer(self, task: Task, manifest: Manifest, protocol: Protocol) -> Scorer:
         """The metrics, told the gallery of the whole split (also where `--limit` asks for a part of it)."""
         from benchmark.networks import Networks
 
         self.check_metrics(task)
-        names = self.request.metrics or task.metrics
+        names = self.metric_names(task)
         networks = Networks("cpu", manifest.dataset)
         options = metric_options(names, self.request.face_network, self.request.metric_sets)
+        if "wer" in names and not self.request.metrics and (reason := self._no_words(manifest, protocol)):
+            self.notes.append(f"metric wer is left out: {reason}")
+            names = tuple(name for name in names if name != "wer")
         made = {}
         for name in names:
             try:
@@ -145,17 +167,35 @@ class Session:
                 if self.request.metrics or self.request.metric_sets or self.request.face_network != "dlib":
                     raise
                 self.notes.append(f"metric {name} is left out: {str(error).splitlines()[0]}")
+        if task.output == "audio":
+            return Scorer(made, SpeechReader(task, protocol, self.request.seed, manifest.samples))
         identities, problems = gallery(manifest.samples)
         self.notes.extend(problems)
         for metric in made.values():
             metric.prepare(identities)
         return Scorer(made)
 
+    def _note_lost_faces(self, plan: RunPlan) -> None:
+        lost = [row.without_face for row in plan.run.predictions().values() if row.without_face]
+        if lost:
+            self.notes.append(
+                f"no face was found in {sum(lost)} frames of {len(lost)} videos: there the crop stays where the face "
+                "was last, or in the middle of the picture"
+            )
+
+    def _no_words(self, manifest: Manifest, protocol: Protocol) -> str | None:
+        """Why the offline recogniser, which knows sentences of the GRID grammar alone, cannot count errors."""
+        if protocol.seconds is not None:
+            return "clips of fixed length cut words off; --seconds 0 takes whole recordings"
+        if are_sentences(sample.attributes.get("text") for sample in manifest.samples):
+            return None
+        return "not every text is a GRID sentence; ask for it: --metrics wer --metric-set recogniser=whisper:FOLDER"
+
     def run(self, plans: Sequence[RunPlan]) -> list[Result]:
         """Generate and score every row; write each run's result."""
         first = plans[0]
         self.say("Preparing metrics")
-        scorer = self.scorer(first.task, first.manifest)
+        scorer = self.scored_with = self.scorer(first.task, first.manifest, first.protocol)
         pool = WorkerPool(scorer, self.request.workers)
         results = []
         try:
@@ -168,9 +208,16 @@ class Session:
                     self.notes.append(f"{plan.method.label} is left out: {str(error).splitlines()[0]}")
                     continue
                 results.append(conclude(plan.view, scorer))
+                if plan is first:
+                    self._note_lost_faces(plan)
         finally:
             pool.close()
         return results
+
+
+def serves(kind: Any, task: str) -> bool:
+    """Whether a Method class can run a task."""
+    return task in (kind.task, *kind.further_tasks)
 
 
 def score_run(
@@ -184,7 +231,7 @@ def score_run(
     limit: int | None = None,
     say: Say = lambda line: None,
     progress: Callable[[str], Progress] = lambda label: lambda stage, done, total: None,
-) -> tuple[RunView, Result, list[str]]:
+) -> tuple[RunView, Result, list[str], Scorer]:
     """Score a run that is on disk, against the data that it was made from.
 
     Raises:
@@ -201,6 +248,7 @@ def score_run(
         dataset=spec.dataset,
         split=spec.split,
         data_root=root,
+        seed=spec.seed,
         metrics=metrics,
         face_network=face_network,
         metric_sets=metric_sets,
@@ -216,10 +264,10 @@ def score_run(
     samples = manifest.samples[: limit if limit is not None else about.get("limit")]
     view = RunView(run, task, spec, about["label"], about["preset"], manifest, samples)
     say("Preparing metrics")
-    scorer = session.scorer(task, manifest)
+    scorer = session.scorer(task, manifest, Protocol(spec.seconds, spec.repeats))
     pool = WorkerPool(scorer, workers)
     try:
-        rescore(view, pool, request.batch_size, progress(view.label))
+        rescore(view, pool, task.batch_size, progress(view.label))
     finally:
         pool.close()
-    return view, conclude(view, scorer), session.notes
+    return view, conclude(view, scorer), session.notes, scorer

@@ -48,6 +48,8 @@ class Prediction:
     """Wall time of the batch over its items."""
     version: str = ""
     """Of files that this program did not make: changes when they do, and what was measured on them is void."""
+    without_face: int = 0
+    """Frames of the input's video in which no face was found."""
 
     @property
     def key(self) -> Key:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from benchmark.clips import crop_speech, mixture_clip, only_file
 from benchmark.errors import MediaError, UnknownName, UsageError
+from benchmark.media import is_video, read_audio
 from benchmark.registry import did_you_mean
 from benchmark.types import Audio, Example, Sample, derive_seed
 
@@ -18,9 +21,10 @@ class Protocol:
     """The choices of an evaluation that a table has to state."""
 
     seconds: float | None = 5.0
-    """Length of each speech crop; None takes whole recordings."""
+    """Length of each clip; None takes whole recordings."""
     repeats: int = 10
-    """Evaluation runs: repeat r uses another random crop of every sample (SF2F, App. E.2)."""
+    """Evaluation runs, each with other random crops (SF2F, App. E.2), or where nothing is cropped with other noise
+    inside the method."""
 
     def __post_init__(self) -> None:
         if self.seconds is not None and not 0.1 <= self.seconds <= 3600:
@@ -33,7 +37,7 @@ class Protocol:
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(ABC):
     """One direction between voice and face."""
 
     name: str
@@ -56,56 +60,91 @@ class Task:
     """Rows that every table of this task carries beside a method: floors, peers and the ceiling."""
     rate: int = 16_000
     protocol: Protocol = Protocol()
+    batch_size: int = 50
+    """Examples given to a method at once, where the user does not say; what a kill can lose."""
 
     @property
     def suffix(self) -> str:
-        return {"image": ".png", "audio": ".flac"}[self.output]
+        return {"image": ".png", "audio": ".wav"}[self.output]
 
+    @abstractmethod
     def open(self, sample: Sample, repeat: int, protocol: Protocol, seed: int, weights: str) -> Example:
         """Read and crop one sample's inputs for one repeat.
 
-        The crop depends on sample, repeat and run seed but not on the method, so that all methods hear the same.
+        What a method is given depends on sample, repeat and run seed but not on the method, so that all get the same.
 
         Raises:
-            MediaError: no recording of the sample can be read.
+            MediaError: what the sample needs cannot be read or used.
         """
+
+    @abstractmethod
+    def read(self, source: Path, video: Path | None) -> dict[str, Any]:
+        """The inputs that a user's own files give, whole.
+
+        Args:
+            source: a recording, or a video with its sound.
+            video: the pictures, where they are another file.
+
+        Raises:
+            MediaError: a file cannot be read or used.
+            UsageError: a video where the task looks at none.
+        """
+
+
+class FaceFromSpeech(Task):
+    """Inputs `speech`: Audio, a random crop of the speaker's recordings."""
+
+    def open(self, sample: Sample, repeat: int, protocol: Protocol, seed: int, weights: str) -> Example:
         crop = derive_seed("crop", self.name, self.version, sample.id, repeat, seed)
         speech = crop_speech(sample, protocol.seconds, self.rate, crop)
         return Example(sample, repeat, derive_seed(weights, sample.id, seed, repeat), {"speech": speech})
 
+    def read(self, source: Path, video: Path | None) -> dict[str, Any]:
+        if video is not None:
+            raise UsageError(f"--video {video}: {self.name} looks at no video")
+        return {"speech": read_audio(source, self.rate)}
 
-def crop_speech(sample: Sample, seconds: float | None, rate: int, seed: int) -> Audio:
-    """A random crop of a speaker's recordings.
 
-    Recordings are taken in random order; the first that is long enough is cropped at a random place. Where none is long
-    enough, recordings are joined in that order until they are; a speaker with less speech than asked gives all of it.
+class SpeechFromMixture(Task):
+    """Inputs `noisy`: Audio; `video`: FaceVideo of who is to be heard. The truth is the clean speech.
+
+    `decoy`, where the mixing list has one, is a function without arguments that opens another person's video.
+
+    A mixture is the same in every repeat; what differs is the noise inside a method.
     """
-    from benchmark.media import audio_seconds, read_audio
 
-    paths = sample.inputs["speech"]
-    if not paths:
-        raise MediaError(f"Sample '{sample.id}' has no recording")
-    random = np.random.default_rng(seed)
-    order = [paths[index] for index in random.permutation(len(paths))]
-    if seconds is None:
-        return read_audio(order[0], rate)
-    where = random.random()
-    length = int(round(seconds * rate))
-    long_enough = next((path for path in order if audio_seconds(path) >= seconds), None)
-    if long_enough is not None:
-        samples = read_audio(long_enough, rate).samples
-    else:
-        pieces: list[np.ndarray] = []
-        for path in order:
-            pieces.append(read_audio(path, rate).samples)
-            if sum(map(len, pieces)) >= length:
-                break
-        samples = np.concatenate(pieces)
-    start = int(where * (max(len(samples) - length, 0) + 1))
-    return Audio(np.ascontiguousarray(samples[start : start + length]), rate)
+    def open(self, sample: Sample, repeat: int, protocol: Protocol, seed: int, weights: str) -> Example:
+        from benchmark.face_video import clip_video, read_face_video
+
+        clip = mixture_clip(sample, protocol.seconds, self.rate, seed)
+        find = sample.attributes.get("framing") == "scene"
+        start_s, seconds = clip.start / self.rate, len(clip.mixture.noisy) / self.rate
+        video = read_face_video(only_file(sample, sample.inputs.get("video", ()), "video"), find)
+        inputs = {
+            "noisy": Audio(clip.mixture.noisy, self.rate),
+            "video": clip_video(video, start_s, seconds, clip.source_s),
+        }
+        for path in sample.inputs.get("decoy", ()):
+            inputs["decoy"] = partial(read_face_video, path, find)
+        return Example(
+            sample, repeat, derive_seed(weights, sample.id, seed, repeat), inputs, Audio(clip.mixture.clean, self.rate)
+        )
+
+    def read(self, source: Path, video: Path | None) -> dict[str, Any]:
+        from benchmark.face_video import clip_video, read_face_video
+
+        noisy = read_audio(source, self.rate)
+        if video is None and not is_video(source):
+            raise MediaError(f"{source} has no pictures: give a video, or the video of this recording with --video")
+        face = read_face_video(video or source, find=True)
+        return {"noisy": noisy, "video": clip_video(face, 0.0, noisy.seconds, noisy.seconds)}
+
+    def truth(self, sample: Sample, protocol: Protocol, seed: int) -> Audio:
+        """The clean speech alone, as `open` gives it, without a look at the video."""
+        return Audio(mixture_clip(sample, protocol.seconds, self.rate, seed).mixture.clean, self.rate)
 
 
-SPEECH2FACE = Task(
+SPEECH2FACE = FaceFromSpeech(
     name="speech2face",
     title="a face from a voice",
     version=1,
@@ -133,7 +172,28 @@ SPEECH2FACE = Task(
     references=("voice2face", "sf2f", "talkers_oracle", "chance", "mean_face", "mean_face_by_sex", "ground_truth"),
 )
 
-TASKS = {task.name: task for task in (SPEECH2FACE,)}
+_ENHANCED = ("pesq_wb", "estoi", "stoi", "si_sdr", "wer", "rtf")
+
+AV_ENHANCEMENT = SpeechFromMixture(
+    name="av_enhancement",
+    title="clean speech from noisy speech and the speaker's face",
+    version=1,
+    inputs={"noisy": "audio", "video": "video"},
+    output="audio",
+    target="speech",
+    metrics=("pesq_wb", "stoi", "si_sdr", "wer", "rtf"),
+    primary="si_sdr",
+    columns=_ENHANCED,
+    references=("noisy", "flowavse", "clean"),
+    protocol=Protocol(None, 1),
+    batch_size=8,
+)
+
+AV_SEPARATION = replace(
+    AV_ENHANCEMENT, name="av_separation", title="one talker's speech from a mixture of two and the talker's face"
+)
+
+TASKS = {task.name: task for task in (SPEECH2FACE, AV_ENHANCEMENT, AV_SEPARATION)}
 
 
 def get_task(name: str) -> Task:

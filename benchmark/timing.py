@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 
 def clock() -> float:
-    """Seconds, after what was started on a GPU has ended: its calls return before their work is done."""
+    """Seconds, after what was started on any GPU has ended: its calls return before their work is done."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.synchronize()
+        for device in range(torch.cuda.device_count()):
+            torch.cuda.synchronize(device)
     return time.perf_counter()
 
 

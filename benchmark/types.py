@@ -26,6 +26,18 @@ class Audio(NamedTuple):
         return len(self.samples) / self.rate
 
 
+class FaceVideo(NamedTuple):
+    """A talking face, cropped.
+
+    Shape:
+        frames: `[N, 112, 112]` uint8 grey, 25 a second
+    """
+
+    frames: np.ndarray
+    without_face: int = 0
+    """Frames in which no face was found; they show where the nearest ones had theirs, or the middle of the picture."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """One row of a manifest. Media are paths; nothing is opened here."""
@@ -42,8 +54,9 @@ class Sample:
     """What is known of the speaker: `sex` ("f" or "m"), `age` (years), landmarks, traits."""
 
     def without_targets(self) -> Sample:
-        """The sample as a method may see it."""
-        return replace(self, targets={}, attributes={})
+        """The sample as a method may see it: without the truth, and without what the truth was mixed with."""
+        inputs = {name: paths for name, paths in self.inputs.items() if name != "noise"}
+        return replace(self, inputs=inputs, targets={}, attributes={})
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,9 @@ class Example:
     seed: int
     """Seed of everything random in this one output; a hash of weights, sample, run seed and repeat."""
     inputs: Mapping[str, Any]
-    """`speech`: Audio at the rate that the task states."""
+    """By the task: `speech`; or `noisy`, `video` and `decoy`. See `benchmark.tasks`."""
+    truth: Any = None
+    """What a perfect method would return, where that is made of several files. Withheld like the targets."""
 
     @property
     def key(self) -> tuple[str, int]:

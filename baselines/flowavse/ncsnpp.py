@@ -55,8 +55,8 @@ class NCSNpp(nn.Module):
     Between them: a residual block, self-attention, a residual block.
 
     With `conditioned`, the logarithm of time enters every residual block and the picture is divided by time before the
-    last 1x1 convolution. Without, neither happens; the maps for time inside the blocks are held all the same, frozen:
-    published counts and checkpoints include them.
+    last 1x1 convolution (unless `divide_by_time` is off). Without, neither happens; the maps for time inside the
+    blocks are held all the same, frozen: published counts and checkpoints include them.
 
     Sizes. The paper describes them in words, with the number of parameters of both stages and no code. Here
     `large` is the whole network: 60.20 M, paper 60.2 M.
@@ -75,10 +75,18 @@ class NCSNpp(nn.Module):
         visual `[B, N, visual]`, any N; time `[B]`, above 0, exactly if `conditioned` -> `[B, 2, F, T]`
     """
 
-    def __init__(self, channels: int, conditioned: bool, size: Size = "large", width: float = 1.0) -> None:
+    def __init__(
+        self,
+        channels: int,
+        conditioned: bool,
+        size: Size = "large",
+        width: float = 1.0,
+        divide_by_time: bool = True,
+    ) -> None:
         super().__init__()
         architecture = ARCHITECTURES[size]
         self.conditioned = conditioned
+        self.divide_by_time = divide_by_time
         widths = [scaled(c, width) for c in CHANNELS]
         inner = [None if w is None else scaled(w, width) for w in ATTENTION]
         visual, head = scaled(VISUAL, width), scaled(HEAD_WIDTH, width)
@@ -159,7 +167,7 @@ class NCSNpp(nn.Module):
             if level.resample is not None:
                 h = level.resample(h, embedding)
         assert picture is not None
-        if time is not None:
+        if time is not None and self.divide_by_time:
             picture = picture / time[:, None, None, None]
         return self.output(picture)[..., :frames]
 

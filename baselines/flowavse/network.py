@@ -33,13 +33,16 @@ class FlowAVSENetwork(nn.Module):
         size: see NCSNpp.
         width: multiplies every number of channels; 1 is the paper's.
         shared_encoder: both stages look through one visual encoder.
+        divide_by_time: the second stage's U-net divides by time, as in score models.
     """
 
-    def __init__(self, size: Size = "large", width: float = 1.0, shared_encoder: bool = False) -> None:
+    def __init__(
+        self, size: Size = "large", width: float = 1.0, shared_encoder: bool = False, divide_by_time: bool = True
+    ) -> None:
         super().__init__()
         self.predictor = NCSNpp(2, conditioned=False, size=size, width=width)
         self.predictor_encoder = VisualEncoder(width)
-        self.refiner = NCSNpp(4, conditioned=True, size=size, width=width)
+        self.refiner = NCSNpp(4, conditioned=True, size=size, width=width, divide_by_time=divide_by_time)
         self.refiner_encoder = None if shared_encoder else VisualEncoder(width)
 
     def see(self, video: Tensor) -> Seen:
@@ -58,7 +61,7 @@ class FlowAVSENetwork(nn.Module):
         second stage gets the first estimate and not the noisy spectrogram.
 
         Args:
-            time: above 0; the U-net divides by it.
+            time: above 0; its logarithm is taken, and the U-net divides by it.
 
         Shape:
             state, estimate `[B, 2, F, T]`, time `[B]` -> `[B, 2, F, T]`

@@ -11,6 +11,7 @@ from benchmark.cli import options
 
 def generate(
     method: options.Method,
+    task: options.Task = None,
     preset: options.Preset = None,
     config: options.Config = None,
     sets: options.Sets = None,
@@ -23,7 +24,7 @@ def generate(
     seed: options.Seed = 0,
     limit: options.Limit = None,
     shard: options.Shard = None,
-    batch_size: options.BatchSize = 50,
+    batch_size: options.BatchSize = None,
     device: options.Device = "auto",
     runs: options.Runs = Path("runs"),
     retry_failed: options.RetryFailed = False,
@@ -43,6 +44,7 @@ def generate(
 
     request = Request(
         method=method,
+        task=task,
         preset=preset,
         config=config,
         sets=tuple(sets or ()),

@@ -36,12 +36,13 @@ def _options(
 
 
 def _register() -> None:
-    from benchmark.cli import data, doctor, generate, listing, predict, run, score, show, train, weights
+    from benchmark.cli import data, doctor, generate, listing, predict, run, score, show, speed, train, weights
 
     app.command("run")(run.run)
     app.command("generate")(generate.generate)
     app.command("score")(score.score)
     app.command("predict")(predict.predict)
+    app.command("speed")(speed.speed)
     app.command("train")(train.train)
     app.command("list")(listing.listing)
     app.command("show")(show.show)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 Method = Annotated[str, typer.Option("--method", "-m", help="Method to evaluate; `list methods` names them.")]
+Task = Annotated[str | None, typer.Option(help="Task to run, for methods that serve several; `list tasks` names them.")]
 Preset = Annotated[
     str | None, typer.Option(help="Named settings of the method; default: its first, with weights shipped.")
 ]
@@ -20,15 +21,23 @@ Dataset = Annotated[str, typer.Option(help="Dataset; `list datasets` names them.
 Split = Annotated[str, typer.Option(help="Split of the dataset.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Where the corpus lies; `data show DATASET` prints the layout.")]
 Seconds = Annotated[
-    float | None, typer.Option(help="Length of each speech crop; 0 for whole recordings.  [default: 5]")
+    float | None,
+    typer.Option(
+        help="Length of each clip; 0 for whole recordings.  [default: 5 random ones of speech for faces, else whole]"
+    ),
 ]
-Repeats = Annotated[int | None, typer.Option(help="Evaluation runs, each with other random crops.  [default: 10]")]
+Repeats = Annotated[
+    int | None,
+    typer.Option(help="Evaluation runs, each with other random crops and draws.  [default: 10 for faces, else 1]"),
+]
 Seed = Annotated[int, typer.Option(help="Seed of crops and of everything random in a method.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first N samples; the result is stamped partial.")]
 Shard = Annotated[
     str | None, typer.Option(metavar="I/N", help="Only every N-th batch from the I-th, for several machines.")
 ]
-BatchSize = Annotated[int, typer.Option(help="Examples given to the method at once.")]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Examples given to the method at once.  [default: 50 for faces, 8 for sound]")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Workers = Annotated[int | None, typer.Option(help="Scoring processes; 0 scores in this one.  [default: one per core]")]
 Metrics = Annotated[

@@ -13,9 +13,14 @@ from benchmark.cli import options
 def predict(
     method: options.Method,
     source: Annotated[
-        Path, typer.Option("--input", "-i", help="Recording: wav, flac, ogg, mp3, m4a, or a video's sound track.")
+        Path, typer.Option("--input", "-i", help="Recording: wav, flac, ogg, mp3, m4a, or a video and its sound track.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .png for a face.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write: .png for a face, .wav or .flac for sound.")
+    ],
+    video: Annotated[
+        Path | None, typer.Option(help="Video of who speaks in --input, where that is sound alone.")
+    ] = None,
     preset: options.Preset = None,
     config: options.Config = None,
     sets: options.Sets = None,
@@ -25,34 +30,43 @@ def predict(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Run a method on your own recording: any rate, mono or stereo.
+    """Run a method on your own recording: any rate, mono or stereo; video of any size and rate.
 
     \b
     python -m benchmark predict --method sf2f --input voice.wav --output face.png
+    python -m benchmark predict --method flowavse --input talk.mp4 --output clean.wav
+    python -m benchmark predict --method flowavse --input noisy.wav --video talk.mp4 --output clean.wav
     """
+    import numpy as np
+
     from benchmark.cli.console import note, print_json
     from benchmark.errors import MethodError, UsageError
     from benchmark.evaluation import plan_method
     from benchmark.execution import pick_device
     from benchmark.generation import checked_image
-    from benchmark.media import read_audio, write_image
+    from benchmark.media import write_audio, write_image
     from benchmark.tasks import get_task
-    from benchmark.types import Example, Sample, derive_seed
+    from benchmark.types import Audio, Example, FaceVideo, Sample, derive_seed
 
     plan = plan_method(method, preset, config, tuple(sets or ()), weights)
     task = get_task(plan.kind.task)
     if plan.kind.uses_training_split or plan.kind.uses_targets:
         raise UsageError(
-            f"'{method}' is a reference row made from a dataset's faces; it has nothing to predict from a recording"
+            f"'{method}' is a reference row made from a dataset's own truth; it has nothing to predict from a recording"
         )
-    if output.suffix.lower() != task.suffix:
-        better = output.with_suffix(task.suffix)
-        raise UsageError(f"--output {output}: a {task.output} is written as {task.suffix}, for instance {better}")
-    speech = read_audio(source, task.rate)
+    written = (".png",) if task.output == "image" else (".wav", ".flac")
+    if output.suffix.lower() not in written:
+        better = output.with_suffix(written[0])
+        raise UsageError(
+            f"--output {output}: {task.output} is written as {' or '.join(written)}, for instance {better}"
+        )
+    if output.exists() and any(output.samefile(path) for path in (source, video) if path and path.exists()):
+        raise UsageError(f"--output {output} is the input itself: choose another file")
+    inputs = task.read(source, video)
     instance = plan.kind(plan.settings.config, plan.weights)
     instance.load(pick_device(device))
-    sample = Sample(source.stem, source.stem, {"speech": (source,)})
-    example = Example(sample, 0, derive_seed(plan.weights_id, seed), {"speech": speech})
+    sample = Sample(source.stem, source.stem, {"input": (source,)})
+    example = Example(sample, 0, derive_seed(plan.weights_id, seed), inputs)
     try:
         (made,) = instance.generate([example])
     finally:
@@ -60,8 +74,22 @@ def predict(
     if isinstance(made, Exception):
         raise MethodError(f"{source}: {made}") from made
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_image(output, checked_image(made))
-    if as_json:
-        print_json({"input": str(source), "output": str(output), "seconds": speech.seconds, "method": plan.label})
+    if task.output == "image":
+        write_image(output, checked_image(made))
     else:
-        note(f"{source} ({speech.seconds:.2f} s) -> {output}", quiet)
+        peak = float(np.abs(made).max())
+        if output.suffix.lower() == ".flac" and peak > 1:
+            note(f"{output}: peak {peak:.3f} turned down to 1, the most that FLAC holds; .wav keeps the level", quiet)
+            made = made / peak
+        write_audio(output, Audio(made, task.rate))
+    seconds = next(value.seconds for value in inputs.values() if isinstance(value, Audio))
+    about = {"input": str(source), "output": str(output), "seconds": seconds, "method": plan.label}
+    if isinstance(face := inputs.get("video"), FaceVideo):
+        about |= {"video_frames": len(face.frames), "without_face": face.without_face}
+        if face.without_face:
+            lost = f"no face in {face.without_face} of {len(face.frames)} frames of {video or source}"
+            note(f"{lost}: there the crop stays where it was, or in the middle", quiet)
+    if as_json:
+        print_json(about)
+    else:
+        note(f"{source} ({seconds:.2f} s) -> {output}", quiet)

@@ -12,6 +12,7 @@ from benchmark.cli import options
 
 def run(
     method: options.Method,
+    task: options.Task = None,
     preset: options.Preset = None,
     config: options.Config = None,
     sets: options.Sets = None,
@@ -24,7 +25,7 @@ def run(
     seed: options.Seed = 0,
     limit: options.Limit = None,
     shard: options.Shard = None,
-    batch_size: options.BatchSize = 50,
+    batch_size: options.BatchSize = None,
     device: options.Device = "auto",
     workers: options.Workers = None,
     metrics: options.Metrics = None,
@@ -47,6 +48,8 @@ def run(
     python -m benchmark run --method sf2f
     python -m benchmark run --method sf2f --seconds 1.25 --set fuser=false
     python -m benchmark run --method voice2face --dataset folder --data-root my_people
+    python -m benchmark run --method flowavse
+    python -m benchmark run --method flowavse --task av_separation --set video=shuffled
     """
     from benchmark.cli.console import bars, note, print_json
     from benchmark.cli.tables import finish
@@ -54,6 +57,7 @@ def run(
 
     request = Request(
         method=method,
+        task=task,
         preset=preset,
         config=config,
         sets=tuple(sets or ()),
@@ -91,4 +95,5 @@ def run(
         as_json=as_json,
         quiet=quiet,
         allowed=fail_on_error,
+        scorer=session.scored_with,
     )

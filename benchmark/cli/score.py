@@ -133,7 +133,7 @@ def _score_run(
 
     with bars(quiet) as progress:
         path = find_run(run, runs)
-        view, result, notes = score_run(
+        view, result, notes, scorer = score_run(
             path,
             metrics=options.names(metrics),
             face_network=face_network,
@@ -144,4 +144,6 @@ def _score_run(
             say=lambda line: note(line, quiet),
             progress=progress,
         )
-    finish(view, [result], notes, signatures=signatures, as_json=as_json, quiet=quiet, allowed=fail_on_error)
+    finish(
+        view, [result], notes, signatures=signatures, as_json=as_json, quiet=quiet, allowed=fail_on_error, scorer=scorer
+    )

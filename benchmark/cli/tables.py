@@ -10,6 +10,7 @@ from benchmark.cli.console import note, print_json, print_table
 from benchmark.evaluation import RunView
 from benchmark.reports import tables
 from benchmark.results import PairResult, Result
+from benchmark.scoring import Scorer
 
 SHOWN_REASONS = 10
 
@@ -20,8 +21,9 @@ def show_results(results: Sequence[Result], columns: Sequence[str], signatures: 
     spec = first.spec
     length = "whole recordings" if spec.seconds is None else f"{spec.seconds:g} s of speech"
     title = (
-        f"{first.label} on {spec.dataset} {spec.split}: {first.speakers} speakers, {length}, "
-        f"{spec.repeats} evaluation runs{'; PARTIAL, cannot be ranked' if first.partial else ''}"
+        f"{first.label} on {spec.dataset} {spec.split} ({spec.task}): {first.speakers} speakers, {length}, "
+        f"{spec.repeats} evaluation run{'s' if spec.repeats > 1 else ''}"
+        f"{'; PARTIAL, cannot be ranked' if first.partial else ''}"
     )
     rows = []
     for item in tables.chosen(results, columns):
@@ -83,11 +85,12 @@ def finish(
     as_json: bool,
     quiet: bool,
     allowed: int,
+    scorer: Scorer | None,
 ) -> None:
     """Write the report, print the table, and leave with 1 where more rows failed than `allowed`."""
     from benchmark.reports.run_report import write_report
 
-    folder = write_report(view, results)
+    folder = write_report(view, results, scorer)
     if as_json:
         print_json([result.model_dump() for result in results])
     else:

@@ -9,14 +9,18 @@ from benchmark.evaluation import RunView
 from benchmark.reports import tables
 from benchmark.reports.plots import distributions, recall_curve
 from benchmark.results import PairResult, Result
+from benchmark.scoring import Scorer
 from benchmark.store import RunDirectory
 
 SHOWN = 20
 """Speakers on a contact sheet."""
 
 
-def write_report(view: RunView, results: Sequence[Result]) -> Path:
-    """Write table.md, table.csv, table.tex, recall.png and contact_sheet.png; returns the folder."""
+def write_report(view: RunView, results: Sequence[Result], scorer: Scorer | None = None) -> Path:
+    """Write table.md, table.csv, table.tex, and what shows the outputs; returns the folder.
+
+    Faces: recall.png and contact_sheet.png. Speech, where the scorer is given: what `sound_report` names.
+    """
     run = view.run
     run.write_document("report/table.md", tables.markdown(results, view.task.columns))
     run.write_document("report/table.csv", tables.long_csv(results))
@@ -24,6 +28,10 @@ def write_report(view: RunView, results: Sequence[Result]) -> Path:
     recall_curve(results, run.path / "report" / "recall.png")
     if view.task.output == "image":
         write_contact_sheet(view, results[1:])
+    if view.task.output == "audio" and scorer is not None:
+        from benchmark.reports.sound_report import write_sound_report
+
+        write_sound_report(view, results, scorer)
     return run.path / "report"
 
 

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 from benchmark.datasets.dataset import Dataset, Progress
 from benchmark.datasets.manifest import Manifest, Row, read_manifest, write_manifest
+from benchmark.datasets.mixtures import SNRS_DB, Utterance, noisy_rows, two_talker_rows
 from benchmark.datasets.talkers.build import Job, build, known_facts
 from benchmark.datasets.talkers.identity import REVISION, SPLITS, Person, people
 from benchmark.datasets.talkers.sentences import sentences
@@ -34,6 +35,11 @@ _FIELDS = {
     "av_separation": ("speech", "video"),
     "lip2speech": ("speech", "video"),
 }
+_MIXED = ("av_enhancement", "av_separation")
+_PEOPLE = {"test_snr": "test"}
+"""Splits that are another list of mixtures of the same people."""
+_PER_SPEAKER = {"val": 2, "test": 2, "test_snr": 4}
+"""Utterances of each person in a mixing list; all of them in training."""
 
 
 class Talkers(Dataset):
@@ -41,7 +47,7 @@ class Talkers(Dataset):
 
     name: ClassVar[str] = "talkers"
     revision: ClassVar[str] = REVISION
-    splits: ClassVar[tuple[str, ...]] = tuple(SPLITS)
+    splits: ClassVar[tuple[str, ...]] = (*SPLITS, *_PEOPLE)
     tasks: ClassVar[tuple[str, ...]] = tuple(_FIELDS)
     layout: ClassVar[str] = "nothing: the corpus is generated"
     needs_root: ClassVar[bool] = False
@@ -66,7 +72,7 @@ class Talkers(Dataset):
 
     def people(self, split: str) -> list[Person]:
         """The persons of a split, or the first `limit` of them."""
-        return people(split)[: self.limit]
+        return people(_PEOPLE.get(split, split))[: self.limit]
 
     def open(
         self, split: str, task: str, progress: Progress | None = None, *, fields: Sequence[str] | None = None
@@ -75,9 +81,12 @@ class Talkers(Dataset):
 
         Args:
             progress: told of every finished job as (done, total, what).
-            fields: only these of the task's (`("face",)`), under a manifest of their own that names no others.
+            fields: only these of the task's (`("face",)`), under a manifest of their own that names no others. Lists
+                of mixtures always name both of theirs.
         """
         self.check(split, task)
+        if split in _PEOPLE and task != "av_enhancement":
+            raise UsageError(f"Split '{split}' of Talkers is a grid of SNRs for av_enhancement, not for {task}")
         wanted = self._wanted(task, fields)
         path = self.media_root() / f"{split}.{task}{self._part(task, wanted)}.jsonl"
         if path.is_file():
@@ -106,14 +115,14 @@ class Talkers(Dataset):
         for field in fields or ():
             if field not in known:
                 raise UsageError(f"Task '{task}' of Talkers has no field '{field}'; it has: {', '.join(known)}")
-        return tuple(field for field in known if not fields or field in fields)
+        return tuple(field for field in known if not fields or task in _MIXED or field in fields)
 
     def _part(self, task: str, wanted: tuple[str, ...]) -> str:
         part = "" if wanted == _FIELDS[task] else "." + "+".join(wanted)
         return part + (f".first{self.limit}" if self.limit else "")
 
     def _build(self, split: str, task: str, wanted: tuple[str, ...], progress: Progress | None) -> list[Row]:
-        folder, persons = self.media_root() / split, self.people(split)
+        folder, persons = self.media_root() / _PEOPLE.get(split, split), self.people(split)
         jobs = [Job(folder, kind, person) for person in persons for kind in wanted]
         facts: dict[tuple[str, str], dict[str, Any]] = {}
         waiting = []
@@ -126,6 +135,11 @@ class Talkers(Dataset):
             facts[job.kind, job.person.id] = made
             if progress:
                 progress(len(facts), len(jobs), f"{job.person.id} {job.kind}")
+        if task in _MIXED:
+            spoken = [u for person in persons for u in _utterances(self.media_root(), folder, person, facts)]
+            list_rows = two_talker_rows if task == "av_separation" else noisy_rows
+            grid = {"snrs_db": SNRS_DB} if split == "test_snr" else {}
+            return list(list_rows(spoken, of=f"talkers {split}", per_speaker=_PER_SPEAKER.get(split), **grid))
         rows = _rows_of_people if task == "speech2face" else _rows_of_utterances
         return [row for person in persons for row in rows(self.media_root(), folder, person, wanted, facts)]
 
@@ -160,6 +174,13 @@ def _rows_of_utterances(
         inputs = {kind: (files[kind][number],) for kind in wanted}
         targets = {kind: (files[kind][number],) for kind in wanted if kind == "speech"}
         yield Row(f"{person.id}_{number}", person.id, inputs, targets, about)
+
+
+def _utterances(
+    root: Path, folder: Path, person: Person, facts: dict[tuple[str, str], dict[str, Any]]
+) -> Iterator[Utterance]:
+    for row in _rows_of_utterances(root, folder, person, ("speech", "video"), facts):
+        yield Utterance(row.id, person.id, *row.inputs["speech"], *row.inputs["video"], row.attributes)
 
 
 def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:

@@ -5,6 +5,8 @@ Six words each: command, colour, preposition, letter, digit, adverb; `bin blue a
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,3 +94,14 @@ def sentences(person: str, count: int) -> list[Sentence]:
     while len(numbers) < count:
         numbers[int(random.integers(COUNT))] = None
     return [sentence(number) for number in numbers]
+
+
+def are_sentences(texts: Iterable[str | None]) -> bool:
+    """Whether there are texts and all of them are sentences of the grammar; None is no text."""
+    known = [text for text in texts if text is not None]
+    try:
+        for text in known:
+            Sentence(tuple(re.findall(r"\w+", text.lower())))
+    except UsageError:
+        return False
+    return bool(known)

@@ -1,0 +1,38 @@
+"""What can be set in AVDiffuSS beside what FlowAVSE shares with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from baselines.avdiffuss.sde import OUVE
+from baselines.flowavse.config import EnhancerConfig
+
+
+@dataclass(frozen=True)
+class Config(EnhancerConfig):
+    """The diffusion process and its sampler."""
+
+    steps: int = 30
+    """Of the sampler, each with one corrector and one predictor; 0 gives the first stage alone."""
+    theta: float = 1.5
+    sigma_min: float = 0.05
+    sigma_max: float = 0.5
+    end: float = 0.03
+    """Smallest time."""
+    corrector_snr: float = 0.5
+    """Signal-to-noise ratio of annealed Langevin dynamics; 0 leaves the corrector out."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.steps <= 1000:
+            raise ValueError(f"steps must be in [0, 1000], got {self.steps}")
+        if not 0 < self.sigma_min < self.sigma_max or not 0 < self.end < 1 or not self.theta > 0:
+            raise ValueError(
+                f"expected 0 < sigma_min < sigma_max, 0 < end < 1, theta above 0; got {self.sigma_min}, "
+                f"{self.sigma_max}, {self.end}, {self.theta}"
+            )
+        if self.corrector_snr < 0:
+            raise ValueError(f"corrector_snr must not be below 0, got {self.corrector_snr}")
+
+    def process(self) -> OUVE:
+        return OUVE(self.theta, self.sigma_min, self.sigma_max, self.end)

@@ -1,0 +1,53 @@
+"""How AVDiffuSS is trained: as FlowAVSE, with denoising score matching in the second stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from baselines.avdiffuss.config import Config
+from baselines.flowavse.network import Seen
+from baselines.flowavse.training import EnhancerRecipe, squared_norm, stages
+from baselines.training import Stage
+from benchmark.types import Sample
+
+
+class AVDiffuSSRecipe(EnhancerRecipe):
+    """L_G = |deviation(t) score(x_t, t) + z|^2 with x_t = mean(t) + deviation(t) z and t from U[end, 1]."""
+
+    name = "avdiffuss"
+    config: Config
+
+    def refiner_loss(self, estimate: Tensor, clean: Tensor, seen: Seen) -> Tensor:
+        process = self.config.process()
+        time = process.end + (1 - process.end) * torch.rand(len(clean), device=clean.device)
+        noise = torch.randn_like(clean)
+        deviation = process.deviation(time)[:, None, None, None]
+        state = process.mean(clean, estimate, time) + deviation * noise
+        return squared_norm(deviation * self.network.refine(state, estimate, time, seen) + noise)
+
+    def enhance(self, estimate: Tensor, seen: Seen) -> Tensor:
+        if not self.config.steps:
+            return estimate
+        return self.config.process().sample(
+            lambda x, t: self.network.refine(x, estimate, t, seen),
+            estimate,
+            lambda: torch.randn_like(estimate),
+            self.config.steps,
+            self.config.corrector_snr,
+        )
+
+
+def recipes(
+    config: Config,
+    training: Mapping[str, Any],
+    samples: Sequence[Sample],
+    validation: Sequence[Sample] = (),
+    networks: Callable[[str], Any] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> list[Stage]:
+    """The one stage of the training; arguments as for FlowAVSE."""
+    return stages(AVDiffuSSRecipe, config, training, samples, validation)

@@ -1,0 +1,148 @@
+"""Training clips: speech with its face, mixed anew each time with whatever noise the mixing list knows."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from baselines.flowavse.config import Training
+from baselines.flowavse.spectrogram import HOP
+from benchmark.errors import MediaError, MissingDataset
+from benchmark.face_video import read_face_video
+from benchmark.media import read_audio
+from benchmark.mixing import BABBLE_VOICES, NOISES, RATE, RECORDED, TALKER, looped, mix, noise
+from benchmark.types import Sample
+
+VIDEO_FRAME = RATE // 25
+"""Samples of sound in a frame of video."""
+ATTEMPTS = 20
+"""Clips that are drawn before one that cannot be used ends the training."""
+
+
+class Clip(NamedTuple):
+    """Shape: noisy, clean `[L]` float32, the peak of `noisy` at 1; video `[N, 112, 112]` uint8."""
+
+    noisy: np.ndarray
+    clean: np.ndarray
+    video: np.ndarray
+
+
+def video_frames_of(frames: int) -> int:
+    """Frames of video beside a spectrogram of `frames`: those on screen from its first to its last centre.
+
+    >>> video_frames_of(256)
+    51
+    """
+    return max(1, math.ceil((frames - 1) * HOP / VIDEO_FRAME))
+
+
+class Clips:
+    """Draws clips from a training split; what was decoded stays in memory while there is room."""
+
+    def __init__(self, samples: Sequence[Sample], settings: Training) -> None:
+        rows = {sample.targets["speech"][0]: sample for sample in samples if sample.targets.get("speech")}
+        self.samples = list(rows.values())
+        if not self.samples:
+            raise MissingDataset("No clean speech in the split: expected one of av_enhancement or av_separation")
+        self.settings = settings
+        self.recorded = sorted(
+            {path for s in samples if s.attributes.get("noise") == RECORDED for path in s.inputs.get("noise", ())}
+        )
+        several = len({sample.speaker for sample in self.samples}) > 1
+        self.kinds = (RECORDED,) if self.recorded else tuple(k for k in NOISES if several or k != "babble")
+        if settings.talker_share and not several:
+            raise MissingDataset("talker_share needs more than one speaker for training and for validation, got one")
+        self.length = (settings.frames - 1) * HOP
+        self.video_length = video_frames_of(settings.frames)
+        self.problems: Counter[str] = Counter()
+        """Why clips were passed over, and how often."""
+        self._kept: dict[tuple[str, Path], Any] = {}
+        self._used = 0
+        self._lock = threading.Lock()
+
+    def batch(self, rng: np.random.Generator, count: int) -> dict[str, Tensor]:
+        """`noisy`, `clean` `[B, L]` float32 and `video` `[B, N, 112, 112]` uint8."""
+        clips = [self.draw(rng) for _ in range(count)]
+        return {name: torch.from_numpy(np.stack([getattr(clip, name) for clip in clips])) for name in Clip._fields}
+
+    def draw(self, rng: np.random.Generator) -> Clip:
+        """One clip. A file that cannot be used, or a silent stretch, is passed over and noted in `problems`.
+
+        Raises:
+            MissingDataset: nothing usable in 20 draws.
+        """
+        reason = ""
+        for _ in range(ATTEMPTS):
+            sample = self.samples[int(rng.integers(len(self.samples)))]
+            try:
+                return self._of(sample, rng)
+            except MediaError as error:
+                reason = f"{sample.id}: {error}"
+                self.problems[reason] += 1
+        raise MissingDataset(f"{ATTEMPTS} training clips in a row cannot be used, the last one because: {reason}")
+
+    def _of(self, sample: Sample, rng: np.random.Generator) -> Clip:
+        speech = self._speech(sample.targets["speech"][0])
+        video = self._video(sample)
+        spare = min(len(video), len(speech) // VIDEO_FRAME) - self.video_length
+        first = int(rng.integers(spare + 1)) if spare > 0 else 0
+        clean = looped(speech, self.length, first * VIDEO_FRAME)
+        shown = video[np.minimum((first + np.arange(self.video_length)) % _whole(speech), len(video) - 1)]
+        snr_db = float(rng.uniform(self.settings.snr_low_db, self.settings.snr_high_db))
+        other = self._noise(sample, rng)
+        noisy, clean = mix(clean, other, snr_db, int(rng.integers(2**62)))
+        peak = np.float32(np.abs(noisy).max())
+        return Clip(noisy / peak, clean / peak, shown)
+
+    def _noise(self, sample: Sample, rng: np.random.Generator) -> np.ndarray:
+        seed = int(rng.integers(2**62))
+        if rng.random() < self.settings.talker_share:
+            voice = self._other(sample, rng)
+            return noise(TALKER, self.length, seed, [looped(voice, self.length, int(rng.integers(len(voice))))])
+        kind = self.kinds[int(rng.integers(len(self.kinds)))]
+        if kind == "babble":
+            return noise(kind, self.length, seed, [self._other(sample, rng) for _ in range(BABBLE_VOICES)])
+        if kind == RECORDED:
+            sound = self._speech(self.recorded[int(rng.integers(len(self.recorded)))])
+            return noise(kind, self.length, seed, [looped(sound, self.length, int(rng.integers(len(sound))))])
+        return noise(kind, self.length, seed)
+
+    def _other(self, sample: Sample, rng: np.random.Generator) -> np.ndarray:
+        """A recording of somebody else."""
+        while True:
+            other = self.samples[int(rng.integers(len(self.samples)))]
+            if other.speaker != sample.speaker:
+                return self._speech(other.targets["speech"][0])
+
+    def _speech(self, path: Path) -> np.ndarray:
+        return self._remembered("speech", path, lambda: read_audio(path, RATE).samples)
+
+    def _video(self, sample: Sample) -> np.ndarray:
+        find = sample.attributes.get("framing") == "scene"
+        path = sample.inputs["video"][0]
+        return self._remembered("video", path, lambda: read_face_video(path, find=find).frames)
+
+    def _remembered(self, kind: str, path: Path, read: Callable[[], np.ndarray]) -> np.ndarray:
+        key = kind, path
+        with self._lock:
+            if key in self._kept:
+                return self._kept[key]
+        value = read()
+        with self._lock:
+            if key not in self._kept and self._used + value.nbytes <= self.settings.memory_mib << 20:
+                self._kept[key] = value
+                self._used += value.nbytes
+        return value
+
+
+def _whole(speech: np.ndarray) -> int:
+    """Video frames after which the sound begins again."""
+    return max(1, math.ceil(len(speech) / VIDEO_FRAME))

@@ -1,0 +1,122 @@
+"""What can be set in FlowAVSE and AVDiffuSS: network and inference, and, apart from them, the training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from baselines.flowavse.flow_matching import FlowMatching, Prior
+from baselines.flowavse.ncsnpp import Size
+from baselines.flowavse.network import FlowAVSENetwork
+
+
+@dataclass(frozen=True)
+class EnhancerConfig:
+    """What FlowAVSE and AVDiffuSS have in common."""
+
+    size: Size = "large"
+    """`large`, `medium` or `small` (Table 1)."""
+    width: float = 1.0
+    """Multiplies all channels; 1 is the paper's size."""
+    shared_encoder: bool = False
+    """One visual encoder for both stages, as Fig. 2 draws it; the paper's count of parameters needs two."""
+    exponent: float = 0.5
+    factor: float = 0.33
+    """Compression of the spectrogram: factor |X|^exponent."""
+    video: Literal["own", "shuffled"] = "own"
+    """`shuffled` looks at another person's video: what the face is worth."""
+    longest_s: float = 10.24
+    """Longer recordings are worked on in windows of at most this length, which overlap."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the networks' arithmetic on a GPU; a CPU always takes float32."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.width <= 4:
+            raise ValueError(f"width must be in (0, 4], got {self.width}")
+        if not 0 < self.exponent <= 1 or not self.factor > 0:
+            raise ValueError(f"exponent must be in (0, 1] and factor above 0, got {self.exponent} and {self.factor}")
+        if not 2.04 <= self.longest_s <= 600:
+            raise ValueError(f"longest_s must be in [2.04, 600], got {self.longest_s}")
+
+    def network(self) -> FlowAVSENetwork:
+        return FlowAVSENetwork(self.size, self.width, self.shared_encoder)
+
+
+@dataclass(frozen=True)
+class Config(EnhancerConfig):
+    """FlowAVSE's own."""
+
+    steps: int = 1
+    """Euler steps; 1 in the paper, Fig. 4 shows more. 0 gives the first stage alone."""
+    sigma: float = 0.04
+    """Standard deviation of the path (Eq. 6)."""
+    start: float = 0.03
+    """Time at which sampling and training begin; above 0."""
+    prior: Prior = "estimate"
+    """Mean of the distribution at time 0: the first stage's estimate, or `zero` (Table 3)."""
+    noisy_ends: bool = False
+    """As the official code draws the path."""
+    temperature: float = 1.0
+    """Part of sigma that is drawn at the start of sampling; 0 starts at the mean."""
+    divide_by_time: bool = True
+    """The second stage's output is divided by time, which the official code keeps from score models. At the smallest
+    time that is a factor of 33 on every error: a short training does better without."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.steps <= 1000:
+            raise ValueError(f"steps must be in [0, 1000], got {self.steps}")
+        if not 0 < self.start < 1 or self.sigma < 0 or self.temperature < 0:
+            raise ValueError(
+                f"start must be in (0, 1), sigma and temperature not below 0, got {self.start}, {self.sigma}, "
+                f"{self.temperature}"
+            )
+
+    def network(self) -> FlowAVSENetwork:
+        return FlowAVSENetwork(self.size, self.width, self.shared_encoder, self.divide_by_time)
+
+    def flow(self) -> FlowMatching:
+        return FlowMatching(self.sigma, self.start, self.prior, self.noisy_ends)
+
+
+@dataclass(frozen=True)
+class Training:
+    """The paper's hyper-parameters (Sec. 3.2)."""
+
+    steps: int = 1_000_000
+    """About 15 epochs of VoxCeleb2 at the paper's batch."""
+    batch: int = 16
+    frames: int = 256
+    """Of the spectrogram, 8 ms each: 2.04 s."""
+    learning_rate: float = 1e-4
+    anneal: bool = False
+    """The learning rate falls to zero along half a cosine."""
+    clip: float = 0.0
+    """Largest norm of the gradients; 0, as in the paper, sets no limit."""
+    ema: float = 0.999
+    predictor_weight: float = 0.5
+    """Lambda 1 of Eq. 10."""
+    refiner_weight: float = 0.5
+    """Lambda 2 of Eq. 10."""
+    talker_share: float = 0.0
+    """Part of the mixtures with another talker instead of noise; 1 trains for separation (Table 2)."""
+    snr_low_db: float = 0.0
+    snr_high_db: float = 0.0
+    """SNRs are drawn between these."""
+    start_from: str = ""
+    """Weights of another training of the same networks to begin with: a file, or one that is shipped, such as
+    `flowavse/talkers.safetensors`; empty starts from nothing."""
+    memory_mib: int = 4096
+    """Decoded clips are kept in memory up to this size."""
+
+    def __post_init__(self) -> None:
+        if self.frames % 8 or self.frames < 32:
+            raise ValueError(f"frames must be a multiple of 8 of at least 32, got {self.frames}")
+        if self.batch < 1:
+            raise ValueError(f"batch must be at least 1, got {self.batch}")
+        if not 0 <= self.talker_share <= 1:
+            raise ValueError(f"talker_share must be in [0, 1], got {self.talker_share}")
+        if self.snr_low_db > self.snr_high_db:
+            raise ValueError(f"snr_low_db must not exceed snr_high_db, got {self.snr_low_db} and {self.snr_high_db}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must be in [0, 1), got {self.ema}")

@@ -1,0 +1,233 @@
+"""From noisy speech and a face to clean speech: what FlowAVSE and AVDiffuSS do alike around their networks."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from baselines.checkpoints import fill, read
+from baselines.flowavse.clips import VIDEO_FRAME, video_frames_of
+from baselines.flowavse.config import EnhancerConfig
+from baselines.flowavse.network import Seen
+from baselines.flowavse.official import is_official, read_checkpoint
+from baselines.flowavse.spectrogram import frames_of, spectrogram, waveform
+from baselines.method import Method
+from baselines.training import seeded
+from benchmark.errors import InvalidConfig, MediaError, MethodError
+from benchmark.types import Example, FaceVideo, derive_seed
+
+RATE = 16_000
+SHORTEST = RATE // 10
+"""Samples; less is refused."""
+PADDED = 64
+"""Spectrograms are filled with zeros up to a multiple of so many frames, as in the official inference."""
+OVERLAP = 16 * VIDEO_FRAME
+"""Samples that neighbouring windows of a long recording share at least; one fades into the other there."""
+FRAMES_AT_ONCE = 4096
+"""Frames of a batch on a GPU, all windows together: bounds memory.
+
+A CPU takes one window at a time. The tensors of more are so large that the allocator gives each back to the system and
+asks for it anew; eight clips of 2.04 s took twice as long together as one by one.
+"""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of one example.
+
+    Shape:
+        noisy `[L]` float32, video `[N, 112, 112]` uint8
+    """
+
+    owner: int
+    """Position of the example."""
+    start: int
+    noisy: np.ndarray
+    video: np.ndarray
+    seed: int
+
+    @property
+    def frames(self) -> int:
+        """Of its spectrogram, padding included."""
+        return padded_frames(len(self.noisy))
+
+
+class Enhancer(Method):
+    """Speech in, speech out, at 16 kHz and any length; the loudest sample of the input is 1 inside.
+
+    On a GPU windows of one length go through the networks together. The visual encoder runs once for both stages and
+    all steps.
+    """
+
+    task: ClassVar[str] = "av_enhancement"
+    further_tasks: ClassVar[tuple[str, ...]] = ("av_separation",)
+    config: EnhancerConfig
+
+    def load(self, device: str) -> None:
+        """Build the networks and fill them with our own or with the official weights.
+
+        Raises:
+            MissingWeights: there is no readable file.
+            InvalidConfig: the file is of another architecture, or of another method with the same one.
+        """
+        if self.weights is not None and is_official(self.weights):
+            tensors = read_checkpoint(self.weights)
+        else:
+            tensors, about = read(self.weights, self.name)
+            if about.get("method", self.name) != self.name:
+                raise InvalidConfig(f"{self.weights} holds weights of {about['method']}; expected those of {self.name}")
+        self._place(device)
+        fill(self.network, tensors, self.weights, "Set size, width and shared_encoder as in training")
+
+    def load_random(self, device: str, seed: int = 0) -> None:
+        """Build the networks with random weights, to be timed."""
+        self._place(device, seed)
+
+    def _place(self, device: str, seed: int = 0) -> None:
+        with seeded(self.name, seed):
+            network = self.config.network()
+        self.device = torch.device(device)
+        self.frames_at_once = 1 if self.device.type == "cpu" else FRAMES_AT_ONCE
+        # Convolutions with few channels run about twice as fast in this layout.
+        self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+
+    @abstractmethod
+    def refine(self, estimate: Tensor, seen: Seen, generators: Sequence[torch.Generator]) -> Tensor:
+        """The second stage. Shape: `[B, 2, F, T]` -> `[B, 2, F, T]`; one generator for each item."""
+
+    @torch.inference_mode()
+    def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
+        """Clean speech `[T]` float32 as long as the noisy.
+
+        MethodError where an input cannot be used, MediaError where another person's video cannot be read.
+        """
+        outputs: list[np.ndarray | Exception] = []
+        windows: list[Window] = []
+        for index, example in enumerate(examples):
+            try:
+                windows += self._windows(index, example)
+                outputs.append(np.zeros(len(example.inputs["noisy"].samples), np.float32))
+            except (MethodError, MediaError) as error:
+                outputs.append(error)
+        parts: dict[int, list[tuple[int, np.ndarray]]] = {}
+        for batch in _batches(windows, self.frames_at_once):
+            for window, enhanced in zip(batch, self._enhance(batch), strict=True):
+                parts.setdefault(window.owner, []).append((window.start, enhanced))
+        for index, pieces in parts.items():
+            noisy = examples[index].inputs["noisy"].samples
+            joined = _joined(pieces, len(noisy)) * np.abs(noisy).max()
+            outputs[index] = (
+                joined.astype(np.float32)
+                if np.isfinite(joined).all()
+                else MethodError("Expected finite samples, the network gave NaN or infinity")
+            )
+        return outputs
+
+    def close(self) -> None:
+        del self.network
+
+    def _windows(self, index: int, example: Example) -> list[Window]:
+        """The example cut into equal windows, or whole where it is short enough."""
+        audio, video = example.inputs["noisy"], self._video(example).frames
+        noisy = np.asarray(audio.samples, np.float32)
+        if audio.rate != RATE or noisy.ndim != 1:
+            raise MethodError(f"Expected mono speech [T] at {RATE} Hz, got {list(noisy.shape)} at {audio.rate} Hz")
+        if len(noisy) < SHORTEST:
+            raise MethodError(f"{len(noisy) / RATE:.3f} s of speech; expected at least {SHORTEST / RATE} s")
+        if not np.isfinite(noisy).all():
+            raise MethodError("Expected finite samples, the noisy speech has NaN or infinity")
+        if video.ndim != 3 or video.shape[1:] != (112, 112) or not len(video):
+            raise MethodError(f"Expected a video [N, 112, 112] of the face, got {list(video.shape)}")
+        peak = float(np.abs(noisy).max())
+        if peak < 1e-6:
+            raise MethodError("The noisy speech is silent")
+        noisy = noisy / peak
+        length = min(len(noisy), int(self.config.longest_s * RATE) // VIDEO_FRAME * VIDEO_FRAME)
+        shown = np.arange(video_frames_of(padded_frames(length)))
+        # Starts are moved to frames of the video, which can take one frame from an overlap.
+        gaps = math.ceil((len(noisy) - length) / (length - OVERLAP - VIDEO_FRAME))
+        found = []
+        for number in range(gaps + 1):
+            ideal = number * (len(noisy) - length) / max(gaps, 1)
+            start = len(noisy) - length if number and number == gaps else int(ideal // VIDEO_FRAME) * VIDEO_FRAME
+            frames = video[np.minimum(shown + round(start / VIDEO_FRAME), len(video) - 1)]
+            seed = derive_seed(example.seed, number)
+            found.append(Window(index, start, noisy[start : start + length], frames, seed))
+        return found
+
+    def _video(self, example: Example) -> FaceVideo:
+        if self.config.video == "own":
+            return example.inputs["video"]
+        other = example.inputs.get("decoy")
+        if other is None:
+            raise MethodError("video = shuffled needs a dataset that has other people's videos")
+        return other()
+
+    def _enhance(self, batch: Sequence[Window]) -> np.ndarray:
+        """Shape: B windows of one length -> `[B, L]`."""
+        settings = self.config.exponent, self.config.factor
+        length, frames = len(batch[0].noisy), batch[0].frames
+        audio = torch.from_numpy(np.stack([window.noisy for window in batch])).to(self.device)
+        video = torch.from_numpy(np.stack([window.video for window in batch])).to(self.device)
+        noisy = spectrogram(audio, *settings)
+        own = noisy.shape[-1]
+        generators = [torch.Generator().manual_seed(window.seed) for window in batch]
+        with self._precision():
+            seen = self.network.see(video)
+            estimate = self.network.predict(F.pad(noisy, (0, frames - own)), seen).float()
+            refined = self.refine(estimate, seen, generators)
+        return waveform(refined.float()[..., :own], length, *settings).cpu().numpy()
+
+    def _precision(self) -> contextlib.AbstractContextManager[object]:
+        if self.device.type == "cpu" or self.config.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, getattr(torch, self.config.precision))
+
+
+def padded_frames(length: int) -> int:
+    """Frames of the spectrogram of `length` samples, padding included.
+
+    >>> padded_frames(32640), padded_frames(32768)
+    (256, 320)
+    """
+    return -(-frames_of(length) // PADDED) * PADDED
+
+
+def normal(like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Standard normal noise, each item from its own generator: an item's draw does not depend on its batch."""
+    drawn = [torch.randn(like.shape[1:], generator=generator) for generator in generators]
+    return torch.stack(drawn).to(like.device)
+
+
+def _batches(windows: Sequence[Window], frames_at_once: int) -> Iterator[list[Window]]:
+    """Windows of one length together, as far as `frames_at_once` reach, and at least one; the longest first."""
+    groups: dict[tuple[int, int], list[Window]] = {}
+    for window in windows:
+        groups.setdefault((window.frames, len(window.noisy)), []).append(window)
+    for frames, length in sorted(groups, reverse=True):
+        group = groups[frames, length]
+        size = max(1, frames_at_once // frames)
+        for start in range(0, len(group), size):
+            yield group[start : start + size]
+
+
+def _joined(pieces: Sequence[tuple[int, np.ndarray]], length: int) -> np.ndarray:
+    """Windows laid over each other, each fading out as the next fades in: `[length]`."""
+    if len(pieces) == 1:
+        return pieces[0][1].astype(np.float64)
+    total, weight = np.zeros(length), np.zeros(length)
+    for start, piece in pieces:
+        rise = np.minimum(np.arange(len(piece)) + 1, OVERLAP) / OVERLAP
+        fade = np.minimum(rise, rise[::-1])
+        total[start : start + len(piece)] += fade * piece
+        weight[start : start + len(piece)] += fade
+    return total / weight

@@ -1,0 +1,229 @@
+"""How FlowAVSE is trained: both stages and their visual encoders at once (Sec. 2.2, Eq. 8 to 10)."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from baselines.checkpoints import export, fill, read
+from baselines.flowavse.clips import Clips
+from baselines.flowavse.config import Config, EnhancerConfig, Training
+from baselines.flowavse.network import Seen
+from baselines.flowavse.spectrogram import spectrogram, waveform
+from baselines.training import Recipe, Stage, Update, options, seeded, without_steps
+from benchmark.errors import InvalidConfig
+from benchmark.types import Sample
+
+VALIDATION, SHOWN = 32, 4
+"""Clips that are measured and drawn beside a training."""
+MOST_LOADERS = 8
+
+
+class EnhancerRecipe(Recipe):
+    """Total loss = lambda1 |x1 - P(y)|^2 + lambda2 L_G, squared norms over all bins, means over clips (Eq. 9, 10).
+
+    The second stage starts from the first one's estimate as it is: L_G is a loss of G alone, so no gradient of it goes
+    through the estimate.
+    """
+
+    def __init__(
+        self, config: EnhancerConfig, training: Training, samples: Sequence[Sample], validation: Sequence[Sample]
+    ) -> None:
+        self.config, self.training = config, training
+        # Decoding video takes longer than a step does on a GPU; one core is left to the step.
+        self.loaders = max(1, min(MOST_LOADERS, (os.cpu_count() or 1) - 1))
+        self.clips = Clips(samples, training)
+        with seeded(self.name, config.size, config.width):
+            self.network = config.network()
+        if training.start_from:
+            path = Path(training.start_from)
+            shipped = Path(__file__).parents[1] / path
+            path = shipped if not path.is_file() and shipped.is_file() else path
+            tensors, _ = read(path, self.name)
+            fill(self.network, tensors, path, "start_from wants weights of the same networks")
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.Adam(parameters, lr=training.learning_rate)
+        self._validation = Clips(validation, training) if validation else None
+        self._held: dict[str, Tensor] | None = None
+
+    @abstractmethod
+    def refiner_loss(self, estimate: Tensor, clean: Tensor, seen: Seen) -> Tensor:
+        """L_G of a batch of spectrograms `[B, 2, F, T]`."""
+
+    @abstractmethod
+    def enhance(self, estimate: Tensor, seen: Seen) -> Tensor:
+        """The second stage's output, for measures beside the training."""
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        return {"network": self.network}
+
+    def optimisers(self) -> Mapping[str, torch.optim.Optimizer]:
+        return {"network": self.optimiser}
+
+    def averaged(self) -> Mapping[str, nn.Module]:
+        return {"network": self.network}
+
+    def description(self) -> Mapping[str, Any]:
+        return {
+            "config": dataclasses.asdict(self.config),
+            "training": without_steps(self.training),
+            "clips": len(self.clips.samples),
+        }
+
+    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        return self.clips.batch(rng, self.training.batch)
+
+    def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
+        self.network.train()
+        noisy, clean = self._spectrograms(batch)
+        seen = self.network.see(batch["video"])
+        estimate = self.network.predict(noisy, seen)
+        losses = {
+            "predictor": squared_norm(clean - estimate),
+            "refiner": self.refiner_loss(estimate.detach(), clean, seen),
+        }
+        total = self.training.predictor_weight * losses["predictor"] + self.training.refiner_weight * losses["refiner"]
+        update("network", total)
+        return {"total": total, **losses}
+
+    def validate(self) -> dict[str, float]:
+        """SI-SDR of noisy, first estimate and output on clips of the validation people, dB."""
+        found = self._outputs()
+        if found is None:
+            return {}
+        batch, estimate, output = found
+        signals = {"noisy": batch["noisy"], "estimate": estimate, "output": output}
+        return {f"si_sdr_{name}": float(_si_sdr(signal, batch["clean"]).mean()) for name, signal in signals.items()}
+
+    def sample_images(self) -> np.ndarray | None:
+        """Spectrograms of noisy, output and clean speech, a clip per row."""
+        found = self._outputs()
+        if found is None:
+            return None
+        batch, _, output = found
+        rows = [_picture(signal[:SHOWN]) for signal in (batch["noisy"], output, batch["clean"])]
+        return np.stack(rows, axis=1)
+
+    def export(self, path: Path) -> Path:
+        about = {
+            "method": self.name,
+            "config": dataclasses.asdict(self.config),
+            "training": dataclasses.asdict(self.training),
+        }
+        return export(path, self.network.state_dict(), about)
+
+    def _spectrograms(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        settings = self.config.exponent, self.config.factor
+        with torch.autocast(batch["noisy"].device.type, enabled=False):
+            return spectrogram(batch["noisy"], *settings), spectrogram(batch["clean"], *settings)
+
+    def _outputs(self) -> tuple[dict[str, Tensor], Tensor, Tensor] | None:
+        """The held clips, the first stage's estimates of them and the outputs, all on the CPU."""
+        if self._validation is None:
+            return None
+        if self._held is None:
+            # The same clips and noises every time.
+            self._held = self._validation.batch(np.random.default_rng(0), VALIDATION)
+        device = next(self.network.parameters()).device
+        settings = self.config.exponent, self.config.factor
+        estimates, outputs = [], []
+        for part in range(0, VALIDATION, self.training.batch):
+            batch = {k: v[part : part + self.training.batch].to(device) for k, v in self._held.items()}
+            noisy, _ = self._spectrograms(batch)
+            seen = self.network.see(batch["video"])
+            estimate = self.network.predict(noisy, seen).float()
+            length = batch["noisy"].shape[1]
+            estimates.append(waveform(estimate, length, *settings).cpu())
+            outputs.append(waveform(self.enhance(estimate, seen).float(), length, *settings).cpu())
+        return self._held, torch.cat(estimates), torch.cat(outputs)
+
+
+class FlowAVSERecipe(EnhancerRecipe):
+    """L_G = |v(x_t, t) - (x1 - x0)|^2 with t from U[start, 1] (Eq. 8)."""
+
+    name = "flowavse"
+    config: Config
+
+    def refiner_loss(self, estimate: Tensor, clean: Tensor, seen: Seen) -> Tensor:
+        flow = self.config.flow()
+        source = flow.source(estimate, torch.randn_like(clean))
+        time = flow.start + (1 - flow.start) * torch.rand(len(clean), device=clean.device)
+        state = flow.state(source, clean, time, torch.randn_like(clean))
+        return squared_norm(self.network.refine(state, estimate, time, seen) - (clean - source))
+
+    def enhance(self, estimate: Tensor, seen: Seen) -> Tensor:
+        flow = self.config.flow()
+        source = flow.source(estimate, torch.randn_like(estimate))
+        return flow.sample(lambda x, t: self.network.refine(x, estimate, t, seen), source, torch.zeros_like(source), 1)
+
+
+def squared_norm(x: Tensor) -> Tensor:
+    """Mean over the batch of the sum of squares. Shape: `[B, ...]` -> scalar."""
+    return x.float().square().flatten(1).sum(1).mean()
+
+
+def recipes(
+    config: Config,
+    training: Mapping[str, Any],
+    samples: Sequence[Sample],
+    validation: Sequence[Sample] = (),
+    networks: Callable[[str], Any] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> list[Stage]:
+    """The one stage of the training.
+
+    Args:
+        config: architecture, from the preset.
+        training: the preset's `training` table; see `Training`.
+        samples: mixtures of the training split; their speech and faces are used, mixed anew with their kinds of noise.
+        validation: mixtures for the measures in the log.
+
+    Raises:
+        InvalidConfig: a setting that cannot be used.
+    """
+    return stages(FlowAVSERecipe, config, training, samples, validation)
+
+
+def stages(
+    recipe: type[EnhancerRecipe],
+    config: EnhancerConfig,
+    training: Mapping[str, Any],
+    samples: Sequence[Sample],
+    validation: Sequence[Sample],
+) -> list[Stage]:
+    if not samples:
+        raise InvalidConfig(f"{recipe.name}: the training split is empty")
+    settings = options(Training, training)
+    return [
+        Stage(
+            recipe.name,
+            settings.steps,
+            lambda folder: recipe(config, settings, samples, validation),
+            settings.ema or None,
+            settings.anneal,
+            settings.clip or None,
+        )
+    ]
+
+
+def _si_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
+    """`[B, L]` -> `[B]` dB, means kept."""
+    gain = (estimate * clean).sum(1, keepdim=True) / clean.square().sum(1, keepdim=True)
+    return 10 * torch.log10((gain * clean).square().sum(1) / (gain * clean - estimate).square().sum(1))
+
+
+def _picture(audio: Tensor) -> np.ndarray:
+    """Log-magnitude spectrograms, 60 dB from black to white, low frequencies at the bottom: `[B, 256, T, 3]` uint8."""
+    x = spectrogram(audio, 1.0, 1.0)
+    db = 10 * torch.log10(x.square().sum(1) + 1e-10)
+    scaled = ((db - db.amax((1, 2), keepdim=True)) / 60 + 1).clamp(0, 1)
+    grey = (255 * scaled.flip(1)).to(torch.uint8).numpy()
+    return np.repeat(grey[..., None], 3, axis=3)

@@ -1,0 +1,52 @@
+"""Floor and ceiling of enhancement and separation: what no work, and perfect work, score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from baselines.method import Method
+from benchmark.errors import MethodError
+from benchmark.types import Example
+
+
+@dataclass(frozen=True)
+class ReferenceConfig:
+    """There is nothing to set."""
+
+
+class Noisy(Method):
+    """The mixture as it is: what a method has to beat."""
+
+    name: ClassVar[str] = "noisy"
+    task: ClassVar[str] = "av_enhancement"
+    further_tasks: ClassVar[tuple[str, ...]] = ("av_separation",)
+    title: ClassVar[str] = "floor: the mixture as it is"
+    Config: ClassVar[type] = ReferenceConfig
+
+    def load(self, device: str) -> None:
+        """Need nothing."""
+
+    def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
+        """Hand the noisy speech through: `[T]` float32."""
+        return [np.asarray(example.inputs["noisy"].samples, np.float32) for example in examples]
+
+
+class Clean(Noisy):
+    """The clean speech itself: the ceiling of the metrics."""
+
+    name: ClassVar[str] = "clean"
+    title: ClassVar[str] = "ceiling: the clean speech"
+    uses_targets: ClassVar[bool] = True
+
+    def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
+        """Hand the clean speech through: `[T]` float32."""
+        return [
+            MethodError(f"Sample '{example.sample.id}' has no clean speech to hand through")
+            if example.truth is None
+            else np.asarray(example.truth.samples, np.float32)
+            for example in examples
+        ]

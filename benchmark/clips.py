@@ -1,0 +1,91 @@
+"""What of a sample a method is given: random crops of speech, and clips of mixtures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmark.errors import MediaError
+from benchmark.media import audio_seconds, read_audio
+from benchmark.mixing import Mixture, looped, mix, noise
+from benchmark.types import Audio, Sample, derive_seed
+
+SHORTEST_S = 1.2
+"""Recordings shorter than this are not repeated to fill a clip (FlowAVSE's official evaluation skips them)."""
+
+
+def crop_speech(sample: Sample, seconds: float | None, rate: int, seed: int) -> Audio:
+    """A random crop of a speaker's recordings.
+
+    Recordings are taken in random order; the first that is long enough is cropped at a random place. Where none is long
+    enough, recordings are joined in that order until they are; a speaker with less speech than asked gives all of it.
+    """
+    paths = sample.inputs.get("speech", ())
+    if not paths:
+        raise MediaError(f"Sample '{sample.id}' has no recording")
+    random = np.random.default_rng(seed)
+    order = [paths[index] for index in random.permutation(len(paths))]
+    if seconds is None:
+        return read_audio(order[0], rate)
+    where = random.random()
+    length = int(round(seconds * rate))
+    long_enough = next((path for path in order if audio_seconds(path) >= seconds), None)
+    if long_enough is not None:
+        samples = read_audio(long_enough, rate).samples
+    else:
+        pieces: list[np.ndarray] = []
+        for path in order:
+            pieces.append(read_audio(path, rate).samples)
+            if sum(map(len, pieces)) >= length:
+                break
+        samples = np.concatenate(pieces)
+    start = int(where * (max(len(samples) - length, 0) + 1))
+    return Audio(np.ascontiguousarray(samples[start : start + length]), rate)
+
+
+class MixtureClip(NamedTuple):
+    """A clip of speech in noise, and where in its recording it lies."""
+
+    mixture: Mixture
+    start: int
+    """First sample of the clip in the recording."""
+    source_s: float
+    """Length of the recording; a clip that is longer begins again at its end."""
+
+
+def mixture_clip(sample: Sample, seconds: float | None, rate: int, seed: int) -> MixtureClip:
+    """Mix one row of a mixing list: the whole recording, or its first `seconds`.
+
+    The clip of fixed length follows FlowAVSE's official evaluation: a shorter recording is repeated to fill it, one
+    below 1.2 s is refused, and where the first clip is silent the next one is taken.
+
+    Raises:
+        MediaError: a file cannot be read, is too short, or is silent.
+    """
+    speech = read_audio(only_file(sample, sample.targets.get("speech", ()), "clean recording"), rate).samples
+    start, length = 0, len(speech)
+    if seconds is not None:
+        length = int(round(seconds * rate))
+        shortest_s = min(seconds, SHORTEST_S)
+        if len(speech) < int(shortest_s * rate):
+            raise MediaError(
+                f"Sample '{sample.id}' has {len(speech) / rate:.2f} s of speech; a clip wants {shortest_s:g} s or more"
+            )
+        while start + length < len(speech) and not speech[start : start + length].any():
+            start += length
+    clean = looped(speech, length, start)
+    about = sample.attributes
+    voices = [read_audio(path, rate).samples for path in sample.inputs.get("noise", ())]
+    drawn = derive_seed("noise", sample.id, seed)
+    other = noise(str(about.get("noise")), length, drawn, voices)
+    mixture = mix(clean, other, float(about.get("snr_db", 0.0)), derive_seed("level", sample.id, seed))
+    return MixtureClip(mixture, start, len(speech) / rate)
+
+
+def only_file(sample: Sample, paths: tuple[Path, ...], what: str) -> Path:
+    """The one file that a field names, or MediaError where it names none or several."""
+    if len(paths) != 1:
+        raise MediaError(f"Sample '{sample.id}' has {len(paths)} files as its {what}; expected 1")
+    return paths[0]

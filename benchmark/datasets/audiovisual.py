@@ -1,0 +1,126 @@
+"""What the adapters of corpora with talking faces share: they list utterances, and the rows are mixtures of them."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+from typing import Any, ClassVar
+
+from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.manifest import Row
+from benchmark.datasets.media_files import MediaFinder
+from benchmark.datasets.mixtures import SNRS_DB, Utterance, noisy_rows, two_talker_rows
+from benchmark.datasets.names import safe_ids
+from benchmark.datasets.noise_lists import missing_noise_list, noise_files, noise_list
+from benchmark.datasets.pair_lists import pair_list, pair_rows
+from benchmark.errors import UsageError
+from benchmark.types import derive_seed
+
+_SHOWN = 10
+"""Problems of one kind that are named; a corpus of a million files may have as many."""
+
+
+class AudioVisualCorpus(Dataset):
+    """A corpus that has a video for every recording.
+
+    Utterances are mixed with recordings of noise where there are any in the root, else with noises that are made
+    (`av_enhancement`), or with another person's speech (`av_separation`). A published list of pairs in the root defines
+    the mixtures of `test` instead. `test_snr` is the test utterances over the grid of SNRs.
+    """
+
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test", "test_snr")
+    tasks: ClassVar[tuple[str, ...]] = ("av_enhancement", "av_separation")
+    pair_lists: ClassVar[tuple[str, ...]] = ()
+    """Names of published lists of pairs of the test split, without suffix."""
+
+    @abstractmethod
+    def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
+        """The usable utterances of `train`, `val` or `test`, by the names that a list of pairs gives them."""
+
+    def check(self, split: str, task: str) -> None:
+        super().check(split, task)
+        if split == "test_snr" and task != "av_enhancement":
+            raise UsageError(f"Split '{split}' of {self.name} is a grid of SNRs for av_enhancement, not for {task}")
+
+    def rows(self, split: str, task: str) -> list[Row]:
+        """The mixtures of one split; the files that are left out are named in `problems`, the first few of a kind."""
+        root = self.media_root()
+        finder = MediaFinder(root, self.problems)
+        part = "test" if split == "test_snr" else split
+        pairs = pair_list(root, self.pair_lists) if split == "test" else None
+        noises = noise_list(root, part, finder) if pairs and task == "av_enhancement" else None
+        if pairs and task == "av_enhancement" and noises is None:
+            raise missing_noise_list(root, part, pairs.name)
+        named = self.utterances(part, finder)
+        spoken = sorted(named.values(), key=lambda utterance: utterance.id)
+        of = f"{self.name} {split}"
+        if not spoken:
+            rows = []
+        elif pairs:
+            rows = list(pair_rows(pairs, named, self.problems, noises))
+        elif task == "av_separation":
+            rows = list(two_talker_rows(spoken, of=of))
+            if not rows:
+                self.problems.append("all utterances are of one person: there is nobody else to talk over them")
+        else:
+            levels = SNRS_DB if split == "test_snr" else (0.0,)
+            rows = list(noisy_rows(spoken, of=of, snrs_db=levels, recorded=noise_files(root, part, finder)))
+        self.problems = _shortened(self.problems)
+        return rows
+
+
+def speaker_of(name: str) -> str:
+    """The first part of `<speaker>/<video>/<utterance>`."""
+    return name.partition("/")[0]
+
+
+def spoken_by(
+    speech: Mapping[str, str],
+    video: Mapping[str, str],
+    finder: MediaFinder,
+    about: Callable[[str], Mapping[str, Any]],
+    speaker: Callable[[str], str] = speaker_of,
+) -> dict[str, Utterance]:
+    """The utterances that have both speech and video, by name; the others are named in the finder's problems.
+
+    Args:
+        speech, video: name of the utterance to its file.
+        about: the attributes of an utterance, by its name.
+        speaker: who says it, by its name.
+    """
+    for alone, lacking in ((video.keys() - speech.keys(), "recording"), (speech.keys() - video.keys(), "video")):
+        for name in sorted(alone):
+            finder.leave_out(finder.root / (video.get(name) or speech[name]), f"no usable {lacking} goes with it")
+    names = sorted(speech.keys() & video.keys())
+    ids, people = safe_ids(names), safe_ids({speaker(name) for name in names})
+    return {name: Utterance(ids[name], people[speaker(name)], speech[name], video[name], about(name)) for name in names}
+
+
+def name_below(file: str, folder: str) -> str:
+    """The name of an utterance: its file's path below a folder, without the suffix.
+
+    >>> name_below("dev/wav/id1/clip/00001.wav", "dev/wav")
+    'id1/clip/00001'
+    """
+    return PurePosixPath(file).relative_to(folder).with_suffix("").as_posix()
+
+
+def held_out(corpus: str, speaker: str) -> bool:
+    """Whether a speaker of the training part is kept for validation: one in 50, drawn by name."""
+    return derive_seed("held out", corpus, speaker) % 50 == 0
+
+
+def _shortened(problems: list[str]) -> list[str]:
+    """The first few problems of each kind, and how many more there are; a kind differs in names and numbers only."""
+    reasons = [re.split(r"['\"]: ", line, maxsplit=1)[-1] for line in problems]
+    kinds: dict[str, list[int]] = {}
+    for index, reason in enumerate(reasons):
+        kinds.setdefault(re.sub(r"'.*'|\".*\"|\d+", "", reason), []).append(index)
+    shown = []
+    for lines in kinds.values():
+        shown += [problems[index] for index in lines[:_SHOWN]]
+        if len(lines) > _SHOWN:
+            shown.append(f"... and {len(lines) - _SHOWN} more of this kind: {reasons[lines[0]]}")
+    return shown

@@ -1,0 +1,133 @@
+"""GRID (Cooke et al., JASA 120(5), 2006): 34 people who each say 1000 sentences of six words, filmed from the front."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import ClassVar
+
+from benchmark.datasets.audiovisual import AudioVisualCorpus, speaker_of, spoken_by
+from benchmark.datasets.media_files import MediaFinder, is_speech
+from benchmark.datasets.mixtures import Utterance
+from benchmark.datasets.noise_lists import LAYOUT
+from benchmark.datasets.talkers.sentences import Sentence
+from benchmark.errors import MediaError, UsageError
+from benchmark.media import audio_seconds, check_header, is_audio
+
+SPEAKERS = {"test": ("s1", "s2", "s20", "s22"), "val": ("s3", "s4")}
+"""The test is the unseen speakers of LipNet (Assael et al. 2016); s3 and s4 validate, the other 28 train."""
+CLIP_S, TOLERANCE_S = 3.0, 0.1
+"""Length of every clip, and by how much a recording that is in time with it may differ."""
+_FOLDER = re.compile(r"s([1-9]|[12]\d|3[0-4])")
+_OWNER = re.compile(r"(?:id|s)\d+")
+
+
+class Grid(AudioVisualCorpus):
+    """The published layout, or a flat folder of clips, which has only a test.
+
+    File names spell the sentence: `bbaf2n` is bin blue at f two now. Speech is the video's own sound track, which is in
+    time with the lips; a recording serves where a video has none and it is as long as the video. The corpus's
+    `audio_25k` is cut to the speech and so out of time: it is never read.
+
+    In a flat folder the speaker is the first part of a name like `id2_vcd_swwp2s` or `s2_swwp2s`. A clip without one
+    counts as a speaker of its own, so two clips of one person may come to be mixed.
+    """
+
+    name: ClassVar[str] = "grid"
+    revision: ClassVar[str] = "1"
+    layout: ClassVar[str] = f"""\
+  s1/ ... s34/                    the clips (mpg), directly or in folders such as video, mpg_6000
+  audio/s1/ ... audio/s34/        optional: recordings of {CLIP_S:g} s, for clips without sound; also beside the clips
+  *.mpg                           or, without folders of speakers: clips named like bbaf2n or id2_vcd_swwp2s
+{LAYOUT}"""
+
+    def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
+        """By `<speaker>/<sentence>`, or by the name of the clip in a flat folder."""
+        root = self.media_root()
+        inside = finder.entries(root)
+        folders = [path for path in inside if path.is_dir() and _FOLDER.fullmatch(path.name)]
+        files: list[tuple[str, str]] = []
+        if folders:
+            for folder in folders:
+                if _split_of(folder.name) == split:
+                    for place in (folder, root / "audio" / folder.name):
+                        files += [(f"{folder.name}/", file) for file in finder.media(place, _is_medium, _check)]
+        else:
+            files = [("", path.name) for path in inside if is_speech(path) and _is_usable(path, finder)]
+            if files and split != "test":
+                raise UsageError(
+                    f"A flat folder of clips has only the split 'test', not '{split}': {root} holds no folder s1 to s34"
+                )
+
+        video: dict[str, str] = {}
+        speech: dict[str, str] = {}
+        texts: dict[str, str] = {}
+        for person, file in files:
+            stem = Path(file).stem
+            if not is_speech(Path(file)):
+                continue
+            try:
+                sentence = Sentence.parse(stem.rpartition("_")[2])
+            except UsageError:
+                finder.leave_out(root / file, "its name spells no sentence of the corpus, as bbaf2n does")
+                continue
+            name = person + (sentence.code if person else stem)
+            texts[name] = sentence.text
+            (speech if is_audio(file) else video).setdefault(name, file)
+        for name, file in list(video.items()):
+            try:
+                speech[name] = _speech_of(root, file, speech.get(name))
+            except MediaError as error:
+                finder.leave_out(root / file, str(error).removeprefix(f"{root / file}: "))
+                del video[name]
+                speech.pop(name, None)
+        speaker = speaker_of if folders else _speaker_of_clip
+        return spoken_by(speech, video, finder, lambda name: {"framing": "scene", "text": texts[name]}, speaker)
+
+
+def _split_of(speaker: str) -> str:
+    return next((split for split, speakers in SPEAKERS.items() if speaker in speakers), "train")
+
+
+def _speaker_of_clip(name: str) -> str:
+    head = name.partition("_")[0]
+    return head if head != name and _OWNER.fullmatch(head) else name
+
+
+def _speech_of(root: Path, video: str, recording: str | None) -> str:
+    """The file with the speech of a clip.
+
+    Raises:
+        MediaError: the video has no sound, and no recording is in time with it.
+    """
+    try:
+        audio_seconds(root / video)
+    except MediaError:
+        if recording is None:
+            raise
+    else:
+        return video
+    seconds = audio_seconds(root / recording)
+    if abs(seconds - CLIP_S) > TOLERANCE_S:
+        raise MediaError(
+            f"no sound, and {recording!r} is out of time with the video: {seconds:.2f} s, expected {CLIP_S:g} s"
+        )
+    return recording
+
+
+def _is_medium(path: Path) -> bool:
+    return is_speech(path) or path.suffix.lower() == ".align"
+
+
+def _check(path: Path) -> None:
+    if is_speech(path):
+        check_header(path)
+
+
+def _is_usable(path: Path, finder: MediaFinder) -> bool:
+    try:
+        check_header(path)
+    except MediaError as error:
+        finder.leave_out(path, str(error).removeprefix(f"{path}: "))
+        return False
+    return True

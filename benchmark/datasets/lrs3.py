@@ -1,0 +1,94 @@
+"""LRS3-TED (Afouras et al. 2018): sentences from talks, with a video of the speaker's face, cropped to 224 x 224."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from benchmark.datasets.audiovisual import AudioVisualCorpus, held_out, name_below, spoken_by
+from benchmark.datasets.media_files import MediaFinder, is_speech
+from benchmark.datasets.mixtures import Utterance
+from benchmark.datasets.noise_lists import LAYOUT
+from benchmark.errors import MediaError
+from benchmark.media import audio_seconds, check_header, is_audio
+
+_EXPECTED = "expected a first line 'Text:  WORDS'"
+
+
+class LRS3(AudioVisualCorpus):
+    """The published layout; `trainval` trains, save for one talk in 50, which validate. `pretrain` is not used.
+
+    A talk counts as a speaker.
+    """
+
+    name: ClassVar[str] = "lrs3"
+    revision: ClassVar[str] = "1"
+    layout: ClassVar[str] = f"""\
+  {{trainval,test}}/<video>/<utterance>.mp4       the cropped faces; all of it may lie in a folder lrs3
+  {{trainval,test}}/<video>/<utterance>.wav       the speech; without it, the video's own sound
+  {{trainval,test}}/<video>/<utterance>.txt       the words, in a first line 'Text:  WORDS'
+  lrs3_test.pckl                  optional: the published pairs of the test (also lrs_test; .json and .csv)
+{LAYOUT}"""
+    pair_lists: ClassVar[tuple[str, ...]] = ("lrs3_test", "lrs_test")
+
+    def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
+        """By `<video>/<utterance>`."""
+        root = self.media_root()
+        base = root / "lrs3" if (root / "lrs3").is_dir() else root
+        part = base / ("test" if split == "test" else "trainval")
+        below = part.relative_to(root).as_posix()
+        speech: dict[str, str] = {}
+        video: dict[str, str] = {}
+        texts: dict[str, str] = {}
+        for talk in finder.folders(part):
+            if split != "test" and held_out("lrs3", talk.name) != (split == "val"):
+                continue
+            for file in finder.media(talk, _is_medium, _check):
+                name = name_below(file, below)
+                kind = texts if _is_text(Path(file)) else speech if is_audio(file) else video
+                if name.count("/") == 1:
+                    kind.setdefault(name, file)
+                else:
+                    finder.leave_out(root / file, "a stray file: expected <video>/<utterance>")
+        for name in sorted(video.keys() - speech.keys()):
+            try:
+                audio_seconds(root / video[name])
+            except MediaError as error:
+                finder.leave_out(root / video[name], str(error).removeprefix(f"{root / video[name]}: "))
+                del video[name]
+            else:
+                speech[name] = video[name]
+
+        def about(name: str) -> dict[str, str]:
+            text = _words(root / texts[name]) if name in texts else None
+            if text is None:
+                finder.leave_out(root / video[name], f"used without its words: no usable .txt beside it ({_EXPECTED})")
+            return {} if text is None else {"text": text}
+
+        return spoken_by(speech, video, finder, about)
+
+
+def _is_medium(path: Path) -> bool:
+    return is_speech(path) or _is_text(path)
+
+
+def _is_text(path: Path) -> bool:
+    return path.suffix.lower() == ".txt"
+
+
+def _check(path: Path) -> None:
+    if not _is_text(path):
+        check_header(path)
+    elif not path.is_file():
+        raise MediaError(f"{path}: is not a regular file")
+
+
+def _words(path: Path) -> str | None:
+    """What the first line of a transcript says."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            line = file.readline(100_000)
+    except (OSError, UnicodeDecodeError):
+        return None
+    head, _, words = line.partition(":")
+    return " ".join(words.split()) or None if head.strip() == "Text" else None

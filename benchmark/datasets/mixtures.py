@@ -1,0 +1,158 @@
+"""Mixing lists: which speech is mixed with which noise, at which SNR, drawn once from a seed and kept in the manifest.
+
+A row is one mixture: `targets.speech` the clean recording, `inputs.video` its speaker's face, `inputs.noise` what it is
+mixed with where that is read from files, `inputs.decoy` another person's video. Attributes say `noise` (its kind),
+`snr_db`, and `framing`: `face` where the whole picture is the face, `scene` where it has to be looked for in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from benchmark.datasets.manifest import Row
+from benchmark.mixing import BABBLE_VOICES, NOISES, RECORDED, TALKER
+from benchmark.types import derive_seed
+
+SNRS_DB = (-10.0, -5.0, 0.0, 5.0, 10.0)
+"""The grid."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording of a person, with the video that goes with it; paths relative to the dataset's root."""
+
+    id: str
+    speaker: str
+    speech: str
+    video: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Kept in the row: `text`, `sex`, `framing` ..."""
+
+
+def noisy_rows(
+    utterances: Sequence[Utterance],
+    *,
+    of: str,
+    per_speaker: int | None = None,
+    snrs_db: Sequence[float] = (0.0,),
+    recorded: Sequence[str] = (),
+) -> Iterator[Row]:
+    """Utterances in noise.
+
+    Kinds of noise and SNRs are dealt out evenly, in an order drawn by the name of the list, so that every pair of them
+    occurs equally often, give or take one.
+
+    Args:
+        of: name of the list (`talkers test`); the seed of everything that is drawn.
+        per_speaker: at most so many utterances of each speaker; None takes all.
+        snrs_db: one of them for each mixture.
+        recorded: files of noise; where there are any they take the place of the kinds that are made.
+    """
+    utterances = sorted(utterances, key=lambda utterance: utterance.id)
+    chosen = _chosen(utterances, per_speaker, of)
+    kinds = (RECORDED,) if recorded else tuple(k for k in NOISES if k != "babble" or _people(utterances) > 1)
+    cells = [(kind, snr) for snr in snrs_db for kind in kinds]
+    random = np.random.default_rng(derive_seed("mixing list", of))
+    dealt = [cells[k] for _ in range(-(-len(chosen) // len(cells))) for k in random.permutation(len(cells))]
+    for utterance, (kind, snr_db) in zip(chosen, dealt, strict=False):
+        files: tuple[str, ...] = ()
+        if kind == "babble":
+            files = tuple(other.speech for other in _others(utterance, utterances, BABBLE_VOICES, random))
+        elif kind == RECORDED:
+            files = (recorded[int(random.integers(len(recorded)))],)
+        level = "" if tuple(snrs_db) == (0.0,) else f"_{snr_db:g}dB"
+        yield _row(f"{utterance.id}_{kind}{level}", utterance, kind, snr_db, files, utterances, random)
+
+
+def two_talker_rows(utterances: Sequence[Utterance], *, of: str, per_speaker: int | None = None) -> Iterator[Row]:
+    """Utterances with one of another person's over them, at 0 dB."""
+    utterances = sorted(utterances, key=lambda utterance: utterance.id)
+    random = np.random.default_rng(derive_seed("talkers list", of))
+    for utterance in _chosen(utterances, per_speaker, of):
+        others = _others(utterance, utterances, 1, random)
+        if others:
+            yield pair_row(utterance, others[0], utterances, random)
+
+
+def pair_row(
+    utterance: Utterance, other: Utterance, utterances: Sequence[Utterance], random: np.random.Generator
+) -> Row:
+    """One utterance with a given other one over it."""
+    key = f"{utterance.id}_with_{other.id}"
+    return _row(key, utterance, TALKER, 0.0, (other.speech,), utterances, random, {other.speaker})
+
+
+def recorded_row(
+    utterance: Utterance, noise: str, key: str, utterances: Sequence[Utterance], random: np.random.Generator
+) -> Row:
+    """One utterance in a given recording of noise at 0 dB; `key` tells this row from others of the utterance."""
+    return _row(f"{utterance.id}_{key}", utterance, RECORDED, 0.0, (noise,), utterances, random)
+
+
+def _row(
+    key: str,
+    utterance: Utterance,
+    kind: str,
+    snr_db: float,
+    files: tuple[str, ...],
+    utterances: Sequence[Utterance],
+    random: np.random.Generator,
+    heard: Set[str] = frozenset(),
+) -> Row:
+    inputs = {"video": (utterance.video,)}
+    if files:
+        inputs["noise"] = files
+    strangers = _others(utterance, utterances, 1, random, heard)
+    if strangers:
+        inputs["decoy"] = (strangers[0].video,)
+    about = {"framing": "face", **utterance.attributes, "noise": kind, "snr_db": snr_db}
+    return Row(key, utterance.speaker, inputs, {"speech": (utterance.speech,)}, about)
+
+
+def _chosen(utterances: Sequence[Utterance], per_speaker: int | None, of: str) -> list[Utterance]:
+    """Some utterances of each speaker, speakers in order of name; or all in their own order."""
+    if per_speaker is None:
+        return list(utterances)
+    by_speaker: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        by_speaker.setdefault(utterance.speaker, []).append(utterance)
+    chosen = []
+    for speaker in sorted(by_speaker):
+        own = by_speaker[speaker]
+        order = np.random.default_rng(derive_seed("chosen", of, speaker)).permutation(len(own))
+        chosen += [own[k] for k in sorted(order[:per_speaker])]
+    return chosen
+
+
+def _others(
+    utterance: Utterance,
+    utterances: Sequence[Utterance],
+    count: int,
+    random: np.random.Generator,
+    heard: Set[str] = frozenset(),
+) -> list[Utterance]:
+    """Up to `count` utterances of different other people; at least one where there is anybody else.
+
+    Nobody in `heard` is taken where there are others.
+    """
+    found: list[Utterance] = []
+    people = {utterance.speaker, *heard}
+    for _ in range(50 * count):
+        other = utterances[int(random.integers(len(utterances)))]
+        if other.speaker not in people:
+            people.add(other.speaker)
+            found.append(other)
+            if len(found) == count:
+                break
+    if not found:  # nearly all are the speaker's own
+        strangers = [other for other in utterances if other.speaker != utterance.speaker]
+        return [strangers[int(random.integers(len(strangers)))]] if strangers else []
+    return found
+
+
+def _people(utterances: Iterable[Utterance]) -> int:
+    return len({utterance.speaker for utterance in utterances})

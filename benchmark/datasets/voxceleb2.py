@@ -1,0 +1,61 @@
+"""VoxCeleb2 (Chung et al. 2018): utterances of interviews, and videos of the speaker's face, cropped to 224 x 224."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from benchmark.datasets.audiovisual import AudioVisualCorpus, held_out, name_below, spoken_by
+from benchmark.datasets.media_files import MediaFinder
+from benchmark.datasets.mixtures import Utterance
+from benchmark.datasets.noise_lists import LAYOUT
+from benchmark.media import audio_seconds, check_header, is_audio, is_video
+
+
+class VoxCeleb2(AudioVisualCorpus):
+    """The published layout; `dev` trains, save for one speaker in 50, who validate.
+
+    Where an utterance is in both `wav` and `aac`, `wav` is read; where there is neither folder, the sound tracks of the
+    videos are.
+    """
+
+    name: ClassVar[str] = "voxceleb2"
+    revision: ClassVar[str] = "1"
+    layout: ClassVar[str] = f"""\
+  {{dev,test}}/mp4/<id>/<video>/<utterance>.mp4   the cropped faces; all of it may lie in a folder vox2
+  {{dev,test}}/wav/<id>/<video>/<utterance>.wav   the speech; or aac/.../<utterance>.m4a, or the videos' own sound
+  vox_test.pckl                   optional: the published pairs of the test (also .json and .csv)
+{LAYOUT}"""
+    pair_lists: ClassVar[tuple[str, ...]] = ("vox_test",)
+
+    def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
+        """By `<speaker>/<video>/<utterance>`."""
+        root = self.media_root()
+        base = root / "vox2" if (root / "vox2").is_dir() else root
+        part = base / ("test" if split == "test" else "dev")
+        recordings = [part / name for name in ("wav", "aac") if (part / name).is_dir()]
+        check = check_header if recordings else audio_seconds
+        video = _files(part / "mp4", split, is_video, check, finder)
+        speech = {} if recordings else video
+        for tree in recordings:
+            speech = _files(tree, split, is_audio, check, finder) | speech
+        return spoken_by(speech, video, finder, lambda name: {})
+
+
+def _files(
+    tree: Path, split: str, accepts: Callable[[Path], bool], check: Callable[[Path], object], finder: MediaFinder
+) -> dict[str, str]:
+    """Name of the utterance to its file, for the speakers of a split."""
+    found: dict[str, str] = {}
+    below = tree.relative_to(finder.root).as_posix()
+    for speaker in finder.folders(tree):
+        if split != "test" and held_out("voxceleb2", speaker.name) != (split == "val"):
+            continue
+        for file in finder.media(speaker, accepts, check):
+            name = name_below(file, below)
+            if name.count("/") == 2:
+                found.setdefault(name, file)
+            else:
+                finder.leave_out(finder.root / file, "a stray file: expected <id>/<video>/<utterance>")
+    return found

@@ -1,0 +1,312 @@
+"""The speaker's face as audio-visual methods see it: grey, 112 x 112 pixels, 25 frames a second.
+
+The size, the rate and the framing are those of FlowAVSE, which takes VoxCeleb2's face crops whole. A video that shows
+more than a face is cropped likewise: dlib's HOG detector looks at a few frames a second, and one square follows the
+face that it finds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock, local
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmark.errors import MediaError, MissingDependency
+from benchmark.media import (
+    MAX_VIDEO_BYTES,
+    decoded_frames,
+    frame_pixels,
+    frames_on_screen,
+    read_video,
+    regular_file,
+)
+from benchmark.types import FaceVideo
+
+FPS = 25
+SIDE = 112
+FACE_SIDE = 0.51
+"""Side of the detector's box in parts of the crop: its mean on the videos of Talkers, which are framed as VoxCeleb2."""
+FACE_Y = 0.57
+"""Height of the box's centre in the crop, from the top, in parts of the crop; across, it is in the middle."""
+LOOKS = 5
+"""Frames a second in which the face is looked for."""
+CLOCK_S = 0.005
+"""Rounding of time stamps: a look may come so much early."""
+# The detector's boxes come in steps of 10 % in place and 20 % in size. Looks at sizes that divide the latter step in
+# three see the steps at different places, so that the mean over three looks is finer.
+LOOK_SIDES = (480, 452, 426)
+"""Shorter side that a picture is scaled to for the detector, look by look; its smallest face has 80 pixels."""
+STRETCH = 2
+"""The longer side is scaled to at most so many times the shorter side's target."""
+REACH = 0.5
+"""Way that a face moves from one look to the next at most, in parts of its side."""
+PLACE_S = 0.3
+"""Standard deviation of the Gaussian by which the place of the crop is smoothed: the head moves in it, but calmly."""
+SIZE_S = 2.0
+"""That of the size, which changes with the distance from the camera alone."""
+CACHE_BYTES = 64 * 2**20
+"""Face videos kept in memory: several methods of one run ask for the same."""
+
+
+class Box(NamedTuple):
+    """Where a face is, in pixels of the picture; its upper left corner is (0, 0)."""
+
+    x: float
+    """Of the centre."""
+    y: float
+    side: float
+
+
+class Look(NamedTuple):
+    """What the detector saw in one frame."""
+
+    time: float
+    """Seconds."""
+    faces: tuple[Box, ...]
+
+
+def read_face_video(path: str | Path, find: bool = False) -> FaceVideo:
+    """Read the face of the person who speaks in a video.
+
+    Frame k is the one on screen k / 25 seconds after the first. The same file is read and searched once while it stays
+    among the last CACHE_BYTES of results; `frames` is therefore read-only.
+
+    Faces are looked for in LOOKS frames a second and followed from look to look. Of several the one with the largest
+    sum of areas is kept; a face that jumps, as at a cut, counts as another. The crop is a square in which the
+    detector's box takes FACE_SIDE, at the height FACE_Y; place and size are smoothed over time, edge pixels are
+    repeated outside the picture, and pixels are averaged by area. A look without this face takes the place it had in
+    the nearest look with it, and `without_face` counts the frames whose nearest look is such a one. Where no look
+    finds any face, the crop is the largest square in the middle of the picture, and all frames count.
+
+    Args:
+        find: look for the face. Without it the whole picture is the face (Talkers, VoxCeleb), scaled to 112 x 112.
+
+    Raises:
+        MediaError: as `benchmark.media.read_video`.
+        MissingDependency: no dlib, where `find`.
+    """
+    path = regular_file(path)
+    status = path.stat()
+    key = str(path.absolute()), status.st_mtime_ns, status.st_size, find
+    video = _CACHE.get(key)
+    if video is None:
+        video = _find(path) if find else FaceVideo(read_video(path, FPS, (SIDE, SIDE), grey=True))
+        video.frames.setflags(write=False)
+        _CACHE.put(key, video)
+    return video
+
+
+def clip_video(video: FaceVideo, start_s: float, seconds: float, source_s: float) -> FaceVideo:
+    """Cut the frames on screen during a clip of the sound that belongs to a video.
+
+    Frame k is the one on screen at (start_s + k / 25) mod source_s: a clip that is longer than the rest of the sound
+    begins again with it. A video that ends before the sound holds its last frame. `without_face` stays the count in
+    the whole video.
+
+    Args:
+        start_s: where in the recording the clip starts.
+        seconds: length of the clip.
+        source_s: length of the recording.
+
+    Shape:
+        frames: `[ceil(25 seconds), 112, 112]`
+
+    Raises:
+        MediaError: times that are negative, not finite or zero in length, or a video of less than half of `source_s`.
+    """
+    if not (math.isfinite(start_s + seconds + source_s) and start_s >= 0 and seconds > 0 and source_s > 0):
+        raise MediaError(
+            f"Expected a clip that starts at 0 s or later, and lengths above 0 s; got a start at {start_s} s, "
+            f"{seconds} s of a recording of {source_s} s"
+        )
+    shown_s = len(video.frames) / FPS
+    if shown_s < source_s / 2:
+        raise MediaError(
+            f"The video of the face shows {shown_s:.2f} s of a recording of {source_s:.2f} s: expected at least "
+            "half of it; check that the two files belong together"
+        )
+    # A microsecond, less than a sample of sound, keeps k / 25 from falling short of frame k by rounding.
+    times = (start_s + np.arange(math.ceil(seconds * FPS - 1e-6)) / FPS + 1e-6) % source_s
+    return video._replace(frames=video.frames[np.minimum((times * FPS).astype(np.intp), len(video.frames) - 1)])
+
+
+class _Cache:
+    """The face videos last used, up to a number of bytes; rows of a run are opened by several threads."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.used = limit, 0
+        self._videos: OrderedDict[tuple[object, ...], FaceVideo] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: tuple[object, ...]) -> FaceVideo | None:
+        with self._lock:
+            if key in self._videos:
+                self._videos.move_to_end(key)
+            return self._videos.get(key)
+
+    def put(self, key: tuple[object, ...], video: FaceVideo) -> None:
+        with self._lock:
+            if key in self._videos:
+                return
+            self._videos[key] = video
+            self.used += video.frames.nbytes
+            while self.used > self.limit:
+                self.used -= self._videos.popitem(last=False)[1].frames.nbytes
+
+
+_CACHE = _Cache(CACHE_BYTES)
+_THREAD = local()
+
+
+def _find(path: Path) -> FaceVideo:
+    """Decode twice, to look and to crop: the pictures of some minutes at full size would fill the memory."""
+    detector = _detector()
+    times: list[float] = []
+    looks: list[Look] = []
+    own_fps, shape = 0.0, (0, 0)
+    for fps, time, frame in decoded_frames(path):
+        if not looks or time > looks[-1].time + 1 / LOOKS - CLOCK_S:
+            picture = frame_pixels(frame, None, grey=True)
+            if not looks:
+                own_fps, shape = fps, picture.shape
+            looks.append(Look(time, _faces(detector, picture, LOOK_SIDES[len(looks) % len(LOOK_SIDES)])))
+        times.append(time)
+    if not times:
+        raise MediaError(f"{path}: no picture of the video could be decoded")
+    clock, looked = np.asarray(times), [look.time for look in looks]
+    even = abs(own_fps - FPS) <= 1e-3 * FPS
+    shown = np.arange(len(clock)) if even else frames_on_screen(clock, own_fps, FPS)
+    if len(shown) * SIDE**2 > MAX_VIDEO_BYTES:
+        raise MediaError(f"{path}: over {MAX_VIDEO_BYTES >> 30} GiB when cropped: cut it into shorter videos")
+
+    track = main_track(looks)
+    squares = _squares(track, looked, clock, shape)
+    wanted = set(shown.tolist())
+    faces: dict[int, np.ndarray] = {}
+    for number, (_, _, frame) in enumerate(decoded_frames(path)):
+        if number in wanted:
+            picture = frame_pixels(frame, None, grey=True)
+            if picture.shape != shape:
+                raise MediaError(f"{path}: the size of the pictures changes within the video")
+            faces[number] = cut_square(picture, *squares[number])
+    seen = np.isin(_nearest(clock[shown], looked), list(track))
+    return FaceVideo(np.stack([faces[number] for number in shown.tolist()]), int((~seen).sum()))
+
+
+def _detector() -> Any:
+    """The detector of this thread: it works in memory of its own, and rows are opened by several threads."""
+    try:
+        import dlib
+    except ModuleNotFoundError as error:
+        raise MissingDependency("Finding faces in videos needs the package dlib: pip install dlib-bin") from error
+    if not hasattr(_THREAD, "detector"):
+        _THREAD.detector = dlib.get_frontal_face_detector()
+    return _THREAD.detector
+
+
+def _faces(detector: Any, picture: np.ndarray, side: int) -> tuple[Box, ...]:
+    """Every face in a grey picture `[H, W]`, which is scaled to a shorter side of `side` for the detector."""
+    from PIL import Image
+
+    height, width = picture.shape
+    scale = min(side / min(height, width), STRETCH * side / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    scaled = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+    x, y = width / size[0], height / size[1]
+    return tuple(
+        # dlib's right and bottom are the last pixels inside
+        Box((box.left() + box.right() + 1) / 2 * x, (box.top() + box.bottom() + 1) / 2 * y, box.width() * x)
+        for box in detector(scaled, 0)
+    )
+
+
+def main_track(looks: Sequence[Look]) -> dict[int, Box]:
+    """Follow each face from look to look, and keep the one whose areas sum to the most.
+
+    A face continues the track whose last box is nearest, at most REACH of its side away for each look since; the
+    nearest pairs are joined first.
+
+    Returns:
+        Number of the look to the face's box in it; empty where no look has a face.
+    """
+    tracks: list[dict[int, Box]] = []
+    for number, look in enumerate(looks):
+        pairs = []
+        for face in look.faces:
+            for index, track in enumerate(tracks):
+                last = next(reversed(track))
+                way = math.hypot(face.x - track[last].x, face.y - track[last].y) / track[last].side
+                if way <= REACH * (number - last):
+                    pairs.append((way, index, face))
+        left = list(look.faces)
+        for _, index, face in sorted(pairs):
+            if face in left and number not in tracks[index]:
+                tracks[index][number] = face
+                left.remove(face)
+        tracks.extend({number: face} for face in left)
+    return max(tracks, key=lambda track: sum(face.side**2 for face in track.values()), default={})
+
+
+def _squares(track: dict[int, Box], looked: Sequence[float], times: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Left, top and side of the square to cut out of each frame, `[N, 3]`, in pixels."""
+    from scipy.ndimage import gaussian_filter1d
+
+    if not track:
+        side = min(shape)
+        return np.tile([(shape[1] - side) / 2, (shape[0] - side) / 2, side], (len(times), 1)).astype(float)
+    found = sorted(track)
+    nearest = _nearest(np.arange(len(looked)), found)
+    boxes = np.array([track[found[index]] for index in nearest])
+    step_s = (looked[-1] - looked[0]) / max(1, len(looked) - 1) or 1 / LOOKS
+    boxes[:, :2] = gaussian_filter1d(boxes[:, :2], PLACE_S / step_s, axis=0)
+    boxes[:, 2] = gaussian_filter1d(boxes[:, 2], SIZE_S / step_s)
+    x, y, side = (np.interp(times, looked, column) for column in boxes.T)
+    side = side / FACE_SIDE
+    return np.stack([x - side / 2, y - FACE_Y * side, side], axis=1)
+
+
+def _nearest(values: np.ndarray, grid: Sequence[float]) -> np.ndarray:
+    """Indices of the entries of a rising grid that are nearest to the values; halfway, the earlier."""
+    grid = np.asarray(grid)
+    return np.searchsorted((grid[1:] + grid[:-1]) / 2, values)
+
+
+def cut_square(picture: np.ndarray, left: float, top: float, side: float) -> np.ndarray:
+    """Cut a square out of a grey picture and scale it; the picture's edge pixels go on outside it.
+
+    Each pixel of the result is the mean over its area; where the square is enlarged, over the area of one pixel of the
+    picture, which is linear interpolation.
+
+    Args:
+        left, top: of the square, in pixels; (0, 0) is the upper left corner of the first pixel.
+        side: in pixels.
+
+    Shape:
+        `[H, W]` uint8 -> `[112, 112]` uint8
+    """
+    height, width = picture.shape
+    rows, down = _coverage(top, side, height)
+    columns, across = _coverage(left, side, width)
+    return np.rint(down @ picture[rows, columns].astype(np.float32) @ across.T).astype(np.uint8)
+
+
+def _coverage(start: float, length: float, count: int) -> tuple[slice, np.ndarray]:
+    """The pixels of a line of `count` that a stretch of it touches, and the part of each in each of SIDE means.
+
+    Returns:
+        The pixels, n of them, and `[SIDE, n]` float32 whose rows sum to 1.
+    """
+    first = min(max(math.floor(start) - 1, 0), count - 1)
+    end = max(min(math.ceil(start + length) + 1, count), first + 1)
+    edges = np.arange(first, end + 1, dtype=float)
+    edges[0], edges[-1] = -np.inf, np.inf
+    step = length / SIDE
+    centres = start + (np.arange(SIDE)[:, None] + 0.5) * step
+    half = max(step, 1) / 2
+    covered = np.minimum(centres + half, edges[1:]) - np.maximum(centres - half, edges[:-1])
+    return slice(first, end), (covered.clip(0) / (2 * half)).astype(np.float32)

@@ -1,0 +1,486 @@
+"""The report of enhancement and separation: numbers by noise and SNR, spectrograms, sounds to listen to.
+
+report/
+  by_condition.md    one table a number: kinds of noise and SNRs, each with its difference from the noisy floor
+  by_condition.csv   the same for every number that was measured, a line per method, number and cell
+  spectrograms.png   a few mixtures: noisy, every method, clean (FlowAVSE, Fig. 5)
+  gain.png           SI-SDR of every output over that of its mixture
+  audio/             the sounds of spectrograms.png, and index.html to play them
+
+Every number comes from stored rows; nothing is measured again.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from benchmark.evaluation import RunView
+from benchmark.reports import tables
+from benchmark.results import Aggregate, Result
+from benchmark.scoring import Scorer
+from benchmark.statistics import row_weights, speaker_index
+from benchmark.store import Key, RunDirectory, ScoreRow
+from benchmark.types import Sample
+
+if TYPE_CHECKING:
+    from benchmark.reports.spectrograms import Column
+
+SHOWN = ("pesq_wb", "estoi", "si_sdr", "wer")
+"""Numbers of by_condition.md."""
+FLOOR, CEILING = "noisy", "clean"
+"""Rows that stand for the mixture and for the clean speech."""
+HEARD = "si_sdr"
+"""The number by which mixtures are chosen for pictures and sounds."""
+SCORED = ("si_sdr", "pesq_wb")
+"""Numbers beside each picture and sound."""
+PICTURED = 4
+"""Mixtures in pictures and sounds, where there are not more kinds of noise."""
+ALL = "all"
+"""Name of the margins."""
+
+
+def write_sound_report(view: RunView, results: Sequence[Result], scorer: Scorer) -> None:
+    """Write the files named above; pictures and sounds only of outputs that are there.
+
+    Args:
+        view: the run, whose result is the first of `results`.
+        results: all rows of the table; their runs lie beside the run's.
+        scorer: the metrics that scored them.
+    """
+    folder = view.run.path / "report"
+    rows = read_rows(view, results, scorer)
+    view.run.write_document("report/by_condition.md", by_condition_markdown(view, rows))
+    view.run.write_document("report/by_condition.csv", by_condition_csv(view, rows))
+    sounds = folder / "audio"
+    for stale in (folder / "gain.png", folder / "spectrograms.png", sounds / "index.html", *sounds.glob("*.wav")):
+        stale.unlink(missing_ok=True)  # of an earlier report, which may have shown other mixtures
+    _write_gain(view, rows, folder / "gain.png")
+    _write_examples(view, rows, folder)
+
+
+# -- stored rows -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run stores of one reported number: the rows that have it."""
+
+    metric: Any
+    item: Aggregate
+    rows: Mapping[Key, ScoreRow]
+
+    def value(self, keys: Iterable[Key]) -> float | None:
+        """The number over some of the rows, computed as for the whole run: mean over repeats; None where unknown."""
+        weigh = next(report.weigh for report in self.metric.reports if report.name == self.item.name)
+        by_repeat: dict[int, list[int]] = {}
+        for key in sorted(keys):
+            by_repeat.setdefault(key[1], []).append(self._index[key])
+        values = []
+        for chosen in by_repeat.values():
+            index, speakers = speaker_index([self._speakers[number] for number in chosen])
+            weights = row_weights(index, np.ones((1, speakers)), weigh)
+            statistics = {name: each[chosen] for name, each in self._stacked.items()}
+            values.append(float(self.metric.aggregate(statistics, weights)[self.item.name][0]))
+        finite = [value for value in values if np.isfinite(value)]
+        return float(np.mean(finite)) if finite else None
+
+    @cached_property
+    def _index(self) -> dict[Key, int]:
+        return {key: number for number, key in enumerate(self.rows)}
+
+    @cached_property
+    def _speakers(self) -> list[str]:
+        return [row.speaker for row in self.rows.values()]
+
+    @cached_property
+    def _stacked(self) -> dict[str, np.ndarray]:
+        return _stack(list(self.rows.values()))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table, with what its run stores."""
+
+    result: Result
+    run: RunDirectory
+    measured: Mapping[str, Measured]
+    """Name of each reported number to the rows that have it."""
+
+    @property
+    def method(self) -> str:
+        return self.result.spec.method
+
+    def score(self, name: str, key: Key) -> float | None:
+        """One output's number; None where it has none."""
+        found = self.measured.get(name)
+        return found.value([key]) if found and key in found.rows else None
+
+    @cached_property
+    def outputs(self) -> dict[Key, Path]:
+        made = self.run.predictions()
+        return {key: self.run.path / row.file for key, row in made.items() if row.status == "ok" and row.file}
+
+
+def read_rows(view: RunView, results: Sequence[Result], scorer: Scorer) -> list[Row]:
+    """The stored scores of every result."""
+    rows = []
+    for number, result in enumerate(results):
+        run = RunDirectory(view.run.path.parent / result.run_id) if number else view.run
+        stored = run.scores()
+        measured = {}
+        for item in result.aggregates:
+            metric = scorer.metrics.get(item.metric)
+            if metric is None or item.signature != scorer.report_signature(item.metric, item.name):
+                continue
+            found = stored.get((item.metric, scorer.signature(item.metric)), {})
+            good = {key: found[key] for key in sorted(found) if found[key].status == "ok"}
+            if good:
+                defined = metric.defined(item.name, _stack(list(good.values())))
+                good = {key: row for (key, row), known in zip(good.items(), defined, strict=True) if known}
+            measured[item.name] = Measured(metric, item, good)
+        rows.append(Row(result, run, measured))
+    return rows
+
+
+def _stack(rows: Sequence[ScoreRow]) -> dict[str, np.ndarray]:
+    return {name: np.stack([np.asarray(row.statistics[name]) for row in rows]) for name in rows[0].statistics}
+
+
+def _floor(rows: Sequence[Row]) -> Row | None:
+    return next((row for row in rows if row.method == FLOOR), None)
+
+
+# -- numbers by condition --------------------------------------------------------------------------------------------
+
+
+class Condition(NamedTuple):
+    """A cell of the table; None stands for all."""
+
+    noise: str | None
+    snr_db: float | None
+
+
+class Cell(NamedTuple):
+    """One number of one row in one cell."""
+
+    value: float | None
+    scored: int
+    total: int
+    floor: float | None
+    """The noisy floor's number on the outputs that both have."""
+    difference: float | None
+    """The row's number on those outputs less the floor's."""
+    paired: int
+    """How many those are."""
+
+
+def condition(sample: Sample) -> Condition:
+    """Kind of noise and SNR of one mixture."""
+    about = sample.attributes
+    return Condition(" ".join(str(about.get("noise", "unknown")).split()), float(about.get("snr_db", 0.0)))
+
+
+def conditions(samples: Iterable[Sample]) -> dict[Condition, list[Sample]]:
+    """Every cell and margin with its samples: kinds of noise by name, SNRs from low to high, margins last."""
+    cells: dict[Condition, list[Sample]] = {}
+    for sample in samples:
+        noise, snr_db = condition(sample)
+        for cell in (Condition(n, s) for n in (noise, None) for s in (snr_db, None)):
+            cells.setdefault(cell, []).append(sample)
+    return {
+        cell: cells[cell]
+        for cell in sorted(cells, key=lambda c: (c.noise is None, c.noise or "", c.snr_db is None, c.snr_db or 0.0))
+    }
+
+
+def cell_of(row: Row, floor: Row | None, name: str, samples: Sequence[Sample], repeats: int) -> Cell:
+    """One number of one row over some samples, and its difference from the floor, paired by output."""
+    keys = {(sample.id, repeat) for sample in samples for repeat in range(repeats)}
+    own = row.measured.get(name)
+    if own is None:
+        return Cell(None, 0, len(keys), None, None, 0)
+    known = keys & own.rows.keys()
+    other = floor.measured.get(name) if floor and floor is not row else None
+    both = known & other.rows.keys() if other else set()
+    here, there = (own.value(both), other.value(both)) if other else (None, None)
+    difference = None if here is None or there is None else here - there
+    return Cell(own.value(known), len(known), len(keys), there, difference, len(both))
+
+
+def by_condition_markdown(view: RunView, rows: Sequence[Row]) -> str:
+    """A table a number. With one SNR its columns are the methods; with several they are the SNRs."""
+    cells = conditions(view.samples)
+    floor = _floor(rows)
+    kinds = list(dict.fromkeys(cell.noise for cell in cells))
+    snrs = list(dict.fromkeys(cell.snr_db for cell in cells if cell.noise is None))
+    kinds, snrs = (each[:1] if len(each) == 2 else each for each in (kinds, snrs))  # no margin that repeats the one
+    spec, repeats = view.spec, view.spec.repeats
+    heads = [_snr(snr) for snr in snrs]
+    plain = tables.escape_markdown
+    lines = [f"# {plain(view.label)} on {spec.dataset} {spec.split} ({spec.task}) by noise and SNR", ""]
+    if floor and len(rows) > 1:
+        lines += [f"In brackets: the difference from `{FLOOR}`, paired by output.", ""]
+    lines += ["`n` stands where not every output of a cell has the number.", ""]
+    counts = [[_noise(kind), *(str(len(cells.get(Condition(kind, snr), ()))) for snr in snrs)] for kind in kinds]
+    lines += ["## Mixtures", "", *_table(["noise", *heads], counts, left=1)]
+    for item in tables.chosen([row.result for row in rows], SHOWN):
+
+        def text(row: Row, kind: str | None, snr: float | None, item: Aggregate = item) -> str:
+            return _text(cell_of(row, floor, item.name, cells.get(Condition(kind, snr), ()), repeats), item.unit)
+
+        lines += ["", f"## {tables.head(item)}", ""]
+        if len(snrs) == 1:
+            body = [[_noise(kind), *(text(row, kind, snrs[0]) for row in rows)] for kind in kinds]
+            lines += _table([f"noise, {heads[0]}", *(plain(row.result.label) for row in rows)], body, left=1)
+        else:
+            body = [
+                ["" if number else _noise(kind), plain(row.result.label), *(text(row, kind, snr) for snr in snrs)]
+                for kind in kinds
+                for number, row in enumerate(rows)
+            ]
+            lines += _table(["noise", "method", *heads], body, left=2)
+    return "\n".join(lines) + "\n"
+
+
+def by_condition_csv(view: RunView, rows: Sequence[Row]) -> str:
+    """Every number of every row in every cell and margin, one a line."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    heads = ["method", "run_id", "metric", "noise", "snr_db", "value", "scored", "total"]
+    writer.writerow([*heads, FLOOR, "difference", "paired", "unit", "signature"])
+    floor, cells = _floor(rows), conditions(view.samples)
+    for row in rows:
+        for item in row.result.aggregates:
+            for at, samples in cells.items():
+                cell = cell_of(row, floor, item.name, samples, view.spec.repeats)
+                value, base, difference = (
+                    "" if x is None else repr(x) for x in (cell.value, cell.floor, cell.difference)
+                )
+                where = [at.noise or ALL, ALL if at.snr_db is None else f"{at.snr_db:g}"]
+                writer.writerow(
+                    [row.result.label, row.result.run_id, item.name, *where, value, cell.scored, cell.total]
+                    + [base, difference, cell.paired, item.unit, item.signature]
+                )
+    return out.getvalue()
+
+
+def _text(cell: Cell, unit: str) -> str:
+    """`12.31 (+12.30)`, with `n 9/10` where one of ten has no number."""
+    text = tables.number(cell.value, unit)
+    if cell.difference is not None:
+        text += f" ({'-' if cell.difference < 0 else '+'}{tables.number(abs(cell.difference), unit)})"
+    return text + (f" n {cell.scored}/{cell.total}" if 0 < cell.scored < cell.total else "")
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> list[str]:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * left + "---:|" * (len(heads) - left)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def _noise(kind: str | None) -> str:
+    return ALL if kind is None else tables.escape_markdown(kind)
+
+
+def _snr(snr_db: float | None) -> str:
+    return ALL if snr_db is None else f"{snr_db:g} dB"
+
+
+# -- pictures and sounds ---------------------------------------------------------------------------------------------
+
+
+class Signal(NamedTuple):
+    """A row of the figure."""
+
+    name: str
+    file: str
+    """Ending of the sound files' names."""
+    row: Row | None
+    """Whose scores stand beside it; None where there are none."""
+
+
+def pick(view: RunView, rows: Sequence[Row]) -> list[Sample]:
+    """Mixtures to look at and to listen to, chosen by rank alone.
+
+    Of each kind of noise at the SNR nearest 0 dB, those whose first repeat has an output are ranked by gain in SI-SDR
+    (by SI-SDR without a floor, by id without either), and the middle one of each of k equal parts is taken: with four
+    kinds or more k is 1, and it is the median; with fewer kinds k rises so that there are about four.
+    """
+    own, floor = rows[0], _floor(rows)
+    kinds: dict[str, list[Sample]] = {}
+    for at, samples in conditions(view.samples).items():
+        if at.noise is not None and at.snr_db is None:
+            there = [sample for sample in samples if (sample.id, 0) in own.outputs]
+            levels = {condition(sample).snr_db or 0.0 for sample in there}
+            if levels:
+                nearest = min(levels, key=lambda snr_db: (abs(snr_db), snr_db))
+                kinds[at.noise] = [sample for sample in there if condition(sample).snr_db == nearest]
+    picked = []
+    for found in kinds.values():
+        ranks: dict[str, float] = {}
+        for sample in found:
+            key = (sample.id, 0)
+            value = own.score(HEARD, key)
+            base = floor.score(HEARD, key) if floor and floor is not own else 0.0
+            if value is not None and base is not None:
+                ranks[sample.id] = value - base
+        ranked = [sample for sample in found if sample.id in ranks] or found
+        ranked.sort(key=lambda sample: (ranks.get(sample.id, 0.0), sample.id))
+        parts = min(len(ranked), max(1, PICTURED // len(kinds)))
+        picked += [ranked[(2 * part + 1) * len(ranked) // (2 * parts)] for part in range(parts)]
+    return picked
+
+
+def _write_examples(view: RunView, rows: Sequence[Row], folder: Path) -> None:
+    """spectrograms.png, and audio/ with its page; nothing where there is no output."""
+    from benchmark.clips import mixture_clip
+    from benchmark.errors import MediaError
+    from benchmark.media import read_audio, write_audio
+    from benchmark.reports.spectrograms import Column, Panel, draw_spectrograms
+    from benchmark.types import Audio
+
+    rate = view.task.rate
+    signals = _signals(rows)
+    columns, files, picked = [], [], pick(view, rows)
+    stems = file_names([sample.id for sample in picked])
+    for sample, stem in zip(picked, stems, strict=True):
+        try:
+            mixture = mixture_clip(sample, view.spec.seconds, rate, view.spec.seed).mixture
+        except MediaError:  # the data went away after the run
+            continue
+        panels, sounds = [], []
+        for signal in signals:
+            samples: np.ndarray | None = {FLOOR: mixture.noisy, CEILING: mixture.clean}.get(signal.file)
+            if samples is None and signal.row and (path := signal.row.outputs.get((sample.id, 0))):
+                try:
+                    samples = read_audio(path, rate).samples
+                except MediaError:
+                    samples = None
+            file = f"{stem}_{signal.file}.wav"
+            if samples is not None:
+                write_audio(folder / "audio" / file, Audio(samples, rate))
+            panels.append(Panel(samples, "" if samples is None else _about(signal.row, sample)))
+            sounds.append(None if samples is None else file)
+        noise, snr_db = condition(sample)
+        columns.append(Column(sample.id, f"{noise}, {_snr(snr_db)}", panels))
+        files.append(sounds)
+    if columns:
+        caption = _caption(rows, picked)
+        draw_spectrograms(columns, [signal.name for signal in signals], rate, caption, folder / "spectrograms.png")
+        page = _page(view.label, [signal.name for signal in signals], columns, files, caption)
+        view.run.write_document("report/audio/index.html", page)
+
+
+def _signals(rows: Sequence[Row]) -> list[Signal]:
+    """The mixture, the run's method, the others, the clean speech."""
+    made = [row for row in rows if row.method not in (FLOOR, CEILING)]
+    names = [row.result.label for row in made]
+    labels = ["enhanced" if row is rows[0] else row.result.label.replace("_", "-") for row in made]
+    endings = file_names([FLOOR, CEILING, *labels])[2:]
+    outputs = [Signal(*each) for each in zip(names, endings, made, strict=True)]
+    ceiling = next((row for row in rows if row.method == CEILING), None)
+    return [Signal(FLOOR, FLOOR, _floor(rows)), *outputs, Signal(CEILING, CEILING, ceiling)]
+
+
+def file_names(texts: Iterable[str]) -> list[str]:
+    """A safe file name for each text, no two alike (nor alike but for case).
+
+    >>> file_names(["flowavse (video=shuffled)", "../a", "..a", "A"])
+    ['flowavse-video-shuffled', 'a', 'a-2', 'A-3']
+    """
+    names: list[str] = []
+    for text in texts:
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80] or "unnamed"
+        name, number = stem, 1
+        while name.lower() in {other.lower() for other in names}:
+            number += 1
+            name = f"{stem}-{number}"
+        names.append(name)
+    return names
+
+
+def _about(row: Row | None, sample: Sample) -> str:
+    """`SI-SDR 12.31 dB, PESQ-WB 2.105`: what is known of one output."""
+    parts = []
+    for name in SCORED:
+        value = row.score(name, (sample.id, 0)) if row else None
+        if row and value is not None:
+            item = row.measured[name].item
+            parts.append(" ".join(filter(None, (item.title, tables.number(value, item.unit), item.unit))))
+    return ", ".join(parts)
+
+
+def _caption(rows: Sequence[Row], picked: Sequence[Sample]) -> str:
+    own, floor = rows[0], _floor(rows)
+    by = "id"
+    if own.measured.get(HEARD) and own.measured[HEARD].rows:
+        by = own.measured[HEARD].item.title + (" gain" if floor and floor is not own else "")
+    several = len(picked) > len({condition(sample).noise for sample in picked})
+    which = f"mixtures spread evenly over the ranking by {by}" if several else f"the mixture of median {by}"
+    return (
+        f"Chosen by rank, not by hand: of each kind of noise at the SNR nearest 0 dB, {which} of {own.result.label}. "
+        "No level is changed."
+    )
+
+
+def _page(
+    label: str,
+    names: Sequence[str],
+    columns: Sequence[Column],
+    files: Sequence[Sequence[str | None]],
+    caption: str,
+) -> str:
+    """A page of players: a line per mixture, a column per signal. It opens from disk and asks the network nothing."""
+    from html import escape
+    from urllib.parse import quote
+
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("", *names))
+    body = []
+    for column, sounds in zip(columns, files, strict=True):
+        cells = [f"<th>{escape(column.id)}<br>{escape(column.condition)}</th>"]
+        for panel, file in zip(column.panels, sounds, strict=True):
+            player = f'<audio controls preload="none" src="{quote(file)}"></audio>' if file else "no output"
+            cells.append(f"<td>{player}<br>{escape(panel.about)}</td>")
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    return "\n".join(
+        [
+            "<!DOCTYPE html>",
+            f'<html lang="en"><head><meta charset="utf-8"><title>{escape(label)}</title>',
+            "<style>body{font:14px sans-serif}th{text-align:left;font-weight:600}td,th{padding:6px}"
+            "audio{width:230px}img{max-width:100%}</style></head><body>",
+            f"<h1>{escape(label)}</h1>",
+            f"<p>{escape(caption)}</p>",
+            f"<table><tr>{head}</tr>",
+            *body,
+            "</table>",
+            '<img src="../spectrograms.png" alt="spectrograms of these sounds">',
+            "</body></html>",
+            "",
+        ]
+    )
+
+
+def _write_gain(view: RunView, rows: Sequence[Row], path: Path) -> None:
+    """gain.png, where the run's method and the noisy floor both have SI-SDR: a mean hides what was made worse."""
+    from benchmark.reports.spectrograms import draw_gain
+
+    floor = _floor(rows)
+    if floor is None or floor is rows[0] or HEARD not in rows[0].measured or HEARD not in floor.measured:
+        return
+    points: dict[str, list[tuple[float, float]]] = {}
+    for sample in view.samples:
+        for repeat in range(view.spec.repeats):
+            before, after = (row.score(HEARD, (sample.id, repeat)) for row in (floor, rows[0]))
+            if before is not None and after is not None:
+                points.setdefault(str(condition(sample).noise), []).append((before, after))
+    item = rows[0].measured[HEARD].item
+    title = f"{view.label} on {view.spec.dataset} {view.spec.split}"
+    draw_gain(points, item.title, item.unit, title, path)

@@ -1,0 +1,156 @@
+"""Figures of sound: spectrograms side by side, and each mixture's gain."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+N_FFT, HOP = 510, 128
+"""Of the spectrograms, in samples: those that FlowAVSE works on."""
+RANGE_DB = 80.0
+"""What lies further below the reference level is drawn black."""
+_TINY = 1e-12
+
+
+class Panel(NamedTuple):
+    """One signal of one mixture."""
+
+    samples: np.ndarray | None
+    """`[T]`; None where there is no output."""
+    about: str = ""
+    """Its scores."""
+
+
+class Column(NamedTuple):
+    """One mixture, and a panel for every row of the figure."""
+
+    id: str
+    condition: str
+    """`white, 0 dB`."""
+    panels: Sequence[Panel]
+    """The first is the mixture itself, whose loudest bin is 0 dB in the whole column."""
+
+
+def log_magnitude(samples: np.ndarray) -> np.ndarray:
+    """Compute `20 log10 |STFT|` with a Hann window of 510 and a hop of 128 samples.
+
+    Shape:
+        `[T]` -> `[256, 1 + T // 128]`, dB; frame k is centred on sample 128 k, zeros lie beyond both ends.
+    """
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
+    padded = np.pad(np.asarray(samples, np.float64), N_FFT // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP]
+    return 20 * np.log10(np.maximum(np.abs(np.fft.rfft(frames * window)), _TINY)).T
+
+
+def draw_spectrograms(columns: Sequence[Column], names: Sequence[str], rate: int, caption: str, path: Path) -> None:
+    """Draw mixtures as columns and signals as rows, on one scale of 80 dB below the mixture's loudest bin.
+
+    Args:
+        columns: at least one.
+        names: of the rows; the first is the mixture.
+        rate: of all signals, in Hz.
+        caption: printed below.
+        path: of the PNG.
+    """
+    figure = _figure(0.8 + 3.3 * len(columns), 1.0 + 1.7 * len(names))
+    grid = figure.subplots(len(names), len(columns), squeeze=False, sharex="col", sharey=True)
+    image = None
+    for place, column in enumerate(columns):
+        noisy = column.panels[0].samples
+        assert noisy is not None
+        level = log_magnitude(noisy).max()
+        for axes, panel in zip(grid[:, place], column.panels, strict=True):
+            axes.tick_params(labelsize=7)
+            if panel.samples is None:
+                axes.text(0.5, 0.5, "no output", transform=axes.transAxes, ha="center", color="grey")
+            else:
+                spectrum = log_magnitude(panel.samples) - level
+                half_frame, half_bin = HOP / rate / 2, rate / N_FFT / 2000
+                image = axes.imshow(
+                    spectrum,
+                    origin="lower",
+                    aspect="auto",
+                    cmap="magma",
+                    vmin=-RANGE_DB,
+                    vmax=0,
+                    extent=(
+                        -half_frame,
+                        (2 * spectrum.shape[1] - 1) * half_frame,
+                        -half_bin,
+                        (2 * spectrum.shape[0] - 1) * half_bin,
+                    ),
+                )
+            axes.set(xlim=(0, len(noisy) / rate), ylim=(0, rate / 2000))
+            axes.set_title(_drawn(panel.about), fontsize=8, loc="left", pad=2)
+        head = (column.id, column.condition, column.panels[0].about)
+        grid[0, place].set_title("\n".join(_drawn(line) for line in head if line), fontsize=8, loc="left", pad=2)
+        grid[-1, place].set_xlabel("time, s", fontsize=8)
+    for axes, name in zip(grid[:, 0], names, strict=True):
+        axes.set_ylabel(f"{_drawn(name, 26)}\nkHz", fontsize=8)
+    if image is not None:
+        bar = figure.colorbar(image, ax=grid, pad=0.01, aspect=40, shrink=0.8)
+        bar.set_label("dB, re the mixture's loudest bin", fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+    lines = textwrap.wrap(_drawn(caption, None), 14 + 46 * len(columns))
+    figure.supxlabel("\n".join(lines), fontsize=8, x=0.01, ha="left")
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def draw_gain(
+    points: Mapping[str, Sequence[tuple[float, float]]], name: str, unit: str, title: str, path: Path
+) -> bool:
+    """Draw each mixture's number after enhancement over the one before, by kind of noise; False where there is none.
+
+    Args:
+        points: kind of noise to (before, after) of each mixture.
+        name: of the number.
+        unit: of the number; may be empty.
+        title: of the figure.
+        path: of the PNG.
+    """
+    found = np.array([point for pairs in points.values() for point in pairs], np.float64).reshape(-1, 2)
+    if not len(found):
+        return False
+    figure = _figure(5.6, 5.0)
+    axes = figure.add_subplot()
+    for number, (kind, pairs) in enumerate(sorted(points.items())):
+        if pairs:
+            worse = sum(after < before for before, after in pairs)
+            label = f"{_drawn(kind)} (n = {len(pairs)}, {worse} worse)"
+            axes.scatter(*zip(*pairs, strict=True), s=14, alpha=0.6, linewidths=0, color=f"C{number}", label=label)
+    low, high = found[:, 0].min(), found[:, 0].max()
+    margin = 0.05 * (high - low) + 0.1
+    ends = [low - margin, high + margin]
+    axes.plot(ends, ends, "k--", linewidth=1, label="unchanged")
+    ending = f", {unit}" if unit else ""
+    axes.set(xlim=ends, xlabel=f"{_drawn(name)} of the mixture{ending}", ylabel=f"{_drawn(name)} of the output{ending}")
+    axes.set_title(_drawn(title, 70), fontsize=9)
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    figure.savefig(path, dpi=150, metadata={"Software": None})
+    return True
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _drawn(text: str, most: int | None = 48) -> str:
+    """Text without what matplotlib takes for mathematics or its font lacks (beyond Latin, Greek and Cyrillic)."""
+    plain = "".join(c if c.isprintable() and ord(c) < 0x500 else "?" for c in text)
+    if most is not None and len(plain) > most:
+        plain = plain[: most - 3] + "..."
+    return plain.replace("$", r"\$")

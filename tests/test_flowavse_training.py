@@ -1,0 +1,402 @@
+"""Training of FlowAVSE and AVDiffuSS: losses against their formulas, who learns from which, resuming, the export."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_flowavse_clips import film, record
+from torch import Tensor, nn
+
+from baselines.avdiffuss import training as avdiffuss
+from baselines.avdiffuss.config import Config as DiffusionConfig
+from baselines.avdiffuss.method import AVDiffuSS
+from baselines.avdiffuss.training import AVDiffuSSRecipe
+from baselines.checkpoints import load_state, read
+from baselines.flowavse import training as flowavse
+from baselines.flowavse.clips import Clips
+from baselines.flowavse.config import Config, EnhancerConfig, Training
+from baselines.flowavse.method import FlowAVSE
+from baselines.flowavse.network import FlowAVSENetwork, Seen
+from baselines.flowavse.spectrogram import spectrogram
+from baselines.flowavse.training import EnhancerRecipe, FlowAVSERecipe, squared_norm
+from baselines.training import Loop, Update, options, train, train_stages
+from benchmark.errors import InvalidConfig, MissingDataset, MissingWeights
+from benchmark.types import Audio, Example, FaceVideo, Sample
+
+TINY = {"size": "small", "width": 0.03}
+QUIET = Loop(device="cpu", progress=False, log_every=1, sample_every=4, checkpoint_every=3)
+BOTH = pytest.mark.parametrize(("recipe", "config"), [(FlowAVSERecipe, Config), (AVDiffuSSRecipe, DiffusionConfig)])
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
+    """Four people who say noise of changing loudness."""
+    folder, random = tmp_path_factory.mktemp("people"), np.random.default_rng(0)
+    samples = []
+    for number in range(4):
+        loudness = np.abs(np.sin(np.arange(16_000) / (500 + 300 * number)))
+        speech = record(folder / f"{number}.wav", 0.1 * random.standard_normal(16_000) * loudness)
+        video = film(folder / f"{number}.mkv", 25)
+        samples.append(Sample(f"s{number}", f"p{number}", {"video": (video,)}, {"speech": (speech,)}))
+    return samples
+
+
+def settings(**fields: object) -> Training:
+    return Training(**{"frames": 32, "batch": 2, "learning_rate": 1e-3, **fields})  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def few_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flowavse, "VALIDATION", 4)
+
+
+class Ideal(nn.Module):
+    """In the network's place: a first stage with a fixed answer, a second one that is given as a function."""
+
+    def __init__(self, estimate: Tensor | None = None, refine=None) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        self.estimate, self.answer = estimate, refine
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def see(self, video: Tensor) -> Seen:
+        return Seen(video, video)
+
+    def predict(self, noisy: Tensor, seen: Seen) -> Tensor:
+        assert self.estimate is not None
+        return self.estimate
+
+    def refine(self, state: Tensor, estimate: Tensor, time: Tensor, seen: Seen) -> Tensor:
+        return self.answer(state, estimate, time)
+
+
+def made(kind: type[EnhancerRecipe], config: EnhancerConfig, people: list[Sample], **fields: object) -> EnhancerRecipe:
+    return kind(config, settings(**fields), people, people[:2])
+
+
+def losses(recipe: EnhancerRecipe, batch: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """Of one step that changes nothing, gradients attached."""
+    batch = batch or recipe.batch(np.random.default_rng(0))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return recipe.step(batch, lambda name, loss: None)
+
+
+# ---- losses
+
+
+def test_the_squared_norm_is_summed_over_bins_and_averaged_over_clips() -> None:
+    x = np.random.default_rng(0).standard_normal((3, 2, 4, 5))
+    expected = np.mean([np.linalg.norm(item) ** 2 for item in x])
+    assert float(squared_norm(torch.from_numpy(x))) == pytest.approx(expected, rel=1e-6)
+
+
+@BOTH
+def test_a_perfect_first_stage_has_no_loss_and_weights_are_those_of_equation_10(recipe, config, people) -> None:  # type: ignore[no-untyped-def]
+    trained = made(recipe, config(**TINY), people, predictor_weight=0.3, refiner_weight=0.6)
+    batch = trained.batch(np.random.default_rng(0))
+    clean = spectrogram(batch["clean"])
+    trained.network = Ideal(clean, lambda state, estimate, time: torch.ones_like(state))
+    told: list[Tensor] = []
+    found = trained.step(batch, lambda name, loss: told.append(loss))
+    assert float(found["predictor"]) == 0 and float(found["refiner"]) > 0
+    assert told == [found["total"]] and float(told[0]) == pytest.approx(0.6 * float(found["refiner"]))
+
+    trained.network = Ideal(clean + 0.1, lambda state, estimate, time: torch.zeros_like(state))
+    found = trained.step(batch, lambda name, loss: None)
+    assert float(found["predictor"]) == pytest.approx(0.01 * clean[0].numel(), rel=1e-4)
+    assert float(found["total"]) == pytest.approx(0.3 * float(found["predictor"]) + 0.6 * float(found["refiner"]))
+
+
+def test_flow_matching_wants_the_difference_of_clean_speech_and_estimate(people: list[Sample]) -> None:
+    """Eq. 8."""
+    recipe = made(FlowAVSERecipe, Config(**TINY), people)
+    clean, estimate = torch.randn(2, 50, 2, 16, 8, generator=torch.Generator().manual_seed(0))
+    seen = Seen(clean, clean)
+    recipe.network = Ideal(refine=lambda state, estimate, time: clean - estimate)
+    assert float(recipe.refiner_loss(estimate, clean, seen)) == 0
+    recipe.network = Ideal(refine=lambda state, estimate, time: torch.zeros_like(state))
+    expected = float(((clean - estimate) ** 2).sum()) / 50
+    assert float(recipe.refiner_loss(estimate, clean, seen)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_second_stage_is_shown_the_path_at_even_times(people: list[Sample]) -> None:
+    recipe = made(FlowAVSERecipe, Config(**TINY, sigma=0.2, start=0.1), people)
+    clean, estimate = torch.randn(2, 4000, 2, 4, 2, generator=torch.Generator().manual_seed(0))
+    seen: list[Tensor] = []
+
+    def refine(state: Tensor, estimate: Tensor, time: Tensor) -> Tensor:
+        seen.extend((state, time))
+        return state
+
+    recipe.network = Ideal(refine=refine)
+    recipe.refiner_loss(estimate, clean, Seen(clean, clean))
+    state, time = seen
+    assert 0.1 <= float(time.min()) < 0.11 and 0.99 < float(time.max()) <= 1
+    assert float(time.mean()) == pytest.approx(0.55, abs=5 * 0.9 / np.sqrt(12 * 4000))
+    t = time[:, None, None, None]
+    left = state - t * clean - (1 - t) * estimate
+    assert float(left.std()) == pytest.approx(0.2, rel=0.02)
+
+
+def test_with_the_zero_prior_the_path_begins_at_normal_noise(people: list[Sample]) -> None:
+    """Table 3; sigma is 0 here, so that a state tells the noise that it came from."""
+    recipe = made(FlowAVSERecipe, Config(**TINY, sigma=0.0, prior="zero"), people)
+    clean, estimate = torch.randn(2, 500, 2, 4, 2, generator=torch.Generator().manual_seed(0)).double()
+    sources: list[Tensor] = []
+
+    def refine(state: Tensor, estimate: Tensor, time: Tensor) -> Tensor:
+        t = time.double()[:, None, None, None]
+        sources.append((state - t * clean) / (1 - t))
+        return clean - sources[-1]
+
+    recipe.network = Ideal(refine=refine)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        assert float(recipe.refiner_loss(estimate, clean, Seen(clean, clean))) < 1e-6
+    assert float(sources[0].std()) == pytest.approx(1, rel=0.05)
+    assert abs(float((sources[0] * estimate).mean())) < 0.06
+
+
+def test_diffusion_wants_the_score_of_the_noise_that_was_added(people: list[Sample]) -> None:
+    config = DiffusionConfig(**TINY)
+    recipe = made(AVDiffuSSRecipe, config, people)
+    clean, estimate = torch.randn(2, 200, 2, 16, 8, generator=torch.Generator().manual_seed(0))
+    times: list[Tensor] = []
+
+    def exact(state: Tensor, estimate: Tensor, time: Tensor) -> Tensor:
+        times.append(time)
+        left = torch.exp(-1.5 * time)[:, None, None, None]
+        variance = 0.05**2 * (100**time - torch.exp(-3 * time)) * np.log(10) / (1.5 + np.log(10))
+        return -(state - left * clean - (1 - left) * estimate) / variance[:, None, None, None]
+
+    recipe.network = Ideal(refine=exact)
+    assert float(recipe.refiner_loss(estimate, clean, Seen(clean, clean))) < 1e-6 * clean[0].numel()
+    assert 0.03 <= float(times[0].min()) < 0.1 and 0.9 < float(times[0].max()) <= 1
+    # A score of zero leaves the noise itself: one for each bin.
+    recipe.network = Ideal(refine=lambda state, estimate, time: torch.zeros_like(state))
+    assert float(recipe.refiner_loss(estimate, clean, Seen(clean, clean))) == pytest.approx(256, rel=0.03)
+
+
+def gradients(loss: Tensor, module: nn.Module | None) -> list[bool]:
+    """Of each trained parameter, whether a gradient of the loss reaches it."""
+    assert module is not None
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    return [gradient is not None for gradient in found]
+
+
+@BOTH
+@pytest.mark.parametrize("shared", [False, True])
+def test_each_stage_learns_from_its_own_loss(recipe, config, people, shared: bool) -> None:  # type: ignore[no-untyped-def]
+    """Eq. 10: theta is an argument of L_p alone, phi of L_CFM alone."""
+    trained = made(recipe, config(**TINY, shared_encoder=shared), people)
+    found, network = losses(trained), trained.network
+    assert all(gradients(found["predictor"], network.predictor))
+    assert not any(gradients(found["predictor"], network.refiner))
+    assert not any(gradients(found["refiner"], network.predictor))
+    assert all(gradients(found["refiner"], network.refiner))
+    assert all(gradients(found["predictor"], network.predictor_encoder))
+    if shared:
+        assert all(gradients(found["refiner"], network.predictor_encoder))
+    else:
+        assert not any(gradients(found["refiner"], network.predictor_encoder))
+        assert not any(gradients(found["predictor"], network.refiner_encoder))
+        assert all(gradients(found["refiner"], network.refiner_encoder))
+
+
+@BOTH
+def test_steps_lower_the_losses_of_a_fixed_batch(recipe, config, people) -> None:  # type: ignore[no-untyped-def]
+    # Divided by time, errors at its smallest are 33 times larger: too rough a loss for so few steps.
+    rough = {"divide_by_time": False} if recipe is FlowAVSERecipe else {}
+    trained = made(recipe, config(**TINY, **rough), people, learning_rate=3e-3)
+    batch = trained.batch(np.random.default_rng(0))
+    optimiser = trained.optimisers()["network"]
+
+    def update(name: str, loss: Tensor) -> None:
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    history = []
+    with torch.random.fork_rng():
+        for _ in range(15):
+            torch.manual_seed(0)
+            found = trained.step(batch, update)
+            history.append([float(found["predictor"].detach()), float(found["refiner"].detach())])
+    (predictor, refiner), (last_predictor, last_refiner) = history[0], history[-1]
+    assert last_predictor < 0.8 * predictor
+    assert last_refiner < 0.95 * refiner
+
+
+# ---- the loop
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_at(kind: type[EnhancerRecipe], steps: int) -> type[EnhancerRecipe]:
+    class Killable(kind):  # type: ignore[misc, valid-type]
+        calls = 0
+
+        def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
+            if self.calls == steps:
+                raise Killed
+            self.calls += 1
+            return super().step(batch, update)
+
+    return Killable
+
+
+@BOTH
+def test_a_killed_training_ends_like_one_that_was_not(recipe, config, people, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    loop = dataclasses.replace(QUIET, checkpoint_every=2, ema=0.9, clip=1e3, anneal=True)
+    tiny = config(**TINY, shared_encoder=True) if recipe is FlowAVSERecipe else config(**TINY, steps=2)
+    fields = {"talker_share": 0.5, "snr_low_db": -5.0, "snr_high_db": 5.0}
+    whole = train(made(recipe, tiny, people, **fields), tmp_path / "whole", 4, loop)
+    with pytest.raises(Killed):
+        train(made(killed_at(recipe, 3), tiny, people, **fields), tmp_path / "killed", 4, loop)
+    assert load_state(tmp_path / "killed" / "checkpoint.pt")["step"] == 2
+    resumed = train(made(recipe, tiny, people, **fields), tmp_path / "killed", 4, loop)
+    one, two = read(whole, recipe.name)[0], read(resumed, recipe.name)[0]
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    start = made(recipe, tiny, people).network.state_dict()
+    trained = [name for name in one if "running_" not in name and "num_batches" not in name]
+    assert sum(not torch.equal(one[name], start[name].half().float()) for name in trained) > 0.5 * len(trained)
+
+
+def test_measures_beside_a_training_do_not_change_it(people: list[Sample], tmp_path: Path) -> None:
+    often = dataclasses.replace(QUIET, sample_every=1)
+    one = train(FlowAVSERecipe(Config(**TINY), settings(), people, people[:2]), tmp_path / "one", 3, often)
+    two = train(FlowAVSERecipe(Config(**TINY), settings(), people, ()), tmp_path / "two", 3, QUIET)
+    one_tensors, two_tensors = read(one, "flowavse")[0], read(two, "flowavse")[0]
+    assert all(torch.equal(one_tensors[name], two_tensors[name]) for name in one_tensors)
+    lines = [json.loads(line) for line in (tmp_path / "one" / "log.jsonl").read_text().splitlines()]
+    measured = [line["validation"] for line in lines if "validation" in line]
+    assert len(measured) == 3
+    # The same clips every time.
+    assert len({row["si_sdr_noisy"] for row in measured}) == 1
+    assert len({row["si_sdr_output"] for row in measured}) == 3
+    assert (tmp_path / "one" / "samples" / "000003.png").is_file()
+    assert not (tmp_path / "two" / "samples").exists()
+
+
+@BOTH
+def test_validation_measures_si_sdr_of_both_stages(recipe, config, people) -> None:  # type: ignore[no-untyped-def]
+    """A first stage that errs by white noise; a second one of no steps, or of one that leaves all as it is."""
+    tiny = config(**TINY) if recipe is FlowAVSERecipe else config(**TINY, steps=0)
+    trained = made(recipe, tiny, people, batch=4)
+    clips = Clips(people[:2], trained.training).batch(np.random.default_rng(0), 4)
+    clean = clips["clean"].double().numpy()
+    error = 0.02 * np.random.default_rng(0).standard_normal(clean.shape)
+    estimate = spectrogram(torch.from_numpy(clean + error).float())
+    trained.network = Ideal(estimate, lambda state, estimate, time: torch.zeros_like(state))
+    found = trained.validate()
+
+    def si_sdr(signals: np.ndarray) -> float:
+        values = []
+        for s, x in zip(signals, clean, strict=True):
+            scaled = (s @ x) / (x @ x) * x
+            values.append(10 * np.log10((scaled @ scaled) / ((s - scaled) @ (s - scaled))))
+        return float(np.mean(values))
+
+    assert found["si_sdr_noisy"] == pytest.approx(si_sdr(clips["noisy"].double().numpy()), abs=1e-3)
+    assert found["si_sdr_estimate"] == pytest.approx(si_sdr(clean + error), abs=0.02)
+    assert found["si_sdr_output"] == pytest.approx(found["si_sdr_estimate"], abs=0.02)
+    pictures = trained.sample_images()
+    assert pictures is not None and pictures.shape == (4, 3, 256, 32, 3) and pictures.dtype == np.uint8
+    assert pictures.max() == 255 and pictures.std() > 10
+
+
+def test_without_validation_people_nothing_is_measured(people: list[Sample]) -> None:
+    recipe = FlowAVSERecipe(Config(**TINY), settings(), people, ())
+    assert recipe.validate() == {} and recipe.sample_images() is None
+
+
+# ---- weights in and out
+
+
+@BOTH
+def test_an_export_serves_the_method_and_another_training(recipe, config, people, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    tiny = config(**TINY) if recipe is FlowAVSERecipe else config(**TINY, steps=2)
+    module = flowavse if recipe is FlowAVSERecipe else avdiffuss
+    table = {"steps": 3, "batch": 2, "frames": 32, "learning_rate": 1e-2, "clip": 1e4, "anneal": True}
+    (stage,) = module.recipes(tiny, table, people, people[:1])
+    assert (stage.name, stage.steps, stage.ema, stage.clip, stage.anneal) == (recipe.name, 3, 0.999, 1e4, True)
+    path = train_stages([stage], tmp_path, QUIET)
+    tensors, about = read(path, recipe.name)
+    assert about["method"] == recipe.name
+    assert json.loads(about["config"])["width"] == 0.03 and json.loads(about["training"])["batch"] == 2
+
+    method = (FlowAVSE if recipe is FlowAVSERecipe else AVDiffuSS)(tiny, path)
+    method.load("cpu")
+    for name, tensor in method.network.state_dict().items():
+        assert torch.equal(tensor, tensors[name]), name
+    noisy = Audio(np.random.default_rng(0).standard_normal(4000).astype(np.float32) * 0.1, 16_000)
+    video = FaceVideo(np.zeros((7, 112, 112), np.uint8))
+    (output,) = method.generate([Example(people[0], 0, 1, {"noisy": noisy, "video": video})])
+    assert isinstance(output, np.ndarray) and output.shape == (4000,) and np.isfinite(output).all()
+
+    again = made(recipe, tiny, people, start_from=str(path))
+    assert all(torch.equal(t, tensors[n]) for n, t in again.network.state_dict().items())
+    fresh = made(recipe, tiny, people)
+    assert not torch.equal(fresh.network.predictor.input.weight, again.network.predictor.input.weight)
+
+
+def test_weights_to_start_from_have_to_fit(people: list[Sample], tmp_path: Path) -> None:
+    path = made(FlowAVSERecipe, Config(**TINY), people).export(tmp_path / "w.safetensors")
+    with pytest.raises(InvalidConfig, match="start_from wants weights of the same networks"):
+        made(FlowAVSERecipe, Config(size="small", width=0.06), people, start_from=str(path))
+    with pytest.raises(MissingWeights, match="not a file"):
+        made(FlowAVSERecipe, Config(**TINY), people, start_from=str(tmp_path / "none.safetensors"))
+
+
+def test_the_start_is_the_same_every_time(people: list[Sample]) -> None:
+    state = torch.random.get_rng_state()
+    one, two = (made(FlowAVSERecipe, Config(**TINY), people).network.state_dict() for _ in range(2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_frozen_parameters_are_left_to_themselves(people: list[Sample]) -> None:
+    recipe = made(FlowAVSERecipe, Config(**TINY), people)
+    optimised = {id(p) for group in recipe.optimiser.param_groups for p in group["params"]}
+    names = {name for name, p in recipe.network.named_parameters() if id(p) not in optimised}
+    assert {"predictor.time.frequencies", "refiner.time.frequencies"} <= names
+    assert isinstance(recipe.network, FlowAVSENetwork)
+    assert all(not p.requires_grad for n, p in recipe.network.named_parameters() if n in names)
+
+
+# ---- what is refused
+
+
+def test_settings_are_checked(people: list[Sample]) -> None:
+    with pytest.raises(InvalidConfig, match="Did you mean 'talker_share'"):
+        flowavse.recipes(Config(**TINY), {"talkers_share": 0.3}, people)
+    with pytest.raises(InvalidConfig, match="the training split is empty"):
+        avdiffuss.recipes(DiffusionConfig(**TINY), {}, [])
+    (stage,) = flowavse.recipes(Config(**TINY), {"ema": 0.0, "talker_share": 1}, people[:1])
+    assert stage.ema is None and stage.clip is None
+    with pytest.raises(MissingDataset, match="more than one speaker"):
+        stage.build(Path())
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"frames": 100}, "frames must be a multiple of 8"),
+        ({"frames": 24}, "of at least 32"),
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"talker_share": 1.5}, "talker_share"),
+        ({"snr_low_db": 1.0}, "snr_low_db must not exceed"),
+        ({"ema": 1.0}, "ema"),
+    ],
+)
+def test_impossible_settings_are_refused(table: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidConfig, match=message):
+        options(Training, table)
