@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -32,6 +34,8 @@ PADDED = 64
 """Spectrograms are filled with zeros up to a multiple of so many frames, as in the official inference."""
 OVERLAP = 16 * VIDEO_FRAME
 """Samples that neighbouring windows of a long recording share at least; one fades into the other there."""
+TRAINED_WITH = frozenset({"exponent", "factor", "divide_by_time", "prior"})
+"""Settings that inference has to share with the training, beside those that change shapes."""
 FRAMES_AT_ONCE = 4096
 """Frames of a batch on a GPU, all windows together: bounds memory.
 
@@ -64,8 +68,8 @@ class Window:
 class Enhancer(Method):
     """Speech in, speech out, at 16 kHz and any length; the loudest sample of the input is 1 inside.
 
-    On a GPU windows of one length go through the networks together. The visual encoder runs once for both stages and
-    all steps.
+    On a GPU windows of one padded length go through the networks together. The visual encoder runs once for both
+    stages and all steps.
     """
 
     task: ClassVar[str] = "av_enhancement"
@@ -83,10 +87,20 @@ class Enhancer(Method):
             tensors = read_checkpoint(self.weights)
         else:
             tensors, about = read(self.weights, self.name)
-            if about.get("method", self.name) != self.name:
-                raise InvalidConfig(f"{self.weights} holds weights of {about['method']}; expected those of {self.name}")
+            self._check(about)
         self._place(device)
         fill(self.network, tensors, self.weights, "Set size, width and shared_encoder as in training")
+
+    def _check(self, about: Mapping[str, str]) -> None:
+        """What shapes alone do not tell: whose weights a file holds, and what they were trained to take."""
+        if about.get("method", self.name) != self.name:
+            raise InvalidConfig(f"{self.weights} holds weights of {about['method']}; expected those of {self.name}")
+        trained, own = json.loads(about.get("config", "{}")), dataclasses.asdict(self.config)
+        for name in sorted(TRAINED_WITH & trained.keys() & own.keys()):
+            if trained[name] != own[name]:
+                raise InvalidConfig(
+                    f"{self.weights} was trained with {name} = {trained[name]}; expected that, got {own[name]}"
+                )
 
     def load_random(self, device: str, seed: int = 0) -> None:
         """Build the networks with random weights, to be timed."""
@@ -172,20 +186,24 @@ class Enhancer(Method):
             raise MethodError("video = shuffled needs a dataset that has other people's videos")
         return other()
 
-    def _enhance(self, batch: Sequence[Window]) -> np.ndarray:
-        """Shape: B windows of one length -> `[B, L]`."""
-        settings = self.config.exponent, self.config.factor
-        length, frames = len(batch[0].noisy), batch[0].frames
-        audio = torch.from_numpy(np.stack([window.noisy for window in batch])).to(self.device)
+    def _enhance(self, batch: Sequence[Window]) -> list[np.ndarray]:
+        """Shape: B windows that are padded to one number of frames -> each as long as it was."""
+        settings, frames = (self.config.exponent, self.config.factor), batch[0].frames
+        noisy = []
+        for window in batch:
+            x = spectrogram(torch.from_numpy(window.noisy)[None].to(self.device), *settings)
+            noisy.append(F.pad(x, (0, frames - x.shape[-1])))
         video = torch.from_numpy(np.stack([window.video for window in batch])).to(self.device)
-        noisy = spectrogram(audio, *settings)
-        own = noisy.shape[-1]
         generators = [torch.Generator().manual_seed(window.seed) for window in batch]
         with self._precision():
             seen = self.network.see(video)
-            estimate = self.network.predict(F.pad(noisy, (0, frames - own)), seen).float()
-            refined = self.refine(estimate, seen, generators)
-        return waveform(refined.float()[..., :own], length, *settings).cpu().numpy()
+            estimate = self.network.predict(torch.cat(noisy), seen).float()
+            refined = self.refine(estimate, seen, generators).float()
+        lengths = [len(window.noisy) for window in batch]
+        return [
+            waveform(x[None, ..., : frames_of(length)], length, *settings)[0].cpu().numpy()
+            for x, length in zip(refined, lengths, strict=True)
+        ]
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
         if self.device.type == "cpu" or self.config.precision == "float32":
@@ -209,12 +227,12 @@ def normal(like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
 
 
 def _batches(windows: Sequence[Window], frames_at_once: int) -> Iterator[list[Window]]:
-    """Windows of one length together, as far as `frames_at_once` reach, and at least one; the longest first."""
-    groups: dict[tuple[int, int], list[Window]] = {}
+    """Windows of one padded length together, up to `frames_at_once`, and at least one; the longest first."""
+    groups: dict[int, list[Window]] = {}
     for window in windows:
-        groups.setdefault((window.frames, len(window.noisy)), []).append(window)
-    for frames, length in sorted(groups, reverse=True):
-        group = groups[frames, length]
+        groups.setdefault(window.frames, []).append(window)
+    for frames in sorted(groups, reverse=True):
+        group = groups[frames]
         size = max(1, frames_at_once // frames)
         for start in range(0, len(group), size):
             yield group[start : start + size]

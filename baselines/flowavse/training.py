@@ -101,7 +101,9 @@ class EnhancerRecipe(Recipe):
             return {}
         batch, estimate, output = found
         signals = {"noisy": batch["noisy"], "estimate": estimate, "output": output}
-        return {f"si_sdr_{name}": float(_si_sdr(signal, batch["clean"]).mean()) for name, signal in signals.items()}
+        measures = {f"si_sdr_{name}": float(_si_sdr(s, batch["clean"]).mean()) for name, s in signals.items()}
+        unusable = sum(self.clips.problems.values())
+        return {**measures, "unusable_clips": float(unusable)} if unusable else measures
 
     def sample_images(self) -> np.ndarray | None:
         """Spectrograms of noisy, output and clean speech, a clip per row."""

@@ -11,7 +11,9 @@ from benchmark.cli import options
 
 
 def train(
-    method: Annotated[str, typer.Option("--method", "-m", help="sf2f, voice2face, or identity_network.")],
+    method: Annotated[
+        str, typer.Option("--method", "-m", help="sf2f, voice2face, flowavse, avdiffuss, or identity_network.")
+    ],
     preset: options.Preset = None,
     config: options.Config = None,
     sets: options.Sets = None,
