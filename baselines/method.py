@@ -50,6 +50,8 @@ class Method(ABC):
     def load(self, device: str) -> None:
         """Build the network on `device` ("cpu", "cuda", "cuda:1") and load its weights."""
 
+    # A method that also has `load_random(device, seed)` can be timed where its preset has no weights.
+
     @abstractmethod
     def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
         """One output per example, in order: `[H, W, 3]` uint8 RGB for a face, `[T]` float32 for sound.

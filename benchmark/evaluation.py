@@ -47,8 +47,10 @@ def plan_method(
     config: Path | None = None,
     sets: Sequence[str] = (),
     weights: Path | None = None,
+    *,
+    without_weights: bool = False,
 ) -> MethodPlan:
-    """Resolve a method's settings and find its weights.
+    """Resolve a method's settings and find its weights, unless it is to do without.
 
     Raises:
         UnknownName, InvalidConfig: as `configuration.resolve`.
@@ -67,6 +69,8 @@ def plan_method(
     )
     settings = resolve(kind.Config, presets, preset, config, sets)
     path: Path | None = None
+    if without_weights:
+        return MethodPlan(name, kind, settings, None, None, name)
     if weights is not None:
         path = weights
     elif isinstance(settings.weights, Path):

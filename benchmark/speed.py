@@ -196,7 +196,7 @@ def _candidate(text: str, sets: Sequence[str], random_weights: bool) -> Candidat
     try:
         plan = plan_method(name, preset or None, sets=sets)
     except MissingWeights as error:
-        plan = _plan_without_weights(name, preset or None, sets)
+        plan = plan_method(name, preset or None, sets=sets, without_weights=True)
         lack = f"'{Candidate(plan).label}' has no weights" if plan.settings.weights is None else str(error)
         if not random_weights:
             raise MissingWeights(f"{lack}; random ones are as fast: --random-weights measures with them") from error
@@ -205,17 +205,6 @@ def _candidate(text: str, sets: Sequence[str], random_weights: bool) -> Candidat
     if plan.kind.uses_targets or plan.kind.uses_training_split:
         raise UsageError(f"'{name}' is a reference row made from a dataset; it has no speed of its own")
     return Candidate(plan, random_weights and plan.weights is None and hasattr(plan.kind, "load_random"))
-
-
-def _plan_without_weights(name: str, preset: str | None, sets: Sequence[str]) -> MethodPlan:
-    import inspect
-
-    from benchmark.configuration import Presets, resolve
-    from benchmark.registry import methods
-
-    kind = methods.load(name)
-    settings = resolve(kind.Config, Presets.beside(Path(inspect.getfile(kind)).parent), preset, None, sets)
-    return MethodPlan(name, kind, settings, None, None, name)
 
 
 def make_example(task: Task, seconds: float, number: int) -> Example:

@@ -18,6 +18,7 @@ from baselines.sf2f.config import Config
 from baselines.sf2f.network import SF2FNetwork
 from baselines.sf2f.official import from_official, is_official
 from baselines.sf2f.speech import speech_features
+from baselines.training import seeded
 from benchmark.errors import MethodError
 from benchmark.types import Example
 
@@ -46,8 +47,16 @@ class SF2F(Method):
             tensors = from_official(tensors, self.config)
         elif not self.config.fuser:
             tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("fuser.")}
-        network = self.config.network()
-        fill(network, tensors, self.weights, "Set variant, width, resolution and fuser as in training")
+        self._place(device)
+        fill(self.network, tensors, self.weights, "Set variant, width, resolution and fuser as in training")
+
+    def load_random(self, device: str, seed: int = 0) -> None:
+        """Build the network with random weights, to be timed."""
+        self._place(device, seed)
+
+    def _place(self, device: str, seed: int = 0) -> None:
+        with seeded(self.name, seed):
+            network = self.config.network()
         self.device = torch.device(device)
         self.network: SF2FNetwork = network.to(self.device).eval()
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from baselines.checkpoints import fill, read
 from baselines.layers.pixels import symmetric_to_unit, to_pictures
 from baselines.method import Method
+from baselines.training import seeded
 from baselines.voice2face.config import Config
 from baselines.voice2face.network import Voice2FaceNetwork
 from baselines.voice2face.official import read_official
@@ -43,8 +44,16 @@ class Voice2Face(Method):
             tensors = read_official(self.weights)
         else:
             tensors, _ = read(self.weights, self.name)
-        network = Voice2FaceNetwork(self.config.width, self.config.embedding)
-        fill(network, tensors, self.weights, "Set width and embedding as in training")
+        self._place(device)
+        fill(self.network, tensors, self.weights, "Set width and embedding as in training")
+
+    def load_random(self, device: str, seed: int = 0) -> None:
+        """Build the network with random weights, to be timed."""
+        self._place(device, seed)
+
+    def _place(self, device: str, seed: int = 0) -> None:
+        with seeded(self.name, seed):
+            network = Voice2FaceNetwork(self.config.width, self.config.embedding)
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
 
