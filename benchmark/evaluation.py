@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmark.configuration import Presets, Settings, resolve
 from benchmark.datasets.manifest import Manifest
-from benchmark.errors import MissingWeights
+from benchmark.errors import MissingWeights, UsageError
 from benchmark.execution import WorkerPool
 from benchmark.generation import Batch, batches, generate, unfinished
 from benchmark.results import Failures, Result, RunSpec
@@ -326,8 +326,6 @@ def read_result(path: Path) -> Result:
     """
     from pydantic import ValidationError
 
-    from benchmark.errors import UsageError
-
     file = path / "result.json" if path.is_dir() else path
     try:
         return Result.model_validate_json(file.read_text(encoding="utf-8"))
@@ -338,14 +336,27 @@ def read_result(path: Path) -> Result:
         raise UsageError(f"{file} is not a result: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
+def peers(view: RunView) -> list[Result]:
+    """The task's reference rows that lie beside a run, of the same mixtures or crops, in the order of the table."""
+    shared = ("task", "task_version", "manifest_sha256", "seconds", "repeats", "seed")
+    found: dict[str, Result] = {}
+    for path in sorted(view.run.path.parent.glob("*/result.json")):
+        try:
+            result = read_result(path)
+        except UsageError:  # of another kind
+            continue
+        same = all(getattr(result.spec, name) == getattr(view.spec, name) for name in shared)
+        if same and result.samples == len(view.samples) and result.run_id != view.spec.run_id():
+            found[result.label] = result
+    return [found[name] for name in view.task.references if name in found]
+
+
 def find_run(text: str, runs: Path) -> Path:
     """A run directory by path or by id (a unique beginning is enough).
 
     Raises:
         UsageError: none, or several.
     """
-    from benchmark.errors import UsageError
-
     if (Path(text) / "run.json").is_file():
         return Path(text)
     found = sorted(path.parent for path in runs.glob(f"{text}*/run.json"))

@@ -86,15 +86,19 @@ methods = Registry(
         "flowavse": Entry(
             "baselines.flowavse.method:FlowAVSE",
             "FlowAVSE, flow matching (Jung et al. 2024)",
-            "av_enhancement",
+            "av_enhancement, av_separation",
         ),
         "avdiffuss": Entry(
             "baselines.avdiffuss.method:AVDiffuSS",
             "AVDiffuSS, diffusion (Lee et al. 2024)",
-            "av_enhancement",
+            "av_enhancement, av_separation",
         ),
-        "noisy": Entry("baselines.reference_speech:Noisy", "floor: the mixture as it is", "av_enhancement"),
-        "clean": Entry("baselines.reference_speech:Clean", "ceiling: the clean speech", "av_enhancement"),
+        "noisy": Entry(
+            "baselines.reference_speech:Noisy", "floor: the mixture as it is", "av_enhancement, av_separation"
+        ),
+        "clean": Entry(
+            "baselines.reference_speech:Clean", "ceiling: the clean speech", "av_enhancement, av_separation"
+        ),
         "chance": Entry("baselines.reference:Chance", "floor: a face of the training split at random", "speech2face"),
         "mean_face": Entry("baselines.reference:MeanFace", "floor: mean of the training faces", "speech2face"),
         "ground_truth": Entry("baselines.reference:GroundTruth", "ceiling: a true face of the speaker", "speech2face"),

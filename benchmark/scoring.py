@@ -93,7 +93,7 @@ class SpeechReader:
 
     def signature(self, metric: Any) -> str:
         seconds = self.protocol.seconds
-        return "|clip:whole" if seconds is None else f"|clip:first-{seconds:g}s"
+        return "|clip:whole" if seconds is None else f"|clip:first-{seconds:g}s-looped"
 
 
 class Scorer:

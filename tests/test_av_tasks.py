@@ -26,6 +26,7 @@ from benchmark.datasets.talkers.identity import people
 from benchmark.datasets.talkers.sentences import sentences
 from benchmark.datasets.talkers.voice import speak
 from benchmark.errors import MediaError, UnknownName, UsageError
+from benchmark.evaluation import peers
 from benchmark.face_video import FPS
 from benchmark.generation import batches, generate
 from benchmark.media import read_audio, write_audio, write_video
@@ -276,7 +277,7 @@ def test_clips_of_fixed_length_are_another_run_without_word_errors(root: Path) -
         "metric wer is left out: clips of fixed length cut words off; --seconds 0 takes whole recordings"
     ]
     for name in scorers[1].metrics:
-        assert scorers[1].signature(name).endswith("|clip:first-2.04s")
+        assert scorers[1].signature(name).endswith("|clip:first-2.04s-looped")
         assert scorers[0].signature(name).endswith("|clip:whole")
     zero = session(root, "noisy", seconds=0.0).plans()[0]
     assert zero.spec.run_id() == plans[0].spec.run_id()
@@ -332,6 +333,15 @@ def test_a_run_on_disk_is_scored_to_the_same_numbers(root: Path) -> None:
     (directory.path / "scores.jsonl").unlink()
     _, again, *_ = score_run(directory.path, metrics=("estoi", "si_sdr"), workers=0)
     assert again.aggregates == result.aggregates
+
+
+def test_rows_of_the_same_mixtures_stand_beside_a_run_on_disk(root: Path) -> None:
+    _, _, directory = run(root, "noisy", metrics=("si_sdr",))
+    run(root, "clean", metrics=("si_sdr",))
+    run(root, "clean", metrics=("si_sdr",), seed=1)
+    run(root, "clean", metrics=("si_sdr",), seconds=2.04)
+    view, *_ = score_run(directory.path, metrics=("si_sdr",), workers=0)
+    assert [(row.label, row.spec.seed, row.spec.seconds) for row in peers(view)] == [("clean", 0, None)]
 
 
 def test_separation_goes_through(root: Path) -> None:

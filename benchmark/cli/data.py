@@ -12,14 +12,14 @@ from benchmark.cli import options
 app = typer.Typer(help="Build, index and show datasets.", no_args_is_help=True, rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(help="Dataset; `list datasets` names them.")]
-Task = Annotated[str, typer.Option(help="Task whose files are wanted.")]
+Task = Annotated[str | None, typer.Option(help="Task whose files are wanted.  [default: the dataset's first]")]
 
 
 @app.command("build")
 def build(
     name: Name = "talkers",
     split: options.Split = "test",
-    task: Task = "speech2face",
+    task: Task = None,
     data_root: options.DataRoot = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -36,7 +36,7 @@ def build(
 def show(
     name: Name = "talkers",
     split: options.Split = "test",
-    task: Task = "speech2face",
+    task: Task = None,
     data_root: options.DataRoot = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write a contact sheet (.png) of its first 20 speakers.")
@@ -82,7 +82,7 @@ def show(
         write_image(output, contact_sheet(rows, [f"face {number + 1}" for number in range(4)], 128, per_line=2))
 
 
-def _open(name: str, split: str, task: str, data_root: Path | None, as_json: bool, quiet: bool):  # type: ignore[no-untyped-def]
+def _open(name: str, split: str, task: str | None, data_root: Path | None, as_json: bool, quiet: bool):  # type: ignore[no-untyped-def]
     from benchmark.cli.console import bars, note, print_json, print_table
     from benchmark.registry import datasets
     from benchmark.weights import home
@@ -90,7 +90,9 @@ def _open(name: str, split: str, task: str, data_root: Path | None, as_json: boo
     with bars(quiet) as progress:
         show_progress = progress(f"{name} {split}")
         adapter = datasets.load(name)(data_root, home())
-        manifest = adapter.open(split, task, lambda done, total, what: show_progress("build", done, total))
+        manifest = adapter.open(
+            split, task or adapter.tasks[0], lambda done, total, what: show_progress("build", done, total)
+        )
     inputs = sum(len(paths) for sample in manifest.samples for paths in sample.inputs.values())
     targets = sum(len(paths) for sample in manifest.samples for paths in sample.targets.values())
     about = {

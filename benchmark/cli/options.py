@@ -23,7 +23,8 @@ DataRoot = Annotated[Path | None, typer.Option(help="Where the corpus lies; `dat
 Seconds = Annotated[
     float | None,
     typer.Option(
-        help="Length of each clip; 0 for whole recordings.  [default: 5 random ones of speech for faces, else whole]"
+        help="Length of each clip; 0 for whole recordings. With video: the first seconds, shorter recordings begun "
+        "again.  [default: 5 random ones of speech for faces, else whole]"
     ),
 ]
 Repeats = Annotated[

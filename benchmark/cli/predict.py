@@ -19,7 +19,11 @@ def predict(
         Path, typer.Option("--output", "-o", help="File to write: .png for a face, .wav or .flac for sound.")
     ],
     video: Annotated[
-        Path | None, typer.Option(help="Video of who speaks in --input, where that is sound alone.")
+        Path | None,
+        typer.Option(
+            help="Video of who speaks in --input, where that is sound alone; both start together, and a shorter video "
+            "holds its last picture."
+        ),
     ] = None,
     preset: options.Preset = None,
     config: options.Config = None,

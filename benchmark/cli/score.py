@@ -128,7 +128,7 @@ def _score_run(
 ) -> None:
     from benchmark.cli.console import bars, note
     from benchmark.cli.tables import finish
-    from benchmark.evaluation import find_run
+    from benchmark.evaluation import find_run, peers
     from benchmark.session import score_run
 
     with bars(quiet) as progress:
@@ -145,5 +145,13 @@ def _score_run(
             progress=progress,
         )
     finish(
-        view, [result], notes, signatures=signatures, as_json=as_json, quiet=quiet, allowed=fail_on_error, scorer=scorer
+        view,
+        [result],
+        notes,
+        signatures=signatures,
+        as_json=as_json,
+        quiet=quiet,
+        allowed=fail_on_error,
+        scorer=scorer,
+        beside=peers(view),
     )

@@ -86,11 +86,16 @@ def finish(
     quiet: bool,
     allowed: int,
     scorer: Scorer | None,
+    beside: Sequence[Result] = (),
 ) -> None:
-    """Write the report, print the table, and leave with 1 where more rows failed than `allowed`."""
+    """Write the report, print the table, and leave with 1 where more rows failed than `allowed`.
+
+    Args:
+        beside: rows of the report that were not asked for now.
+    """
     from benchmark.reports.run_report import write_report
 
-    folder = write_report(view, results, scorer)
+    folder = write_report(view, [*results, *beside], scorer)
     if as_json:
         print_json([result.model_dump() for result in results])
     else:
