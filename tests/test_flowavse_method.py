@@ -516,3 +516,28 @@ def test_a_gpu_gives_what_a_cpu_gives(tmp_path: Path, kind: type[Enhancer], prec
     method = loaded(tmp_path, kind, precision=precision)
     method.load("cuda")
     assert apart(expected, one(method, given)) < tolerance
+
+
+@pytest.mark.parametrize("length", [4000, 8065, 32_640, 40_000])
+def test_mirrored_padding_is_the_same_as_a_longer_recording(length: int) -> None:
+    """What follows the end is the sound backwards, and only as much as was given comes out."""
+    tiny = Config(size="small", width=0.03, temperature=0.0)
+    zeros, mirror = FlowAVSE(tiny), FlowAVSE(dataclasses.replace(tiny, padding="mirror"))
+    zeros.load_random("cpu")
+    mirror.load_random("cpu")
+    sound = np.random.default_rng(length).standard_normal(length).astype(np.float32)
+    sound /= np.abs(sound).max()
+    longer = sound
+    while len(longer) < 127 * 128 * 4:
+        longer = np.concatenate([longer, longer[-2::-1]])
+    frames = -(-(1 + length // 128) // 64) * 64
+    longer = longer[: max(length, (frames - 1) * 128)]
+    video = np.zeros((80, 112, 112), np.uint8)
+
+    def output(method: FlowAVSE, given: np.ndarray) -> np.ndarray:
+        inputs = {"noisy": Audio(given, 16_000), "video": FaceVideo(video)}
+        (made,) = method.generate([Example(Sample("a", "a", {}), 0, 1, inputs)])
+        assert isinstance(made, np.ndarray)
+        return made
+
+    assert np.allclose(output(mirror, sound), output(zeros, longer)[:length], atol=1e-4)

@@ -25,6 +25,9 @@ class EnhancerConfig:
     """Compression of the spectrogram: factor |X|^exponent."""
     video: Literal["own", "shuffled"] = "own"
     """`shuffled` looks at another person's video: what the face is worth."""
+    padding: Literal["zeros", "mirror"] = "zeros"
+    """What fills the frames up to a multiple of 64: zeros, as in the official inference, or the sound played backwards
+    from its end. Trainings see full clips alone, so zeros are new to the networks."""
     longest_s: float = 10.24
     """Longer recordings are worked on in windows of at most this length, which overlap."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -21,7 +21,7 @@ from baselines.flowavse.clips import VIDEO_FRAME, video_frames_of
 from baselines.flowavse.config import EnhancerConfig
 from baselines.flowavse.network import Seen
 from baselines.flowavse.official import is_official, read_checkpoint
-from baselines.flowavse.spectrogram import frames_of, spectrogram, waveform
+from baselines.flowavse.spectrogram import HOP, frames_of, spectrogram, waveform
 from baselines.method import Method
 from baselines.training import seeded
 from benchmark.errors import InvalidConfig, MediaError, MethodError
@@ -189,9 +189,11 @@ class Enhancer(Method):
     def _enhance(self, batch: Sequence[Window]) -> list[np.ndarray]:
         """Shape: B windows that are padded to one number of frames -> each as long as it was."""
         settings, frames = (self.config.exponent, self.config.factor), batch[0].frames
+        mirrored = self.config.padding == "mirror"
         noisy = []
         for window in batch:
-            x = spectrogram(torch.from_numpy(window.noisy)[None].to(self.device), *settings)
+            sound = _mirrored(window.noisy, (frames - 1) * HOP) if mirrored else window.noisy
+            x = spectrogram(torch.from_numpy(sound)[None].to(self.device), *settings)
             noisy.append(F.pad(x, (0, frames - x.shape[-1])))
         video = torch.from_numpy(np.stack([window.video for window in batch])).to(self.device)
         generators = [torch.Generator().manual_seed(window.seed) for window in batch]
@@ -201,7 +203,7 @@ class Enhancer(Method):
             refined = self.refine(estimate, seen, generators).float()
         lengths = [len(window.noisy) for window in batch]
         return [
-            waveform(x[None, ..., : frames_of(length)], length, *settings)[0].cpu().numpy()
+            waveform(x[None] if mirrored else x[None, ..., : frames_of(length)], length, *settings)[0].cpu().numpy()
             for x, length in zip(refined, lengths, strict=True)
         ]
 
@@ -218,6 +220,15 @@ def padded_frames(length: int) -> int:
     (256, 320)
     """
     return -(-frames_of(length) // PADDED) * PADDED
+
+
+def _mirrored(sound: np.ndarray, length: int) -> np.ndarray:
+    """A sound made longer by going back and forth.
+
+    >>> _mirrored(np.array([1, 2, 3]), 8).tolist()
+    [1, 2, 3, 2, 1, 2, 3, 2]
+    """
+    return np.pad(sound, (0, max(length - len(sound), 0)), mode="reflect")
 
 
 def normal(like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
