@@ -31,6 +31,13 @@ def test_values_carry_interval_and_coverage():
     assert "`s1`" in text
 
 
+def test_a_number_without_value_says_why():
+    row = result("clean", None, scored=0)
+    number = row.aggregates[0].model_copy(update={"reasons": {"failed: late": 1, "undefined: infinite": 9}})
+    text = tables.markdown([row.model_copy(update={"aggregates": [number]})], ["recall_at_10"])
+    assert "| clean | undefined: infinite | 0/10 |" in text
+
+
 def test_numbers_of_another_definition_never_share_a_column():
     text = tables.markdown([result(), result("other", 0.9, signature="s2")], ["recall_at_10"])
     assert "90.0" not in text

@@ -57,7 +57,7 @@ def markdown(results: Sequence[Result | PairResult], columns: Sequence[str]) -> 
         cells = []
         for item in items:
             own = same_definition(item, result)
-            cells.append("-" if own is None else f"{number(own.value, own.unit)} {interval(own)}")
+            cells.append(_cell(own))
         lines.append(f"| {escape_markdown(result.label)} | " + " | ".join(cells) + f" | {coverage(result)} |")
     lines.append("")
     clusters = getattr(results[0], "clusters", "speakers")
@@ -66,6 +66,15 @@ def markdown(results: Sequence[Result | PairResult], columns: Sequence[str]) -> 
     lines.append("")
     lines.extend(f"- {item.title}: `{item.signature}`" for item in items)
     return "\n".join(lines) + "\n"
+
+
+def _cell(item: Aggregate | None) -> str:
+    """A value with its interval; where no row has a value, the commonest reason."""
+    if item is None:
+        return "-"
+    if item.value is None and item.reasons:
+        return escape_markdown(max(item.reasons, key=lambda reason: item.reasons[reason]))
+    return f"{number(item.value, item.unit)} {interval(item)}"
 
 
 def latex(results: Sequence[Result | PairResult], columns: Sequence[str]) -> str:
