@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.clips import crop_speech, mixture_clip, only_file
-from benchmark.errors import MediaError, UnknownName, UsageError
+from benchmark.errors import UnknownName, UsageError
 from benchmark.media import is_video, read_audio
 from benchmark.registry import did_you_mean
 from benchmark.types import Audio, Example, Sample, derive_seed
@@ -87,7 +87,7 @@ class Task(ABC):
 
         Raises:
             MediaError: a file cannot be read or used.
-            UsageError: a video where the task looks at none.
+            UsageError: a video where the task looks at none, or none where it needs one.
         """
 
 
@@ -135,7 +135,7 @@ class SpeechFromMixture(Task):
 
         noisy = read_audio(source, self.rate)
         if video is None and not is_video(source):
-            raise MediaError(f"{source} has no pictures: give a video, or the video of this recording with --video")
+            raise UsageError(f"{source} has no pictures: give a video, or the video of this recording with --video")
         face = read_face_video(video or source, find=True)
         return {"noisy": noisy, "video": clip_video(face, 0.0, noisy.seconds, noisy.seconds)}
 

@@ -63,8 +63,6 @@ def prepare(
     data_root: Path | None,
     out: Path | None,
     progress: Callable[[str], Progress],
-    *,
-    dry_run: bool = False,
 ) -> TrainingPlan:
     """Resolve settings, open the training and validation splits, and lay out the stages.
 

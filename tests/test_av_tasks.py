@@ -409,7 +409,7 @@ def test_predict_takes_the_pictures_of_another_file(
     predict("noisy", tmp_path / "in.flac", tmp_path / "out.flac", video=clip, as_json=True)
     assert json.loads(capsys.readouterr().out)["video_frames"] == 50
     np.testing.assert_allclose(read_audio(tmp_path / "out.flac").samples, sound.samples[: 2 * RATE] / 2, atol=1e-6)
-    with pytest.raises(MediaError, match="has no pictures: give a video, .* --video"):
+    with pytest.raises(UsageError, match="has no pictures: give a video, .* --video"):
         predict("noisy", tmp_path / "in.flac", tmp_path / "lost.wav")
     with pytest.raises(MediaError, match="no pictures"):
         predict("noisy", tmp_path / "in.flac", tmp_path / "lost.wav", video=tmp_path / "out.flac")
@@ -449,5 +449,5 @@ def test_errors_of_predict_are_one_line_and_an_exit_code(root: Path) -> None:
     done = subprocess.run(
         line, capture_output=True, text=True, cwd=Path(__file__).parent.parent, timeout=100, check=False
     )
-    assert done.returncode == 1 and not done.stdout
+    assert done.returncode == 2 and not done.stdout
     assert done.stderr.startswith(f"error: {root / 'p0.wav'} has no pictures") and len(done.stderr.splitlines()) == 1

@@ -17,12 +17,14 @@ from baselines.avdiffuss.method import AVDiffuSS
 from baselines.avdiffuss.training import AVDiffuSSRecipe
 from baselines.checkpoints import load_state, read
 from baselines.flowavse import training as flowavse
+from baselines.flowavse import visual_training
 from baselines.flowavse.clips import Clips
 from baselines.flowavse.config import Config, EnhancerConfig, Training
 from baselines.flowavse.method import FlowAVSE
 from baselines.flowavse.network import FlowAVSENetwork, Seen
 from baselines.flowavse.spectrogram import spectrogram
 from baselines.flowavse.training import EnhancerRecipe, FlowAVSERecipe, squared_norm
+from baselines.flowavse.visual_training import BANDS, VisualEncoderRecipe, band_energies
 from baselines.training import Loop, Update, options, train, train_stages
 from benchmark.errors import InvalidConfig, MissingDataset, MissingWeights
 from benchmark.types import Audio, Example, FaceVideo, Sample
@@ -52,6 +54,7 @@ def settings(**fields: object) -> Training:
 @pytest.fixture(autouse=True)
 def few_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flowavse, "VALIDATION", 4)
+    monkeypatch.setattr(visual_training, "VALIDATION", 4)
 
 
 class Ideal(nn.Module):
@@ -400,3 +403,66 @@ def test_settings_are_checked(people: list[Sample]) -> None:
 def test_impossible_settings_are_refused(table: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidConfig, match=message):
         options(Training, table)
+
+
+# ---- the visual encoder, ahead
+
+
+def test_band_energies_are_those_of_mel_bands() -> None:
+    """A tone is loud in its band alone; a stretch ten times as loud has 2 more."""
+    time = np.arange(128 * 127) / 16_000
+    edges = 700 * (10 ** (np.linspace(0, np.log10(1 + 8000 / 700), BANDS + 1)) - 1)
+    for band in (3, 9, 15):
+        tone = np.sin(2 * np.pi * (edges[band] + edges[band + 1]) / 2 * time) * np.where(time < time[-1] / 2, 0.1, 1)
+        found = band_energies(torch.from_numpy(tone)[None].float(), 26)[0]
+        assert found.shape == (26, BANDS) and (found[16:24].argmax(1) == band).all()
+        assert float(found[18, band] - found[6, band]) == pytest.approx(2, abs=0.02)
+    silent = band_energies(torch.zeros(1, 4096), 8)
+    assert torch.equal(silent, torch.full((1, 8, BANDS), -4.0))
+
+
+def test_the_visual_encoder_learns_when_speech_is_loud(people: list[Sample]) -> None:
+    """Only what moves within a clip counts: a head that adds a constant per clip has the same loss."""
+    recipe = VisualEncoderRecipe(Config(**TINY), settings(visual_batch=3), people, people)
+    batch = recipe.batch(np.random.default_rng(0))
+    assert set(batch) == {"clean", "video"} and len(batch["clean"]) == 3
+    found: list[Tensor] = []
+    recipe.step(batch, lambda name, loss: found.append(loss))
+    spoken = band_energies(batch["clean"], batch["video"].shape[1])
+    seen = recipe.head(recipe.encoder(batch["video"]))
+    expected = (seen - seen.mean(1, keepdim=True) - spoken + spoken.mean(1, keepdim=True)).square().mean()
+    assert float(found[0].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    recipe.head.bias.data += 3
+    recipe.step(batch, lambda name, loss: found.append(loss))
+    assert float(found[1].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+
+    recipe.head.weight.data.zero_()
+    with torch.no_grad():
+        measured = recipe.validate()
+    assert measured["correlation"] == pytest.approx(0, abs=1e-6) and measured["energies"] > 0
+    recipe._seen = recipe._said  # type: ignore[method-assign]
+    assert recipe.validate() == {"correlation": pytest.approx(1, abs=1e-5), "energies": 0}
+
+
+@BOTH
+@pytest.mark.parametrize("shared", [True, False])
+def test_both_stages_begin_with_the_visual_encoder_trained_ahead(recipe, config, shared, people, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    module = flowavse if recipe is FlowAVSERecipe else avdiffuss
+    table = {"visual_steps": 2, "visual_batch": 2, "steps": 1, "batch": 2, "frames": 32}
+    first, joint = module.recipes(config(**TINY, shared_encoder=shared), table, people, people[:1])
+    assert (first.name, first.steps, first.anneal, first.ema) == ("visual_encoder", 2, True, None)
+    made = train(first.build(tmp_path), tmp_path / first.name, 2, QUIET, export=tmp_path / f"{first.name}.safetensors")
+    learnt, about = read(made, "visual_encoder")
+    assert about["method"] == "visual_encoder"
+    network = joint.build(tmp_path).network
+    encoders = [e for e in (network.predictor_encoder, network.refiner_encoder) if e is not None]
+    assert len(encoders) == (1 if shared else 2)
+    for encoder in encoders:
+        assert all(torch.equal(tensor, learnt[name]) for name, tensor in encoder.state_dict().items())
+    untrained = VisualEncoderRecipe(config(**TINY), settings(), people, []).encoder
+    assert not torch.equal(untrained.front.weight, encoders[0].front.weight)
+
+
+def test_an_encoder_cannot_be_trained_ahead_of_weights_that_hold_one() -> None:
+    with pytest.raises(InvalidConfig, match="exclude each other"):
+        options(Training, {"visual_steps": 5, "start_from": "w.safetensors"})

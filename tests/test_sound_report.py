@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from benchmark.clips import mixture_clip
 from benchmark.datasets.manifest import Manifest
@@ -385,6 +386,22 @@ def test_the_gain_of_every_output_is_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmark.reports.spectrograms.draw_gain", lambda points, *rest: drawn.append(points))
     sound_report.write_sound_report(view, results, SCORER)
     assert drawn == [{"white": [(0.5, 9.5), (4.5, 2.5)]}]
+
+
+@pytest.mark.parametrize("spread", [0.1, 10.0])
+def test_gains_are_strips_where_all_mixtures_begin_alike(tmp_path, monkeypatch, spread):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *rest, **more: figures.append(figure))
+    points = {"white": [(0.0, 5.0), (spread, 4.0 + spread), (0.0, -2.0)], "pink": [(spread / 2, 6.0)], "none": []}
+    assert draw_gain(points, "SI-SDR", "dB", "title", tmp_path / "gain.png")
+    axes = figures[0].axes[0]
+    drawn = {c.get_label(): np.asarray(c.get_offsets()) for c in axes.collections if c.get_label()[0] != "_"}
+    assert list(drawn) == ["pink (n = 1, 0 worse)", "white (n = 3, 1 worse)"]
+    if spread < 2:
+        np.testing.assert_allclose(drawn["white (n = 3, 1 worse)"][:, 1], [-2, 4, 5])
+        assert axes.get_ylabel() == "gain in SI-SDR, dB"
+    else:
+        np.testing.assert_allclose(drawn["white (n = 3, 1 worse)"], points["white"])
 
 
 def test_no_points_no_figure(tmp_path):

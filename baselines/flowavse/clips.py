@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ VIDEO_FRAME = RATE // 25
 """Samples of sound in a frame of video."""
 ATTEMPTS = 20
 """Clips that are drawn before one that cannot be used ends the training."""
+MOST_LOADERS = 8
 
 
 class Clip(NamedTuple):
@@ -35,6 +37,16 @@ class Clip(NamedTuple):
     video: np.ndarray
 
 
+class InQuiet(NamedTuple):
+    """Shape: clean `[L]` float32; video `[N, 112, 112]` uint8."""
+
+    clean: np.ndarray
+    video: np.ndarray
+
+
+Drawn = TypeVar("Drawn", Clip, InQuiet)
+
+
 def video_frames_of(frames: int) -> int:
     """Frames of video beside a spectrogram of `frames`: those on screen from its first to its last centre.
 
@@ -42,6 +54,11 @@ def video_frames_of(frames: int) -> int:
     51
     """
     return max(1, math.ceil((frames - 1) * HOP / VIDEO_FRAME))
+
+
+def loaders() -> int:
+    """Threads that draw batches ahead: decoding takes longer than a step on a GPU; one core is left to the step."""
+    return max(1, min(MOST_LOADERS, (os.cpu_count() or 1) - 1))
 
 
 class Clips:
@@ -70,8 +87,11 @@ class Clips:
 
     def batch(self, rng: np.random.Generator, count: int) -> dict[str, Tensor]:
         """`noisy`, `clean` `[B, L]` float32 and `video` `[B, N, 112, 112]` uint8."""
-        clips = [self.draw(rng) for _ in range(count)]
-        return {name: torch.from_numpy(np.stack([getattr(clip, name) for clip in clips])) for name in Clip._fields}
+        return _stacked([self.draw(rng) for _ in range(count)])
+
+    def batch_in_quiet(self, rng: np.random.Generator, count: int) -> dict[str, Tensor]:
+        """`clean` and `video` alone, the speech as loud as it was recorded."""
+        return _stacked([self._draw(self._in_quiet, rng) for _ in range(count)])
 
     def draw(self, rng: np.random.Generator) -> Clip:
         """One clip. A file that cannot be used, or a silent stretch, is passed over and noted in `problems`.
@@ -79,23 +99,30 @@ class Clips:
         Raises:
             MissingDataset: nothing usable in 20 draws.
         """
+        return self._draw(self._mixed, rng)
+
+    def _draw(self, of: Callable[[Sample, np.random.Generator], Drawn], rng: np.random.Generator) -> Drawn:
         reason = ""
         for _ in range(ATTEMPTS):
             sample = self.samples[int(rng.integers(len(self.samples)))]
             try:
-                return self._of(sample, rng)
+                return of(sample, rng)
             except MediaError as error:
                 reason = f"{sample.id}: {error}"
                 self.problems[reason] += 1
         raise MissingDataset(f"{ATTEMPTS} training clips in a row cannot be used, the last one because: {reason}")
 
-    def _of(self, sample: Sample, rng: np.random.Generator) -> Clip:
+    def _in_quiet(self, sample: Sample, rng: np.random.Generator) -> InQuiet:
         speech = self._speech(sample.targets["speech"][0])
         video = self._video(sample)
         spare = min(len(video), len(speech) // VIDEO_FRAME) - self.video_length
         first = int(rng.integers(spare + 1)) if spare > 0 else 0
         clean = looped(speech, self.length, first * VIDEO_FRAME)
         shown = video[np.minimum((first + np.arange(self.video_length)) % _whole(speech), len(video) - 1)]
+        return InQuiet(clean, shown)
+
+    def _mixed(self, sample: Sample, rng: np.random.Generator) -> Clip:
+        clean, shown = self._in_quiet(sample, rng)
         snr_db = float(rng.uniform(self.settings.snr_low_db, self.settings.snr_high_db))
         other = self._noise(sample, rng)
         noisy, clean = mix(clean, other, snr_db, int(rng.integers(2**62)))
@@ -141,6 +168,10 @@ class Clips:
                 self._kept[key] = value
                 self._used += value.nbytes
         return value
+
+
+def _stacked(clips: Sequence[Clip] | Sequence[InQuiet]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.stack([getattr(c, name) for c in clips])) for name in clips[0]._fields}
 
 
 def _whole(speech: np.ndarray) -> int:

@@ -109,14 +109,22 @@ class Training:
     start_from: str = ""
     """Weights of another training of the same networks to begin with: a file, or one that is shipped, such as
     `flowavse/talkers.safetensors`; empty starts from nothing."""
+    visual_steps: int = 0
+    """Of the visual encoder alone, before the rest: it learns to see when speech is loud (`visual_training.py`). The
+    paper has none."""
+    visual_batch: int = 8
+    visual_learning_rate: float = 3e-3
+    """Falls to zero along half a cosine."""
     memory_mib: int = 4096
     """Decoded clips are kept in memory up to this size."""
 
     def __post_init__(self) -> None:
         if self.frames % 8 or self.frames < 32:
             raise ValueError(f"frames must be a multiple of 8 of at least 32, got {self.frames}")
-        if self.batch < 1:
-            raise ValueError(f"batch must be at least 1, got {self.batch}")
+        if self.batch < 1 or self.visual_batch < 1:
+            raise ValueError(f"batch and visual_batch must be at least 1, got {self.batch} and {self.visual_batch}")
+        if self.visual_steps and self.start_from:
+            raise ValueError("visual_steps and start_from exclude each other: weights to start from hold an encoder")
         if not 0 <= self.talker_share <= 1:
             raise ValueError(f"talker_share must be in [0, 1], got {self.talker_share}")
         if self.snr_low_db > self.snr_high_db:

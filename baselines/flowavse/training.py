@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,17 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from baselines.checkpoints import export, fill, read
-from baselines.flowavse.clips import Clips
+from baselines.flowavse.clips import Clips, loaders
 from baselines.flowavse.config import Config, EnhancerConfig, Training
 from baselines.flowavse.network import Seen
 from baselines.flowavse.spectrogram import spectrogram, waveform
+from baselines.flowavse.visual_training import VisualEncoderRecipe
 from baselines.training import Recipe, Stage, Update, options, seeded, without_steps
 from benchmark.errors import InvalidConfig
 from benchmark.types import Sample
 
 VALIDATION, SHOWN = 32, 4
 """Clips that are measured and drawn beside a training."""
-MOST_LOADERS = 8
 
 
 class EnhancerRecipe(Recipe):
@@ -35,11 +34,15 @@ class EnhancerRecipe(Recipe):
     """
 
     def __init__(
-        self, config: EnhancerConfig, training: Training, samples: Sequence[Sample], validation: Sequence[Sample]
+        self,
+        config: EnhancerConfig,
+        training: Training,
+        samples: Sequence[Sample],
+        validation: Sequence[Sample],
+        encoder: Path | None = None,
     ) -> None:
         self.config, self.training = config, training
-        # Decoding video takes longer than a step does on a GPU; one core is left to the step.
-        self.loaders = max(1, min(MOST_LOADERS, (os.cpu_count() or 1) - 1))
+        self.loaders = loaders()
         self.clips = Clips(samples, training)
         with seeded(self.name, config.size, config.width):
             self.network = config.network()
@@ -49,6 +52,10 @@ class EnhancerRecipe(Recipe):
             path = shipped if not path.is_file() and shipped.is_file() else path
             tensors, _ = read(path, self.name)
             fill(self.network, tensors, path, "start_from wants weights of the same networks")
+        if encoder:
+            tensors, _ = read(encoder, self.name)
+            for own in filter(None, (self.network.predictor_encoder, self.network.refiner_encoder)):
+                fill(own, tensors, encoder)
         parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.optimiser = torch.optim.Adam(parameters, lr=training.learning_rate)
         self._validation = Clips(validation, training) if validation else None
@@ -180,7 +187,7 @@ def recipes(
     networks: Callable[[str], Any] | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Stage]:
-    """The one stage of the training.
+    """One stage, or two where the visual encoder is trained ahead.
 
     Args:
         config: architecture, from the preset.
@@ -204,16 +211,20 @@ def stages(
     if not samples:
         raise InvalidConfig(f"{recipe.name}: the training split is empty")
     settings = options(Training, training)
-    return [
-        Stage(
-            recipe.name,
-            settings.steps,
-            lambda folder: recipe(config, settings, samples, validation),
-            settings.ema or None,
-            settings.anneal,
-            settings.clip or None,
-        )
-    ]
+    first = "visual_encoder"
+
+    def build(folder: Path) -> Recipe:
+        encoder = folder / f"{first}.safetensors" if settings.visual_steps else None
+        return recipe(config, settings, samples, validation, encoder)
+
+    def build_first(folder: Path) -> Recipe:
+        return VisualEncoderRecipe(config, settings, samples, validation)
+
+    ema, clip = settings.ema or None, settings.clip or None
+    found = [Stage(recipe.name, settings.steps, build, ema, settings.anneal, clip)]
+    if settings.visual_steps:
+        found.insert(0, Stage(first, settings.visual_steps, build_first, anneal=True))
+    return found
 
 
 def _si_sdr(estimate: Tensor, clean: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def listing(
     if kind not in KINDS:
         raise UnknownName(f"Unknown kind '{kind}'.{registry.did_you_mean(kind, KINDS)} Expected: {', '.join(KINDS)}")
     if kind == "runs":
-        columns, rows = ["run", "method", "dataset", "state"], _runs(runs)
+        columns, rows = ["run", "method", "task", "dataset", "clips", "state"], _runs(runs)
     elif kind == "tasks":
         from benchmark.tasks import TASKS
 
@@ -61,10 +61,12 @@ def _runs(folder: Path) -> list[list[str]]:
     for path in sorted(folder.glob("*/run.json")):
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
+            spec = about["spec"]
+            clips = "whole" if spec["seconds"] is None else f"{spec['seconds']:g} s"
             state = "scored" if (path.parent / "result.json").is_file() else "unfinished"
-            rows.append(
-                [path.parent.name, about["label"], f"{about['spec']['dataset']} {about['spec']['split']}", state]
-            )
-        except (OSError, ValueError, KeyError):
-            rows.append([path.parent.name, "?", "?", "run.json is broken"])
+            state += f", first {about['limit']} samples" if about.get("limit") else ""
+            dataset = f"{spec['dataset']} {spec['split']}"
+            rows.append([path.parent.name, about["label"], spec["task"], dataset, clips, state])
+        except (OSError, ValueError, KeyError, TypeError):
+            rows.append([path.parent.name, *["?"] * 4, "run.json is broken"])
     return rows

@@ -1,22 +1,25 @@
-"""`show`: a run's table, or the card of a method, metric or dataset."""
+"""`show`: a run's table, or the card of a method, metric, dataset or task."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.cli import options
 
+if TYPE_CHECKING:
+    from benchmark.tasks import Task
+
 
 def show(
-    name: Annotated[str, typer.Argument(help="Run directory or id; or a method, metric, dataset.")],
+    name: Annotated[str, typer.Argument(help="Run directory or id; or a method, metric, dataset, task.")],
     runs: options.Runs = Path("runs"),
     signatures: options.Signatures = False,
     as_json: options.Json = False,
 ) -> None:
-    """Print a run's result again, or what a method, metric or dataset is.
+    """Print a run's result again, or what a method, metric, dataset or task is.
 
     \b
     python -m benchmark show runs/sf2f-talkers-3f2a9c01de --signatures
@@ -37,14 +40,39 @@ def show(
             return
     from benchmark.cli.tables import show_failures, show_results
     from benchmark.evaluation import find_run, read_result
-    from benchmark.tasks import get_task
+    from benchmark.tasks import TASKS, get_task
 
+    if name in TASKS:
+        about = describe_task(TASKS[name])
+        if as_json:
+            print_json({"name": name, "kind": "task", **about})
+        else:
+            print("\n".join([f"{name}: {TASKS[name].title}", "", *(f"{k}: {v}" for k, v in about.items())]))
+        return
     result = read_result(find_run(name, runs))
     if as_json:
         print_json(result.model_dump())
         return
     show_results([result], get_task(result.spec.task).columns, signatures)
     show_failures(result, quiet=False)
+
+
+def describe_task(task: Task) -> dict[str, str]:
+    """What goes in and out, how it is scored, and who serves it."""
+    from benchmark.registry import methods
+
+    protocol = task.protocol
+    length = "whole recordings" if protocol.seconds is None else f"clips of {protocol.seconds:g} s"
+    return {
+        "inputs": ", ".join(f"{field} ({kind})" for field, kind in task.inputs.items()),
+        "output": task.output,
+        "truth": task.target,
+        "protocol": f"{length}, {protocol.repeats} repeat{'s' if protocol.repeats > 1 else ''}",
+        "metrics": ", ".join(task.metrics),
+        "ranked by": task.primary,
+        "rows beside a method": ", ".join(task.references),
+        "methods": ", ".join(name for name in sorted(methods) if task.name in methods.entry(name).task.split(", ")),
+    }
 
 
 def describe(name: str, book: object) -> str:

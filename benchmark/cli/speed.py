@@ -45,6 +45,7 @@ def speed(
     \b
     python -m benchmark speed --method sf2f --method voice2face
     python -m benchmark speed --method sf2f:talkers --seconds 1.25 --batch-size 50 --threads 1
+    python -m benchmark speed --method avdiffuss:paper,flowavse:large --random-weights
     """
     from benchmark.cli.console import note, print_json
     from benchmark.errors import UsageError

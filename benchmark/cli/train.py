@@ -41,7 +41,7 @@ def train(
     from benchmark.training import prepare
 
     with bars(quiet) as progress:
-        plan = prepare(method, preset, config, tuple(sets or ()), dataset, data_root, out, progress, dry_run=dry_run)
+        plan = prepare(method, preset, config, tuple(sets or ()), dataset, data_root, out, progress)
     if dry_run:
         print_json(plan.describe())
         return

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 N_FFT, HOP = 510, 128
 """Of the spectrograms, in samples: those that FlowAVSE works on."""
 RANGE_DB = 80.0
 """What lies further below the reference level is drawn black."""
+ONE_LEVEL = 2.0
+"""Mixtures whose numbers lie within this began alike, in dB."""
 _TINY = 1e-12
 
 
@@ -109,6 +112,8 @@ def draw_gain(
 ) -> bool:
     """Draw each mixture's number after enhancement over the one before, by kind of noise; False where there is none.
 
+    Where all mixtures begin at one level, as at a single SNR, it is the gains that are drawn.
+
     Args:
         points: kind of noise to (before, after) of each mixture.
         name: of the number.
@@ -121,22 +126,42 @@ def draw_gain(
         return False
     figure = _figure(5.6, 5.0)
     axes = figure.add_subplot()
-    for number, (kind, pairs) in enumerate(sorted(points.items())):
-        if pairs:
-            worse = sum(after < before for before, after in pairs)
-            label = f"{_drawn(kind)} (n = {len(pairs)}, {worse} worse)"
-            axes.scatter(*zip(*pairs, strict=True), s=14, alpha=0.6, linewidths=0, color=f"C{number}", label=label)
+    kinds = {kind: np.array(pairs, np.float64) for kind, pairs in sorted(points.items()) if pairs}
     low, high = found[:, 0].min(), found[:, 0].max()
-    margin = 0.05 * (high - low) + 0.1
-    ends = [low - margin, high + margin]
-    axes.plot(ends, ends, "k--", linewidth=1, label="unchanged")
     ending = f", {unit}" if unit else ""
-    axes.set(xlim=ends, xlabel=f"{_drawn(name)} of the mixture{ending}", ylabel=f"{_drawn(name)} of the output{ending}")
+    if high - low < ONE_LEVEL:
+        _strips(axes, kinds)
+        axes.set_ylabel(f"gain in {_drawn(name)}{ending}")
+    else:
+        margin = 0.05 * (high - low) + 0.1
+        ends = [low - margin, high + margin]
+        for kind, pairs in kinds.items():
+            axes.scatter(*pairs.T, s=14, alpha=0.6, linewidths=0, label=_counted(kind, pairs))
+        axes.plot(ends, ends, "k--", linewidth=1, label="unchanged")
+        axes.set(
+            xlim=ends, xlabel=f"{_drawn(name)} of the mixture{ending}", ylabel=f"{_drawn(name)} of the output{ending}"
+        )
     axes.set_title(_drawn(title, 70), fontsize=9)
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     figure.savefig(path, dpi=150, metadata={"Software": None})
     return True
+
+
+def _strips(axes: Axes, kinds: Mapping[str, np.ndarray]) -> None:
+    """Gains side by side, a strip a kind of noise, sorted from left to right, with the median."""
+    for number, (kind, pairs) in enumerate(kinds.items()):
+        gains = np.sort(pairs[:, 1] - pairs[:, 0])
+        places = number + np.linspace(-0.35, 0.35, len(gains)) if len(gains) > 1 else [number]
+        axes.scatter(places, gains, s=14, alpha=0.6, linewidths=0, label=_counted(kind, pairs))
+        axes.hlines(float(np.median(gains)), number - 0.4, number + 0.4, color="k", linewidth=1.5)
+    axes.axhline(0, color="k", linestyle="--", linewidth=1, label="unchanged")
+    axes.set_xticks(range(len(kinds)), [_drawn(kind) for kind in kinds])
+    axes.set_xlim(-0.6, len(kinds) - 0.4)
+
+
+def _counted(kind: str, pairs: np.ndarray) -> str:
+    return f"{_drawn(kind)} (n = {len(pairs)}, {(pairs[:, 1] < pairs[:, 0]).sum()} worse)"
 
 
 def _figure(width: float, height: float) -> Figure:
