@@ -80,7 +80,8 @@ def test_values_of_every_file_and_their_mean_are_those_of_the_construction(folde
         assert float(rows[f"s{number % 2}/{number}"]["si_sdr"]) == pytest.approx(5.0 * number, abs=0.01)
     mean = result.aggregate("si_sdr")
     assert mean.value == pytest.approx(7.5, abs=0.01)
-    assert mean.low < 7.5 < mean.high and (mean.scored, mean.total) == (4, 4)
+    assert (mean.scored, mean.total) == (4, 4)
+    assert (mean.low, mean.high) == (None, None), "two speakers are too few for an interval"
     assert (result.pairs, result.speakers, result.clusters) == (4, 2, "folders")
     assert result.failures.count == 0 and notes == []
 

@@ -1,7 +1,9 @@
+from math import comb
+
 import numpy as np
 import pytest
 
-from benchmark.statistics import bootstrap, row_weights, speaker_index
+from benchmark.statistics import FEWEST, bootstrap, row_weights, speaker_index
 from metrics.metric import weighted_mean, weighted_ratio
 
 
@@ -52,8 +54,10 @@ def test_draws_are_seeded_and_leave_the_global_state_alone():
     assert np.array_equal(before, np.random.get_state()[1])
 
 
-def test_one_speaker_has_a_value_and_no_interval():
-    estimate = bootstrap(1, clustered_mean(np.array([2.0]), np.array([0])))["mean"]
-    assert estimate.value == 2.0
-    assert np.isnan(estimate.low)
-    assert np.isnan(estimate.high)
+@pytest.mark.parametrize("count", [1, 2, 4, 5])
+def test_fewer_than_five_speakers_have_a_value_and_no_interval(count):
+    """Of n speakers there are C(2n - 1, n) different draws: 35 of four, 126 of five; an end needs 40."""
+    assert (comb(2 * count - 1, count) >= 40) == (count >= FEWEST)
+    estimate = bootstrap(count, clustered_mean(np.arange(count) + 2.0, np.arange(count)))["mean"]
+    assert estimate.value == 2 + (count - 1) / 2
+    assert np.isnan([estimate.low, estimate.high]).all() == (count < 5)

@@ -11,6 +11,7 @@ from benchmark.evaluation import RunView
 from benchmark.reports import tables
 from benchmark.results import PairResult, Result
 from benchmark.scoring import Scorer
+from benchmark.statistics import FEWEST
 
 SHOWN_REASONS = 10
 
@@ -36,7 +37,7 @@ def show_results(results: Sequence[Result], columns: Sequence[str], signatures: 
     heads = [
         "",
         first.label,
-        "95 % interval",
+        _interval_head("", first.speakers, "speakers"),
         "run s.d.",
         "scored",
         *[other.label.replace("_", " ") for other in others],
@@ -46,13 +47,23 @@ def show_results(results: Sequence[Result], columns: Sequence[str], signatures: 
         print_table(["number", "signature"], [[item.name, item.signature] for item in first.aggregates])
 
 
+def _interval_head(over: str, count: int, who: str) -> str:
+    return f"95 % interval{over}" + (f" (from {FEWEST} {who} on)" if count < FEWEST else "")
+
+
 def show_pairs(result: PairResult, signatures: bool) -> None:
     """A line per reported number."""
     who = result.clusters if result.clusters in ("files", "folders") else "speakers"
     against = f" against {result.spec.reference}" if result.spec.reference else ""
     clusters = "" if who == "files" else f", {result.speakers} {who}"
     title = f"{result.spec.estimate}{against}: {result.pairs} files{clusters}{'; PARTIAL' if result.partial else ''}"
-    heads = ["", "value", f"95 % interval over {who}", "scored", *(["signature"] if signatures else [])]
+    heads = [
+        "",
+        "value",
+        _interval_head(f" over {who}", result.speakers, who),
+        "scored",
+        *(["signature"] if signatures else []),
+    ]
     rows = []
     for item in result.aggregates:
         row = [tables.head(item), tables.number(item.value, item.unit), tables.interval(item)]

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from benchmark.results import Aggregate, PairResult, Result
+from benchmark.statistics import FEWEST
 
 
 def number(value: float | None, unit: str = "") -> str:
@@ -62,7 +63,7 @@ def markdown(results: Sequence[Result | PairResult], columns: Sequence[str]) -> 
     lines.append("")
     clusters = getattr(results[0], "clusters", "speakers")
     who = clusters if clusters in ("files", "folders") else "speakers"
-    lines.append(f"Brackets: 95 % bootstrap interval over {who}. Signatures:")
+    lines.append(f"Brackets: 95 % bootstrap interval over {who}, from {FEWEST} on. Signatures:")
     lines.append("")
     lines.extend(f"- {item.title}: `{item.signature}`" for item in items)
     return "\n".join(lines) + "\n"
@@ -74,7 +75,8 @@ def _cell(item: Aggregate | None) -> str:
         return "-"
     if item.value is None and item.reasons:
         return escape_markdown(max(item.reasons, key=lambda reason: item.reasons[reason]))
-    return f"{number(item.value, item.unit)} {interval(item)}"
+    value = number(item.value, item.unit)
+    return value if item.low is None else f"{value} {interval(item)}"
 
 
 def latex(results: Sequence[Result | PairResult], columns: Sequence[str]) -> str:
