@@ -10,6 +10,7 @@ from torch import Tensor
 
 from baselines.avdiffuss.config import Config
 from baselines.avdiffuss.sde import OUVE
+from baselines.flowavse.spectrogram import noise_like
 
 PROCESSES = [OUVE(), OUVE(theta=2.5, sigma_min=0.01, sigma_max=1.0), OUVE(theta=0.3, sigma_min=0.1, sigma_max=0.3)]
 
@@ -51,19 +52,22 @@ def test_the_papers_process_is_the_default() -> None:
 
 
 CLEAN, SPREAD, MIDDLE = 0.5, 0.3, 0.4
-"""Mean and deviation of Gaussian 'clean speech', and where the process drifts."""
+"""Mean and deviation of each part of Gaussian 'clean speech', and where the process drifts."""
 
 
 def gaussian_score(process: OUVE, asked: list[float]):
-    """Exact score of N(CLEAN, SPREAD^2) after the process has run for t."""
+    """Optimum of AVDiffuSS's loss for complex bins of which both parts are N(CLEAN, SPREAD^2).
+
+    The score is E[-z | x] / deviation, the best guess of what the loss asks for; z has half a variance in each part.
+    """
 
     def score(x: Tensor, t: Tensor) -> Tensor:
         assert t.shape == (len(x),)
         asked.append(float(t[0]))
         left = torch.exp(-process.theta * t.double())[:, None, None, None]
         mean = left * CLEAN + (1 - left) * MIDDLE
-        variance = (left * SPREAD) ** 2 + process.deviation(t.double())[:, None, None, None] ** 2
-        return (mean - x) / variance
+        variance = (left * SPREAD) ** 2 + process.deviation(t.double())[:, None, None, None] ** 2 / 2
+        return (mean - x) / 2 / variance
 
     return score
 
@@ -72,10 +76,8 @@ def sampled(steps: int, snr: float, process: OUVE | None = None) -> tuple[Tensor
     process, asked = process or OUVE(), []
     y = torch.full((4, 2, 64, 100), MIDDLE, dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)
-    out = process.sample(
-        gaussian_score(process, asked), y, lambda: torch.randn(y.shape, generator=generator).double(), steps, snr
-    )
-    return out, asked
+    draw = lambda: noise_like(y, [generator] * len(y)).double()  # noqa: E731
+    return process.sample(gaussian_score(process, asked), y, draw, steps, snr), asked
 
 
 @pytest.mark.parametrize("snr", [0.0, 0.5])
@@ -85,21 +87,21 @@ def test_with_the_exact_score_the_target_is_recovered(snr: float) -> None:
     assert float(out.std()) == pytest.approx(SPREAD, rel=0.04)
 
 
-def test_more_steps_come_nearer_and_one_is_far_off() -> None:
+def test_thirty_steps_arrive_and_one_is_far_off() -> None:
     """One step jumps from time 1 to 0 at the slope of time 1: closed form, and why Table 1 has -17 dB for it."""
     spreads = {steps: float(sampled(steps, 0.5)[0].std()) for steps in (1, 30, 300)}
     errors = {steps: abs(spread - SPREAD) for steps, spread in spreads.items()}
-    assert errors[300] < errors[30] < 0.1 * errors[1]
+    assert max(errors[30], errors[300]) < 0.05 * SPREAD
 
     process = OUVE()
     out, asked = sampled(1, 0.0)
     assert asked == [1.0]
     g = 0.5 * math.sqrt(2 * math.log(10))
-    noise = float(process.deviation(torch.tensor([1.0])))
+    noise = float(process.deviation(torch.tensor([1.0]))) * math.sqrt(0.5)
     variance = (math.exp(-1.5) * SPREAD) ** 2 + noise**2
-    slope = 1 + 1.5 - g**2 / variance
+    slope = 1 + 1.5 - g**2 / 2 / variance
     assert float(out.std()) == pytest.approx(abs(slope) * noise, rel=0.01)
-    assert errors[1] > 5 * SPREAD
+    assert errors[1] > 3 * SPREAD
 
 
 @pytest.mark.parametrize(("snr", "evaluations"), [(0.5, 2), (0.0, 1)])
@@ -126,7 +128,7 @@ def test_steps_are_those_of_the_published_sampler() -> None:
         return 0.05**2 * (10 ** (2 * t) - math.exp(-3 * t)) * math.log(10) / (1.5 + math.log(10))
 
     x = y.numpy() + math.sqrt(variance(1)) * draws[0].numpy()
-    for t, step, corrector, predictor in ((1.0, 0.97, 1, 2), (0.03, 0.03, 3, 4)):
+    for t, step, corrector, predictor in ((1.0, 0.5, 1, 2), (0.03, 0.5, 3, 4)):
         size = 2 * 0.5**2 * variance(t)
         x = x + size * (np.sin(3 * x) - t) + math.sqrt(2 * size) * draws[corrector].numpy()
         g2 = 0.05**2 * 100**t * 2 * math.log(10)

@@ -38,16 +38,6 @@ def test_each_item_has_its_own_time() -> None:
     torch.testing.assert_close(state, times[:, None, None, None].expand_as(state))
 
 
-def test_noisy_ends_are_the_official_codes_path() -> None:
-    """Both ends and what is between carry sigma times one draw."""
-    sigma = 0.1
-    estimate, clean, noise = random(3, 5, 2, 4, 4)
-    times = torch.linspace(0.03, 1, 5)
-    t = times.view(-1, 1, 1, 1)
-    expected = (1 - t) * (estimate + sigma * noise) + t * (clean + sigma * noise) + sigma * noise
-    torch.testing.assert_close(FlowMatching(sigma, noisy_ends=True).state(estimate, clean, times, noise), expected)
-
-
 @pytest.mark.parametrize("steps", [1, 2, 5, 30])
 @pytest.mark.parametrize("start", [0.03, 0.5])
 def test_the_exact_field_leads_almost_to_clean_speech_in_any_number_of_steps(steps: int, start: float) -> None:

@@ -109,9 +109,17 @@ def test_a_short_recording_begins_again_with_its_picture(tmp_path: Path) -> None
 
 
 def test_a_video_that_ends_before_the_sound_holds_its_last_frame(tmp_path: Path) -> None:
-    (clip,) = draws([person(tmp_path, 0, tone(400), 3)], 1)
-    assert shown(clip) == [0, 1, 2, 2, 2, 2, 2]
-    np.testing.assert_allclose(clip.clean / np.abs(clip.clean).max(), tone(400)[:LENGTH] / 0.3, atol=1e-4)
+    speech = tone(400, 0.24)
+    (clip,) = draws([person(tmp_path, 0, speech, 3)], 1)
+    assert shown(clip) == [0, 1, 2, 2, 2, 2, 0]
+    np.testing.assert_allclose(clip.clean / np.abs(clip.clean).max(), np.resize(speech, LENGTH) / 0.3, atol=1e-4)
+
+
+def test_a_video_of_less_than_half_the_sound_is_passed_over(tmp_path: Path) -> None:
+    short, whole = person(tmp_path, 0, tone(400), 12), person(tmp_path, 1, tone(800), 25)
+    clips, random = Clips([short, whole], settings()), np.random.default_rng(0)
+    assert all(pitches(clips.draw(random).clean) == {800} for _ in range(12))
+    assert list(clips.problems) == ["p0: 12 frames of video beside 1.00 s of speech: under a half"]
 
 
 def test_ratios_are_those_asked_for(tones: list[Sample]) -> None:

@@ -142,7 +142,8 @@ def test_the_second_stage_is_shown_the_path_at_even_times(people: list[Sample]) 
     assert float(time.mean()) == pytest.approx(0.55, abs=5 * 0.9 / np.sqrt(12 * 4000))
     t = time[:, None, None, None]
     left = state - t * clean - (1 - t) * estimate
-    assert float(left.std()) == pytest.approx(0.2, rel=0.02)
+    # Of a complex bin; each part has half the variance.
+    assert float(left.square().sum(1).mean().sqrt()) == pytest.approx(0.2, rel=0.02)
 
 
 def test_with_the_zero_prior_the_path_begins_at_normal_noise(people: list[Sample]) -> None:
@@ -160,7 +161,7 @@ def test_with_the_zero_prior_the_path_begins_at_normal_noise(people: list[Sample
     with torch.random.fork_rng():
         torch.manual_seed(0)
         assert float(recipe.refiner_loss(estimate, clean, Seen(clean, clean))) < 1e-6
-    assert float(sources[0].std()) == pytest.approx(1, rel=0.05)
+    assert float(sources[0].square().sum(1).mean()) == pytest.approx(1, rel=0.05)
     assert abs(float((sources[0] * estimate).mean())) < 0.06
 
 
@@ -179,9 +180,9 @@ def test_diffusion_wants_the_score_of_the_noise_that_was_added(people: list[Samp
     recipe.network = Ideal(refine=exact)
     assert float(recipe.refiner_loss(estimate, clean, Seen(clean, clean))) < 1e-6 * clean[0].numel()
     assert 0.03 <= float(times[0].min()) < 0.1 and 0.9 < float(times[0].max()) <= 1
-    # A score of zero leaves the noise itself: one for each bin.
+    # A score of zero leaves the noise itself: one for each complex bin.
     recipe.network = Ideal(refine=lambda state, estimate, time: torch.zeros_like(state))
-    assert float(recipe.refiner_loss(estimate, clean, Seen(clean, clean))) == pytest.approx(256, rel=0.03)
+    assert float(recipe.refiner_loss(estimate, clean, Seen(clean, clean))) == pytest.approx(128, rel=0.03)
 
 
 def gradients(loss: Tensor, module: nn.Module | None) -> list[bool]:
@@ -194,19 +195,17 @@ def gradients(loss: Tensor, module: nn.Module | None) -> list[bool]:
 
 @BOTH
 @pytest.mark.parametrize("shared", [False, True])
-def test_each_stage_learns_from_its_own_loss(recipe, config, people, shared: bool) -> None:  # type: ignore[no-untyped-def]
-    """Eq. 10: theta is an argument of L_p alone, phi of L_CFM alone."""
+def test_the_first_stage_learns_from_both_losses_and_the_second_from_its_own(recipe, config, people, shared) -> None:  # type: ignore[no-untyped-def]
+    """As in the official code, the second stage's loss goes on through the estimate."""
     trained = made(recipe, config(**TINY, shared_encoder=shared), people)
     found, network = losses(trained), trained.network
     assert all(gradients(found["predictor"], network.predictor))
     assert not any(gradients(found["predictor"], network.refiner))
-    assert not any(gradients(found["refiner"], network.predictor))
+    assert all(gradients(found["refiner"], network.predictor))
     assert all(gradients(found["refiner"], network.refiner))
     assert all(gradients(found["predictor"], network.predictor_encoder))
-    if shared:
-        assert all(gradients(found["refiner"], network.predictor_encoder))
-    else:
-        assert not any(gradients(found["refiner"], network.predictor_encoder))
+    assert all(gradients(found["refiner"], network.predictor_encoder))
+    if not shared:
         assert not any(gradients(found["predictor"], network.refiner_encoder))
         assert all(gradients(found["refiner"], network.refiner_encoder))
 
@@ -292,7 +291,7 @@ def test_measures_beside_a_training_do_not_change_it(people: list[Sample], tmp_p
 @BOTH
 def test_validation_measures_si_sdr_of_both_stages(recipe, config, people) -> None:  # type: ignore[no-untyped-def]
     """A first stage that errs by white noise; a second one of no steps, or of one that leaves all as it is."""
-    tiny = config(**TINY) if recipe is FlowAVSERecipe else config(**TINY, steps=0)
+    tiny = config(**TINY, temperature=0.0) if recipe is FlowAVSERecipe else config(**TINY, steps=0)
     trained = made(recipe, tiny, people, batch=4)
     clips = Clips(people[:2], trained.training).batch(np.random.default_rng(0), 4)
     clean = clips["clean"].double().numpy()

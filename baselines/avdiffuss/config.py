@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from baselines.avdiffuss.sde import OUVE
-from baselines.flowavse.config import EnhancerConfig
+from baselines.flowavse.config import EnhancerConfig, Field
 
 
 @dataclass(frozen=True)
@@ -36,3 +39,9 @@ class Config(EnhancerConfig):
 
     def process(self) -> OUVE:
         return OUVE(self.theta, self.sigma_min, self.sigma_max, self.end)
+
+    def refined(self, field: Field, estimate: Tensor, draw: Callable[[], Tensor]) -> Tensor:
+        """Predictor and corrector from the estimate under noise."""
+        if not self.steps:
+            return estimate
+        return self.process().sample(field, estimate, draw, self.steps, self.corrector_snr)

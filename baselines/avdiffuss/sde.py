@@ -17,7 +17,8 @@ from torch import Tensor
 class OUVE:
     """dx = theta (y - x) dt + g(t) dw, g(t) = sigma_min r^t sqrt(2 ln r), r = sigma_max / sigma_min, t from 0 to 1.
 
-    x starts as clean speech and drifts to y, here the first stage's estimate, while noise grows.
+    x starts as clean speech and drifts to y, here the first stage's estimate, while noise grows. Spectrograms are
+    complex: noise has a variance of 1 a bin, 1/2 for each part, and the score is -z / deviation for noise z.
     """
 
     theta: float = 1.5
@@ -32,7 +33,7 @@ class OUVE:
         return left * clean + (1 - left) * y
 
     def deviation(self, time: Tensor) -> Tensor:
-        """Standard deviation of x_t. Shape: `[B]` -> `[B]`."""
+        """Standard deviation of a complex bin of x_t. Shape: `[B]` -> `[B]`."""
         log_r = math.log(self.sigma_max / self.sigma_min)
         grown = torch.exp(2 * log_r * time) - torch.exp(-2 * self.theta * time)
         return (self.sigma_min**2 * grown * log_r / (self.theta + log_r)).sqrt()
@@ -52,23 +53,22 @@ class OUVE:
     ) -> Tensor:
         """Predictor-corrector: at each time a step of annealed Langevin dynamics and one of reverse diffusion.
 
-        Times fall evenly from 1 to `end`; the last step goes on by `end`, and the mean of what it arrives at is the
-        output. With one step there is one jump from time 1 to 0.
+        Times fall evenly from 1 to `end`; a step is 1 / steps long, as in the official code, and the mean of what the
+        last one arrives at is the output.
 
         Args:
-            score: (x_t, t `[B]`) -> gradient of the log density.
-            draw: standard normal noise, shaped like `y`.
+            score: (x_t, t `[B]`) -> the score.
+            draw: noise of variance 1 a bin, shaped like `y`.
             snr: signal-to-noise ratio of the corrector; 0 leaves it out.
         """
 
         def batch(time: float) -> Tensor:
             return torch.full((len(y),), time, device=y.device)
 
-        times = torch.linspace(1, self.end, steps).tolist()
+        step = 1 / steps
         x = y + self.deviation(batch(1.0))[:, None, None, None] * draw()
         mean = x
-        for number, time in enumerate(times):
-            step = time - times[number + 1] if number + 1 < steps else time
+        for time in torch.linspace(1, self.end, steps).tolist():
             t = batch(time)
             if snr:
                 size = 2 * (snr * self.deviation(t)[:, None, None, None]) ** 2

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from baselines.avdiffuss.config import Config
 from baselines.flowavse.network import Seen
+from baselines.flowavse.spectrogram import noise_like
 from baselines.flowavse.training import EnhancerRecipe, squared_norm, stages
 from baselines.training import Stage
 from benchmark.types import Sample
@@ -24,21 +25,10 @@ class AVDiffuSSRecipe(EnhancerRecipe):
     def refiner_loss(self, estimate: Tensor, clean: Tensor, seen: Seen) -> Tensor:
         process = self.config.process()
         time = process.end + (1 - process.end) * torch.rand(len(clean), device=clean.device)
-        noise = torch.randn_like(clean)
+        noise = noise_like(clean)
         deviation = process.deviation(time)[:, None, None, None]
         state = process.mean(clean, estimate, time) + deviation * noise
         return squared_norm(deviation * self.network.refine(state, estimate, time, seen) + noise)
-
-    def enhance(self, estimate: Tensor, seen: Seen) -> Tensor:
-        if not self.config.steps:
-            return estimate
-        return self.config.process().sample(
-            lambda x, t: self.network.refine(x, estimate, t, seen),
-            estimate,
-            lambda: torch.randn_like(estimate),
-            self.config.steps,
-            self.config.corrector_snr,
-        )
 
 
 def recipes(

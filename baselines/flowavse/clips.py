@@ -115,6 +115,8 @@ class Clips:
     def _in_quiet(self, sample: Sample, rng: np.random.Generator) -> InQuiet:
         speech = self._speech(sample.targets["speech"][0])
         video = self._video(sample)
+        if len(video) * VIDEO_FRAME < len(speech) / 2:
+            raise MediaError(f"{len(video)} frames of video beside {len(speech) / RATE:.2f} s of speech: under a half")
         spare = min(len(video), len(speech) // VIDEO_FRAME) - self.video_length
         first = int(rng.integers(spare + 1)) if spare > 0 else 0
         clean = looped(speech, self.length, first * VIDEO_FRAME)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+from torch import Tensor
 
 from baselines.flowavse.flow_matching import FlowMatching, Prior
 from baselines.flowavse.ncsnpp import Size
 from baselines.flowavse.network import FlowAVSENetwork
 
+Field = Callable[[Tensor, Tensor], Tensor]
+"""field(state `[B, 2, F, T]`, time `[B]`) -> the second stage's velocity or score."""
+
 
 @dataclass(frozen=True)
-class EnhancerConfig:
+class EnhancerConfig(ABC):
     """What FlowAVSE and AVDiffuSS have in common."""
 
     size: Size = "large"
@@ -44,6 +51,14 @@ class EnhancerConfig:
     def network(self) -> FlowAVSENetwork:
         return FlowAVSENetwork(self.size, self.width, self.shared_encoder)
 
+    @abstractmethod
+    def refined(self, field: Field, estimate: Tensor, draw: Callable[[], Tensor]) -> Tensor:
+        """What the second stage makes of the first one's estimate. Shape: `[B, 2, F, T]` -> `[B, 2, F, T]`.
+
+        Args:
+            draw: complex normal noise of variance 1 a bin, shaped like `estimate`.
+        """
+
 
 @dataclass(frozen=True)
 class Config(EnhancerConfig):
@@ -57,8 +72,6 @@ class Config(EnhancerConfig):
     """Time at which sampling and training begin; above 0."""
     prior: Prior = "estimate"
     """Mean of the distribution at time 0: the first stage's estimate, or `zero` (Table 3)."""
-    noisy_ends: bool = False
-    """As the official code draws the path."""
     temperature: float = 1.0
     """Part of sigma that is drawn at the start of sampling; 0 starts at the mean."""
     divide_by_time: bool = True
@@ -79,7 +92,15 @@ class Config(EnhancerConfig):
         return FlowAVSENetwork(self.size, self.width, self.shared_encoder, self.divide_by_time)
 
     def flow(self) -> FlowMatching:
-        return FlowMatching(self.sigma, self.start, self.prior, self.noisy_ends)
+        return FlowMatching(self.sigma, self.start, self.prior)
+
+    def refined(self, field: Field, estimate: Tensor, draw: Callable[[], Tensor]) -> Tensor:
+        """Euler steps from the estimate, or from noise where `prior` is `zero`."""
+        if not self.steps:
+            return estimate
+        flow = self.flow()
+        source = flow.source(estimate, draw() if self.prior == "zero" else estimate)
+        return flow.sample(field, source, self.temperature * draw(), self.steps)
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,19 @@ import contextlib
 import dataclasses
 import json
 import math
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.checkpoints import fill, read
 from baselines.flowavse.clips import VIDEO_FRAME, video_frames_of
 from baselines.flowavse.config import EnhancerConfig
-from baselines.flowavse.network import Seen
 from baselines.flowavse.official import is_official, read_checkpoint
-from baselines.flowavse.spectrogram import HOP, frames_of, spectrogram, waveform
+from baselines.flowavse.spectrogram import HOP, frames_of, noise_like, spectrogram, waveform
 from baselines.method import Method
 from baselines.training import seeded
 from benchmark.errors import InvalidConfig, MediaError, MethodError
@@ -31,10 +28,12 @@ RATE = 16_000
 SHORTEST = RATE // 10
 """Samples; less is refused."""
 PADDED = 64
-"""Spectrograms are filled with zeros up to a multiple of so many frames, as in the official inference."""
+"""Spectrograms are filled up to a multiple of so many frames, as in the official inference."""
 OVERLAP = 16 * VIDEO_FRAME
 """Samples that neighbouring windows of a long recording share at least; one fades into the other there."""
-TRAINED_WITH = frozenset({"exponent", "factor", "divide_by_time", "prior"})
+TRAINED_WITH = frozenset(
+    {"exponent", "factor", "divide_by_time", "prior", "start", "theta", "sigma_min", "sigma_max", "end"}
+)
 """Settings that inference has to share with the training, beside those that change shapes."""
 FRAMES_AT_ONCE = 4096
 """Frames of a batch on a GPU, all windows together: bounds memory.
@@ -113,10 +112,6 @@ class Enhancer(Method):
         self.frames_at_once = 1 if self.device.type == "cpu" else FRAMES_AT_ONCE
         # Convolutions with few channels run about twice as fast in this layout.
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
-
-    @abstractmethod
-    def refine(self, estimate: Tensor, seen: Seen, generators: Sequence[torch.Generator]) -> Tensor:
-        """The second stage. Shape: `[B, 2, F, T]` -> `[B, 2, F, T]`; one generator for each item."""
 
     @torch.inference_mode()
     def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
@@ -200,7 +195,11 @@ class Enhancer(Method):
         with self._precision():
             seen = self.network.see(video)
             estimate = self.network.predict(torch.cat(noisy), seen).float()
-            refined = self.refine(estimate, seen, generators).float()
+            refined = self.config.refined(
+                lambda x, t: self.network.refine(x, estimate, t, seen).float(),
+                estimate,
+                lambda: noise_like(estimate, generators),
+            )
         lengths = [len(window.noisy) for window in batch]
         return [
             waveform(x[None] if mirrored else x[None, ..., : frames_of(length)], length, *settings)[0].cpu().numpy()
@@ -229,12 +228,6 @@ def _mirrored(sound: np.ndarray, length: int) -> np.ndarray:
     [1, 2, 3, 2, 1, 2, 3, 2]
     """
     return np.pad(sound, (0, max(length - len(sound), 0)), mode="reflect")
-
-
-def normal(like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """Standard normal noise, each item from its own generator: an item's draw does not depend on its batch."""
-    drawn = [torch.randn(like.shape[1:], generator=generator) for generator in generators]
-    return torch.stack(drawn).to(like.device)
 
 
 def _batches(windows: Sequence[Window], frames_at_once: int) -> Iterator[list[Window]]:

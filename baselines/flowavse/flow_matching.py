@@ -17,33 +17,29 @@ class FlowMatching:
     """Probability path p_t = N(t x1 + (1 - t) x0, sigma^2) and its field x1 - x0 (Eq. 6 and 7).
 
     x0 is the first stage's estimate, or, for the ablation of Table 3, a draw of the standard normal distribution.
-    Time begins at `start` above 0: the network divides by it (official code: 0.03).
+    Time begins at `start` above 0: the network divides by it (official code: 0.03). Spectrograms are complex: noise has
+    a variance of 1 a bin, 1/2 for each part (`noise_like`).
     """
 
     sigma: float = 0.04
     start: float = 0.03
     prior: Prior = "estimate"
-    noisy_ends: bool = False
-    """Both ends of the path carry the same draw of noise and so does what is between: the official code, not Eq. 6."""
 
     def source(self, estimate: Tensor, noise: Tensor) -> Tensor:
-        """The mean x0 of the distribution at time 0; `noise` is standard normal."""
+        """The mean x0 of the distribution at time 0; `noise` has variance 1 a bin."""
         return estimate if self.prior == "estimate" else noise
 
     def state(self, source: Tensor, clean: Tensor, time: Tensor, noise: Tensor) -> Tensor:
         """A draw x_t of the path (Eq. 6). Shape: `[B, 2, F, T]` each, time `[B]`."""
         t = time[:, None, None, None]
-        drawn = self.sigma * noise
-        if self.noisy_ends:
-            drawn = 2 * drawn
-        return t * clean + (1 - t) * source + drawn
+        return t * clean + (1 - t) * source + self.sigma * noise
 
     def sample(self, field: Callable[[Tensor, Tensor], Tensor], source: Tensor, noise: Tensor, steps: int) -> Tensor:
         """Follow the field from `start` to 1 in Euler steps of equal length.
 
         Args:
             field: (x_t, t `[B]`) -> velocity.
-            noise: standard normal, times sigma added to the source; zeros begin at the mean.
+            noise: of variance 1 a bin, times sigma added to the source; zeros begin at the mean.
         """
         x = source + self.sigma * noise
         length = (1 - self.start) / steps

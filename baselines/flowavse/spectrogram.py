@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -32,6 +35,20 @@ def waveform(x: Tensor, length: int, exponent: float = 0.5, factor: float = 0.33
     z = torch.view_as_complex(x.permute(0, 2, 3, 1).contiguous().float()) / factor
     z = z * z.abs() ** (1 / exponent - 1)
     return torch.istft(z, N_FFT, HOP, window=_window(z.real), center=True, length=length)
+
+
+def noise_like(x: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
+    """Complex normal noise of variance 1 a bin: 1/2 each for real and imaginary part, as torch draws complex tensors.
+
+    Args:
+        x: a batch of spectrograms, for shape and device.
+        generators: one for each item, whose draw then does not depend on its batch; torch's own without.
+    """
+    if generators is None:
+        drawn = torch.randn_like(x)
+    else:
+        drawn = torch.stack([torch.randn(x.shape[1:], generator=generator) for generator in generators]).to(x.device)
+    return drawn * math.sqrt(0.5)
 
 
 def frames_of(length: int) -> int:

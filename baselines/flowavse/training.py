@@ -16,7 +16,7 @@ from baselines.checkpoints import export, fill, read
 from baselines.flowavse.clips import Clips, loaders
 from baselines.flowavse.config import Config, EnhancerConfig, Training
 from baselines.flowavse.network import Seen
-from baselines.flowavse.spectrogram import spectrogram, waveform
+from baselines.flowavse.spectrogram import noise_like, spectrogram, waveform
 from baselines.flowavse.visual_training import VisualEncoderRecipe
 from baselines.training import Recipe, Stage, Update, options, seeded, without_steps
 from benchmark.errors import InvalidConfig
@@ -29,8 +29,7 @@ VALIDATION, SHOWN = 32, 4
 class EnhancerRecipe(Recipe):
     """Total loss = lambda1 |x1 - P(y)|^2 + lambda2 L_G, squared norms over all bins, means over clips (Eq. 9, 10).
 
-    The second stage starts from the first one's estimate as it is: L_G is a loss of G alone, so no gradient of it goes
-    through the estimate.
+    The gradient of L_G goes through the estimate into the first stage too, as in the official code.
     """
 
     def __init__(
@@ -65,10 +64,6 @@ class EnhancerRecipe(Recipe):
     def refiner_loss(self, estimate: Tensor, clean: Tensor, seen: Seen) -> Tensor:
         """L_G of a batch of spectrograms `[B, 2, F, T]`."""
 
-    @abstractmethod
-    def enhance(self, estimate: Tensor, seen: Seen) -> Tensor:
-        """The second stage's output, for measures beside the training."""
-
     def modules(self) -> Mapping[str, nn.Module]:
         return {"network": self.network}
 
@@ -95,7 +90,7 @@ class EnhancerRecipe(Recipe):
         estimate = self.network.predict(noisy, seen)
         losses = {
             "predictor": squared_norm(clean - estimate),
-            "refiner": self.refiner_loss(estimate.detach(), clean, seen),
+            "refiner": self.refiner_loss(estimate, clean, seen),
         }
         total = self.training.predictor_weight * losses["predictor"] + self.training.refiner_weight * losses["refiner"]
         update("network", total)
@@ -103,7 +98,7 @@ class EnhancerRecipe(Recipe):
 
     def validate(self) -> dict[str, float]:
         """SI-SDR of noisy, first estimate and output on clips of the validation people, dB."""
-        found = self._outputs()
+        found = self._outputs(VALIDATION)
         if found is None:
             return {}
         batch, estimate, output = found
@@ -114,11 +109,11 @@ class EnhancerRecipe(Recipe):
 
     def sample_images(self) -> np.ndarray | None:
         """Spectrograms of noisy, output and clean speech, a clip per row."""
-        found = self._outputs()
+        found = self._outputs(SHOWN)
         if found is None:
             return None
         batch, _, output = found
-        rows = [_picture(signal[:SHOWN]) for signal in (batch["noisy"], output, batch["clean"])]
+        rows = [_picture(signal) for signal in (batch["noisy"], output, batch["clean"])]
         return np.stack(rows, axis=1)
 
     def export(self, path: Path) -> Path:
@@ -134,25 +129,35 @@ class EnhancerRecipe(Recipe):
         with torch.autocast(batch["noisy"].device.type, enabled=False):
             return spectrogram(batch["noisy"], *settings), spectrogram(batch["clean"], *settings)
 
-    def _outputs(self) -> tuple[dict[str, Tensor], Tensor, Tensor] | None:
-        """The held clips, the first stage's estimates of them and the outputs, all on the CPU."""
+    def _outputs(self, count: int) -> tuple[dict[str, Tensor], Tensor, Tensor] | None:
+        """The first held clips, the first stage's estimates of them and the outputs, all on the CPU."""
         if self._validation is None:
             return None
         if self._held is None:
             # The same clips and noises every time.
             self._held = self._validation.batch(np.random.default_rng(0), VALIDATION)
+        held = {name: tensor[:count] for name, tensor in self._held.items()}
         device = next(self.network.parameters()).device
         settings = self.config.exponent, self.config.factor
         estimates, outputs = [], []
-        for part in range(0, VALIDATION, self.training.batch):
-            batch = {k: v[part : part + self.training.batch].to(device) for k, v in self._held.items()}
+        for part in range(0, len(held["clean"]), self.training.batch):
+            batch = {name: tensor[part : part + self.training.batch].to(device) for name, tensor in held.items()}
             noisy, _ = self._spectrograms(batch)
             seen = self.network.see(batch["video"])
             estimate = self.network.predict(noisy, seen).float()
+            output = self._output(estimate, seen, [torch.Generator().manual_seed(part + i) for i in range(len(noisy))])
             length = batch["noisy"].shape[1]
             estimates.append(waveform(estimate, length, *settings).cpu())
-            outputs.append(waveform(self.enhance(estimate, seen).float(), length, *settings).cpu())
-        return self._held, torch.cat(estimates), torch.cat(outputs)
+            outputs.append(waveform(output, length, *settings).cpu())
+        return held, torch.cat(estimates), torch.cat(outputs)
+
+    def _output(self, estimate: Tensor, seen: Seen, generators: Sequence[torch.Generator]) -> Tensor:
+        """As the method makes it."""
+        return self.config.refined(
+            lambda x, t: self.network.refine(x, estimate, t, seen).float(),
+            estimate,
+            lambda: noise_like(estimate, generators),
+        )
 
 
 class FlowAVSERecipe(EnhancerRecipe):
@@ -163,15 +168,10 @@ class FlowAVSERecipe(EnhancerRecipe):
 
     def refiner_loss(self, estimate: Tensor, clean: Tensor, seen: Seen) -> Tensor:
         flow = self.config.flow()
-        source = flow.source(estimate, torch.randn_like(clean))
+        source = flow.source(estimate, noise_like(clean))
         time = flow.start + (1 - flow.start) * torch.rand(len(clean), device=clean.device)
-        state = flow.state(source, clean, time, torch.randn_like(clean))
+        state = flow.state(source, clean, time, noise_like(clean))
         return squared_norm(self.network.refine(state, estimate, time, seen) - (clean - source))
-
-    def enhance(self, estimate: Tensor, seen: Seen) -> Tensor:
-        flow = self.config.flow()
-        source = flow.source(estimate, torch.randn_like(estimate))
-        return flow.sample(lambda x, t: self.network.refine(x, estimate, t, seen), source, torch.zeros_like(source), 1)
 
 
 def squared_norm(x: Tensor) -> Tensor:
