@@ -53,6 +53,10 @@ _IMAGE_HEADS = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n", b"BM", b"GIF8", b"RIFF", b"II*\0", b"MM\0*"),
     *(f"P{kind}".encode() for kind in range(1, 7)),
 )
+_STATING = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "avi", "flv", "asf"})
+"""Containers whose headers state a duration; in others ffmpeg estimates one from the data that are there."""
+_LACK_S, _LACK = 0.5, 0.1
+"""Seconds and part of the stated duration that may be missing: headers are not exact. The larger one counts."""
 _thread = threading.local()
 _RATES = range(1_000, 768_001)
 _BLOCK = 1 << 20
@@ -256,7 +260,7 @@ def read_video(
         `[T, H, W, 3]` uint8 RGB, or `[T, H, W]` uint8 where grey.
 
     Raises:
-        MediaError: missing, empty, corrupt, no pictures, or above MAX_VIDEO_BYTES when decoded.
+        MediaError: missing, empty, corrupt, cut short, no pictures, or above MAX_VIDEO_BYTES when decoded.
     """
     path = regular_file(path)
     if not fps > 0:
@@ -278,6 +282,49 @@ def read_video(
     if abs(own_fps - fps) > 1e-3 * fps:
         frames = [frames[index] for index in frames_on_screen(np.asarray(times), own_fps, fps)]
     return np.stack(frames)
+
+
+def sound_delay(path: str | Path) -> float:
+    """Tell how many seconds after the first picture of a video its sound begins; negative where the sound is first.
+
+    `read_audio` and `read_video` begin with the first sample and picture, whenever these are to be played. An encoder's
+    padding before the sound, as AAC has, counts as sound where the decoder gives it out. Without time stamps both are
+    taken to begin at once.
+
+    Raises:
+        MediaError: missing, corrupt, without sound or without pictures.
+    """
+    path = regular_file(path)
+    with _open_av(path) as container:
+        sound = next(_frames(container, _sound_track(container, path), path), None)
+    picture = next((frame for _, _, frame in decoded_frames(path)), None)
+    for frame, kind in ((sound, "sound"), (picture, "picture")):
+        if frame is None:
+            raise MediaError(f"{path}: no {kind} of the video could be decoded")
+    return 0.0 if sound.time is None or picture.time is None else float(sound.time - picture.time)
+
+
+def since_sound(path: str | Path, frames: np.ndarray, fps: float, seconds: float) -> np.ndarray:
+    """Shift the pictures of a video so that the first is the one on screen when its own sound begins.
+
+    Where the sound begins later, the pictures before it are cut; where the pictures do, the first one is held. The
+    shift is of whole pictures, so that half of one or less is left alone.
+
+    Args:
+        frames: `[T, ...]`, at `fps`, as `read_video` gives them.
+        seconds: length of the sound.
+
+    Raises:
+        MediaError: as `sound_delay`; or the pictures end before the sound begins, or begin in its second half.
+    """
+    delay_s = sound_delay(path)
+    shift = round(delay_s * fps)
+    if not -seconds / 2 <= shift / fps < len(frames) / fps:
+        raise MediaError(
+            f"{path}: the sound, of {seconds:.2f} s, begins {delay_s:.2f} s after the pictures, of "
+            f"{len(frames) / fps:.2f} s; expected pictures from its first half on"
+        )
+    return frames[shift:] if shift >= 0 else np.concatenate([np.repeat(frames[:1], -shift, axis=0), frames])
 
 
 def write_video(path: str | Path, frames: np.ndarray, fps: float, audio: Audio | None = None) -> None:
@@ -432,10 +479,36 @@ def _sound_track(container: Any, path: Path) -> Any:
 
 
 def _frames(container: Any, stream: Any, path: Path) -> Iterator[Any]:
+    ends: dict[int, float] = {}
     try:
-        yield from container.decode(stream)
+        for packet in container.demux():
+            number = packet.stream.index
+            if packet.pts is not None and packet.time_base is not None:
+                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                ends[number] = max(end, ends.get(number, 0.0))
+            if number == stream.index:
+                yield from packet.decode()
     except (_av().FFmpegError, ValueError, OSError) as error:
         raise MediaError(f"{path}: corrupt {stream.type} ({_reason(error)})") from error
+    _check_is_whole(container, stream, ends, path)
+
+
+def _check_is_whole(container: Any, stream: Any, ends: dict[int, float], path: Path) -> None:
+    """Refuse a file whose data end before its header says; ffmpeg reads most such files without a word.
+
+    Args:
+        ends: number of each stream that has data to where they end, in seconds.
+    """
+    if container.format.name not in _STATING:
+        return
+    # For AVI, ffmpeg makes the duration what the file has room for; the count, in the same unit, is the header's.
+    ticks = stream.frames if container.format.name == "avi" else stream.duration
+    if ticks and stream.time_base is not None:
+        stated, end = float(((stream.start_time or 0) + ticks) * stream.time_base), ends.get(stream.index, 0.0)
+    else:  # Matroska states a length of the whole, in which a stream may end early
+        stated, end = (container.duration or 0) / 1_000_000, max(ends.values(), default=0.0)
+    if stated - end > max(_LACK_S, _LACK * stated):
+        raise MediaError(f"{path}: cut short: {end:.2f} of the {stated:.2f} s of {stream.type} that its header states")
 
 
 def decoded_frames(path: Path) -> Iterator[tuple[float, float, Any]]:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -377,6 +379,56 @@ def test_broken_pickles_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "p.pckl").write_bytes(content)
     with pytest.raises(MissingDataset, match=r"p\.pckl.*expected a list of \{identifier1, identifier2\}"):
         read_pairs(tmp_path / "p.pckl")
+
+
+TUPLES = b"K\x01" + b"2\x86" * 40  # (x, x) of (x, x) ...: 83 bytes, and a hash of 2**40 steps
+COUNT = (1 << 29).to_bytes(8, "little")
+SHORT_CLAIMS = {
+    "array": b"\x80\x05\x96" + COUNT + b".",
+    "bytes": b"\x80\x05\x8e" + COUNT + b".",
+    "text": b"\x80\x05\x8d" + COUNT + b".",
+    "old text": b"\x80\x02T\xff\xff\xff\x1f.",
+    "number": b"\x80\x02\x8b\xff\xff\xff\x1f.",
+    "frame": b"\x80\x04\x95" + COUNT + b".",
+    "memo": b"\x80\x02]r\xff\xff\xff\xff.",
+    "key": b"\x80\x02}" + TUPLES + b"K\x01s.",
+    "set": b"\x80\x04\x8f(" + TUPLES + b"\x90.",
+    "frozen set": b"\x80\x04(" + TUPLES + b"\x91.",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory and time are Linux's")
+def test_a_few_bytes_claim_neither_memory_nor_time(tmp_path: Path) -> None:
+    program = """
+import resource, sys
+from pathlib import Path
+from benchmark.datasets.pair_lists import read_pairs
+from benchmark.errors import MissingDataset
+
+def peak_mib():  # ru_maxrss would begin with that of the process which started this one
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
+
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+for path in map(Path, sys.argv[1:]):
+    print(path.stem, flush=True)
+    before = peak_mib()
+    try:
+        read_pairs(path)
+    except MissingDataset as error:
+        assert "expected a list of {identifier1, identifier2}" in str(error)
+    else:
+        sys.exit("was read")
+    if peak_mib() - before > 50:
+        sys.exit(f"took {peak_mib() - before:.0f} MiB")
+"""
+    for name, content in SHORT_CLAIMS.items():
+        (tmp_path / f"{name}.pckl").write_bytes(content)
+    paths = [str(tmp_path / f"{name}.pckl") for name in SHORT_CLAIMS]
+    line = [sys.executable, "-c", program, *paths]
+    folder = Path(__file__).parent.parent
+    done = subprocess.run(line, capture_output=True, text=True, cwd=folder, timeout=100, check=False)
+    assert done.returncode == 0, (done.stdout.splitlines()[-1:], done.stderr)
+    assert done.stdout.splitlines() == list(SHORT_CLAIMS)
 
 
 def test_long_lists_are_refused_unread(tmp_path: Path) -> None:

@@ -373,6 +373,119 @@ def test_hostile_videos_raise_errors_that_name_file_and_reason(tmp_path: Path) -
         assert not (tmp_path / name).exists()
 
 
+def filmed(path: Path, late_s: float = 0.0, options: dict[str, str] | None = None, seconds: float = 3.0) -> Path:
+    """Noise of `seconds` with 25 pictures a second, of random pixels; the sound starts `late_s` after the pictures."""
+    import av
+
+    codecs = {".mkv": ("ffv1", "flac", "s16"), ".avi": ("mpeg4", "mp2", "s16"), ".mpg": ("mpeg1video", "mp2", "s16")}
+    video_codec, audio_codec, form = codecs.get(path.suffix, ("libx264", "aac", "fltp"))
+    with av.open(str(path), "w", options=options or {}) as container:
+        video = container.add_stream(video_codec, rate=25)
+        video.width, video.height, video.pix_fmt = 64, 64, "bgr0" if video_codec == "ffv1" else "yuv420p"
+        sound = container.add_stream(audio_codec, rate=16_000, layout="mono")
+        packets = []
+        for number in range(round(seconds * 25)):
+            pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            picture.pts = number + max(0, round(-late_s * 25))
+            packets += video.encode(picture)
+        size = sound.codec_context.frame_size or 1024
+        samples = np.random.default_rng(1).uniform(-0.3, 0.3, (1, round(seconds * 16_000))).astype(np.float32)
+        if form == "s16":
+            samples = (samples * 32_768).astype(np.int16)
+        for start in range(0, samples.shape[1], size):
+            part = av.AudioFrame.from_ndarray(samples[:, start : start + size].copy(), format=form, layout="mono")
+            part.sample_rate, part.pts = 16_000, start + max(0, round(late_s * 16_000))
+            packets += sound.encode(part)
+        packets += [*video.encode(None), *sound.encode(None)]
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.mkv", {}), ("a.avi", {}), ("a.mp4", {"movflags": "faststart"}), ("b.mp4", {"movflags": "frag_keyframe"})],
+)
+def test_a_video_that_ends_before_its_header_says_is_refused(
+    tmp_path: Path, name: str, options: dict[str, str]
+) -> None:
+    whole = filmed(tmp_path / name, options=options)
+    assert len(media.read_video(whole)) == 75 and media.read_audio(whole).seconds == pytest.approx(3, abs=0.1)
+    content = whole.read_bytes()
+    for part in (0.3, 0.75):
+        cut = tmp_path / f"cut_{name}"
+        cut.write_bytes(content[: int(part * len(content))])
+        for read, kind in ((media.read_audio, "audio"), (media.read_video, "video")):
+            with pytest.raises(MediaError, match=rf"cut_{name}: (cut short: .* s of {kind} that|corrupt {kind})"):
+                read(cut)
+    if name == "a.mkv":
+        for read in (media.read_audio, media.read_video):
+            with pytest.raises(MediaError, match=r"cut short: \d\.\d\d of the 3\.00 s of"):
+                read(cut)
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.mkv", {"live": "1"}), ("a.mpg", {}), ("a.ts", {})])
+def test_a_video_that_states_no_length_is_read_as_far_as_it_goes(
+    tmp_path: Path, name: str, options: dict[str, str]
+) -> None:
+    whole = filmed(tmp_path / name, options=options)
+    assert len(media.read_video(whole)) == 75 and media.read_audio(whole).seconds == pytest.approx(3, abs=0.1)
+
+
+def test_sound_and_pictures_may_end_apart_and_headers_be_slightly_wrong(tmp_path: Path) -> None:
+    long, short = Audio(tone(16_000, seconds=3), 16_000), Audio(tone(16_000, seconds=0.5), 16_000)
+    for suffix in (".mkv", ".mp4"):
+        media.write_video(tmp_path / f"a{suffix}", smooth_frames(10), 25, long)
+        media.write_video(tmp_path / f"b{suffix}", np.tile(smooth_frames(10), (8, 1, 1, 1)), 25, short)
+        assert len(media.read_video(tmp_path / f"a{suffix}")) == 10
+        assert len(media.read_video(tmp_path / f"b{suffix}")) == 80
+        assert media.read_audio(tmp_path / f"a{suffix}").seconds == pytest.approx(3, abs=0.1)
+        assert media.read_audio(tmp_path / f"b{suffix}").seconds == pytest.approx(0.5, abs=0.1)
+    content = filmed(tmp_path / "c.mkv").read_bytes()
+    at = content.index(b"\x44\x89\x88") + 3  # Matroska's duration, a float of milliseconds
+    assert struct.unpack(">d", content[at : at + 8]) == (3000.0,)
+    for stated, fits in ((3400.0, True), (2000.0, True), (3600.0, False)):
+        (tmp_path / "d.mkv").write_bytes(content[:at] + struct.pack(">d", stated) + content[at + 8 :])
+        if fits:
+            assert len(media.read_video(tmp_path / "d.mkv")) == 75
+        else:
+            with pytest.raises(MediaError, match="cut short: 3.00 of the 3.60 s"):
+                media.read_video(tmp_path / "d.mkv")
+
+
+@pytest.mark.parametrize("late_s", [1.0, 0.0, -0.4])
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.mpg", "a.ts", "a.flv"])
+def test_the_delay_of_the_sound_is_that_of_its_samples(tmp_path: Path, name: str, late_s: float) -> None:
+    """Whatever padding the encoder adds: the end of the sound, which has no padding of note, says what is true."""
+    path = filmed(tmp_path / name, late_s)
+    delay, sound = media.sound_delay(path), media.read_audio(path).samples
+    played = np.random.default_rng(1).uniform(-0.3, 0.3, 3 * 16_000)[8000:24_000]
+    padding = int(scipy.signal.correlate(sound, played, "valid", "fft").argmax()) - 8000
+    assert abs(delay + padding / 16_000 - late_s) < 0.02, (delay, padding)
+    if name == "a.mkv":
+        assert padding == 0 and delay == late_s
+
+
+def test_pictures_begin_with_their_sound(tmp_path: Path) -> None:
+    frames = np.arange(75)
+    shifted = {
+        late_s: media.since_sound(filmed(tmp_path / "a.mkv", late_s), frames, 25, 3.0).tolist()
+        for late_s in (1.0, 0.015, 0.0, -0.015, -0.4)
+    }
+    whole = list(range(75))
+    assert shifted == {1.0: whole[25:], 0.015: whole, 0.0: whole, -0.015: whole, -0.4: [0] * 10 + whole}
+    for late_s, seconds in ((3.0, 3.0), (-1.6, 3.0)):
+        with pytest.raises(MediaError, match=r"a\.mkv: the sound, of 3.00 s, begins -?\d\.\d0 s after the pictures"):
+            media.since_sound(filmed(tmp_path / "a.mkv", late_s), frames, 25, seconds)
+    media.write_video(tmp_path / "mute.mkv", smooth_frames(), 25)
+    with pytest.raises(MediaError, match="no sound track"):
+        media.since_sound(tmp_path / "mute.mkv", frames, 25, 3.0)
+    media.write_audio(tmp_path / "blind.wav", Audio(tone(16_000), 16_000))
+    with pytest.raises(MediaError, match="no pictures"):
+        media.sound_delay(tmp_path / "blind.wav")
+
+
 # ---- names and headers
 
 

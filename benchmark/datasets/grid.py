@@ -1,4 +1,7 @@
-"""GRID (Cooke et al., JASA 120(5), 2006): 34 people who each say 1000 sentences of six words, filmed from the front."""
+"""GRID (Cooke et al., JASA 120(5), 2006): 34 people who each say 1000 sentences of six words, filmed from the front.
+
+Speaker 21 has sound alone: 33 people have video, and only those are used.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from benchmark.errors import MediaError, UsageError
 from benchmark.media import audio_seconds, check_header, is_audio
 
 SPEAKERS = {"test": ("s1", "s2", "s20", "s22"), "val": ("s3", "s4")}
-"""The test is the unseen speakers of LipNet (Assael et al. 2016); s3 and s4 validate, the other 28 train."""
+"""The test is the unseen speakers of LipNet (Assael et al. 2016); s3 and s4 validate, the other 27 with
+video train."""
 CLIP_S, TOLERANCE_S = 3.0, 0.1
 """Length of every clip, and by how much a recording that is in time with it may differ."""
 _FOLDER = re.compile(r"s([1-9]|[12]\d|3[0-4])")

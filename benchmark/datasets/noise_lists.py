@@ -63,7 +63,8 @@ def noise_files(root: Path, split: str, finder: MediaFinder) -> list[str]:
     """Recordings of noise for one split, relative to the root; none where there is neither list nor folder.
 
     Args:
-        split: `train`, `val` or `test`. A folder `noise` that has no folders of these names serves all three.
+        split: `train`, `val` or `test`. A folder `noise` that has no folders of these names serves all three: the
+            noises of the test are then heard in training.
 
     Raises:
         MissingDataset: see `noise_list`.

@@ -139,9 +139,23 @@ def _named(identifier: str, utterances: Mapping[str, Utterance]) -> Utterance | 
     return next((utterances[name] for name in names if name in utterances), None)
 
 
+def _refuse(unpickler: Any) -> None:
+    raise pickle.UnpicklingError("it holds tuples, sets or arrays of bytes; lists, dicts and text are read")
+
+
+_REFUSED = (
+    pickle.BYTEARRAY8,  # claims as much memory as it states before it looks for the content
+    # Forty tuples within each other, of two each, as a key: its hash takes a visit to each of 2**40 leaves.
+    *(pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
+    *(pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET),
+)
+
+
 # Python's own unpickler: in the one that is written in C, six bytes can ask for gigabytes of memo.
 class _PlainUnpickler(pickle._Unpickler):
     """Builds lists, dicts and text; whatever else a pickle asks for is refused before it is looked up."""
+
+    dispatch = pickle._Unpickler.dispatch | {code[0]: _refuse for code in _REFUSED}
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it asks for {f'{module}.{name}'[:100]!r}; lists, dicts and text are read")
