@@ -1,7 +1,8 @@
 """One training loop for all methods: a recipe says what a step is, the loop does the rest.
 
-The batch of a step, and every random number drawn in it, is a function of (seed, step, process) alone. A training that
-was killed and resumed therefore ends in the same weights as one that was not.
+The batch of a step, and every random number drawn in it, is a function of (seed, step, process) alone. On a CPU a
+training that was killed and resumed therefore ends in the same weights as one that was not. On a GPU some sums
+are taken in no fixed order, and two runs of one command may differ.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import difflib
 import itertools
 import json
 import math
+import os
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -94,7 +96,7 @@ class Loop:
 
     seed: int = 0
     device: str = "auto"
-    """`auto` takes what accelerate finds; `cpu` forces the CPU."""
+    """`auto` and `cuda` take what accelerate finds, `cuda:N` that GPU; `cpu` forces the CPU."""
     precision: Precision = "no"
     clip: float | None = None
     """Largest norm of each optimiser's gradients."""
@@ -106,6 +108,7 @@ class Loop:
     sample_every: int = 500
     checkpoint_every: int = 500
     resume: bool = True
+    """False begins anew and removes what an earlier training left in the folder."""
     progress: bool = True
 
 
@@ -123,23 +126,57 @@ class Stage:
     clip: float | None = None
 
 
-def train_stages(stages: Sequence[Stage], out: Path, loop: Loop | None = None) -> Path:
-    """Train every stage that is not finished yet; return the last export."""
+def train_stages(
+    stages: Sequence[Stage],
+    out: Path,
+    loop: Loop | None = None,
+    asked: Mapping[str, Any] | None = None,
+    begin: Callable[[], object] = lambda: None,
+) -> Path:
+    """Train every stage that is not finished yet; return the last export.
+
+    A stage is finished where its export lies beside a checkpoint of all its steps. One with fewer steps continues.
+
+    Args:
+        asked: what the stages were built from. It is kept in checkpoints: a finished stage that was asked for in the
+            same words need not be built to be known. Without it stages are built to compare their descriptions.
+        begin: called once, on the main process, before the first step of all and after what could stand against it.
+
+    Raises:
+        InvalidConfig: `out` holds a training with other settings, or of more steps, or one without its checkpoint.
+        MethodError: a loss stopped being a number.
+    """
     loop = loop or Loop()
     if not stages:
         raise InvalidConfig("Nothing to train: the method has no stages")
+    orders = []
+    earlier: dict[str, int] = {}
     for stage in stages:
-        exported = out / f"{stage.name}.safetensors"
-        if loop.resume and exported.is_file():
-            continue
         own = dataclasses.replace(
             loop,
             ema=loop.ema if loop.ema is not None else stage.ema,
             anneal=loop.anneal or stage.anneal,
             clip=loop.clip if loop.clip is not None else stage.clip,
         )
-        train(stage.build(out), out / stage.name, stage.steps, own, export=exported)
-    return out / f"{stages[-1].name}.safetensors"
+        order = _Order(out / stage.name, stage.steps, out / f"{stage.name}.safetensors", own, dict(earlier), asked)
+        if loop.resume:
+            order.check()
+        orders.append(order)
+        earlier[stage.name] = stage.steps
+    begun = False
+    for stage, order in zip(stages, orders, strict=True):
+        if loop.resume and order.finished():
+            continue
+        run = _Run(stage.build(out), order)
+        if not run.finished and not begun:
+            begun = True
+            if run.accelerator.is_main_process:
+                if not loop.resume:  # a kill must not leave later stages of the training before
+                    for later in orders:
+                        later.clear()
+                begin()
+        _train(run)
+    return orders[-1].export
 
 
 def train(recipe: Recipe, out: Path, steps: int, loop: Loop | None = None, export: Path | None = None) -> Path:
@@ -149,16 +186,18 @@ def train(recipe: Recipe, out: Path, steps: int, loop: Loop | None = None, expor
     (`out/<name>.safetensors` by default).
 
     Raises:
-        InvalidConfig: the checkpoint in `out` belongs to another configuration.
+        InvalidConfig: the checkpoint in `out` belongs to another configuration, or has more steps.
         MethodError: a loss stopped being a number.
     """
-    loop = loop or Loop()
-    if steps < 1:
-        raise InvalidConfig(f"{recipe.name}: steps must be at least 1, got {steps}")
-    out.mkdir(parents=True, exist_ok=True)
-    run = _Run(recipe, out, loop, steps)
-    start = run.restore() if loop.resume else 0
-    readers = ThreadPoolExecutor(recipe.loaders)
+    order = _Order(out, steps, export or out / f"{recipe.name}.safetensors", loop or Loop())
+    return _train(_Run(recipe, order))
+
+
+def _train(run: _Run) -> Path:
+    recipe, loop, start, steps = run.recipe, run.loop, run.start, run.steps
+    if run.finished:
+        return run.order.export
+    readers = _readers(recipe.loaders, run.accelerator.device)
     with _isolated_rng(run.accelerator.device), readers as pool, run.bar(start, steps) as show:
         todo = iter(range(start, steps))
         upcoming = deque(pool.submit(run.batch, step) for step in itertools.islice(todo, recipe.loaders))
@@ -174,30 +213,109 @@ def train(recipe: Recipe, out: Path, steps: int, loop: Loop | None = None, expor
                 run.sample(done)
             if done % loop.checkpoint_every == 0 or done == steps:
                 run.checkpoint(done)
-    target = export or out / f"{recipe.name}.safetensors"
     if run.accelerator.is_main_process:
         with run.average():
-            recipe.export(target)
+            recipe.export(run.order.export)
     run.accelerator.wait_for_everyone()
-    return target
+    return run.order.export
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What one training is asked to do, and where; known before its recipe is built."""
+
+    out: Path
+    steps: int
+    export: Path
+    loop: Loop
+    earlier: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Steps of the stages before it, on whose weights it builds."""
+    asked: Mapping[str, Any] | None = None
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.out / "checkpoint.pt"
+
+    def text(self) -> str | None:
+        """All that decides the weights, as far as it is known without the recipe."""
+        if self.asked is None:
+            return None
+        # Of the moment alone, or without influence on weights.
+        free = {"device", "log_every", "sample_every", "checkpoint_every", "resume", "progress"}
+        loop = {name: value for name, value in dataclasses.asdict(self.loop).items() if name not in free}
+        processes = int(os.environ.get("WORLD_SIZE") or 1)
+        every = {"asked": self.asked, "loop": loop, "steps": self.steps, "steps_before": self.earlier, "of": processes}
+        return json.dumps(every, sort_keys=True, default=str)
+
+    def finished(self) -> bool:
+        """Whether the export is what was asked for, in the same words."""
+        text = self.text()
+        if text is None or not (self.export.is_file() and self.checkpoint.is_file()):
+            return False
+        state = load_state(self.checkpoint)
+        return int(state["step"]) == self.steps and state.get("asked") == text
+
+    def check(self) -> None:
+        """Refuse what no recipe could continue.
+
+        Raises:
+            InvalidConfig: an export without its checkpoint; more steps than asked for; other stages before this one.
+        """
+        if not self.checkpoint.is_file():
+            if self.export.is_file():
+                raise InvalidConfig(
+                    f"{self.export} lies there without {self.checkpoint}, so nothing tells how it was trained. Move it "
+                    f"away, choose another folder (--out) or start anew (--no-resume)"
+                )
+            return
+        state = load_state(self.checkpoint)
+        self.check_steps(int(state["step"]))
+        there = json.loads(state["description"]).get("steps_before", {})
+        if there != self.earlier:
+            raise _refused(self.checkpoint, {"steps_before": there}, {"steps_before": dict(self.earlier)})
+
+    def clear(self) -> None:
+        """Remove what a training could be continued from, and what it made."""
+        for path in (self.export, self.checkpoint, self.out / "log.jsonl"):
+            path.unlink(missing_ok=True)
+
+    def check_steps(self, step: int) -> None:
+        if step > self.steps:
+            raise InvalidConfig(
+                f"{self.checkpoint} already has {step} steps, expected at most {self.steps}. "
+                f"Choose another folder (--out) or start anew (--no-resume)"
+            )
 
 
 class _Run:
-    """The state of one running training."""
+    """The state of one running training, taken up from its checkpoint.
 
-    def __init__(self, recipe: Recipe, out: Path, loop: Loop, steps: int) -> None:
-        self.recipe, self.out, self.loop, self.steps = recipe, out, loop, steps
-        self.accelerator = _accelerator(loop)
+    Raises:
+        InvalidConfig: as `train`.
+    """
+
+    def __init__(self, recipe: Recipe, order: _Order) -> None:
+        if order.steps < 1:
+            raise InvalidConfig(f"{recipe.name}: steps must be at least 1, got {order.steps}")
+        self.recipe, self.order, self.out, self.loop, self.steps = recipe, order, order.out, order.loop, order.steps
+        self.accelerator = _accelerator(self.loop)
         self.began = time.monotonic()
         self.modules = recipe.modules()
         for module in (*self.modules.values(), *recipe.carried()):
-            # Convolutions of the small presets run about twice as fast in this layout, on CPUs as on GPUs.
+            # Convolutions of the small presets run about twice as fast in this layout on CPUs.
             module.to(self.accelerator.device, memory_format=torch.channels_last)
         self.optimisers = {
             name: self.accelerator.prepare_optimizer(optimiser) for name, optimiser in recipe.optimisers().items()
         }
         self.rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimisers.items()}
-        self.ema = ExponentialAverage(recipe.averaged(), loop.ema) if loop.ema is not None else None
+        self.ema = ExponentialAverage(recipe.averaged(), self.loop.ema) if self.loop.ema is not None else None
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.start = self.restore() if self.loop.resume else 0
+        self.finished = self.start == self.steps and order.export.is_file()
+        # All processes have read what lies there before one of them writes.
+        self.accelerator.wait_for_everyone()
+        if not self.loop.resume and self.accelerator.is_main_process:
+            order.clear()
 
     def batch(self, step: int) -> dict[str, Tensor]:
         batch = self.recipe.batch(np.random.default_rng([self.loop.seed, step, self.accelerator.process_index]))
@@ -284,27 +402,29 @@ class _Run:
                 self.check(step, {f"a weight of {name}": float("nan")})
         if not self.accelerator.is_main_process:
             return
+        if step == self.steps:
+            # An export beside a checkpoint of all steps was made from it, even where a kill comes between.
+            self.order.export.unlink(missing_ok=True)
         state = {
             "step": step,
             "description": self.described(),
+            "asked": self.order.text(),
             "modules": {name: module.state_dict() for name, module in self.modules.items()},
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None,
             "ema": self.ema.state() if self.ema is not None else None,
         }
-        save_state(self.out / "checkpoint.pt", state)
+        save_state(self.order.checkpoint, state)
 
     def restore(self) -> int:
         """Take up the last checkpoint; 0 where there is none."""
-        path = self.out / "checkpoint.pt"
+        path = self.order.checkpoint
         if not path.is_file():
             return 0
         state = load_state(path)
         if state["description"] != self.described():
-            raise InvalidConfig(
-                f"{path} was made with another configuration or seed. Choose another folder, "
-                f"or start anew without resuming.\n  there: {state['description']}\n  here:  {self.described()}"
-            )
+            raise _refused(path, json.loads(state["description"]), json.loads(self.described()))
+        self.order.check_steps(int(state["step"]))
         for name, module in self.modules.items():
             module.load_state_dict(state["modules"][name])
         for name, optimiser in self.optimisers.items():
@@ -326,9 +446,16 @@ class _Run:
 
     def described(self) -> str:
         """What must agree between a checkpoint and the run that resumes it, as text."""
-        loop = {"seed": self.loop.seed, "precision": self.loop.precision, "ema": self.loop.ema, "clip": self.loop.clip}
+        loop: dict[str, Any] = {
+            "seed": self.loop.seed,
+            "precision": self.loop.precision,
+            "ema": self.loop.ema,
+            "clip": self.loop.clip,
+        }
         if self.loop.anneal:
             loop["anneal"] = self.steps
+        if self.order.earlier:
+            loop["steps_before"] = dict(self.order.earlier)
         processes = self.accelerator.num_processes
         return json.dumps(
             {"recipe": self.recipe.name, **self.recipe.description(), **loop, "processes": processes},
@@ -364,18 +491,48 @@ class _Run:
             yield show
 
 
+def _refused(checkpoint: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> InvalidConfig:
+    one, two = _flat(there), _flat(here)
+    differing = [
+        f"{name} is {one.get(name, 'unset')} there, {two.get(name, 'unset')} here"
+        for name in dict.fromkeys([*one, *two])
+        if name not in one or name not in two or one[name] != two[name]
+    ]
+    return InvalidConfig(
+        f"{checkpoint} was made with another configuration or seed: {'; '.join(differing)}. "
+        f"Choose another folder (--out) or start anew (--no-resume)"
+    )
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one, with dots in its keys."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def _readers(count: int, device: torch.device) -> ThreadPoolExecutor:
+    """Threads that pin memory for the GPU of this process: a new thread would do so for the first GPU."""
+    if device.type != "cuda":
+        return ThreadPoolExecutor(count)
+    return ThreadPoolExecutor(count, initializer=torch.cuda.set_device, initargs=(torch.cuda.current_device(),))
+
+
 def _accelerator(loop: Loop) -> Accelerator:
     on_cpu = loop.device == "cpu"
     shared = AcceleratorState._shared_state
     if shared and shared.get("num_processes", 1) == 1:
         # accelerate keeps a process's first device and precision for good; two trainings in one process may differ.
         AcceleratorState._reset_state(True)
+    if loop.device.startswith("cuda:"):
+        torch.cuda.set_device(int(loop.device.removeprefix("cuda:")))
     return Accelerator(mixed_precision=loop.precision, cpu=on_cpu)
 
 
 @contextmanager
 def _isolated_rng(device: torch.device) -> Iterator[None]:
-    """Leave the caller's random state as it was."""
+    """Leave the caller's random state as it was, on the CPU and on the training's own GPU."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield
 
@@ -384,7 +541,8 @@ def _isolated_rng(device: torch.device) -> Iterator[None]:
 def seeded(*parts: object) -> Iterator[None]:
     """Draw initial weights reproducibly, leaving the caller's random state as it was."""
     with torch.random.fork_rng([]):
-        torch.manual_seed(derive_seed(*parts))
+        # torch.manual_seed would seed all GPUs too, and leave them so.
+        torch.random.default_generator.manual_seed(derive_seed(*parts))
         yield
 
 

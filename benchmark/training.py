@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from benchmark.configuration import Presets, Settings, resolve
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import InvalidConfig, UsageError
 from benchmark.evaluation import Progress
+from benchmark.execution import pick_device
 
 
 @dataclass(frozen=True)
@@ -38,20 +40,58 @@ class TrainingPlan:
         }
 
     def train(self, *, seed: int, device: str, precision: str, resume: bool, progress: bool) -> Path:
-        """Run every stage that is not finished; returns the weights file."""
-        import json
+        """Run every stage that is not finished; returns the weights file.
 
+        `training.json` says what was asked for last, by which code; it is written when a step is to follow, not where
+        everything is finished or refused.
+
+        Raises:
+            UsageError, PrerequisiteError: a device or a precision that there is not.
+            InvalidConfig: the folder holds a training of another method, on other data or with other settings.
+        """
         from baselines.training import Loop, train_stages
 
         if precision not in ("no", "bf16", "fp16"):
             raise UsageError(f"--precision takes no, bf16 or fp16; got '{precision}'")
-        from benchmark import provenance
+        if device != "auto":
+            device = pick_device(device)
+        if resume:
+            self._check()
 
-        self.out.mkdir(parents=True, exist_ok=True)
-        about = {**self.describe(), "seed": seed, "precision": precision, "provenance": provenance.collect()}
-        (self.out / "training.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        def begin() -> None:
+            from benchmark import provenance
+
+            about = {**self.describe(), "seed": seed, "precision": precision, "provenance": provenance.collect()}
+            self._record.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
         loop = Loop(seed=seed, device=device, precision=precision, resume=resume, progress=progress)
-        return train_stages(self.stages, self.out, loop)
+        asked = {name: value for name, value in self.describe().items() if name not in ("preset", "stages", "out")}
+        return train_stages(self.stages, self.out, loop, asked, begin)
+
+    @property
+    def _record(self) -> Path:
+        return self.out / "training.json"
+
+    def _check(self) -> None:
+        """Compare what the stages cannot know with what lies in the folder."""
+        if not self._record.is_file():
+            return
+        try:
+            there = json.loads(self._record.read_text(encoding="utf-8"))
+            differing = [
+                f"{name} is {there[name]} there, {here} here"
+                for name, here in (("method", self.method), ("manifest_sha256", self.training.sha256))
+                if there[name] != here
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidConfig(
+                f"{self._record} is not a training's: {error!r}. Choose another folder (--out)"
+            ) from error
+        if differing:
+            raise InvalidConfig(
+                f"{self.out} holds another training: {'; '.join(differing)}. "
+                f"Choose another folder (--out) or start anew (--no-resume)"
+            )
 
 
 def prepare(

@@ -1,5 +1,6 @@
 """Training clips of FlowAVSE: sound and picture of one moment, whose noise is added, and what cannot be used."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -267,3 +268,21 @@ def test_splits_without_what_is_needed_are_refused(tones: list[Sample]) -> None:
         Clips([Sample("a", "a", {"speech": (Path("a.wav"),)}, {"face": (Path("a.png"),)})], settings())
     with pytest.raises(MissingDataset, match="more than one speaker"):
         Clips(tones[:2], settings(talker_share=0.1))
+
+
+@pytest.mark.parametrize(
+    ("cores", "processes", "expected"),
+    [(1, None, 1), (4, None, 3), (64, None, 8), (12, "3", 3), (12, "", 8), (4, "8", 1)],
+)
+def test_loaders_share_the_cores_that_the_process_may_use(
+    monkeypatch: pytest.MonkeyPatch, cores: int, processes: str | None, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(100, 100 + cores)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 96)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if processes is not None:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+    assert module.loaders() == expected
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert module.loaders() == expected

@@ -492,6 +492,7 @@ def test_presets_of_the_paper_have_its_sizes_and_constants(kind: type[Enhancer],
         {"start": 1.0},
         {"sigma": -0.1},
         {"temperature": -1.0},
+        *[{field.name: float("nan")} for field in dataclasses.fields(Config) if isinstance(field.default, float)],
     ],
 )
 def test_impossible_configurations_are_refused(fields: dict[str, float]) -> None:

@@ -272,6 +272,42 @@ def test_a_killed_training_ends_like_one_that_was_not(recipe, config, people, tm
     assert sum(not torch.equal(one[name], start[name].half().float()) for name in trained) > 0.5 * len(trained)
 
 
+@BOTH
+def test_what_changes_nothing_of_a_training_does_not_keep_it_from_going_on(recipe, config, people, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    own = {"temperature": 0.5} if recipe is FlowAVSERecipe else {"corrector_snr": 0.0}
+    other = {"video": "shuffled", "padding": "mirror", "longest_s": 5.0, "precision": "float16", "steps": 2, **own}
+    train(made(recipe, config(**TINY), people), tmp_path, 1, QUIET)
+    train(made(recipe, config(**TINY, **other), people, memory_mib=1, visual_batch=3), tmp_path, 2, QUIET)
+    deciding = {"sigma": 0.1} if recipe is FlowAVSERecipe else {"theta": 1.0}
+    for name, changed in (
+        ("config.shared_encoder", made(recipe, config(**TINY, shared_encoder=True), people)),
+        (f"config.{next(iter(deciding))}", made(recipe, config(**TINY, **deciding), people)),
+        ("training.talker_share", made(recipe, config(**TINY), people, talker_share=0.1)),
+        ("clips", made(recipe, config(**TINY), people[:3])),
+    ):
+        with pytest.raises(InvalidConfig, match=f"another configuration or seed: {name} is [^;]*$"):
+            train(changed, tmp_path, 3, QUIET)
+
+
+def test_an_encoder_trained_ahead_is_part_of_what_a_training_is(people: list[Sample], tmp_path: Path) -> None:
+    table = {"visual_steps": 2, "visual_batch": 2, "steps": 1, "batch": 2, "frames": 32}
+    alone = {**table, "visual_steps": 0}
+    train_stages(flowavse.recipes(Config(**TINY), alone, people, people[:1]), tmp_path, QUIET)
+    with pytest.raises(InvalidConfig, match="steps_before.visual_encoder is unset there, 2 here"):
+        train_stages(flowavse.recipes(Config(**TINY), {**table, "steps": 2}, people, people[:1]), tmp_path, QUIET)
+    assert not (tmp_path / "visual_encoder").exists()
+    first, joint = flowavse.recipes(Config(**TINY), table, people)
+    train_stages([first], tmp_path, QUIET)
+    with pytest.raises(InvalidConfig, match="encoder_ahead is False there, True here"):
+        train(joint.build(tmp_path), tmp_path / "flowavse", 2, QUIET)
+    # The encoder's own stage does not care for the rest of the training.
+    changed = {**table, "learning_rate": 1e-2, "batch": 3, "talker_share": 0.2}
+    again, _ = flowavse.recipes(Config(**TINY, sigma=0.1), changed, people)
+    train_stages([again], tmp_path, QUIET)
+    with pytest.raises(InvalidConfig, match="training.visual_batch is 2 there, 3 here"):
+        train_stages(flowavse.recipes(Config(**TINY), {**table, "visual_batch": 3}, people)[:1], tmp_path, QUIET)
+
+
 def test_measures_beside_a_training_do_not_change_it(people: list[Sample], tmp_path: Path) -> None:
     often = dataclasses.replace(QUIET, sample_every=1)
     one = train(FlowAVSERecipe(Config(**TINY), settings(), people, people[:2]), tmp_path / "one", 3, often)
@@ -393,7 +429,18 @@ def test_settings_are_checked(people: list[Sample]) -> None:
     [
         ({"frames": 100}, "frames must be a multiple of 8"),
         ({"frames": 24}, "of at least 32"),
-        ({"batch": 0}, "batch must be at least 1"),
+        *[({name: 0}, f"{name} must be at least 1, got 0") for name in ("steps", "batch", "visual_batch")],
+        *[({name: 0.0}, f"{name} must be above 0, got 0.0") for name in ("learning_rate", "visual_learning_rate")],
+        *[
+            ({name: -1}, f"{name} must not be below 0, got -1")
+            for name in ("visual_steps", "clip", "predictor_weight", "refiner_weight", "memory_mib")
+        ],
+        *[
+            ({field.name: bad}, f"{field.name} must be a finite number, got {bad}")
+            for field in dataclasses.fields(Training)
+            for bad in (float("nan"), float("-inf"))
+            if isinstance(field.default, float)
+        ],
         ({"talker_share": 1.5}, "talker_share"),
         ({"snr_low_db": 1.0}, "snr_low_db must not exceed"),
         ({"ema": 1.0}, "ema"),

@@ -1,7 +1,9 @@
 """The training loop: resume after a kill, moving averages, divergence, and both methods from files to weights."""
 
+import dataclasses
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +11,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from baselines import identity_network
+from baselines import identity_network, training
 from baselines.checkpoints import export, load_state, read
 from baselines.ema import ExponentialAverage
 from baselines.people import load_people
 from baselines.sf2f import training as sf2f_training
 from baselines.sf2f.config import Config as SF2FConfig
 from baselines.sf2f.method import SF2F
-from baselines.training import Loop, Recipe, Update, contact_sheet, frozen, train, train_stages
+from baselines.training import Loop, Recipe, Stage, Update, contact_sheet, frozen, train, train_stages
 from baselines.voice2face import training as voice2face_training
 from baselines.voice2face.config import Config as Voice2FaceConfig
-from benchmark.errors import InvalidConfig, MethodError, MissingDataset
-from benchmark.types import Sample
+from benchmark.configuration import Settings
+from benchmark.datasets.manifest import Manifest
+from benchmark.errors import InvalidConfig, MethodError, MissingDataset, PrerequisiteError, UsageError
+from benchmark.training import TrainingPlan
+from benchmark.types import Sample, derive_seed
 
 QUIET = Loop(device="cpu", progress=False, log_every=1, sample_every=4, checkpoint_every=3)
 
@@ -143,6 +148,189 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match="another configuration or seed"):
         train(Toy(), tmp_path, 6, Loop(**{**QUIET.__dict__, "seed": 5}))
     train(Toy(), tmp_path, 6, Loop(**{**QUIET.__dict__, "seed": 5, "resume": False}))
+
+
+# ---- finished stages
+
+
+def toy_stages(first: int = 3, second: int = 3, built: list[str] | None = None, **kwargs: int) -> list[Stage]:
+    """Two stages; names of those that are built go into `built`."""
+
+    def build(name: str, **own: int) -> Callable[[Path], Recipe]:
+        def make(folder: Path) -> Recipe:
+            (built if built is not None else []).append(name)
+            return Toy(**own)
+
+        return make
+
+    return [Stage("one", first, build("one")), Stage("two", second, build("two", **kwargs))]
+
+
+def exports(folder: Path) -> dict[str, tuple[int, dict[str, Tensor]]]:
+    return {p.name: (p.stat().st_mtime_ns, read(p, "toy")[0]) for p in folder.glob("*.safetensors")}
+
+
+def test_finished_stages_are_skipped_unbuilt_where_the_same_is_asked_for(tmp_path: Path) -> None:
+    built: list[str] = []
+    begun: list[int] = []
+    train_stages(toy_stages(built=built), tmp_path, QUIET, {"batch": 4}, lambda: begun.append(len(built)))
+    assert (built, begun) == (["one", "two"], [1])
+    before = exports(tmp_path)
+    path = train_stages(toy_stages(built=built), tmp_path, QUIET, {"batch": 4}, lambda: begun.append(0))
+    assert (built, begun, path) == (["one", "two"], [1], tmp_path / "two.safetensors")
+    # In other words the same: built to compare descriptions, and left alone.
+    train_stages(toy_stages(built=built), tmp_path, QUIET, {"batch": 4, "memory": 1}, lambda: begun.append(0))
+    train_stages(toy_stages(), tmp_path, QUIET)
+    assert (built, begun) == (["one", "two"] * 2, [1])
+    assert {n: time for n, (time, _) in exports(tmp_path).items()} == {n: time for n, (time, _) in before.items()}
+
+
+@pytest.mark.parametrize("asked", [None, {"batch": 4}])
+def test_a_finished_training_is_not_taken_for_another(tmp_path: Path, asked: dict[str, int] | None) -> None:
+    train_stages(toy_stages(), tmp_path, QUIET, asked)
+    before, begun = exports(tmp_path), []
+
+    def refused(stages: list[Stage], message: str, **loop: object) -> None:
+        with pytest.raises(InvalidConfig, match=message):
+            train_stages(stages, tmp_path, dataclasses.replace(QUIET, **loop), asked, lambda: begun.append(1))  # type: ignore[arg-type]
+
+    refused(toy_stages(), "seed is 0 there, 5 here.*--out.*--no-resume", seed=5)
+    refused(toy_stages(), "clip is None there, 1.0 here", clip=1.0)
+    refused(toy_stages(second=2), "already has 3 steps, expected at most 2.*--out")
+    refused(toy_stages(first=5), "two.*steps_before.one is 3 there, 5 here")
+    refused(toy_stages()[1:], "steps_before.one is 3 there, unset here")
+    assert not begun
+    assert {n: time for n, (time, _) in exports(tmp_path).items()} == {n: time for n, (time, _) in before.items()}
+    train_stages(toy_stages(), tmp_path, dataclasses.replace(QUIET, seed=5, resume=False), asked)
+    assert not torch.equal(
+        exports(tmp_path)["one.safetensors"][1]["0.weight"], before["one.safetensors"][1]["0.weight"]
+    )
+
+
+def test_more_steps_continue_a_finished_stage(tmp_path: Path) -> None:
+    train_stages(toy_stages(), tmp_path / "short", QUIET)
+    train_stages(toy_stages(second=7), tmp_path / "short", QUIET)
+    train_stages(toy_stages(second=7), tmp_path / "long", QUIET)
+    short, long = exports(tmp_path / "short"), exports(tmp_path / "long")
+    assert all(torch.equal(short["two.safetensors"][1][n], t) for n, t in long["two.safetensors"][1].items())
+    steps = [row["step"] for row in logged(tmp_path / "short" / "two") if "loss" in row]
+    assert steps == list(range(1, 8))
+
+
+def test_an_export_without_its_checkpoint_is_not_built_on(tmp_path: Path) -> None:
+    train_stages(toy_stages(), tmp_path, QUIET)
+    (tmp_path / "one" / "checkpoint.pt").unlink()
+    with pytest.raises(InvalidConfig, match="one.safetensors lies there without"):
+        train_stages(toy_stages(), tmp_path, QUIET)
+
+
+def test_a_training_begun_anew_leaves_nothing_of_the_one_before(tmp_path: Path) -> None:
+    train_stages(toy_stages(), tmp_path, QUIET)
+    with pytest.raises(Killed):
+        train_stages(toy_stages(kill_at=1), tmp_path, dataclasses.replace(QUIET, resume=False, seed=5))
+    assert [p.name for p in tmp_path.glob("*.safetensors")] == ["one.safetensors"]
+    train_stages(toy_stages(), tmp_path, dataclasses.replace(QUIET, seed=5))
+    train_stages(toy_stages(), tmp_path / "straight", dataclasses.replace(QUIET, seed=5))
+    for name, (_, tensors) in exports(tmp_path / "straight").items():
+        assert all(torch.equal(exports(tmp_path)[name][1][n], t) for n, t in tensors.items())
+    assert [row["step"] for row in logged(tmp_path / "one") if "loss" in row] == [1, 2, 3]
+
+
+def test_an_export_beside_a_checkpoint_of_all_steps_was_made_from_it(tmp_path: Path) -> None:
+    """Killed between the last checkpoint and the export, after a shorter training."""
+    train_stages(toy_stages()[:1], tmp_path, QUIET, {})
+    short = exports(tmp_path)["one.safetensors"][1]
+
+    class Unexported(Toy):
+        def export(self, path: Path) -> Path:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_stages([Stage("one", 5, lambda folder: Unexported())], tmp_path, QUIET, {})
+    train_stages(toy_stages(first=5)[:1], tmp_path, QUIET, {})
+    assert not torch.equal(exports(tmp_path)["one.safetensors"][1]["0.weight"], short["0.weight"])
+
+
+def plan(manifest: Manifest, out: Path, method: str = "toy", steps: int = 3) -> TrainingPlan:
+    settings = Settings(None, identity_network.Config(), None, {"steps": steps})
+    return TrainingPlan(method, settings, manifest, None, out, toy_stages(steps)[:1])
+
+
+def test_the_record_of_a_training_tells_what_was_trained(tiny_corpus: Manifest, tmp_path: Path) -> None:
+    how = {"device": "cpu", "precision": "no", "resume": True, "progress": False}
+    out = tmp_path / "out"
+    plan(tiny_corpus, out).train(seed=0, **how)
+    record = (out / "training.json").read_bytes()
+    assert {**json.loads(record), "provenance": None} == {
+        **plan(tiny_corpus, out).describe(),
+        "seed": 0,
+        "precision": "no",
+        "provenance": None,
+    }
+    plan(tiny_corpus, out).train(seed=0, **how)
+    for other, seed, message in (
+        (plan(tiny_corpus, out), 1, "seed is 0 there, 1 here"),
+        (plan(tiny_corpus, out, steps=2), 0, "already has 3 steps"),
+        (plan(tiny_corpus, out, method="other"), 0, "method is toy there, other here"),
+        (plan(dataclasses.replace(tiny_corpus, sha256="0f"), out), 0, "manifest_sha256 is .* there, 0f here"),
+    ):
+        with pytest.raises(InvalidConfig, match=message):
+            other.train(seed=seed, **how)
+        assert (out / "training.json").read_bytes() == record
+    plan(tiny_corpus, out, steps=4).train(seed=0, **how)
+    assert json.loads((out / "training.json").read_bytes())["stages"] == {"one": 4}
+    (out / "training.json").write_text("[]")
+    with pytest.raises(InvalidConfig, match="training.json is not a training's"):
+        plan(tiny_corpus, out, steps=4).train(seed=0, **how)
+    plan(tiny_corpus, out, "other").train(seed=1, **{**how, "resume": False})
+    assert json.loads((out / "training.json").read_bytes())["method"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("device", "error", "message"),
+    [
+        ("banana", UsageError, "takes auto, cpu, cuda or cuda:N; got 'banana'"),
+        ("cuda", PrerequisiteError, "sees no CUDA device"),
+        ("cuda:1", PrerequisiteError, "sees no CUDA device"),
+    ],
+)
+def test_a_device_that_is_not_there_is_an_error(
+    tiny_corpus: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, error: type, message: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(error, match=message):
+        plan(tiny_corpus, tmp_path / "out").train(seed=0, device=device, precision="no", resume=True, progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_numbered_gpu_becomes_the_current_one_before_accelerate_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(torch.cuda, "set_device", calls.append)
+    monkeypatch.setattr(training, "Accelerator", lambda **options: calls.append(options))
+    for device in ("cuda:1", "cuda", "auto"):
+        training._accelerator(Loop(device=device))
+    found = {"mixed_precision": "no", "cpu": False}
+    assert calls == [1, found, found, found]
+
+
+def test_threads_pin_memory_for_the_gpu_of_their_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    current = threading.local()
+    monkeypatch.setattr(torch.cuda, "set_device", lambda number: setattr(current, "device", number))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: getattr(current, "device", 0))
+    torch.cuda.set_device(3)
+    for device, expected in (("cuda", 3), ("cpu", 0)):
+        with training._readers(2, torch.device(device)) as pool:
+            assert pool.submit(torch.cuda.current_device).result() == expected
+
+
+def test_initial_weights_leave_gpus_random_state_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    reseeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded.append)
+    before = torch.random.get_rng_state()
+    with training.seeded("toy", 1):
+        drawn = torch.rand(4)
+    assert torch.equal(drawn, torch.rand(4, generator=torch.Generator().manual_seed(derive_seed("toy", 1))))
+    assert torch.equal(torch.random.get_rng_state(), before) and not reseeded
 
 
 def test_divergence_is_reported_and_never_saved(tmp_path: Path) -> None:

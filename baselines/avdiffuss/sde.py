@@ -67,13 +67,12 @@ class OUVE:
 
         step = 1 / steps
         x = y + self.deviation(batch(1.0))[:, None, None, None] * draw()
-        mean = x
-        for time in torch.linspace(1, self.end, steps).tolist():
+        for number, time in enumerate(torch.linspace(1, self.end, steps).tolist(), 1):
             t = batch(time)
             if snr:
                 size = 2 * (snr * self.deviation(t)[:, None, None, None]) ** 2
                 x = x + size * score(x, t) + (2 * size).sqrt() * draw()
             g = self.diffusion(time)
             mean = x - step * self.theta * (y - x) + step * g**2 * score(x, t)
-            x = mean + math.sqrt(step) * g * draw()
-        return mean
+            x = mean + math.sqrt(step) * g * draw() if number < steps else mean
+        return x

@@ -57,8 +57,12 @@ def video_frames_of(frames: int) -> int:
 
 
 def loaders() -> int:
-    """Threads that draw batches ahead: decoding takes longer than a step on a GPU; one core is left to the step."""
-    return max(1, min(MOST_LOADERS, (os.cpu_count() or 1) - 1))
+    """Threads that draw batches ahead, on the cores that this process of the training may use.
+
+    Decoding takes longer than a step on a GPU; one core is left to the step.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST_LOADERS, cores // int(os.environ.get("LOCAL_WORLD_SIZE") or 1) - 1))
 
 
 class Clips:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -15,6 +17,23 @@ from baselines.flowavse.network import FlowAVSENetwork
 
 Field = Callable[[Tensor, Tensor], Tensor]
 """field(state `[B, 2, F, T]`, time `[B]`) -> the second stage's velocity or score."""
+
+
+INFERENCE_ALONE = frozenset(
+    {"video", "padding", "longest_s", "precision", "steps", "temperature", "corrector_snr"},
+)
+"""Settings of the methods that change nothing of a training but the measures beside it."""
+
+
+def check_finite(settings: Any) -> None:
+    """Refuse NaN and infinity in a dataclass of settings.
+
+    Raises:
+        ValueError: names the field.
+    """
+    for name, value in dataclasses.asdict(settings).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, got {value}")
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,7 @@ class EnhancerConfig(ABC):
     """Of the networks' arithmetic on a GPU; a CPU always takes float32."""
 
     def __post_init__(self) -> None:
+        check_finite(self)
         if not 0 < self.width <= 4:
             raise ValueError(f"width must be in (0, 4], got {self.width}")
         if not 0 < self.exponent <= 1 or not self.factor > 0:
@@ -105,7 +125,7 @@ class Config(EnhancerConfig):
 
 @dataclass(frozen=True)
 class Training:
-    """The paper's hyper-parameters (Sec. 3.2)."""
+    """How both methods are trained; the defaults are the paper's (Sec. 3.2) as far as it gives them."""
 
     steps: int = 1_000_000
     """About 15 epochs of VoxCeleb2 at the paper's batch."""
@@ -137,13 +157,21 @@ class Training:
     visual_learning_rate: float = 3e-3
     """Falls to zero along half a cosine."""
     memory_mib: int = 4096
-    """Decoded clips are kept in memory up to this size."""
+    """Decoded clips are kept in memory up to this size, in each process; validation clips as much again."""
 
     def __post_init__(self) -> None:
+        check_finite(self)
         if self.frames % 8 or self.frames < 32:
             raise ValueError(f"frames must be a multiple of 8 of at least 32, got {self.frames}")
-        if self.batch < 1 or self.visual_batch < 1:
-            raise ValueError(f"batch and visual_batch must be at least 1, got {self.batch} and {self.visual_batch}")
+        for name in ("steps", "batch", "visual_batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "visual_learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("visual_steps", "clip", "predictor_weight", "refiner_weight", "memory_mib"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be below 0, got {getattr(self, name)}")
         if self.visual_steps and self.start_from:
             raise ValueError("visual_steps and start_from exclude each other: weights to start from hold an encoder")
         if not 0 <= self.talker_share <= 1:

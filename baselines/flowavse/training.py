@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from baselines.checkpoints import export, fill, read
 from baselines.flowavse.clips import Clips, loaders
-from baselines.flowavse.config import Config, EnhancerConfig, Training
+from baselines.flowavse.config import INFERENCE_ALONE, Config, EnhancerConfig, Training
 from baselines.flowavse.network import Seen
 from baselines.flowavse.spectrogram import noise_like, spectrogram, waveform
 from baselines.flowavse.visual_training import VisualEncoderRecipe
@@ -24,6 +24,8 @@ from benchmark.types import Sample
 
 VALIDATION, SHOWN = 32, 4
 """Clips that are measured and drawn beside a training."""
+ELSEWHERE = frozenset({"memory_mib", "visual_batch", "visual_learning_rate"})
+"""Settings with no part in the joint training; those of an encoder trained ahead are in its own description."""
 
 
 class EnhancerRecipe(Recipe):
@@ -51,6 +53,7 @@ class EnhancerRecipe(Recipe):
             path = shipped if not path.is_file() and shipped.is_file() else path
             tensors, _ = read(path, self.name)
             fill(self.network, tensors, path, "start_from wants weights of the same networks")
+        self.encoder_ahead = encoder is not None
         if encoder:
             tensors, _ = read(encoder, self.name)
             for own in filter(None, (self.network.predictor_encoder, self.network.refiner_encoder)):
@@ -74,9 +77,11 @@ class EnhancerRecipe(Recipe):
         return {"network": self.network}
 
     def description(self) -> Mapping[str, Any]:
+        config, training = dataclasses.asdict(self.config), without_steps(self.training)
         return {
-            "config": dataclasses.asdict(self.config),
-            "training": without_steps(self.training),
+            "config": {name: value for name, value in config.items() if name not in INFERENCE_ALONE},
+            "training": {name: value for name, value in training.items() if name not in ELSEWHERE},
+            "encoder_ahead": self.encoder_ahead,
             "clips": len(self.clips.samples),
         }
 

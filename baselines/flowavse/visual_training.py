@@ -22,7 +22,7 @@ from baselines.flowavse.clips import Clips, loaders
 from baselines.flowavse.config import EnhancerConfig, Training
 from baselines.flowavse.spectrogram import N_FFT, spectrogram
 from baselines.flowavse.visual_encoder import VisualEncoder
-from baselines.training import Recipe, Update, seeded, without_steps
+from baselines.training import Recipe, Update, seeded
 from benchmark.mixing import RATE
 from benchmark.types import Sample
 
@@ -63,7 +63,9 @@ class VisualEncoderRecipe(Recipe):
         return {"encoder": self.optimiser}
 
     def description(self) -> Mapping[str, Any]:
-        return {"width": self.config.width, "training": without_steps(self.training), "clips": len(self.clips.samples)}
+        own = ("frames", "visual_batch", "visual_learning_rate")
+        training = {name: getattr(self.training, name) for name in own}
+        return {"width": self.config.width, "training": training, "clips": len(self.clips.samples)}
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         return self.clips.batch_in_quiet(rng, self.training.visual_batch)

@@ -23,16 +23,20 @@ def train(
         Path | None,
         typer.Option(help="Folder of checkpoints, log, samples and weights.  [default: runs/train/METHOD-PRESET]"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of initialisation, data order and noise.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of data order and noise; initial weights are the same for all seeds.")
+    ] = 0,
     device: options.Device = "auto",
     precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
-    resume: Annotated[bool, typer.Option(help="Continue from the last checkpoint.")] = True,
+    resume: Annotated[
+        bool, typer.Option(help="Continue from the last checkpoint; --no-resume removes what is there first.")
+    ] = True,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train with checkpoints; the same command continues after a kill.
+    """Train with checkpoints; the same command continues after a kill, one with more steps a finished training.
 
-    Settings of the training are changed by --set training.KEY=VALUE.
+    Other settings need another folder. Settings of the training are changed by --set training.KEY=VALUE.
 
     \b
     python -m benchmark train --method sf2f --preset talkers
