@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +13,11 @@ from typing import Any
 
 from benchmark.configuration import Presets, Settings, resolve
 from benchmark.datasets.manifest import Manifest
-from benchmark.errors import MissingWeights, UsageError
+from benchmark.errors import MissingWeights, PrerequisiteError, UsageError
 from benchmark.execution import WorkerPool
 from benchmark.generation import Batch, batches, generate, unfinished
 from benchmark.results import Failures, Result, RunSpec
-from benchmark.scoring import Scorer, Work, aggregate, unscored
+from benchmark.scoring import NOT_MEASURED, Scorer, Work, aggregate, unscored
 from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.tasks import Protocol, Task
 from benchmark.types import Sample
@@ -68,15 +70,10 @@ def plan_method(
         Presets.beside(Path(source).parent) if getattr(kind, "has_presets", True) else Presets(Path(source).parent)
     )
     settings = resolve(kind.Config, presets, preset, config, sets)
-    path: Path | None = None
     if without_weights:
         return MethodPlan(name, kind, settings, None, None, name)
-    if weights is not None:
-        path = weights
-    elif isinstance(settings.weights, Path):
-        path = settings.weights
-    elif settings.weights:
-        path = table.locate(settings.weights)
+    shipped = table.locate(settings.weights) if isinstance(settings.weights, str) else settings.weights
+    path = weights or shipped
     if path is None and presets.tables:
         raise MissingWeights(
             f"Method '{name}' has no weights for preset '{settings.preset}': train them with "
@@ -84,10 +81,19 @@ def plan_method(
         )
     if path is not None and not path.exists():
         raise MissingWeights(f"Weights of '{name}' not found: {path} is not a file")
-    changed = [item for item in sets if not item.startswith("training.")]
-    about = ([settings.preset] if settings.preset and settings.preset != presets.default else []) + changed
+    digest = _digest(path) if path else None
+    plain = resolve(kind.Config, presets, settings.preset).as_dict()
+    about = [settings.preset] if settings.preset and settings.preset != presets.default else []
+    about += [f"{key}={_shown(value)}" for key, value in settings.as_dict().items() if value != plain[key]]
+    if weights and digest and not (shipped and shipped.exists() and _digest(shipped) == digest):
+        about.append(f"weights {digest[:8]}")
     label = name + (f" ({', '.join(about)})" if about else "")
-    return MethodPlan(name, kind, settings, path, _digest(path) if path else None, label)
+    return MethodPlan(name, kind, settings, path, digest, label)
+
+
+def _shown(value: Any) -> str:
+    """As `--set` takes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _digest(path: Path) -> str:
@@ -183,6 +189,9 @@ def write_run(plan: RunPlan) -> RunDirectory:
 
     run = plan.run
     about = {**plan.describe(), "provenance": provenance.collect()}
+    if (run.path / "run.json").is_file():  # a part that is asked for later does not make the whole a part
+        before = run.read_run().get("limit")
+        about["limit"] = None if before is None or plan.limit is None else max(before, plan.limit)
     run.write_document("run.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     return run
 
@@ -198,9 +207,9 @@ class _Scoring:
     def submit(self, batch: Batch, rows: Sequence[Prediction], metrics: Sequence[str]) -> None:
         self.pool.submit(Work(batch.number, tuple(rows), self.run.path, tuple(metrics)))
 
-    def submit_lacking(self, batch_list: Sequence[Batch], done: Mapping[Key, Prediction]) -> None:
+    def submit_lacking(self, batch_list: Sequence[Batch], done: Mapping[Key, Prediction], retry_failed: bool) -> None:
         """Queue what finished batches still lack; a batch is measured again as a whole."""
-        missing = unscored(self.pool.scorer, self.run, done)
+        missing = unscored(self.pool.scorer, self.run, done, retry_failed)
         for batch in batch_list:
             rows = [done[key] for key in batch.keys if key in done]
             lacking = [metric for metric, keys in missing.items() if keys.intersection(batch.keys)]
@@ -225,7 +234,10 @@ def evaluate(
     *,
     retry_failed: bool = False,
 ) -> None:
-    """Make what is missing of a run's predictions and, with a pool, of its scores, both at once."""
+    """Make what is missing of a run's predictions and, with a pool, of its scores, both at once.
+
+    Where a real-time factor is measured on a CPU, scores wait until everything is made: they would take its cores.
+    """
     run = plan.run
     with run.locked():
         write_run(plan)
@@ -236,54 +248,86 @@ def evaluate(
         made = total - sum(len(batch.items) for batch in todo)
         progress("generate", made, total)
         scoring = _Scoring(run, pool, total, progress) if pool else None
-        if scoring:
-            scoring.submit_lacking([batch for batch in work if batch not in todo], done)
+        alone = plan.device == "cpu" and pool is not None and "rtf" in pool.scorer.metrics
+        waiting: list[tuple[Batch, list[Prediction]]] = []
+
+        def score(batch: Batch, rows: list[Prediction]) -> None:
+            if scoring and pool:
+                scoring.submit(batch, rows, list(pool.scorer.metrics))
+                scoring.collect(wait=False)
 
         def finished(batch: Batch, rows: list[Prediction]) -> None:
             nonlocal made
             made += len(rows)
             progress("generate", made, total)
-            if scoring and pool:
-                scoring.submit(batch, rows, list(pool.scorer.metrics))
-                scoring.collect(wait=False)
+            if alone:
+                waiting.append((batch, rows))
+            else:
+                score(batch, rows)
 
-        if todo:
-            training = plan.training.samples if plan.training else ()
-            method = plan.method.kind(plan.method.settings.config, plan.method.weights, training)
-            method.load(plan.device)
-            try:
-                generate(
-                    method,
-                    plan.task,
-                    plan.protocol,
-                    todo,
-                    run,
-                    seed=plan.seed,
-                    weights=plan.method.weights_id,
-                    finished=finished,
-                )
-            finally:
-                method.close()
+        kept = [batch for batch in work if batch not in todo]
+        try:
+            if scoring and not alone:
+                scoring.submit_lacking(kept, done, retry_failed)
+            if todo:
+                _make(plan, todo, finished)
+        except Exception:
+            if scoring:  # what is under way belongs to this run, and the pool goes on to the next
+                scoring.collect(wait=True)
+            raise
         if scoring:
+            if alone:
+                scoring.submit_lacking(kept, done, retry_failed)
+            for batch, rows in waiting:
+                score(batch, rows)
             scoring.collect(wait=True)
             progress("score", scoring.kept, total)
 
 
+def _make(plan: RunPlan, todo: Sequence[Batch], finished: Callable[[Batch, list[Prediction]], None]) -> None:
+    """Load the method and generate, and keep what did it."""
+    from benchmark import provenance
+
+    run = plan.run
+    training = plan.training.samples if plan.training else ()
+    method = plan.method.kind(plan.method.settings.config, plan.method.weights, training)
+    method.load(plan.device)
+    try:
+        generate(
+            method,
+            plan.task,
+            plan.protocol,
+            todo,
+            run,
+            seed=plan.seed,
+            weights=plan.method.weights_id,
+            made_by=run.write_maker({**provenance.collect(), "device": provenance.device_name(plan.device)}),
+            finished=finished,
+        )
+    finally:
+        method.close()
+
+
 def rescore(
-    view: RunView, pool: WorkerPool, batch_size: int, progress: Progress = lambda stage, done, total: None
+    view: RunView,
+    pool: WorkerPool,
+    batch_size: int,
+    progress: Progress = lambda stage, done, total: None,
+    *,
+    retry_failed: bool = False,
 ) -> None:
     """Measure what a run's predictions still lack."""
     with view.run.locked():
         work = batches(view.samples, view.spec.repeats, batch_size)
         done = view.run.predictions()
         scoring = _Scoring(view.run, pool, sum(key in done for batch in work for key in batch.keys), progress)
-        scoring.submit_lacking(work, done)
+        scoring.submit_lacking(work, done, retry_failed)
         scoring.collect(wait=True)
         progress("score", scoring.kept, scoring.total)
 
 
 def conclude(view: RunView, scorer: Scorer) -> Result:
-    """Aggregate a run from its files and write `result.json`."""
+    """Aggregate a run from its files and write `result.json`, unless one of more samples is there."""
     from benchmark import provenance
 
     predictions = view.run.predictions()
@@ -296,12 +340,19 @@ def conclude(view: RunView, scorer: Scorer) -> Result:
             if reason.startswith("failed: ") and not reason.startswith("failed: no output: "):
                 text = f"{item.metric}: {reason.removeprefix('failed: ')}"
                 scoring[text] = max(scoring[text], count)
+    stored = view.run.scores()
+    failed = {row.key for row in rows if row.status != "ok"}
+    for name in scorer.metrics:
+        measured = stored.get((name, scorer.signature(name)), {})
+        failed |= {key for key, row in measured.items() if key in wanted and row.status == "failed"}
     result = Result(
         run_id=view.spec.run_id(),
         label=view.label,
         spec=view.spec,
         preset=view.preset,
-        partial=len(view.samples) < len(view.manifest.samples) or len(rows) < len(wanted),
+        partial=len(view.samples) < len(view.manifest.samples)
+        or len(rows) < len(wanted)
+        or any(NOT_MEASURED in item.reasons for item in aggregates),
         samples=len(view.samples),
         speakers=len({sample.speaker for sample in view.samples}),
         aggregates=aggregates,
@@ -310,12 +361,24 @@ def conclude(view: RunView, scorer: Scorer) -> Result:
                 Counter(row.reason or "no reason given" for row in rows if row.status != "ok").most_common()
             ),
             scoring=dict(scoring.most_common()),
+            rows=len(failed),
         ),
         generation_seconds=sum(row.seconds for row in rows),
+        generated_by=view.run.makers(row.made_by for row in rows),
         provenance=provenance.collect(),
     )
-    view.run.write_document("result.json", result.model_dump_json(indent=2) + "\n")
+    if fuller_result(view) is None:
+        view.run.write_document("result.json", result.model_dump_json(indent=2) + "\n")
     return result
+
+
+def fuller_result(view: RunView) -> Result | None:
+    """The run's `result.json`, where it stands on more samples than are looked at now."""
+    try:
+        known = read_result(view.run.path)
+    except UsageError:
+        return None
+    return known if known.samples > len(view.samples) else None
 
 
 def read_result(path: Path) -> Result:
@@ -334,20 +397,30 @@ def read_result(path: Path) -> Result:
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"{file} is not a result: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} cannot be read as a result: {error}") from error
 
 
 def peers(view: RunView) -> list[Result]:
-    """The task's reference rows that lie beside a run, of the same mixtures or crops, in the order of the table."""
+    """The task's reference rows, as they are shipped, that lie beside a run, of the same mixtures or crops."""
     shared = ("task", "task_version", "manifest_sha256", "seconds", "repeats", "seed")
     found: dict[str, Result] = {}
+    plans: dict[str, MethodPlan] = {}
+    for name in view.task.references:
+        with contextlib.suppress(PrerequisiteError, UsageError):
+            plans[name] = plan_method(name)
     for path in sorted(view.run.path.parent.glob("*/result.json")):
         try:
             result = read_result(path)
         except UsageError:  # of another kind
             continue
+        plan = plans.get(result.spec.method)
         same = all(getattr(result.spec, name) == getattr(view.spec, name) for name in shared)
-        if same and result.samples == len(view.samples) and result.run_id != view.spec.run_id():
-            found[result.label] = result
+        if not plan or not same or result.samples != len(view.samples) or result.run_id == view.spec.run_id():
+            continue
+        own = plan.settings.as_dict(), plan.weights_sha256
+        if (result.spec.config, result.spec.weights_sha256) == own:
+            found[plan.name] = result
     return [found[name] for name in view.task.references if name in found]
 
 
@@ -359,7 +432,7 @@ def find_run(text: str, runs: Path) -> Path:
     """
     if (Path(text) / "run.json").is_file():
         return Path(text)
-    found = sorted(path.parent for path in runs.glob(f"{text}*/run.json"))
+    found = [] if "/" in text else sorted(path.parent for path in runs.glob(f"{glob.escape(text)}*/run.json"))
     if len(found) == 1:
         return found[0]
     if found:

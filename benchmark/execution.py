@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from typing import Any
 
+from benchmark.errors import PrerequisiteError, UsageError
 from benchmark.processes import end_with_parent
 from benchmark.scoring import Scorer, Work
 from benchmark.store import ScoreRow
@@ -44,6 +45,8 @@ class WorkerPool:
     """Measures batches in `workers` processes; with 0 workers in this process."""
 
     def __init__(self, scorer: Scorer, workers: int | None = None) -> None:
+        if workers is not None and workers < 0:
+            raise UsageError(f"--workers {workers}: expected 0 or more")
         self.scorer = scorer
         self.workers = default_workers() if workers is None else workers
         self._pool: ProcessPoolExecutor | None = None
@@ -127,8 +130,6 @@ def default_workers() -> int:
 
 def parse_shard(text: str | None) -> tuple[int, int]:
     """`2/4` -> (2, 4); None -> (1, 1)."""
-    from benchmark.errors import UsageError
-
     if text is None:
         return 1, 1
     index, slash, count = text.partition("/")
@@ -139,8 +140,6 @@ def parse_shard(text: str | None) -> tuple[int, int]:
 
 def pick_device(asked: str) -> str:
     """`auto` -> `cuda` where there is one, else `cpu`; a CUDA device that is not there is an error."""
-    from benchmark.errors import PrerequisiteError, UsageError
-
     if asked == "cpu":
         return asked
     if asked != "auto" and asked != "cuda" and not (asked.startswith("cuda:") and asked[5:].isdecimal()):

@@ -55,6 +55,7 @@ def generate(
     *,
     seed: int,
     weights: str,
+    made_by: str = "",
     threads: int = 2,
     finished: Callable[[Batch, list[Prediction]], None] = lambda batch, rows: None,
 ) -> None:
@@ -88,9 +89,11 @@ def generate(
             rows = []
             for (sample, repeat), entry in zip(batch.items, inputs, strict=True):
                 output = entry if isinstance(entry, Exception) else outputs[sample.id, repeat]
-                row = _keep(output, sample, repeat, seconds, task, run)
-                if isinstance(entry, Example) and isinstance(video := entry.inputs.get("video"), FaceVideo):
-                    row = replace(row, without_face=video.without_face)
+                row = replace(_keep(output, sample, repeat, task, run), made_by=made_by)
+                if isinstance(entry, Example):
+                    video = entry.inputs.get("video")
+                    lost = video.without_face if isinstance(video, FaceVideo) else 0
+                    row = replace(row, seconds=seconds, without_face=lost)
                 rows.append(row)
             run.append_predictions(rows)
             finished(batch, rows)
@@ -127,25 +130,26 @@ def _outputs(method: Any, examples: list[Example]) -> list[Any]:
         return [_outputs(method, [example])[0] for example in examples]
 
 
-def _keep(output: Any, sample: Sample, repeat: int, seconds: float, task: Task, run: RunDirectory) -> Prediction:
+def _keep(output: Any, sample: Sample, repeat: int, task: Task, run: RunDirectory) -> Prediction:
     from benchmark.media import write_audio, write_image
     from benchmark.types import Audio
 
-    if isinstance(output, Exception):
-        kind = "" if isinstance(output, MediaError | MethodError) else f"{type(output).__name__}: "
-        reason = f"{kind}{output}".strip().splitlines()[0][:300] if str(output) else type(output).__name__
-        return Prediction(sample.id, sample.speaker, repeat, "failed", reason=reason, seconds=seconds)
     try:
-        file = run.output_path(sample.id, repeat, task.suffix)
-        path = run.path / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if task.output == "image":
-            write_image(path, checked_image(output))
-        else:
-            write_audio(path, Audio(np.asarray(output, np.float32), task.rate))
-    except (MethodError, MediaError, TypeError, ValueError) as error:
-        return Prediction(sample.id, sample.speaker, repeat, "failed", reason=str(error)[:300], seconds=seconds)
-    return Prediction(sample.id, sample.speaker, repeat, "ok", file=file, seconds=seconds)
+        if isinstance(output, Exception):
+            raise output
+        checked = checked_image(output) if task.output == "image" else checked_speech(output)
+    except Exception as error:  # what foreign code raised, or returned, is this row's reason
+        kind = "" if isinstance(error, MediaError | MethodError) else f"{type(error).__name__}: "
+        reason = f"{kind}{error}".strip().splitlines()[0][:300] if str(error) else type(error).__name__
+        return Prediction(sample.id, sample.speaker, repeat, "failed", reason=reason)
+    file = run.output_path(sample.id, repeat, task.suffix)
+    path = run.path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if task.output == "image":
+        write_image(path, checked)
+    else:
+        write_audio(path, Audio(checked, task.rate))
+    return Prediction(sample.id, sample.speaker, repeat, "ok", file=file)
 
 
 def checked_image(output: Any) -> np.ndarray:
@@ -154,3 +158,12 @@ def checked_image(output: Any) -> np.ndarray:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise MethodError(f"expected a face [H, W, 3] uint8, got {list(image.shape)} {image.dtype}")
     return image
+
+
+def checked_speech(output: Any) -> np.ndarray:
+    """The output as finite samples `[T]` float32, or MethodError saying what came instead."""
+    samples = np.asarray(output, np.float32)
+    if samples.ndim != 1 or not len(samples) or not np.isfinite(samples).all():
+        unfit = "" if np.isfinite(samples).all() else " with NaN or infinite samples"
+        raise MethodError(f"expected finite speech [T], T > 0, got {list(samples.shape)}{unfit}")
+    return samples

@@ -29,7 +29,8 @@ from benchmark.execution import WorkerPool, default_workers, pick_device
 from benchmark.media import audio_header
 from benchmark.pairs import FilePair, PairReader, Pairs, find_pairs, with_speakers, with_texts
 from benchmark.results import Failures, PairResult, PairSpec
-from benchmark.scoring import Scorer, Work, aggregate, make_metrics, metric_options, unscored
+from benchmark.scoring import Scorer, Work, aggregate, make_metrics, metric_options, stacked, unscored
+from benchmark.session import check_limit
 from benchmark.store import Prediction, RunDirectory, ScoreRow
 from benchmark.types import Sample
 
@@ -58,6 +59,7 @@ class PairRequest:
     device: str = "cpu"
     limit: int | None = None
     out: Path | None = None
+    retry_failed: bool = False
 
 
 def score_pairs(
@@ -70,6 +72,7 @@ def score_pairs(
         UsageError: nothing pairs, or an argument cannot be used.
         PrerequisiteError: a metric that was asked for lacks something.
     """
+    check_limit(request.limit)
     found = _found(request)
     scorer, notes = _scorer(request, found)
     spec = PairSpec(
@@ -91,7 +94,7 @@ def score_pairs(
             "predictions.jsonl",
             "".join(json.dumps(row.__dict__, ensure_ascii=False) + "\n" for row in predictions.values()),
         )
-        missing = unscored(scorer, run, predictions)
+        missing = unscored(scorer, run, predictions, request.retry_failed)
         total = sum(map(len, missing.values()))
         done = 0
         report = progress(request.estimate.name)
@@ -272,7 +275,10 @@ def _conclude(
         estimate_only=list(found.estimate_only),
         partial=request.limit is not None,
         aggregates=aggregates,
-        failures=Failures(scoring=_reasons(rows, "failed")),
+        failures=Failures(
+            scoring=_reasons(rows, "failed"),
+            rows=len({key for each in rows.values() for key, row in each.items() if row.status == "failed"}),
+        ),
         undefined=_reasons(rows, "undefined"),
         provenance=provenance.collect(),
     )
@@ -289,8 +295,7 @@ def _per_file(scorer: Scorer, rows: Mapping[str, Mapping[str, ScoreRow]], pairs:
         good = [row for row in rows[name].values() if row.status == "ok"]
         for start in range(0, len(good), 256):
             part = good[start : start + 256]
-            stacked = {key: np.stack([np.asarray(row.statistics[key]) for row in part]) for key in part[0].statistics}
-            for report, each in metric.aggregate(stacked, np.eye(len(part))).items():
+            for report, each in metric.aggregate(stacked(part), np.eye(len(part))).items():
                 for row, value in zip(part, each, strict=True):
                     if np.isfinite(value):
                         values[row.sample][report] = float(value)

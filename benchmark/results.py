@@ -66,10 +66,8 @@ class Failures(BaseModel):
 
     generation: dict[str, int] = Field(default_factory=dict)
     scoring: dict[str, int] = Field(default_factory=dict)
-
-    @property
-    def count(self) -> int:
-        return sum(self.generation.values()) + sum(self.scoring.values())
+    rows: int = 0
+    """Outputs that were not made, or that a metric failed on; each counts once."""
 
 
 class Result(BaseModel):
@@ -77,21 +75,24 @@ class Result(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: int = SCHEMA
+    schema_version: int = Field(SCHEMA, ge=1, le=SCHEMA)
     run_id: str
     label: str
     """Row name in tables: the method, with its preset or settings where they are not the default."""
     spec: RunSpec
     preset: str | None = None
     partial: bool
-    """True where not every sample of the split was asked for; such a result cannot be ranked."""
+    """True where not every sample of the split was asked for, made and measured; such a result cannot be ranked."""
     samples: int
     speakers: int
     aggregates: list[Aggregate]
     failures: Failures
     generation_seconds: float
     """Sum of the time spent inside the method."""
+    generated_by: list[dict[str, Any]] = Field(default_factory=list)
+    """Code, packages, machine and device that made the outputs; several where a run went on elsewhere or later."""
     provenance: dict[str, Any]
+    """The same of what scored them."""
 
     def aggregate(self, name: str) -> Aggregate | None:
         return next((item for item in self.aggregates if item.name == name), None)
@@ -121,7 +122,7 @@ class PairResult(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: int = SCHEMA
+    schema_version: int = Field(SCHEMA, ge=1, le=SCHEMA)
     run_id: str
     label: str
     spec: PairSpec

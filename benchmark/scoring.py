@@ -15,6 +15,9 @@ from benchmark.statistics import DRAWS, bootstrap, row_weights, speaker_index
 from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.types import Sample
 
+NOT_MEASURED = "not measured"
+"""Reason of a number that an output lacks because nobody has looked yet."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -239,8 +242,13 @@ def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
     return identities, problems
 
 
-def unscored(scorer: Scorer, run: RunDirectory, predictions: Mapping[Key, Prediction]) -> dict[str, set[Key]]:
-    """Metric -> keys that lack a row, or whose row is a failure for want of an output that is there now."""
+def unscored(
+    scorer: Scorer, run: RunDirectory, predictions: Mapping[Key, Prediction], retry_failed: bool = False
+) -> dict[str, set[Key]]:
+    """Metric -> keys that lack a row, or whose row is a failure for want of an output that is there now.
+
+    With `retry_failed` those whose measuring failed too.
+    """
     stored = run.scores()
     missing: dict[str, set[Key]] = {}
     for metric in scorer.metrics:
@@ -251,6 +259,7 @@ def unscored(scorer: Scorer, run: RunDirectory, predictions: Mapping[Key, Predic
             if key not in rows
             or rows[key].version != prediction.version
             or (prediction.status == "ok" and (rows[key].reason or "").startswith("no output: "))
+            or (prediction.status == "ok" and retry_failed and rows[key].status == "failed")
         }
     return missing
 
@@ -280,7 +289,7 @@ def _aggregate_metric(
     good = [rows[key] for key in sorted(rows) if rows[key].status == "ok"]
     reasons = Counter(f"{row.status}: {row.reason}" for row in rows.values() if row.status != "ok")
     if total > len(rows):
-        reasons["not measured"] += total - len(rows)
+        reasons[NOT_MEASURED] += total - len(rows)
     kinds = {report.name: report.interval for report in metric.reports}
     estimates: dict[str, Any] = {}
     spreads: dict[str, float] = {}
@@ -290,7 +299,7 @@ def _aggregate_metric(
         for repeat in range(repeats):
             rows_of = [number for number, row in enumerate(good) if row.repeat == repeat]
             if rows_of:
-                by_repeat.append((index[rows_of], _stack([good[number] for number in rows_of])))
+                by_repeat.append((index[rows_of], stacked([good[number] for number in rows_of])))
 
         def values(weights: np.ndarray) -> dict[str, np.ndarray]:
             runs = []
@@ -334,7 +343,8 @@ def _aggregate_metric(
     return aggregates
 
 
-def _stack(rows: Sequence[ScoreRow]) -> dict[str, np.ndarray]:
+def stacked(rows: Sequence[ScoreRow]) -> dict[str, np.ndarray]:
+    """Statistics of rows, by name, one after another."""
     return {name: np.stack([np.asarray(row.statistics[name]) for row in rows]) for name in rows[0].statistics}
 
 

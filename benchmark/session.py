@@ -10,7 +10,17 @@ from typing import Any
 from benchmark.datasets.manifest import Manifest
 from benchmark.datasets.talkers.sentences import are_sentences
 from benchmark.errors import BenchmarkError, MissingDataset, PrerequisiteError, UsageError
-from benchmark.evaluation import MethodPlan, Progress, RunPlan, RunView, conclude, evaluate, plan_method, rescore
+from benchmark.evaluation import (
+    MethodPlan,
+    Progress,
+    RunPlan,
+    RunView,
+    conclude,
+    evaluate,
+    fuller_result,
+    plan_method,
+    rescore,
+)
 from benchmark.execution import WorkerPool, parse_shard, pick_device
 from benchmark.registry import NUMBERS
 from benchmark.results import Result, RunSpec
@@ -68,8 +78,7 @@ class Session:
     def plans(self) -> list[RunPlan]:
         """The asked-for row first, then its references; a reference that lacks something is left out with a note."""
         request = self.request
-        if request.limit is not None and request.limit < 1:
-            raise UsageError(f"--limit {request.limit}: expected 1 or more")
+        check_limit(request.limit)
         if request.batch_size is not None and request.batch_size < 1:
             raise UsageError(f"--batch-size {request.batch_size}: expected 1 or more")
         main = plan_method(request.method, request.preset, request.config, request.sets, request.weights)
@@ -84,12 +93,12 @@ class Session:
         if not request.references or request.shard:
             return plans
         for name in task.references:
-            if name == request.method and not (request.preset or request.sets or request.config or request.weights):
-                continue
             if name == "talkers_oracle" and manifest.dataset != "talkers":
                 continue
             try:
-                plans.append(self._plan(plan_method(name), task, manifest, device))
+                plan = self._plan(plan_method(name), task, manifest, device)
+                if plan.spec != plans[0].spec:
+                    plans.append(plan)
             except (PrerequisiteError, UsageError) as error:
                 self.notes.append(f"{name} is left out: {str(error).splitlines()[0]}")
         return plans
@@ -156,9 +165,12 @@ class Session:
         names = self.metric_names(task)
         networks = Networks("cpu", manifest.dataset)
         options = metric_options(names, self.request.face_network, self.request.metric_sets)
-        if "wer" in names and not self.request.metrics and (reason := self._no_words(manifest, protocol)):
-            self.notes.append(f"metric wer is left out: {reason}")
-            names = tuple(name for name in names if name != "wer")
+        if "wer" in names and (reason := self._no_words(manifest, protocol)):
+            if self.request.metrics and protocol.seconds is not None:
+                raise UsageError(f"--metrics wer: {reason}")
+            if not self.request.metrics:
+                self.notes.append(f"metric wer is left out: {reason}")
+                names = tuple(name for name in names if name != "wer")
         made = {}
         for name in names:
             try:
@@ -176,7 +188,8 @@ class Session:
         return Scorer(made)
 
     def _note_lost_faces(self, plan: RunPlan) -> None:
-        lost = [row.without_face for row in plan.run.predictions().values() if row.without_face]
+        made, asked = plan.run.predictions(), [(sample.id, 0) for sample in plan.samples]
+        lost = [made[key].without_face for key in asked if key in made and made[key].without_face]
         if lost:
             self.notes.append(
                 f"no face was found in {sum(lost)} frames of {len(lost)} videos: there the crop stays where the face "
@@ -210,9 +223,26 @@ class Session:
                 results.append(conclude(plan.view, scorer))
                 if plan is first:
                     self._note_lost_faces(plan)
+                    self.notes.extend(notes_on(plan.view, results[0]))
         finally:
             pool.close()
         return results
+
+
+def check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit}: expected 1 or more")
+
+
+def notes_on(view: RunView, result: Result) -> list[str]:
+    """What a reader of a result should know beside its numbers."""
+    notes = []
+    if fuller := fuller_result(view):
+        notes.append(f"{view.run.path} keeps the result and the report of {fuller.samples} samples")
+    code = {(maker["git"] or {}).get("commit", "no commit")[:10] for maker in result.generated_by}
+    if len(code) > 1:
+        notes.append(f"its outputs were made by several states of the code: {', '.join(sorted(code))}")
+    return notes
 
 
 def serves(kind: Any, task: str) -> bool:
@@ -229,6 +259,7 @@ def score_run(
     workers: int | None = None,
     data_root: Path | None = None,
     limit: int | None = None,
+    retry_failed: bool = False,
     say: Say = lambda line: None,
     progress: Callable[[str], Progress] = lambda label: lambda stage, done, total: None,
 ) -> tuple[RunView, Result, list[str], Scorer]:
@@ -238,11 +269,15 @@ def score_run(
         UsageError: not a run.
         MissingDataset: the data here are not those of the run.
     """
+    check_limit(limit)
     run = RunDirectory(path)
     about = run.read_run()
-    spec = RunSpec.model_validate(about["spec"])
+    try:
+        spec = RunSpec.model_validate(about.get("spec"))
+    except ValueError as error:
+        raise UsageError(f"{path}/run.json is not that of a run: {str(error).splitlines()[0]}") from error
     task = get_task(spec.task)
-    root = data_root or (Path(about["root"]) if spec.dataset != "talkers" else None)
+    root = data_root or (Path(about["root"]) if spec.dataset != "talkers" and "root" in about else None)
     request = Request(
         spec.method,
         dataset=spec.dataset,
@@ -262,12 +297,13 @@ def score_run(
             f"here it is {manifest.sha256[:12]} ({manifest.path}): the data have changed"
         )
     samples = manifest.samples[: limit if limit is not None else about.get("limit")]
-    view = RunView(run, task, spec, about["label"], about["preset"], manifest, samples)
+    view = RunView(run, task, spec, about.get("label", spec.method), about.get("preset"), manifest, samples)
     say("Preparing metrics")
     scorer = session.scorer(task, manifest, Protocol(spec.seconds, spec.repeats))
     pool = WorkerPool(scorer, workers)
     try:
-        rescore(view, pool, task.batch_size, progress(view.label))
+        rescore(view, pool, task.batch_size, progress(view.label), retry_failed=retry_failed)
     finally:
         pool.close()
-    return view, conclude(view, scorer), session.notes, scorer
+    result = conclude(view, scorer)
+    return view, result, [*session.notes, *notes_on(view, result)], scorer

@@ -4,11 +4,12 @@
       run.json            spec and provenance, written first
       predictions.jsonl   appended as they are made; media under outputs/
       scores.jsonl        appended; one row per sample x repeat x metric
+      provenance/         code, packages and machine of each process that made outputs
       result.json         written last, atomically
       report/             table, contact sheet, plots
 
 A line is whole or it does not count: a torn last line is cut off before the next append. With `--shard I/N` each shard
-appends to files of its own (`predictions.2-of-4.jsonl`), and readers take them all.
+appends to files of its own (`predictions.2-of-4.jsonl`), and readers take all, by the time at which a line was written.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -50,6 +53,8 @@ class Prediction:
     """Of files that this program did not make: changes when they do, and what was measured on them is void."""
     without_face: int = 0
     """Frames of the input's video in which no face was found."""
+    made_by: str = ""
+    """Names the record of code and machine in `provenance/`."""
 
     @property
     def key(self) -> Key:
@@ -77,6 +82,9 @@ class ScoreRow:
     @property
     def key(self) -> Key:
         return self.sample, self.repeat
+
+
+Row = TypeVar("Row", Prediction, ScoreRow)
 
 
 class RunDirectory:
@@ -121,11 +129,26 @@ class RunDirectory:
 
     def read_run(self) -> dict[str, Any]:
         try:
-            return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            about = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise UsageError(f"'{self.path}' is not a run directory: it has no run.json") from error
         except ValueError as error:
             raise UsageError(f"{self.path}/run.json is not JSON: {error}") from error
+        if not isinstance(about, dict):
+            raise UsageError(f"{self.path}/run.json holds a {type(about).__name__}, expected an object")
+        return about
+
+    def write_maker(self, about: Mapping[str, Any]) -> str:
+        """Keep what makes outputs now; returns its name for `Prediction.made_by`."""
+        text = json.dumps(about, sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:10]
+        self.write_document(f"provenance/{name}.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+        return name
+
+    def makers(self, names: Iterable[str]) -> list[dict[str, Any]]:
+        """What made outputs, by the names that `write_maker` gave; what is no longer there is left out."""
+        paths = [self.path / "provenance" / f"{name}.json" for name in sorted(set(names)) if name]
+        return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
 
     # -- predictions -------------------------------------------------------------------------------------------------
 
@@ -134,14 +157,11 @@ class RunDirectory:
         return f"outputs/{_file_name(sample)}/{repeat:03d}{suffix}"
 
     def append_predictions(self, rows: Iterable[Prediction]) -> None:
-        self._append(f"predictions{self._tag}.jsonl", (json.dumps(row.__dict__, ensure_ascii=False) for row in rows))
+        self._append(f"predictions{self._tag}.jsonl", (row.__dict__ for row in rows))
 
     def predictions(self) -> dict[Key, Prediction]:
         """The last row of each sample and repeat, over all shards; ok rows whose file is gone do not count."""
-        latest: dict[Key, Prediction] = {}
-        for record in self._read("predictions"):
-            row = Prediction(**record)
-            latest[row.key] = row
+        latest = {row.key: row for row in self._read("predictions", Prediction)}
         return {
             key: row
             for key, row in latest.items()
@@ -154,10 +174,7 @@ class RunDirectory:
         self._append(
             f"scores{self._tag}.jsonl",
             (
-                json.dumps(
-                    {**row.__dict__, "statistics": {name: _pack(value) for name, value in row.statistics.items()}},
-                    ensure_ascii=False,
-                )
+                {**row.__dict__, "statistics": {name: _pack(value) for name, value in row.statistics.items()}}
                 for row in rows
             ),
         )
@@ -165,16 +182,16 @@ class RunDirectory:
     def scores(self) -> dict[tuple[str, str], dict[Key, ScoreRow]]:
         """(metric, signature) -> sample and repeat -> last row."""
         found: dict[tuple[str, str], dict[Key, ScoreRow]] = {}
-        for record in self._read("scores"):
-            record["statistics"] = {name: _unpack(value) for name, value in record["statistics"].items()}
-            row = ScoreRow(**record)
+        for row in self._read("scores", ScoreRow):
+            row = replace(row, statistics={name: _unpack(value) for name, value in row.statistics.items()})
             found.setdefault((row.metric, row.signature), {})[row.key] = row
         return found
 
     # -- lines -------------------------------------------------------------------------------------------------------
 
-    def _append(self, name: str, lines: Iterable[str]) -> None:
-        text = "".join(line + "\n" for line in lines)
+    def _append(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
+        at = round(time.time(), 3)
+        text = "".join(json.dumps({**record, "at": at}, ensure_ascii=False) + "\n" for record in records)
         if not text:
             return
         path = self.path / name
@@ -185,17 +202,21 @@ class RunDirectory:
             handle.flush()
             os.fsync(handle.fileno())
 
-    def _read(self, stem: str) -> Iterator[dict[str, Any]]:
+    def _read(self, stem: str, kind: type[Row]) -> list[Row]:
+        """All rows, in the order in which they were written, whichever shard wrote them."""
+        found: list[tuple[float, Row]] = []
         for path in sorted(self.path.glob(f"{stem}*.jsonl")):
             with open(path, "rb") as handle:
                 for line in handle:
                     if line.endswith(b"\n"):  # a torn last line was never finished
                         try:
-                            yield json.loads(line)
-                        except ValueError as error:
+                            record = json.loads(line)
+                            found.append((record.pop("at", 0.0), kind(**record)))
+                        except (ValueError, TypeError, AttributeError) as error:
                             raise UsageError(
-                                f"{path} holds a line that is not JSON ({error}): restore or delete it"
+                                f"{path} holds a line that is not a row of {stem} ({error}): restore or delete it"
                             ) from error
+        return [row for _, row in sorted(found, key=lambda item: item[0])]
 
 
 def _cut_torn_line(handle: Any) -> None:

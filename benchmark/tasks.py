@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmark.clips import crop_speech, mixture_clip, only_file
 from benchmark.errors import UnknownName, UsageError
-from benchmark.media import is_video, read_audio
+from benchmark.media import is_video, read_audio, since_sound
 from benchmark.registry import did_you_mean
 from benchmark.types import Audio, Example, Sample, derive_seed
 
@@ -110,16 +110,20 @@ class SpeechFromMixture(Task):
 
     `decoy`, where the mixing list has one, is a function without arguments that opens another person's video.
 
-    A mixture is the same in every repeat; what differs is the noise inside a method.
+    A mixture is the same in every repeat; what differs is the noise inside a method. Sound and pictures of one file are
+    paired by their time stamps; those of two files are taken to begin at once.
     """
 
     def open(self, sample: Sample, repeat: int, protocol: Protocol, seed: int, weights: str) -> Example:
-        from benchmark.face_video import clip_video, read_face_video
+        from benchmark.face_video import FPS, clip_video, read_face_video
 
         clip = mixture_clip(sample, protocol.seconds, self.rate, seed)
         find = sample.attributes.get("framing") == "scene"
         start_s, seconds = clip.start / self.rate, len(clip.mixture.noisy) / self.rate
-        video = read_face_video(only_file(sample, sample.inputs.get("video", ()), "video"), find)
+        path = only_file(sample, sample.inputs.get("video", ()), "video")
+        video = read_face_video(path, find)
+        if sample.targets["speech"] == (path,):
+            video = video._replace(frames=since_sound(path, video.frames, FPS, clip.source_s))
         inputs = {
             "noisy": Audio(clip.mixture.noisy, self.rate),
             "video": clip_video(video, start_s, seconds, clip.source_s),
@@ -131,12 +135,14 @@ class SpeechFromMixture(Task):
         )
 
     def read(self, source: Path, video: Path | None) -> dict[str, Any]:
-        from benchmark.face_video import clip_video, read_face_video
+        from benchmark.face_video import FPS, clip_video, read_face_video
 
         noisy = read_audio(source, self.rate)
         if video is None and not is_video(source):
             raise UsageError(f"{source} has no pictures: give a video, or the video of this recording with --video")
         face = read_face_video(video or source, find=True)
+        if video in (None, source):
+            face = face._replace(frames=since_sound(source, face.frames, FPS, noisy.seconds))
         return {"noisy": noisy, "video": clip_video(face, 0.0, noisy.seconds, noisy.seconds)}
 
     def truth(self, sample: Sample, protocol: Protocol, seed: int) -> Audio:

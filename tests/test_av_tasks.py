@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -26,7 +27,7 @@ from benchmark.datasets.talkers.identity import people
 from benchmark.datasets.talkers.sentences import sentences
 from benchmark.datasets.talkers.voice import speak
 from benchmark.errors import MediaError, UnknownName, UsageError
-from benchmark.evaluation import peers
+from benchmark.evaluation import peers, plan_method
 from benchmark.face_video import FPS
 from benchmark.generation import batches, generate
 from benchmark.media import read_audio, write_audio, write_video
@@ -241,7 +242,7 @@ def test_the_clean_speech_is_the_ceiling(root: Path) -> None:
     assert result.aggregate("wer").scored == result.aggregate("rtf").scored == 4
     si_sdr = result.aggregate("si_sdr")
     assert si_sdr.value is None and sum(si_sdr.reasons.values()) == 4 and "infinite" in next(iter(si_sdr.reasons))
-    assert not asked.notes and not result.partial and result.failures.count == 0
+    assert not asked.notes and not result.partial and result.failures.rows == 0
     assert (result.samples, result.speakers) == (4, 4)
     assert all(item.signature.endswith("|clip:whole") for item in result.aggregates)
 
@@ -283,10 +284,10 @@ def test_clips_of_fixed_length_are_another_run_without_word_errors(root: Path) -
     assert zero.spec.run_id() == plans[0].spec.run_id()
 
 
-def test_word_errors_that_are_asked_for_on_clips_are_undefined_rows(root: Path) -> None:
-    result, asked, _ = run(root, "clean", metrics=("wer",), seconds=1.0)
-    wer = result.aggregate("wer")
-    assert wer.scored == 0 and all(reason.startswith("undefined") for reason in wer.reasons) and not asked.notes
+def test_word_errors_that_are_asked_for_on_clips_are_refused(root: Path) -> None:
+    asked = session(root, "clean", metrics=("wer",), seconds=1.0)
+    with pytest.raises(UsageError, match="wer: clips of fixed length cut words off; --seconds 0"):
+        asked.run(asked.plans())
 
 
 def test_texts_that_are_no_sentences_of_the_grammar_leave_word_errors_out(
@@ -303,6 +304,33 @@ def test_texts_that_are_no_sentences_of_the_grammar_leave_word_errors_out(
     plan = asked.plans()[0]
     assert "wer" not in asked.scorer(plan.task, plan.manifest, plan.protocol).metrics
     assert "not every text is a GRID sentence" in asked.notes[0]
+
+
+def test_a_row_is_named_by_what_differs_from_its_preset(tmp_path: Path) -> None:
+    shipped = plan_method("flowavse").weights
+    assert shipped is not None
+    same, other = tmp_path / "same.safetensors", tmp_path / "other.safetensors"
+    same.write_bytes(shipped.read_bytes())
+    other.write_bytes(shipped.read_bytes() + b" ")
+    (tmp_path / "c.toml").write_text("steps = 3\n")
+    digest = hashlib.sha256(other.read_bytes()).hexdigest()[:8]
+    for options, label in (
+        ({"sets": ("steps=1",)}, "flowavse"),
+        ({"preset": "talkers"}, "flowavse"),
+        ({"sets": ("steps=2", "video=shuffled")}, "flowavse (video=shuffled, steps=2)"),
+        ({"config": tmp_path / "c.toml"}, "flowavse (steps=3)"),
+        ({"weights": same}, "flowavse"),
+        ({"weights": other}, f"flowavse (weights {digest})"),
+        ({"preset": "large", "weights": other}, f"flowavse (large, weights {digest})"),
+    ):
+        assert plan_method("flowavse", **options).label == label  # type: ignore[arg-type]
+
+
+def test_a_row_that_is_asked_for_stands_in_the_table_once(root: Path) -> None:
+    asked = session(root, "flowavse", preset="talkers", sets=("steps=1",), references=True)
+    assert [plan.method.label for plan in asked.plans()] == ["flowavse", "noisy", "clean"]
+    asked = session(root, "flowavse", sets=("steps=0",), references=True)
+    assert [plan.method.label for plan in asked.plans()] == ["flowavse (steps=0)", "noisy", "flowavse", "clean"]
 
 
 def test_a_missing_video_is_one_failed_row(root: Path) -> None:
@@ -342,6 +370,11 @@ def test_rows_of_the_same_mixtures_stand_beside_a_run_on_disk(root: Path) -> Non
     run(root, "clean", metrics=("si_sdr",), seconds=2.04)
     view, *_ = score_run(directory.path, metrics=("si_sdr",), workers=0)
     assert [(row.label, row.spec.seed, row.spec.seconds) for row in peers(view)] == [("clean", 0, None)]
+    # A reference row of other weights is none.
+    found = peers(view)[0]
+    other = found.model_copy(update={"spec": found.spec.model_copy(update={"weights_sha256": "0" * 64})})
+    (directory.path.parent / found.run_id / "result.json").write_text(other.model_dump_json())
+    assert peers(view) == []
 
 
 def test_separation_goes_through(root: Path) -> None:
@@ -424,6 +457,55 @@ def test_predict_tells_of_frames_without_a_face(root: Path, tmp_path: Path, caps
     frames = math.ceil(read_audio(root / "p0.wav").seconds * FPS)
     assert f"no face in {frames} of {frames} frames of {root / 'p0.mkv'}" in told.err and not told.out
     assert np.array_equal(read_audio(tmp_path / "out.wav").samples, read_audio(root / "p0.wav").samples)
+
+
+def filmed(path: Path, sound_s: float, pictures_s: float) -> Path:
+    """3 s of noise and of grey pictures, of which number k has the level 3 k, each beginning at its own time."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("ffv1", rate=FPS)
+        video.width, video.height, video.pix_fmt = 112, 112, "bgr0"
+        sound = container.add_stream("flac", rate=RATE, layout="mono")
+        packets = []
+        for number in range(3 * FPS):
+            pixels = np.full((112, 112, 3), 3 * number, np.uint8)
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            picture.pts = number + round(pictures_s * FPS)
+            packets += video.encode(picture)
+        samples = np.random.default_rng(1).integers(-9000, 9000, (1, 3 * RATE), dtype=np.int16)
+        for start in range(0, 3 * RATE, 4000):
+            part = av.AudioFrame.from_ndarray(samples[:, start : start + 4000].copy(), format="s16", layout="mono")
+            part.sample_rate, part.pts = RATE, start + round(sound_s * RATE)
+            packets += sound.encode(part)
+        packets += [*video.encode(None), *sound.encode(None)]
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("sound_s", "pictures_s", "shown"),
+    [
+        (0.0, 0.0, [*range(75)]),
+        (1.0, 0.0, [*range(25, 75), *[74] * 25]),
+        (0.0, 0.4, [*[0] * 10, *range(65)]),
+        (0.015, 0.0, [*range(75)]),
+    ],
+)
+def test_sound_and_pictures_of_one_file_are_paired_by_their_times(
+    tmp_path: Path, sound_s: float, pictures_s: float, shown: list[int]
+) -> None:
+    path = filmed(tmp_path / "a.mkv", sound_s, pictures_s)
+    about = {"noise": "white", "snr_db": 0.0}
+    sample = Sample("a", "a", {"video": (path,)}, {"speech": (path,)}, about)
+    whole, clip = ENHANCE.open(sample, 0, WHOLE, 0, ""), ENHANCE.open(sample, 0, Protocol(2.0, 1), 0, "")
+    for inputs in (ENHANCE.read(path, None), ENHANCE.read(path, path), whole.inputs):
+        assert inputs["noisy"].seconds == 3 and (inputs["video"].frames[:, 50, 50] / 3).tolist() == shown
+    assert (clip.inputs["video"].frames[:, 50, 50] / 3).tolist() == shown[:50]
+    write_audio(tmp_path / "a.wav", read_audio(path))
+    apart = ENHANCE.read(tmp_path / "a.wav", path)["video"]
+    assert (apart.frames[:, 50, 50] / 3).tolist() == [*range(75)], "the times of two files have nothing in common"
 
 
 @pytest.mark.parametrize(

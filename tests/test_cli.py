@@ -76,6 +76,12 @@ def test_examples_in_help_use_real_options(path):
         (("run", "--method", "sf2f", "--metric-set", "split=3"), "Did you mean 'splits'"),
         (("run", "--method", "sf2f", "--face-network", "facenet140"), "weights fetch facenet_vggface2"),
         (("score", "no_such_run"), "list runs"),
+        (("score", "/no/such/run"), "list runs"),
+        (("score", "run", "--align"), "--align goes with --estimate"),
+        (("score", "run", "--device", "cuda"), "--device goes with --estimate"),
+        (("score", "run", "--limit", "-3"), "--limit -3: expected 1 or more"),
+        (("score", "--estimate", "a.wav", "--data-root", "x"), "--data-root goes with a run"),
+        (("score", "--estimate", "a.wav", "--limit", "0"), "--limit 0: expected 1 or more"),
         (("show", "no_such_thing"), "No run 'no_such_thing'"),
         (("list", "method"), "Did you mean 'methods'"),
         (("predict", "--method", "chance", "--input", "a.wav", "--output", "b.png"), "reference row"),
@@ -85,6 +91,8 @@ def test_examples_in_help_use_real_options(path):
     ],
 )
 def test_a_mistake_exits_with_2_or_1_and_says_what_to_do(words, message, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
     done = command(*words, cwd=tmp_path)
     assert done.returncode == (1 if words[-3:-2] == ("a.wav",) and words[-1] == "b.png" and words[2] == "sf2f" else 2)
     assert message in done.stderr
@@ -98,6 +106,32 @@ def test_json_is_json_and_nothing_else():
 def test_a_card_is_shown():
     assert "SF2F" in command("show", "sf2f").stdout
     assert "recall" in command("show", "retrieval").stdout
+
+
+def test_a_task_is_shown():
+    shown = json.loads(command("show", "av_enhancement", "--json").stdout)
+    assert shown["inputs"] == "noisy (audio), video (video)" and "flowavse" in shown["methods"].split(", ")
+    assert "protocol: clips of 5 s, 10 repeats" in command("show", "speech2face").stdout
+
+
+def test_runs_are_listed_with_what_tells_them_apart(tmp_path):
+    spec = {"task": "av_enhancement", "dataset": "talkers", "split": "test", "seconds": 2.04}
+    for name, more, partial in (("a", {}, None), ("b", {"limit": 3}, True), ("c", {}, False)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(json.dumps({"label": "noisy", "spec": spec, **more}))
+        if partial is not None:
+            (tmp_path / name / "result.json").write_text(json.dumps({"partial": partial}))
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "run.json").write_text("[]")
+    rows = json.loads(command("list", "runs", "--json", "--runs", str(tmp_path)).stdout)
+    assert [row["state"] for row in rows] == ["unscored", "partial, first 3 samples", "scored", "run.json is broken"]
+    assert (rows[0]["task"], rows[0]["dataset"], rows[0]["clips"]) == ("av_enhancement", "talkers test", "2.04 s")
+
+
+def test_a_path_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = command("run", "--method", "noisy", "--dataset", "grid", "--data-root", ".", "--runs", "file", cwd=tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr and done.stderr.startswith("error: ")
 
 
 def test_an_empty_runs_folder_lists_nothing(tmp_path):

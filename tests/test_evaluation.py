@@ -10,13 +10,25 @@ import numpy as np
 import pytest
 from toys import Brightness, Painter
 
+from benchmark import provenance
 from benchmark.configuration import Settings
 from benchmark.errors import MethodError, MissingDependency, UsageError
-from benchmark.evaluation import MethodPlan, RunPlan, conclude, evaluate, find_run, read_result, rescore
+from benchmark.evaluation import (
+    MethodPlan,
+    RunPlan,
+    conclude,
+    evaluate,
+    find_run,
+    fuller_result,
+    read_result,
+    rescore,
+)
 from benchmark.execution import WorkerPool, parse_shard, pick_device
+from benchmark.generation import checked_speech
 from benchmark.media import read_image
 from benchmark.scoring import Scorer, gallery
-from benchmark.store import RunDirectory
+from benchmark.session import notes_on
+from benchmark.store import Prediction, RunDirectory
 from benchmark.tasks import Protocol, get_task
 
 
@@ -149,7 +161,7 @@ def test_undefined_is_counted_apart_from_failed(tiny_corpus, tmp_path):
     error = result.aggregate("brightness_error")
     assert error.scored == 33
     assert error.reasons == {"undefined: asked to be undefined": 3}
-    assert result.failures.count == 0
+    assert result.failures.rows == 0
 
 
 def test_workers_give_the_same_rows_and_a_dying_one_takes_only_its_item(tiny_corpus, tmp_path):
@@ -225,3 +237,177 @@ def test_bad_shards_are_usage_errors(text):
 def test_bad_devices_are_usage_errors():
     with pytest.raises(UsageError, match="auto, cpu, cuda"):
         pick_device("gpu")
+
+
+# ---- what must not leak, be lost or be taken for the whole
+
+
+def test_rows_of_a_method_that_fails_midway_stay_in_its_own_run(tiny_corpus, tmp_path, monkeypatch):
+    pool = pool_of(tiny_corpus, workers=1)
+    failing, next_one = plan_of(tiny_corpus, tmp_path, gain=3.0), plan_of(tiny_corpus, tmp_path)
+    generate, calls = Painter.generate, []
+
+    def lacks(self, examples):
+        calls.append(len(examples))
+        if len(calls) > 3:  # one to warm up, two batches
+            raise MissingDependency("pip install something")
+        return generate(self, examples)
+
+    monkeypatch.setattr(Painter, "generate", lacks)
+    with pytest.raises(MissingDependency):
+        evaluate(failing, pool)
+    monkeypatch.undo()
+    finish(next_one, pool)
+    (kept,) = failing.run.scores().values()
+    (own,) = next_one.run.scores().values()
+    assert len(kept) == 10 and len(own) == 36
+    alone = plan_of(tiny_corpus, tmp_path / "alone")
+    finish(alone, pool_of(tiny_corpus))
+    (expected,) = alone.run.scores().values()
+    assert {key: row.statistics for key, row in own.items()} == {k: row.statistics for k, row in expected.items()}
+
+
+def test_a_run_of_which_only_some_outputs_are_measured_is_partial(tiny_corpus, tmp_path):
+    plan = plan_of(tiny_corpus, tmp_path)
+    evaluate(plan, None)
+    pool = pool_of(tiny_corpus)
+    rescore(replace(plan, limit=4).view, pool, 5)
+    result = conclude(plan.view, pool.scorer)
+    assert result.partial and result.aggregate("brightness_error").reasons == {"not measured": 24}
+    rescore(plan.view, pool, 5)
+    assert not conclude(plan.view, pool.scorer).partial
+
+
+def test_a_part_that_is_asked_for_later_leaves_the_whole_result(tiny_corpus, tmp_path):
+    plan = plan_of(tiny_corpus, tmp_path)
+    whole = finish(plan, pool_of(tiny_corpus))
+    part = replace(plan, limit=3)
+    assert finish(part, pool_of(tiny_corpus)).partial
+    assert read_result(plan.run.path) == whole and fuller_result(part.view) == whole
+    assert fuller_result(plan.view) is None
+    assert plan.run.read_run()["limit"] is None
+
+
+def test_the_limit_of_a_run_grows_with_what_is_asked_for(tiny_corpus, tmp_path):
+    limits = []
+    for limit in (2, 4, 3, None, 5):
+        plan = replace(plan_of(tiny_corpus, tmp_path), limit=limit)
+        finish(plan, pool_of(tiny_corpus))
+        limits.append(plan.run.read_run()["limit"])
+    assert limits == [2, 4, 4, None, None]
+
+
+def test_failed_scores_are_measured_again_on_request_only(tiny_corpus, tmp_path):
+    plan = plan_of(tiny_corpus, tmp_path)
+    evaluate(plan, None)
+    broken = plan.run.path / plan.run.predictions()["p02", 1].file
+    content = broken.read_bytes()
+    broken.write_bytes(content[:50])
+    result = finish(plan, pool_of(tiny_corpus))
+    assert result.aggregate("brightness_error").scored == 35 and result.failures.rows == 1
+    broken.write_bytes(content)
+    assert finish(plan, pool_of(tiny_corpus)).aggregate("brightness_error").scored == 35
+    pool = pool_of(tiny_corpus)
+    rescore(plan.view, pool, 5, retry_failed=True)
+    assert conclude(plan.view, pool.scorer).aggregate("brightness_error").scored == 36
+
+
+def test_an_output_that_fails_in_every_metric_is_one_failed_row(tiny_corpus, tmp_path):
+    plan = plan_of(tiny_corpus, tmp_path, fail="p03")
+    evaluate(plan, None)
+    broken = plan.run.path / plan.run.predictions()["p02", 1].file
+    broken.write_bytes(b"no picture")
+    metrics = {name: pool_of(tiny_corpus).scorer.metrics["brightness"] for name in ("one", "two")}
+    pool = WorkerPool(Scorer(metrics), 0)
+    assert finish(plan, pool).failures.rows == 3 + 1
+
+
+def test_results_name_the_code_that_made_the_outputs(tiny_corpus, tmp_path, monkeypatch):
+    def code(commit):
+        monkeypatch.setattr(provenance, "collect", lambda: {"git": {"commit": commit, "dirty": False}})
+
+    plan = plan_of(tiny_corpus, tmp_path)
+    code("aaaa")
+    evaluate(replace(plan, shard=(1, 2)), None)
+    code("bbbb")
+    evaluate(plan, None)
+    code("cccc")
+    evaluate(plan, None)
+    pool = pool_of(tiny_corpus)
+    rescore(plan.view, pool, 5)
+    result = conclude(plan.view, pool.scorer)
+    assert result.provenance["git"]["commit"] == "cccc"
+    assert sorted(maker["git"]["commit"] for maker in result.generated_by) == ["aaaa", "bbbb"]
+    assert {maker["device"] for maker in result.generated_by} == {"cpu"}
+    assert any("several states of the code: aaaa, bbbb" in note for note in notes_on(plan.view, result))
+
+
+def test_unreadable_inputs_take_no_time_of_the_method(tiny_corpus, tmp_path):
+    tiny_corpus.samples[2].inputs["speech"][0].unlink()
+    plan = plan_of(tiny_corpus, tmp_path)
+    evaluate(plan, None)
+    made = plan.run.predictions()
+    assert all((row.seconds > 0) == (row.status == "ok") for row in made.values())
+
+
+def test_whatever_an_output_is_it_fails_alone(tiny_corpus, tmp_path, monkeypatch):
+    class Odd:
+        def __array__(self, *args, **kwargs):
+            raise RuntimeError("cannot be an array")
+
+    plan = plan_of(tiny_corpus, tmp_path)
+    one = Painter._one
+    monkeypatch.setattr(Painter, "_one", lambda self, e: Odd() if e.sample.id == "p01" else one(self, e))
+    evaluate(plan, None)
+    failed = [row for row in plan.run.predictions().values() if row.status != "ok"]
+    assert {(row.sample, row.reason) for row in failed} == {("p01", "RuntimeError: cannot be an array")}
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (np.array([0.0, np.nan]), r"expected finite speech \[T\], T > 0, got \[2\] with NaN or infinite samples"),
+        (np.zeros((2, 5)), r"got \[2, 5\]"),
+        (np.zeros(0), r"got \[0\]"),
+    ],
+)
+def test_speech_that_cannot_be_kept_is_told_without_a_path(output, reason):
+    with pytest.raises(MethodError, match=reason):
+        checked_speech(output)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", '{"sample": "a"}', "nonsense"])
+def test_a_line_that_is_no_row_is_named(tmp_path, content):
+    (tmp_path / "predictions.jsonl").write_text(content + "\n")
+    with pytest.raises(UsageError, match=r"predictions.jsonl holds a line that is not a row of predictions"):
+        RunDirectory(tmp_path).predictions()
+
+
+def test_the_last_row_is_the_one_written_last_whichever_shard_wrote_it(tmp_path, monkeypatch):
+    times = iter([10.0, 20.0, 30.0])
+    monkeypatch.setattr("benchmark.store.time.time", lambda: next(times))
+    failed = [Prediction("a", "a", 0, "failed", reason=str(number)) for number in range(3)]
+    whole, shard = RunDirectory(tmp_path), RunDirectory(tmp_path, (1, 4))
+    for run, row in ((whole, failed[0]), (shard, failed[1])):
+        run.append_predictions([row])
+        assert whole.predictions()["a", 0] == row
+    whole.append_predictions([failed[2]])
+    assert shard.predictions()["a", 0] == failed[2]
+
+
+@pytest.mark.parametrize("name", ["/nowhere/run", "**x", "a[b", "../x"])
+def test_names_of_runs_are_no_patterns(tmp_path, name):
+    with pytest.raises(UsageError, match="No run"):
+        find_run(name, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[]", b'{"schema_version": 99}'])
+def test_a_file_that_is_no_result_is_named(tmp_path, content):
+    (tmp_path / "result.json").write_bytes(content)
+    with pytest.raises(UsageError, match=r"result.json"):
+        read_result(tmp_path)
+
+
+def test_fewer_than_no_workers_are_refused(tiny_corpus):
+    with pytest.raises(UsageError, match="--workers -1"):
+        pool_of(tiny_corpus, workers=-1)

@@ -83,7 +83,7 @@ def test_values_of_every_file_and_their_mean_are_those_of_the_construction(folde
     assert (mean.scored, mean.total) == (4, 4)
     assert (mean.low, mean.high) == (None, None), "two speakers are too few for an interval"
     assert (result.pairs, result.speakers, result.clusters) == (4, 2, "folders")
-    assert result.failures.count == 0 and notes == []
+    assert result.failures.rows == 0 and notes == []
 
 
 def test_what_is_measured_is_kept_and_a_changed_file_is_measured_again(folders, monkeypatch):
@@ -134,7 +134,7 @@ def test_every_bad_file_is_one_row_with_its_reason(folders):
         assert "failed" in rows[f"s0/{name}"]["reasons"] and rows[f"s0/{name}"]["si_sdr"] == ""
     assert "reference: " in rows["s0/noreference"]["reasons"]
     assert any("1 files of the reference have no partner" in note and "s1/alone" in note for note in notes)
-    assert result.failures.count > 0
+    assert result.failures.rows > 0
 
 
 def test_a_delay_is_warned_of_and_taken_out_when_asked(folders):

@@ -61,6 +61,17 @@ def test_undefined_is_a_dash_and_partial_is_said():
     assert "0/10 (partial)" in text
 
 
+def test_a_number_that_cannot_exist_does_not_lower_the_coverage():
+    row = result(scored=9)
+    never = row.aggregates[0].model_copy(update={"name": "si_sdr", "value": None, "scored": 0})
+    assert tables.coverage(row.model_copy(update={"aggregates": [*row.aggregates, never]})) == "9/10"
+    assert tables.coverage(row.model_copy(update={"aggregates": [never]})) == "0/10"
+
+
+def test_latex_heads_have_units():
+    assert r"R@10 \% $\uparrow$" in tables.latex([result()], ["recall_at_10"])
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_contact_sheet_shows_every_picture(count):
     red = np.zeros((8, 8, 3), np.uint8)

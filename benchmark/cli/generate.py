@@ -40,6 +40,7 @@ def generate(
     """
     from benchmark.cli.console import bars, note, print_json
     from benchmark.evaluation import evaluate
+    from benchmark.generation import batches
     from benchmark.session import Request, Session
 
     request = Request(
@@ -68,7 +69,9 @@ def generate(
             print_json(plan.describe())
             return
         evaluate(plan, None, progress(plan.method.label), retry_failed=retry_failed)
-    made = plan.run.predictions()
+    known = plan.run.predictions()
+    work = batches(plan.samples, plan.protocol.repeats, plan.batch_size, plan.shard)
+    made = {key: known[key] for batch in work for key in batch.keys if key in known}
     failed = [row for row in made.values() if row.status != "ok"]
     if as_json:
         print_json({"run": str(plan.run.path), "made": len(made) - len(failed), "failed": len(failed)})

@@ -63,7 +63,9 @@ def _runs(folder: Path) -> list[list[str]]:
             about = json.loads(path.read_text(encoding="utf-8"))
             spec = about["spec"]
             clips = "whole" if spec["seconds"] is None else f"{spec['seconds']:g} s"
-            state = "scored" if (path.parent / "result.json").is_file() else "unfinished"
+            result = path.parent / "result.json"
+            partial = result.is_file() and json.loads(result.read_text(encoding="utf-8")).get("partial")
+            state = ("partial" if partial else "scored") if result.is_file() else "unscored"
             state += f", first {about['limit']} samples" if about.get("limit") else ""
             dataset = f"{spec['dataset']} {spec['split']}"
             rows.append([path.parent.name, about["label"], spec["task"], dataset, clips, state])

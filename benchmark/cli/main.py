@@ -78,3 +78,8 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe went away
         sys.stderr.close()
         raise SystemExit(0) from None
+    except OSError as error:  # a path of the user's that cannot be read or written, or a full disk
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -55,7 +55,7 @@ MetricSets = Annotated[
     typer.Option("--metric-set", metavar="KEY=VALUE", help="One option of the metrics that take it; repeatable."),
 ]
 Runs = Annotated[Path, typer.Option(help="Folder of run directories.")]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Make failed predictions again.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Make and measure again what failed.")]
 FailOnError = Annotated[int, typer.Option(metavar="N", help="Exit with 1 where more than N rows failed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]

@@ -48,6 +48,7 @@ def score(
     data_root: options.DataRoot = None,
     limit: options.Limit = None,
     runs: options.Runs = Path("runs"),
+    retry_failed: options.RetryFailed = False,
     fail_on_error: options.FailOnError = 0,
     signatures: options.Signatures = False,
     as_json: options.Json = False,
@@ -68,15 +69,20 @@ def score(
             "score takes either a run, or files: `score RUN`, or `score --reference CLEAN --estimate ENHANCED`"
         )
     if estimate is None:
-        for option, given in (("--reference", reference), ("--speakers", speakers), ("--texts", texts), ("--out", out)):
-            if given is not None:
-                raise UsageError(f"{option} goes with --estimate; a run has its own")
+        _refuse("goes with --estimate; a run has its own", reference=reference, speakers=speakers, texts=texts, out=out)
+        _refuse("goes with --estimate", align=align or None, device=None if device == "cpu" else device)
         assert run is not None
         _score_run(
-            run, metrics, face_network, metric_sets, workers, data_root, limit, runs, fail_on_error, signatures,
-            as_json, quiet,
+            run, metrics, face_network, metric_sets, workers, data_root, limit, runs, retry_failed, fail_on_error,
+            signatures, as_json, quiet,
         )  # fmt: skip
         return
+    _refuse(
+        "goes with a run, not with --estimate",
+        data_root=data_root,
+        face_network=None if face_network == "dlib" else face_network,
+        runs=None if runs == Path("runs") else runs,
+    )
     from benchmark.cli.console import bars, note
     from benchmark.cli.tables import show_failures, show_pairs
     from benchmark.pair_scoring import PairRequest, score_pairs
@@ -94,6 +100,7 @@ def score(
         device,
         limit,
         out,
+        retry_failed,
     )
     with bars(quiet) as progress:
         folder, result, notes = score_pairs(request, progress)
@@ -108,8 +115,16 @@ def score(
         note(line, quiet)
     show_failures(result, quiet)
     note(f"Scores: {folder}   every file: {folder / 'scores.csv'}", quiet)
-    if result.failures.count > fail_on_error:
+    if result.failures.rows > fail_on_error:
         raise typer.Exit(1)
+
+
+def _refuse(why: str, **given: object) -> None:
+    from benchmark.errors import UsageError
+
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"--{name.replace('_', '-')} {why}")
 
 
 def _score_run(
@@ -121,6 +136,7 @@ def _score_run(
     data_root: Path | None,
     limit: int | None,
     runs: Path,
+    retry_failed: bool,
     fail_on_error: int,
     signatures: bool,
     as_json: bool,
@@ -141,6 +157,7 @@ def _score_run(
             workers=workers,
             data_root=data_root,
             limit=limit,
+            retry_failed=retry_failed,
             say=lambda line: note(line, quiet),
             progress=progress,
         )

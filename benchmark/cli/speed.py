@@ -66,7 +66,7 @@ def speed(
         _write(output, document)
     failed = [row for row in rows if row.found is None]
     for row in failed:
-        note(f"{row.candidate.label} failed: {row.reason}", quiet)
+        note(f"{row.candidate.label} failed: {row.reason}", False)
     if failed:
         raise typer.Exit(1)
 

@@ -104,9 +104,12 @@ def finish(
     Args:
         beside: rows of the report that were not asked for now.
     """
+    from benchmark.evaluation import fuller_result
     from benchmark.reports.run_report import write_report
 
-    folder = write_report(view, [*results, *beside], scorer)
+    folder = view.run.path / "report"
+    if fuller_result(view) is None:
+        folder = write_report(view, [*results, *beside], scorer)
     if as_json:
         print_json([result.model_dump() for result in results])
     else:
@@ -116,5 +119,5 @@ def finish(
     for result in results:
         show_failures(result, quiet)
     note(f"Run: {view.run.path}   report: {folder}", quiet)
-    if results[0].failures.count > allowed:
+    if results[0].failures.rows > allowed:
         raise typer.Exit(1)

@@ -26,7 +26,7 @@ import numpy as np
 from benchmark.evaluation import RunView
 from benchmark.reports import tables
 from benchmark.results import Aggregate, Result
-from benchmark.scoring import Scorer
+from benchmark.scoring import Scorer, stacked
 from benchmark.statistics import row_weights, speaker_index
 from benchmark.store import Key, RunDirectory, ScoreRow
 from benchmark.types import Sample
@@ -103,7 +103,7 @@ class Measured:
 
     @cached_property
     def _stacked(self) -> dict[str, np.ndarray]:
-        return _stack(list(self.rows.values()))
+        return stacked(list(self.rows.values()))
 
 
 @dataclass(frozen=True)
@@ -144,15 +144,11 @@ def read_rows(view: RunView, results: Sequence[Result], scorer: Scorer) -> list[
             found = stored.get((item.metric, scorer.signature(item.metric)), {})
             good = {key: found[key] for key in sorted(found) if found[key].status == "ok"}
             if good:
-                defined = metric.defined(item.name, _stack(list(good.values())))
+                defined = metric.defined(item.name, stacked(list(good.values())))
                 good = {key: row for (key, row), known in zip(good.items(), defined, strict=True) if known}
             measured[item.name] = Measured(metric, item, good)
         rows.append(Row(result, run, measured))
     return rows
-
-
-def _stack(rows: Sequence[ScoreRow]) -> dict[str, np.ndarray]:
-    return {name: np.stack([np.asarray(row.statistics[name]) for row in rows]) for name in rows[0].statistics}
 
 
 def _floor(rows: Sequence[Row]) -> Row | None:

@@ -14,14 +14,14 @@ from benchmark.statistics import FEWEST
 def number(value: float | None, unit: str = "") -> str:
     """A value as it is printed: per cent with one decimal, others with three significant digits or three decimals.
 
-    >>> number(0.12345, "%"), number(0.12345), number(18.237), number(None)
-    ('12.3', '0.123', '18.24', '-')
+    >>> number(0.12345, "%"), number(0.12345), number(18.237), number(-0.0001), number(None)
+    ('12.3', '0.123', '18.24', '0.000', '-')
     """
     if value is None:
         return "-"
-    if unit == "%":
-        return f"{100 * value:.1f}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
+    digits = 1 if unit == "%" else 3 if abs(value) < 10 else 2
+    text = f"{100 * value if unit == '%' else value:.{digits}f}"
+    return text if float(text) else text.lstrip("-")
 
 
 def interval(item: Aggregate) -> str:
@@ -83,7 +83,7 @@ def latex(results: Sequence[Result | PairResult], columns: Sequence[str]) -> str
     """A `booktabs` table, one row per result."""
     items = chosen(results, columns)
     lines = [r"\begin{tabular}{l" + "r" * len(items) + "}", r"\toprule"]
-    heads = [f"{escape_latex(item.title)}{_DIRECTION[item.higher_is_better]}" for item in items]
+    heads = [escape_latex(f"{item.title} {item.unit}".strip()) + _DIRECTION[item.higher_is_better] for item in items]
     lines.append("Method & " + " & ".join(heads) + r" \\")
     lines.append(r"\midrule")
     for result in results:
@@ -112,10 +112,11 @@ def long_csv(results: Sequence[Result | PairResult]) -> str:
 
 
 def coverage(result: Result | PairResult) -> str:
-    """Rows scored of rows asked for: the least of any number."""
-    if not result.aggregates:
+    """Rows scored of rows asked for: the least of any number that the result has."""
+    known = [item for item in result.aggregates if item.value is not None] or result.aggregates
+    if not known:
         return "-"
-    least = min(result.aggregates, key=lambda item: item.scored)
+    least = min(known, key=lambda item: item.scored)
     return f"{least.scored}/{least.total}{' (partial)' if result.partial else ''}"
 
 
