@@ -18,7 +18,7 @@ from baselines.flowavse.config import Training
 from baselines.flowavse.spectrogram import HOP
 from benchmark.errors import MediaError, MissingDataset
 from benchmark.face_video import read_face_video
-from benchmark.media import read_audio
+from benchmark.media import read_audio, since_sound
 from benchmark.mixing import BABBLE_VOICES, NOISES, RATE, RECORDED, TALKER, looped, mix, noise
 from benchmark.types import Sample
 
@@ -118,7 +118,7 @@ class Clips:
 
     def _in_quiet(self, sample: Sample, rng: np.random.Generator) -> InQuiet:
         speech = self._speech(sample.targets["speech"][0])
-        video = self._video(sample)
+        video = self._video(sample, len(speech) / RATE)
         if len(video) * VIDEO_FRAME < len(speech) / 2:
             raise MediaError(f"{len(video)} frames of video beside {len(speech) / RATE:.2f} s of speech: under a half")
         spare = min(len(video), len(speech) // VIDEO_FRAME) - self.video_length
@@ -158,10 +158,17 @@ class Clips:
     def _speech(self, path: Path) -> np.ndarray:
         return self._remembered("speech", path, lambda: read_audio(path, RATE).samples)
 
-    def _video(self, sample: Sample) -> np.ndarray:
+    def _video(self, sample: Sample, seconds: float) -> np.ndarray:
+        """Frames from the first sample of speech on, which is `seconds` long."""
         find = sample.attributes.get("framing") == "scene"
         path = sample.inputs["video"][0]
-        return self._remembered("video", path, lambda: read_face_video(path, find=find).frames)
+
+        def read() -> np.ndarray:
+            frames = read_face_video(path, find=find).frames
+            together = path == sample.targets["speech"][0]
+            return since_sound(path, frames, RATE // VIDEO_FRAME, seconds) if together else frames
+
+        return self._remembered("video", path, read)
 
     def _remembered(self, kind: str, path: Path, read: Callable[[], np.ndarray]) -> np.ndarray:
         key = kind, path

@@ -57,7 +57,8 @@ class EnhancerConfig(ABC):
     longest_s: float = 10.24
     """Longer recordings are worked on in windows of at most this length, which overlap."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the networks' arithmetic on a GPU; a CPU always takes float32."""
+    """Of the networks' arithmetic on a GPU, where torch rounds the convolutions of `float32` as TF32 unless it is told
+    otherwise; a CPU always takes float32."""
 
     def __post_init__(self) -> None:
         check_finite(self)
