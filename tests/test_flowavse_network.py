@@ -286,6 +286,19 @@ def test_cross_attention_adds_one_sequence_over_time_to_all_bins():
     assert (layer(x, visual.flip(0)) - layer(x, visual)).abs().max() > 1e-3
 
 
+def test_a_window_keeps_attention_near_the_moment_of_the_sound():
+    """What changes far away in the video is not seen; with a wide window it is as without one."""
+    layers = {w: lively(lambda w=w: CrossAttention(8, 12, 16, head=4, window=w, pictures=0.5)) for w in (0.0, 0.7, 1e6)}
+    x, visual = random(2, 8, 6, 20), random(2, 10, 12)
+    torch.testing.assert_close(layers[1e6](x, visual), layers[0.0](x, visual))
+    changed = visual.clone()
+    changed[:, 7] += 3
+    moved = (layers[0.7](x, changed) - layers[0.7](x, visual)).abs().amax(dim=(0, 1, 2))
+    # Picture 7 is on screen in frames 14 and 15; ten frames, five pictures or seven deviations away nothing is left.
+    assert moved[14:16].min() > 100 * moved[:5].max() and moved.argmax() in (14, 15)
+    assert ((layers[0.0](x, changed) - layers[0.0](x, visual)).abs().amax(dim=(0, 1, 2)) > 1e-3).all()
+
+
 # Video
 
 

@@ -49,6 +49,9 @@ class EnhancerConfig(ABC):
     exponent: float = 0.5
     factor: float = 0.33
     """Compression of the spectrogram: factor |X|^exponent."""
+    video_window: float = 0.0
+    """Frames of video, as the standard deviation of the window through which a frame of sound looks at them; 0 is none,
+    as in the paper: the networks then have to learn which picture belongs to which sound."""
     video: Literal["own", "shuffled"] = "own"
     """`shuffled` looks at another person's video: what the face is worth."""
     padding: Literal["zeros", "mirror"] = "zeros"
@@ -66,11 +69,13 @@ class EnhancerConfig(ABC):
             raise ValueError(f"width must be in (0, 4], got {self.width}")
         if not 0 < self.exponent <= 1 or not self.factor > 0:
             raise ValueError(f"exponent must be in (0, 1] and factor above 0, got {self.exponent} and {self.factor}")
+        if self.video_window < 0:
+            raise ValueError(f"video_window must not be below 0, got {self.video_window}")
         if not 2.04 <= self.longest_s <= 600:
             raise ValueError(f"longest_s must be in [2.04, 600], got {self.longest_s}")
 
     def network(self) -> FlowAVSENetwork:
-        return FlowAVSENetwork(self.size, self.width, self.shared_encoder)
+        return FlowAVSENetwork(self.size, self.width, self.shared_encoder, video_window=self.video_window)
 
     @abstractmethod
     def refined(self, field: Field, estimate: Tensor, draw: Callable[[], Tensor]) -> Tensor:
@@ -110,7 +115,9 @@ class Config(EnhancerConfig):
             )
 
     def network(self) -> FlowAVSENetwork:
-        return FlowAVSENetwork(self.size, self.width, self.shared_encoder, self.divide_by_time)
+        return FlowAVSENetwork(
+            self.size, self.width, self.shared_encoder, self.divide_by_time, video_window=self.video_window
+        )
 
     def flow(self) -> FlowMatching:
         return FlowMatching(self.sigma, self.start, self.prior)

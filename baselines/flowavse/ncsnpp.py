@@ -22,6 +22,8 @@ HEADS, HEAD_WIDTH = 4, 16
 VISUAL = 64
 TIME_FACTOR = 4
 FOURIER_SCALE = 16.0
+PICTURES = 128 / 640
+"""Frames of video in a frame of the spectrogram: 25 a second, and 16,000 / 128."""
 MULTIPLE = 2 ** (len(CHANNELS) - 1)
 """Frames and bins are halved three times."""
 EPSILON = 1e-6
@@ -82,6 +84,7 @@ class NCSNpp(nn.Module):
         size: Size = "large",
         width: float = 1.0,
         divide_by_time: bool = True,
+        video_window: float = 0.0,
     ) -> None:
         super().__init__()
         architecture = ARCHITECTURES[size]
@@ -96,7 +99,9 @@ class NCSNpp(nn.Module):
 
         def attention(i: int) -> CrossAttention | None:
             between = inner[i]
-            return CrossAttention(widths[i], visual, between, head) if between is not None and kept[i] else None
+            if between is None or not kept[i]:
+                return None
+            return CrossAttention(widths[i], visual, between, head, video_window, PICTURES * 2**i)
 
         def block(inputs: int, outputs: int, resample: Resample = None) -> ResidualBlock:
             return ResidualBlock(inputs, outputs, time, single, resample)
@@ -292,14 +297,19 @@ class CrossAttention(nn.Module):
 
     The mean over frequency of the normalised input is a sequence over time. One transformer block (attention to
     itself, to the visual features, gated feed-forward) works on it, and the result is added to all bins alike.
-    There is no positional code, so the numbers of frames need not agree: what links them is learnt.
+    There is no positional code, so the numbers of frames need not agree: what links them is learnt. That takes long;
+    `window` gives it instead: attention to the video falls off around the moment of the sound, as a Gaussian whose
+    standard deviation is so many frames of video. There are `pictures` of them in a frame of sound.
 
     Shape:
         `[B, C, F, T]`, visual `[B, N, visual]` -> `[B, C, F, T]`
     """
 
-    def __init__(self, channels: int, visual: int, width: int, head: int) -> None:
+    def __init__(
+        self, channels: int, visual: int, width: int, head: int, window: float = 0.0, pictures: float = 1.0
+    ) -> None:
         super().__init__()
+        self.window, self.pictures = window, pictures
         self.norm = _norm(channels)
         self.enter = nn.Linear(channels, width)
         self.norm_own = nn.LayerNorm(width)
@@ -315,7 +325,12 @@ class CrossAttention(nn.Module):
     def forward(self, x: Tensor, visual: Tensor) -> Tensor:
         h = self.enter(self.norm(x).mean(dim=2).transpose(1, 2))
         h = h + self.own(self.norm_own(h), None)
-        h = h + self.seen(self.norm_seen(h), visual)
+        near = None
+        if self.window:
+            sound = self.pictures * (torch.arange(h.shape[1], device=h.device) + 0.5)
+            video = torch.arange(visual.shape[1], device=h.device) + 0.5
+            near = (-0.5 * ((sound[:, None] - video) / self.window) ** 2).to(h.dtype)
+        h = h + self.seen(self.norm_seen(h), visual, near)
         value, gate = self.feed_in(self.norm_feed(h)).chunk(2, dim=-1)
         h = h + self.feed_out(value * F.gelu(gate))
         return x + self.leave(h).transpose(1, 2)[:, :, None]
@@ -325,7 +340,7 @@ class Attention(nn.Module):
     """Multi-head attention to `context`, or to the projected queries themselves where it is None.
 
     Shape:
-        `[B, T, width]`, context `[B, N, source]` -> `[B, T, width]`
+        `[B, T, width]`, context `[B, N, source]`, bias of the logits `[T, N]` -> `[B, T, width]`
     """
 
     def __init__(self, width: int, source: int, head: int) -> None:
@@ -335,11 +350,11 @@ class Attention(nn.Module):
         self.value = nn.Linear(source, HEADS * head, bias=False)
         self.output = nn.Linear(HEADS * head, width)
 
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor | None, bias: Tensor | None = None) -> Tensor:
         query = self.query(x)
         source = query if context is None else context
         q, k, v = (y.unflatten(2, (HEADS, -1)).transpose(1, 2) for y in (query, self.key(source), self.value(source)))
-        return self.output(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.output(F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2))
 
 
 class Halve(nn.Module):

@@ -34,15 +34,23 @@ class FlowAVSENetwork(nn.Module):
         width: multiplies every number of channels; 1 is the paper's.
         shared_encoder: both stages look through one visual encoder.
         divide_by_time: the second stage's U-net divides by time, as in score models.
+        video_window: see CrossAttention; 0 for none.
     """
 
     def __init__(
-        self, size: Size = "large", width: float = 1.0, shared_encoder: bool = False, divide_by_time: bool = True
+        self,
+        size: Size = "large",
+        width: float = 1.0,
+        shared_encoder: bool = False,
+        divide_by_time: bool = True,
+        video_window: float = 0.0,
     ) -> None:
         super().__init__()
-        self.predictor = NCSNpp(2, conditioned=False, size=size, width=width)
+        self.predictor = NCSNpp(2, conditioned=False, size=size, width=width, video_window=video_window)
         self.predictor_encoder = VisualEncoder(width)
-        self.refiner = NCSNpp(4, conditioned=True, size=size, width=width, divide_by_time=divide_by_time)
+        self.refiner = NCSNpp(
+            4, conditioned=True, size=size, width=width, divide_by_time=divide_by_time, video_window=video_window
+        )
         self.refiner_encoder = None if shared_encoder else VisualEncoder(width)
 
     def see(self, video: Tensor) -> Seen:
