@@ -15,7 +15,7 @@ from baselines.avdiffuss import training as avdiffuss
 from baselines.avdiffuss.config import Config as DiffusionConfig
 from baselines.avdiffuss.method import AVDiffuSS
 from baselines.avdiffuss.training import AVDiffuSSRecipe
-from baselines.checkpoints import load_state, read
+from baselines.checkpoints import export, load_state, read
 from baselines.flowavse import training as flowavse
 from baselines.flowavse import visual_training
 from baselines.flowavse.clips import Clips
@@ -512,3 +512,19 @@ def test_both_stages_begin_with_the_visual_encoder_trained_ahead(recipe, config,
 def test_an_encoder_cannot_be_trained_ahead_of_weights_that_hold_one() -> None:
     with pytest.raises(InvalidConfig, match="exclude each other"):
         options(Training, {"visual_steps": 5, "start_from": "w.safetensors"})
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_settings_that_inference_shares_are_those_of_the_training(people: list[Sample], tmp_path: Path, known) -> None:
+    """Also where the file is older than the setting: it was trained with its default."""
+    recipe = made(FlowAVSERecipe, Config(**TINY, video_window=1.5 if known else 0.0), people)
+    path = recipe.export(tmp_path / "w.safetensors")
+    if not known:
+        tensors, about = read(path, "flowavse")
+        config = {name: value for name, value in json.loads(about["config"]).items() if name != "video_window"}
+        export(path, tensors, {**about, "config": config})
+    FlowAVSE(Config(**TINY, video_window=1.5 if known else 0.0, steps=3, sigma=0.1), path).load("cpu")
+    with pytest.raises(InvalidConfig, match=f"was trained with video_window = {1.5 if known else 0.0}"):
+        FlowAVSE(Config(**TINY, video_window=0.0 if known else 1.5), path).load("cpu")
+    with pytest.raises(InvalidConfig, match="was trained with start = 0.03; expected that, got 0.1"):
+        FlowAVSE(Config(**TINY, video_window=1.5 if known else 0.0, start=0.1), path).load("cpu")

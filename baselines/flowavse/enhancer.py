@@ -94,11 +94,15 @@ class Enhancer(Method):
         """What shapes alone do not tell: whose weights a file holds, and what they were trained to take."""
         if about.get("method", self.name) != self.name:
             raise InvalidConfig(f"{self.weights} holds weights of {about['method']}; expected those of {self.name}")
-        trained, own = json.loads(about.get("config", "{}")), dataclasses.asdict(self.config)
-        for name in sorted(TRAINED_WITH & trained.keys() & own.keys()):
-            if trained[name] != own[name]:
+        if "config" not in about:
+            return
+        trained, own = json.loads(about["config"]), dataclasses.asdict(self.config)
+        defaults = {field.name: field.default for field in dataclasses.fields(self.config)}
+        for name in sorted(TRAINED_WITH & own.keys()):
+            before = trained.get(name, defaults[name])  # an older file says nothing of what came later
+            if before != own[name]:
                 raise InvalidConfig(
-                    f"{self.weights} was trained with {name} = {trained[name]}; expected that, got {own[name]}"
+                    f"{self.weights} was trained with {name} = {before}; expected that, got {own[name]}"
                 )
 
     def load_random(self, device: str, seed: int = 0) -> None:
