@@ -72,8 +72,8 @@ def plan_method(
     settings = resolve(kind.Config, presets, preset, config, sets)
     if without_weights:
         return MethodPlan(name, kind, settings, None, None, name)
-    shipped = table.locate(settings.weights) if isinstance(settings.weights, str) else settings.weights
-    path = weights or shipped
+    shipped = settings.weights if isinstance(settings.weights, Path) else None
+    path = weights or shipped or (table.locate(settings.weights) if isinstance(settings.weights, str) else None)
     if path is None and presets.tables:
         raise MissingWeights(
             f"Method '{name}' has no weights for preset '{settings.preset}': train them with "

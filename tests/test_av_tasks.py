@@ -26,7 +26,7 @@ from benchmark.datasets.mixtures import Utterance, noisy_rows, two_talker_rows
 from benchmark.datasets.talkers.identity import people
 from benchmark.datasets.talkers.sentences import sentences
 from benchmark.datasets.talkers.voice import speak
-from benchmark.errors import MediaError, UnknownName, UsageError
+from benchmark.errors import MediaError, MissingWeights, UnknownName, UsageError
 from benchmark.evaluation import peers, plan_method
 from benchmark.face_video import FPS
 from benchmark.generation import batches, generate
@@ -324,6 +324,18 @@ def test_a_row_is_named_by_what_differs_from_its_preset(tmp_path: Path) -> None:
         ({"preset": "large", "weights": other}, f"flowavse (large, weights {digest})"),
     ):
         assert plan_method("flowavse", **options).label == label  # type: ignore[arg-type]
+
+
+def test_a_file_of_weights_stands_in_for_published_ones_that_are_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.safetensors").write_bytes(b"own")
+    named = replace(plan_method("flowavse").settings, weights="facenet_vggface2")
+    monkeypatch.setattr("benchmark.evaluation.resolve", lambda *_: named)
+    monkeypatch.setenv("FACEVOICE_BENCH_HOME", str(tmp_path))
+    with pytest.raises(MissingWeights, match="weights fetch facenet_vggface2"):
+        plan_method("flowavse")
+    assert plan_method("flowavse", weights=tmp_path / "own.safetensors").weights == tmp_path / "own.safetensors"
 
 
 def test_a_row_that_is_asked_for_stands_in_the_table_once(root: Path) -> None:
