@@ -14,6 +14,7 @@ from benchmark.datasets.manifest import Manifest
 from benchmark.errors import InvalidConfig, UsageError
 from benchmark.evaluation import Progress
 from benchmark.execution import pick_device
+from benchmark.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class TrainingPlan:
             from benchmark import provenance
 
             about = {**self.describe(), "seed": seed, "precision": precision, "provenance": provenance.collect()}
-            self._record.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+            content = json.dumps(about, indent=2) + "\n"
+            write_whole(self._record, lambda partial: partial.write_text(content, encoding="utf-8"))
 
         loop = Loop(seed=seed, device=device, precision=precision, resume=resume, progress=progress)
         asked = {name: value for name, value in self.describe().items() if name not in ("preset", "stages", "out")}
