@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from benchmark.evaluation import RunView
-from benchmark.reports import tables
+from benchmark.reports import escaping, tables
 from benchmark.results import Aggregate, Result
 from benchmark.scoring import Scorer, stacked
 from benchmark.statistics import row_weights, speaker_index
@@ -221,25 +221,32 @@ def by_condition_markdown(view: RunView, rows: Sequence[Row]) -> str:
     kinds, snrs = (each[:1] if len(each) == 2 else each for each in (kinds, snrs))  # no margin that repeats the one
     spec, repeats = view.spec, view.spec.repeats
     heads = [_snr(snr) for snr in snrs]
-    plain = tables.escape_markdown
-    lines = [f"# {plain(view.label)} on {spec.dataset} {spec.split} ({spec.task}) by noise and SNR", ""]
+    plain, of = escaping.markdown, f"{spec.dataset} {spec.split} ({spec.task})"
+    lines = [f"# {plain(tables.label(rows[0].result))} on {plain(of)} by noise and SNR", ""]
     if floor and len(rows) > 1:
         lines += [f"In brackets: the difference from `{FLOOR}`, paired by output.", ""]
     lines += ["`n` stands where not every output of a cell has the number.", ""]
+    if any(row.result.partial for row in rows):
+        lines += [tables.PARTIAL, ""]
     counts = [[_noise(kind), *(str(len(cells.get(Condition(kind, snr), ()))) for snr in snrs)] for kind in kinds]
     lines += ["## Mixtures", "", *_table(["noise", *heads], counts, left=1)]
-    for item in tables.chosen([row.result for row in rows], SHOWN):
+    own = [item for name in SHOWN if (item := rows[0].result.aggregate(name))]
+    for item in own or rows[0].result.aggregates:
 
         def text(row: Row, kind: str | None, snr: float | None, item: Aggregate = item) -> str:
             return _text(cell_of(row, floor, item.name, cells.get(Condition(kind, snr), ()), repeats), item.unit)
 
-        lines += ["", f"## {tables.head(item)}", ""]
+        lines += ["", f"## {plain(tables.head(item, rows[0].result))}", ""]
         if len(snrs) == 1:
             body = [[_noise(kind), *(text(row, kind, snrs[0]) for row in rows)] for kind in kinds]
-            lines += _table([f"noise, {heads[0]}", *(plain(row.result.label) for row in rows)], body, left=1)
+            lines += _table([f"noise, {heads[0]}", *(plain(tables.label(row.result)) for row in rows)], body, left=1)
         else:
             body = [
-                ["" if number else _noise(kind), plain(row.result.label), *(text(row, kind, snr) for snr in snrs)]
+                [
+                    "" if number else _noise(kind),
+                    plain(tables.label(row.result)),
+                    *(text(row, kind, snr) for snr in snrs),
+                ]
                 for kind in kinds
                 for number, row in enumerate(rows)
             ]
@@ -261,10 +268,11 @@ def by_condition_csv(view: RunView, rows: Sequence[Row]) -> str:
                 value, base, difference = (
                     "" if x is None else repr(x) for x in (cell.value, cell.floor, cell.difference)
                 )
-                where = [at.noise or ALL, ALL if at.snr_db is None else f"{at.snr_db:g}"]
+                snr_db = ALL if at.snr_db is None else f"{at.snr_db:g}"
                 writer.writerow(
-                    [row.result.label, row.result.run_id, item.name, *where, value, cell.scored, cell.total]
-                    + [base, difference, cell.paired, item.unit, item.signature]
+                    [*map(escaping.csv_cell, (row.result.label, row.result.run_id, item.name, at.noise or ALL)), snr_db]
+                    + [value, cell.scored, cell.total, base, difference, cell.paired]
+                    + [escaping.csv_cell(item.unit), escaping.csv_cell(item.signature)]
                 )
     return out.getvalue()
 
@@ -283,7 +291,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> li
 
 
 def _noise(kind: str | None) -> str:
-    return ALL if kind is None else tables.escape_markdown(kind)
+    return ALL if kind is None else escaping.markdown(kind)
 
 
 def _snr(snr_db: float | None) -> str:
@@ -435,25 +443,24 @@ def _page(
     caption: str,
 ) -> str:
     """A page of players: a line per mixture, a column per signal. It opens from disk and asks the network nothing."""
-    from html import escape
     from urllib.parse import quote
 
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("", *names))
+    head = "".join(f"<th>{escaping.html(name)}</th>" for name in ("", *names))
     body = []
     for column, sounds in zip(columns, files, strict=True):
-        cells = [f"<th>{escape(column.id)}<br>{escape(column.condition)}</th>"]
+        cells = [f"<th>{escaping.html(column.id)}<br>{escaping.html(column.condition)}</th>"]
         for panel, file in zip(column.panels, sounds, strict=True):
             player = f'<audio controls preload="none" src="{quote(file)}"></audio>' if file else "no output"
-            cells.append(f"<td>{player}<br>{escape(panel.about)}</td>")
+            cells.append(f"<td>{player}<br>{escaping.html(panel.about)}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join(
         [
             "<!DOCTYPE html>",
-            f'<html lang="en"><head><meta charset="utf-8"><title>{escape(label)}</title>',
+            f'<html lang="en"><head><meta charset="utf-8"><title>{escaping.html(label)}</title>',
             "<style>body{font:14px sans-serif}th{text-align:left;font-weight:600}td,th{padding:6px}"
             "audio{width:230px}img{max-width:100%}</style></head><body>",
-            f"<h1>{escape(label)}</h1>",
-            f"<p>{escape(caption)}</p>",
+            f"<h1>{escaping.html(label)}</h1>",
+            f"<p>{escaping.html(caption)}</p>",
             f"<table><tr>{head}</tr>",
             *body,
             "</table>",
