@@ -68,7 +68,7 @@ class Session:
 
     request: Request
     say: Say = lambda line: None
-    progress: Callable[[str], Progress] = lambda label: lambda stage, done, total: None
+    progress: Callable[[str], Progress] = lambda label: lambda stage, done, total, about="": None
     """Label of a row to the progress callback of its run."""
     notes: list[str] = field(default_factory=list)
     """What was left out, and why."""
@@ -127,7 +127,7 @@ class Session:
         adapter = datasets.load(self.request.dataset)(self.request.data_root, home())
         progress = self.progress(f"{self.request.dataset} {split}")
         extra = {"fields": fields} if fields and not adapter.needs_root else {}
-        return adapter.open(split, task.name, lambda done, total, what: progress("build", done, total), **extra)
+        return adapter.open(split, task.name, lambda done, total, what: progress("build", done, total, what), **extra)
 
     def _training(self, task: Task) -> Manifest:
         if not hasattr(self, "_training_manifest"):
@@ -261,7 +261,7 @@ def score_run(
     limit: int | None = None,
     retry_failed: bool = False,
     say: Say = lambda line: None,
-    progress: Callable[[str], Progress] = lambda label: lambda stage, done, total: None,
+    progress: Callable[[str], Progress] = lambda label: lambda stage, done, total, about="": None,
 ) -> tuple[RunView, Result, list[str], Scorer]:
     """Score a run that is on disk, against the data that it was made from.
 

@@ -39,7 +39,15 @@ class TrainingPlan:
             "out": str(self.out),
         }
 
-    def train(self, *, seed: int, device: str, precision: str, resume: bool, progress: bool) -> Path:
+    def train(
+        self,
+        *,
+        seed: int,
+        device: str,
+        precision: str,
+        resume: bool,
+        progress: Progress | None = None,
+    ) -> Path:
         """Run every stage that is not finished; returns the weights file.
 
         `training.json` says what was asked for last, by which code; it is written when a step is to follow, not where
@@ -177,4 +185,6 @@ def _open(dataset: str, data_root: Path | None, split: str, task: str, progress:
     from benchmark.weights import home
 
     show = progress(f"{dataset} {split}")
-    return _adapter(dataset)(data_root, home()).open(split, task, lambda done, total, what: show("build", done, total))
+    return _adapter(dataset)(data_root, home()).open(
+        split, task, lambda done, total, what: show("build", done, total, what)
+    )

@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from benchmark.reports.escaping import json_text, printable
@@ -45,56 +46,21 @@ def note(line: str, quiet: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def bars(quiet: bool) -> Iterator[Callable[[str], Callable[[str, int, int], None]]]:
-    """Progress bars: yields a function from a row's label to its callback `progress(stage, done, total)`.
+def bars(quiet: bool) -> Iterator[Callable[[str], Callable[..., None]]]:
+    """Progress on stderr: yields a function from a row's label to its callback `progress(stage, done, total, about)`.
 
-    Where stderr is no terminal, each finished stage is one line instead.
+    On a terminal every running stage is a bar; elsewhere it is a line every half minute.
     """
     if quiet:
-        yield lambda label: lambda stage, done, total: None
-        return
-    if not sys.stderr.isatty():
-        told: set[tuple[str, str]] = set()
-
-        def plain(label: str) -> Callable[[str, int, int], None]:
-            def callback(stage: str, done: int, total: int) -> None:
-                if done >= total > 0 and (label, stage) not in told:
-                    told.add((label, stage))
-                    print(printable(f"{label}: {stage} {done}/{total}"), file=sys.stderr)
-
-            return callback
-
-        yield plain
+        yield lambda label: lambda stage, done, total, about="": None
         return
     from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-    tasks: dict[tuple[str, str], Any] = {}
-    with progress:
+    from benchmark.cli.progress import Bars, Lines
 
-        def live(label: str) -> Callable[[str, int, int], None]:
-            def callback(stage: str, done: int, total: int) -> None:
-                key = (label, stage)
-                if key not in tasks:
-                    tasks[key] = progress.add_task(escape(printable(f"{label}: {stage}")), total=total)
-                progress.update(tasks[key], completed=done, total=total)
-
-            return callback
-
-        yield live
+    console = Console(stderr=True)
+    display = Bars(console) if sys.stderr.isatty() and console.is_interactive else Lines()
+    try:
+        yield lambda label: partial(display.tell, printable(label))
+    finally:
+        display.close()

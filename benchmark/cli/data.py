@@ -91,7 +91,7 @@ def _open(name: str, split: str, task: str | None, data_root: Path | None, as_js
         show_progress = progress(f"{name} {split}")
         adapter = datasets.load(name)(data_root, home())
         manifest = adapter.open(
-            split, task or adapter.tasks[0], lambda done, total, what: show_progress("build", done, total)
+            split, task or adapter.tasks[0], lambda done, total, what: show_progress("build", done, total, what)
         )
     inputs = sum(len(paths) for sample in manifest.samples for paths in sample.inputs.values())
     targets = sum(len(paths) for sample in manifest.samples for paths in sample.targets.values())

@@ -46,8 +46,10 @@ def train(
 
     with bars(quiet) as progress:
         plan = prepare(method, preset, config, tuple(sets or ()), dataset, data_root, out, progress)
+        if not dry_run:
+            show = progress(method)
+            weights = plan.train(seed=seed, device=device, precision=precision, resume=resume, progress=show)
     if dry_run:
         print_json(plan.describe())
         return
-    weights = plan.train(seed=seed, device=device, precision=precision, resume=resume, progress=not quiet)
     note(f"Weights: {weights}", quiet)

@@ -11,7 +11,7 @@ from benchmark.datasets.manifest import Manifest, Row, read_manifest, write_mani
 from benchmark.errors import MissingDataset, UsageError
 
 Progress = Callable[[int, int, str], None]
-"""Called as progress(done, total, what)."""
+"""Called as progress(done, total, what): `what` is made, and how long all of it takes."""
 
 
 class Dataset(ABC):
