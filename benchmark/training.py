@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.configuration import Presets, Settings, resolve
+from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import InvalidConfig, UsageError
 from benchmark.evaluation import Progress
@@ -172,7 +173,7 @@ def fit_face_heads(
     heads = importlib.import_module(NETWORKS["face_heads"][0])
     path = output or weights.face_heads_path(dataset)
     about = heads.fit_file(path, vectors, people, sexes, dataset=dataset, manifest_sha256=manifest.sha256)
-    return path, about
+    return path, "; ".join([about, *left_out(manifest)[:1]])
 
 
 def _adapter(dataset: str) -> Any:

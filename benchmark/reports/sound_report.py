@@ -180,9 +180,10 @@ class Cell(NamedTuple):
 
 
 def condition(sample: Sample) -> Condition:
-    """Kind of noise and SNR of one mixture."""
+    """Kind of noise and SNR of one mixture; a recording that is noisy as it is has no SNR."""
     about = sample.attributes
-    return Condition(" ".join(str(about.get("noise", "unknown")).split()), float(about.get("snr_db", 0.0)))
+    snr_db = None if sample.inputs.get("noisy") else float(about.get("snr_db", 0.0))
+    return Condition(" ".join(str(about.get("noise", "unknown")).split()), snr_db)
 
 
 def conditions(samples: Iterable[Sample]) -> dict[Condition, list[Sample]]:
@@ -190,7 +191,7 @@ def conditions(samples: Iterable[Sample]) -> dict[Condition, list[Sample]]:
     cells: dict[Condition, list[Sample]] = {}
     for sample in samples:
         noise, snr_db = condition(sample)
-        for cell in (Condition(n, s) for n in (noise, None) for s in (snr_db, None)):
+        for cell in dict.fromkeys(Condition(n, s) for n in (noise, None) for s in (snr_db, None)):
             cells.setdefault(cell, []).append(sample)
     return {
         cell: cells[cell]
@@ -239,7 +240,14 @@ def by_condition_markdown(view: RunView, rows: Sequence[Row]) -> str:
         lines += ["", f"## {plain(tables.head(item, rows[0].result))}", ""]
         if len(snrs) == 1:
             body = [[_noise(kind), *(text(row, kind, snrs[0]) for row in rows)] for kind in kinds]
-            lines += _table([f"noise, {heads[0]}", *(plain(tables.label(row.result)) for row in rows)], body, left=1)
+            lines += _table(
+                [
+                    f"noise, {heads[0]}" if snrs[0] is not None else "noise",
+                    *(plain(tables.label(row.result)) for row in rows),
+                ],
+                body,
+                left=1,
+            )
         else:
             body = [
                 [
@@ -323,10 +331,10 @@ def pick(view: RunView, rows: Sequence[Row]) -> list[Sample]:
     for at, samples in conditions(view.samples).items():
         if at.noise is not None and at.snr_db is None:
             there = [sample for sample in samples if (sample.id, 0) in own.outputs]
-            levels = {condition(sample).snr_db or 0.0 for sample in there}
+            levels = [condition(sample).snr_db or 0.0 for sample in there]
             if levels:
                 nearest = min(levels, key=lambda snr_db: (abs(snr_db), snr_db))
-                kinds[at.noise] = [sample for sample in there if condition(sample).snr_db == nearest]
+                kinds[at.noise] = [sample for sample, level in zip(there, levels, strict=True) if level == nearest]
     picked = []
     for found in kinds.values():
         ranks: dict[str, float] = {}
@@ -352,8 +360,9 @@ def _write_examples(view: RunView, rows: Sequence[Row], folder: Path) -> None:
     from benchmark.types import Audio
 
     rate = view.task.rate
-    signals = _signals(rows)
     columns, files, picked = [], [], pick(view, rows)
+    known = any(sample.targets.get(view.task.target) for sample in picked)
+    signals = [signal for signal in _signals(rows) if known or signal.file != CEILING]
     stems = file_names([sample.id for sample in picked])
     for sample, stem in zip(picked, stems, strict=True):
         try:
@@ -374,7 +383,7 @@ def _write_examples(view: RunView, rows: Sequence[Row], folder: Path) -> None:
             panels.append(Panel(samples, "" if samples is None else _about(signal.row, sample)))
             sounds.append(None if samples is None else file)
         noise, snr_db = condition(sample)
-        columns.append(Column(sample.id, f"{noise}, {_snr(snr_db)}", panels))
+        columns.append(Column(sample.id, str(noise) if snr_db is None else f"{noise}, {_snr(snr_db)}", panels))
         files.append(sounds)
     if columns:
         caption = _caption(rows, picked)
