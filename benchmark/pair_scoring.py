@@ -340,7 +340,7 @@ def _pairing_notes(found: Pairs) -> list[str]:
     if found.skipped:
         shown = ", ".join(Path(name).name for name in found.skipped[:5]) + (", ..." if len(found.skipped) > 5 else "")
         notes.append(f"{len(found.skipped)} files are neither sound nor video: {shown}")
-    return notes
+    return [*notes, *found.notes]
 
 
 def _format_notes(pairs: Sequence[FilePair]) -> list[str]:
