@@ -22,8 +22,8 @@ from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.tasks import Protocol, Task
 from benchmark.types import Sample
 
-Progress = Callable[[str, int, int], None]
-"""Called as progress(stage, done, total)."""
+Progress = Callable[..., None]
+"""Called as progress(stage, done, total), or with a fourth: what else is to be known of it now, as text."""
 
 
 @dataclass(frozen=True)

@@ -210,14 +210,14 @@ class RunDirectory:
         found: list[tuple[float, Row]] = []
         for path in sorted(self.path.glob(f"{stem}*.jsonl")):
             with open(path, "rb") as handle:
-                for line in handle:
+                for number, line in enumerate(handle, 1):
                     if line.endswith(b"\n"):  # a torn last line was never finished
                         try:
                             record = json.loads(line)
                             found.append((record.pop("at", 0.0), kind(**record)))
                         except (ValueError, TypeError, AttributeError) as error:
                             raise UsageError(
-                                f"{path} holds a line that is not a row of {stem} ({error}): restore or delete it"
+                                f"{path}, line {number} is not a row of {stem} ({error}): restore or delete that line"
                             ) from error
         return [row for _, row in sorted(found, key=lambda item: item[0])]
 

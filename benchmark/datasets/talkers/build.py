@@ -7,6 +7,7 @@ says of them; where facts and files are all there, nothing is made again.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ PORTRAIT_SIZE = 128
 SUFFIX = {"speech": ".flac", "face": ".png", "video": ".mp4"}
 FOLDER = {"speech": "speech", "face": "faces", "video": "video"}
 COUNT = {"speech": UTTERANCES, "face": PORTRAITS, "video": UTTERANCES}
+CORE_S = {"speech": 0.1, "face": 0.3, "video": 2.7}
+"""Seconds that a job takes on one core, about: what a user is told before a build begins."""
 
 
 class Job(NamedTuple):
@@ -41,6 +44,15 @@ class Job(NamedTuple):
     @property
     def files(self) -> list[Path]:
         return [self.folder / f"{number}{SUFFIX[self.kind]}" for number in range(COUNT[self.kind])]
+
+
+def announced(jobs: Sequence[Job], workers: int) -> str:
+    """`speech and faces of 100 people, about 20 seconds, once`."""
+    kinds = " and ".join(dict.fromkeys(FOLDER[job.kind] for job in jobs))
+    people = len({job.person.id for job in jobs})
+    seconds = sum(CORE_S[job.kind] for job in jobs) / workers
+    time = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{max(10, round(seconds, -1)):.0f} seconds"
+    return f"{kinds} of {people} people, about {time}, once"
 
 
 def known_facts(job: Job) -> dict[str, Any] | None:
