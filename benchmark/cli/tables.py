@@ -101,7 +101,7 @@ def finish(
     scorer: Scorer | None,
     beside: Sequence[Result] = (),
 ) -> None:
-    """Write the report, print the table, and leave with 1 where more rows failed than `allowed`.
+    """Print the table, write the report, and leave with 1 where more rows failed than `allowed`.
 
     Args:
         beside: rows of the report that were not asked for now.
@@ -109,17 +109,15 @@ def finish(
     from benchmark.evaluation import fuller_result
     from benchmark.reports.run_report import write_report
 
-    folder = view.run.path / "report"
-    if fuller_result(view) is None:
-        folder = write_report(view, [*results, *beside], scorer)
     if as_json:
         print_json([result.model_dump() for result in results])
     else:
         show_results(results, view.task.columns, signatures)
-    for line in notes:
+    lacking = write_report(view, [*results, *beside], scorer).notes if fuller_result(view) is None else []
+    for line in [*notes, *lacking]:
         note(line, quiet)
     for result in results:
         show_failures(result, quiet)
-    note(f"Run: {view.run.path}   report: {folder}", quiet)
+    note(f"Run: {view.run.path}   report: {view.run.path / 'report'}", quiet)
     if results[0].failures.rows > allowed:
         raise typer.Exit(1)
