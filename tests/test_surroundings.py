@@ -93,7 +93,8 @@ def test_closed_streams_are_no_files_of_others(tmp_path, closed):
     assert benchmark("list methods", closed).returncode == 0
     code = (
         "from benchmark.cli.streams import steady; steady(); import os, sys; print('lost'); sys.stdout.flush();"
-        f"file = open({str(tmp_path / 'scores')!r}, 'w'); file.write(str(file.fileno())); os.write(1, b'x')"
+        f"file = open({str(tmp_path / 'scores')!r}, 'w'); file.write(str(file.fileno())); os.write(1, b'x');"
+        "import subprocess; subprocess.run(['sh', '-c', 'echo >&1 && echo >&2'], check=True)"
     )
     assert python(code, closed).returncode == 0
     assert int((tmp_path / "scores").read_text()) > 2

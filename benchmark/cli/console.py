@@ -48,17 +48,15 @@ def print_table(
 
 
 def _widths(lines: Sequence[Sequence[str]], most: int) -> list[int]:
-    """Of columns: room for their longest word at least; for whole cells while there is room, the narrowest first."""
+    """Of columns: their longest cells; where that is too much the widest give way, down to their longest word."""
     from rich.cells import cell_len
 
     columns = list(zip(*lines, strict=True))
-    widths = [max(cell_len(word) for text in column for word in ["", *text.split()]) for column in columns]
-    lacking = [max(map(cell_len, column)) - width for column, width in zip(columns, widths, strict=True)]
-    room = most - sum(widths) - GAP * len(widths)
-    for place in sorted(range(len(widths)), key=lacking.__getitem__):
-        more = max(0, min(lacking[place], room))
-        widths[place] += more
-        room -= more
+    least = [max(cell_len(word) for text in column for word in ["", *text.split()]) for column in columns]
+    widths = [max(map(cell_len, column)) for column in columns]
+    for _ in range(sum(widths) + GAP * len(widths) - most):
+        widest = max(range(len(widths)), key=lambda place: (widths[place] > least[place], widths[place]))
+        widths[widest] = max(widths[widest] - 1, least[widest])
     return widths
 
 
