@@ -131,7 +131,7 @@ class Scorer:
                     continue
                 except Exception as error:  # whatever the codec raises is this row's reason
                     reason = str(error)
-            rows.extend(self._row(prediction, metric, "failed", reason) for metric in work.metrics)
+            rows.extend(self.failed(prediction, metric, reason) for metric in work.metrics)
         for metric in work.metrics:
             for (prediction, _), outcome in zip(
                 items, self._measured(metric, [item for _, item in items]), strict=True
@@ -154,6 +154,10 @@ class Scorer:
             if len(items) == 1:
                 return [Failed(f"{type(error).__name__}: {error}".splitlines()[0][:300])]
             return [self._measured(metric, [item])[0] for item in items]
+
+    def failed(self, prediction: Prediction, metric: str, reason: str) -> ScoreRow:
+        """The row of a prediction that a metric could not measure."""
+        return self._row(prediction, metric, "failed", reason)
 
     def _row(
         self,

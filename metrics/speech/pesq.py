@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -36,6 +37,9 @@ UTTERANCES = 50
 
 OVERRUN_S = 20.0
 """No shorter reference can hold more: an utterance lasts at least 0.2 s, and so does the pause behind it."""
+
+START_LIMIT_S = 300.0
+"""A process that is not ready by then is taken for stuck."""
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from metrics.speech.pesq import serve; serve()"
 _READY = "ready\n"
@@ -184,6 +188,8 @@ class _Worker:
         )
         assert self._process.stdin and self._process.stdout
         self._requests, self._answers = self._process.stdin, self._process.stdout
+        if not select.select([self._answers], [], [], START_LIMIT_S)[0]:
+            self._process.kill()
         if self._answers.readline().decode() != _READY:
             status = self.close()
             raise RuntimeError(

@@ -10,13 +10,10 @@ Manifests hold traits, texts, lengths and landmarks, but no hashes of media, whi
 
 from __future__ import annotations
 
-import multiprocessing
-import multiprocessing.connection
 import os
-import signal
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,8 +23,8 @@ from benchmark.datasets.mixtures import SNRS_DB, Utterance, noisy_rows, two_talk
 from benchmark.datasets.talkers.build import Job, build, known_facts
 from benchmark.datasets.talkers.identity import REVISION, SPLITS, Person, people
 from benchmark.datasets.talkers.sentences import sentences
-from benchmark.errors import MissingDataset, UsageError
-from benchmark.processes import end_with_parent
+from benchmark.errors import MissingDataset, PrerequisiteError, UsageError
+from benchmark.processes import ProcessPool, WorkerDied
 
 _FIELDS = {
     "speech2face": ("speech", "face"),
@@ -40,6 +37,8 @@ _PEOPLE = {"test_snr": "test"}
 """Splits that are another list of mixtures of the same people."""
 _PER_SPEAKER = {"val": 2, "test": 2, "test_snr": 4}
 """Utterances of each person in a mixing list; all of them in training."""
+DEATHS = 3
+"""So often a job may take its process with it before the building is given up."""
 
 
 class Talkers(Dataset):
@@ -186,33 +185,39 @@ def _utterances(
 def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
     """Do the jobs, in whatever order they end; without further processes for one worker, or where they cannot start."""
     left = dict.fromkeys(jobs)
+    deaths: Counter[Job] = Counter()
     if workers > 1:
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker)
+        pool = ProcessPool(workers)
         try:
             # a few at a time, so that an interrupt waits for little
-            queue, running = iter(jobs), dict[Future[dict[str, Any]], Job]()
+            queue, running = deque(jobs), dict[Future[dict[str, Any]], Job]()
             while left:
-                for job in queue:
+                while queue and len(running) < 2 * workers:
+                    job = queue.popleft()
                     running[pool.submit(build, job)] = job
-                    if len(running) >= 2 * workers:
-                        break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     job = running.pop(future)
-                    result = future.result()
+                    try:
+                        result = future.result()
+                    except WorkerDied as error:
+                        deaths[job] += 1
+                        if deaths[job] == DEATHS:
+                            raise MissingDataset(
+                                f"Talkers cannot be built: the process that made the {job.kind} of {job.person.id} "
+                                f"died {DEATHS} times, perhaps for lack of memory"
+                            ) from error
+                        queue.append(job)
+                        continue
                     del left[job]
                     yield job, result
-        except BrokenProcessPool:
-            pass  # a script without a main guard, or a worker that was killed: go on in this process
+        except PrerequisiteError as error:
+            if isinstance(error, MissingDataset):
+                raise
+            # processes do not start here, as in a script without a main guard: go on in this one
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.close()
     for job in list(left):
         yield job, build(job)
-
-
-def _prepare_worker() -> None:
-    """Leave interrupts to the parent, and end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
 
 
 def _all_there(manifest: Manifest) -> bool:
