@@ -67,8 +67,10 @@ class ProcessPool:
         """
         return self._threads.submit(self._run, function, arguments)
 
-    def close(self) -> None:
-        """End all processes, whatever they do."""
+    def close(self, finish: bool = False) -> None:
+        """End all processes, whatever they do; with `finish`, when they have done the tasks that they are at."""
+        if finish:
+            self._threads.shutdown(wait=True, cancel_futures=True)
         with self._lock:
             self._closed = True
             workers = list(self._all)
@@ -207,7 +209,8 @@ def _serve(pipe: multiprocessing.connection.Connection, handed_over: str) -> Non
     while True:
         try:
             function, arguments = pipe.recv()
-        except EOFError:
+        except EOFError:  # the parent is gone
+            shutil.rmtree(Path(handed_over).parent, ignore_errors=True)
             return
         try:
             answer = function(*arguments)

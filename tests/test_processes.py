@@ -151,9 +151,17 @@ def test_workers_and_their_folder_go_with_a_parent_that_is_killed(tmp_path):
     parent.wait()
     parent.stdout.close()
     deadline = time.monotonic() + 30
-    while (os.path.exists(f"/proc/{worker}") or os.path.exists(folder)) and time.monotonic() < deadline:
+    while (is_running(int(worker)) or os.path.exists(folder)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not os.path.exists(folder)
+    assert not is_running(int(worker)) and not os.path.exists(folder)
+
+
+def is_running(number):
+    try:
+        with open(f"/proc/{number}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_how_a_process_ended_is_told():

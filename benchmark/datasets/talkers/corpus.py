@@ -1,30 +1,35 @@
 """Talkers as a dataset: built where it is missing, one split and one task at a time.
 
-    <home>/talkers/v<revision>/<split>.<task>.jsonl      the manifest, written last: a split that has one is complete
-    <home>/talkers/v<revision>/<split>/speech/<id>/<k>.flac     16 kHz, 6 sentences of the GRID grammar
-    <home>/talkers/v<revision>/<split>/faces/<id>/<k>.png       128 x 128, 4 portraits; speech2face
-    <home>/talkers/v<revision>/<split>/video/<id>/<k>.mp4       112 x 112, 25 fps, with sound; the tasks with lips
+    <home>/talkers/<generator>/<split>.<task>.<lister>.jsonl    the manifest, written last: a split with one is whole
+    <home>/talkers/<generator>/<split>/speech/<id>/<k>.flac     16 kHz, 6 sentences of the GRID grammar
+    <home>/talkers/<generator>/<split>/faces/<id>/<k>.png       128 x 128, 4 portraits; speech2face
+    <home>/talkers/<generator>/<split>/video/<id>/<k>.mp4       112 x 112, 25 fps, with sound; the tasks with lips
 
-Manifests hold traits, texts, lengths and landmarks, but no hashes of media, which codecs may change between machines.
+`generator` is a hash of the code that makes voices and faces, `lister` of the code that writes manifests: what older
+code has left is never taken for what this code makes. Manifests hold traits, texts, lengths and landmarks, but no hashes
+of media, which codecs may change between machines.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmark.datasets.dataset import Dataset, Progress
-from benchmark.datasets.manifest import Manifest, Row, read_manifest, write_manifest
+from benchmark.datasets.manifest import Manifest, Row, parse_manifest, read_manifest, write_manifest
 from benchmark.datasets.mixtures import SNRS_DB, Utterance, noisy_rows, two_talker_rows
 from benchmark.datasets.talkers.build import Job, build, known_facts
 from benchmark.datasets.talkers.identity import REVISION, SPLITS, Person, people
 from benchmark.datasets.talkers.sentences import sentences
 from benchmark.errors import MissingDataset, PrerequisiteError, UsageError
 from benchmark.processes import ProcessPool, WorkerDied
+from benchmark.sources import source_of_modules
 
 _FIELDS = {
     "speech2face": ("speech", "face"),
@@ -67,7 +72,7 @@ class Talkers(Dataset):
         self.workers, self.limit = workers or _cores(), limit
 
     def media_root(self) -> Path:
-        return self.home / "talkers" / f"v{self.revision}"
+        return self.home / "talkers" / _generator()
 
     def people(self, split: str) -> list[Person]:
         """The persons of a split, or the first `limit` of them."""
@@ -87,7 +92,7 @@ class Talkers(Dataset):
         if split in _PEOPLE and task != "av_enhancement":
             raise UsageError(f"Split '{split}' of Talkers is a grid of SNRs for av_enhancement, not for {task}")
         wanted = self._wanted(task, fields)
-        path = self.media_root() / f"{split}.{task}{self._part(task, wanted)}.jsonl"
+        path = self.media_root() / f"{split}.{task}{self._part(task, wanted)}.{_lister()}.jsonl"
         if path.is_file():
             try:
                 manifest = read_manifest(path, self.media_root())
@@ -97,13 +102,13 @@ class Talkers(Dataset):
                 path.unlink(missing_ok=True)
         try:
             rows = self._build(split, task, wanted, progress)
-            write_manifest(path, rows, dataset=self.name, revision=self.revision, split=split, task=task)
+            about = {"dataset": self.name, "revision": self.revision, "split": split, "task": task}
+            return parse_manifest(write_manifest(path, rows, **about), path, self.media_root())
         except OSError as error:
             raise MissingDataset(
                 f"Talkers cannot be built in {self.media_root()} ({error.strerror or error}): "
                 "set FACEVOICE_BENCH_HOME to a folder that can be written and has room"
             ) from error
-        return read_manifest(path, self.media_root())
 
     def rows(self, split: str, task: str) -> Iterable[Row]:
         """The samples of one split, built where missing."""
@@ -141,6 +146,27 @@ class Talkers(Dataset):
             return list(list_rows(spoken, of=f"talkers {split}", per_speaker=_PER_SPEAKER.get(split), **grid))
         rows = _rows_of_people if task == "speech2face" else _rows_of_utterances
         return [row for person in persons for row in rows(self.media_root(), folder, person, wanted, facts)]
+
+
+@functools.cache
+def _generator() -> str:
+    """Hash of what makes the media: the generator's code, how files are written, and the synthesiser."""
+    import inspect
+
+    from benchmark import media
+
+    writers = (media.write_audio, media.write_image, media.write_video, media._encode_sound, media._float_wav)
+    espeak = metadata.version("espeakng-loader")
+    also = "".join(inspect.getsource(writer) for writer in writers) + f"espeakng-loader {espeak}"
+    return source_of_modules(
+        "benchmark.datasets.talkers.build", within=("benchmark.datasets.talkers", "benchmark.types"), also=also
+    )
+
+
+@functools.cache
+def _lister() -> str:
+    """Hash of what writes the manifests."""
+    return source_of_modules(__name__, within=("benchmark.datasets", "benchmark.mixing", "benchmark.types"))
 
 
 def _rows_of_people(
@@ -215,7 +241,7 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
                 raise
             # processes do not start here, as in a script without a main guard: go on in this one
         finally:
-            pool.close()
+            pool.close(finish=True)  # no half-written file is left
     for job in list(left):
         yield job, build(job)
 
