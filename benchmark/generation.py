@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.errors import BenchmarkError, MediaError, MethodError, PrerequisiteError
-from benchmark.store import Key, Prediction, RunDirectory
+from benchmark.store import Key, Prediction, RunDirectory, content_hash
 from benchmark.tasks import Protocol, Task
 from benchmark.timing import clock
 from benchmark.types import Example, FaceVideo, Sample
@@ -149,7 +149,7 @@ def _keep(output: Any, sample: Sample, repeat: int, task: Task, run: RunDirector
         write_image(path, checked)
     else:
         write_audio(path, Audio(checked, task.rate))
-    return Prediction(sample.id, sample.speaker, repeat, "ok", file=file)
+    return Prediction(sample.id, sample.speaker, repeat, "ok", file=file, version=content_hash(path))
 
 
 def checked_image(output: Any) -> np.ndarray:

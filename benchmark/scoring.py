@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmark.results import Aggregate
+from benchmark.sources import source_of_metric
 from benchmark.statistics import DRAWS, bootstrap, row_weights, speaker_index
 from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.types import Sample
@@ -107,6 +108,7 @@ class Scorer:
 
     def __init__(self, metrics: Mapping[str, Any], reader: Reader | None = None) -> None:
         self.metrics = dict(metrics)
+        self.sources = {name: source_of_metric(type(metric)) for name, metric in self.metrics.items()}
         self.reader: Reader = reader or FaceReader()
 
     def signature(self, metric: str) -> str:
@@ -177,6 +179,7 @@ class Scorer:
             reason,
             statistics or {},
             prediction.version,
+            self.sources[metric],
         )
 
 
@@ -249,7 +252,7 @@ def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
 def unscored(
     scorer: Scorer, run: RunDirectory, predictions: Mapping[Key, Prediction], retry_failed: bool = False
 ) -> dict[str, set[Key]]:
-    """Metric -> keys that lack a row, or whose row is a failure for want of an output that is there now.
+    """Metric -> keys that lack a row, or whose row is of another version of the output or of the metric's code.
 
     With `retry_failed` those whose measuring failed too.
     """
@@ -261,8 +264,7 @@ def unscored(
             key
             for key, prediction in predictions.items()
             if key not in rows
-            or rows[key].version != prediction.version
-            or (prediction.status == "ok" and (rows[key].reason or "").startswith("no output: "))
+            or (rows[key].version, rows[key].source) != (prediction.version, scorer.sources[metric])
             or (prediction.status == "ok" and retry_failed and rows[key].status == "failed")
         }
     return missing

@@ -6,8 +6,8 @@
     <home>/talkers/<generator>/<split>/video/<id>/<k>.mp4       112 x 112, 25 fps, with sound; the tasks with lips
 
 `generator` is a hash of the code that makes voices and faces, `lister` of the code that writes manifests: what older
-code has left is never taken for what this code makes. Manifests hold traits, texts, lengths and landmarks, but no hashes
-of media, which codecs may change between machines.
+code has left is never taken for what this code makes. Manifests hold traits, texts, lengths and landmarks, but no
+hashes of media, which codecs may change between machines.
 """
 
 from __future__ import annotations
