@@ -86,8 +86,8 @@ class Session:
             raise UsageError(f"--batch-size {request.batch_size}: expected 1 or more")
         if request.fresh and request.shard:
             raise UsageError(
-                "--fresh deletes the outputs of all shards, also those that another one is making: give it to a command "
-                "without --shard, or delete the run's folder"
+                "--fresh deletes the outputs of all shards, also those that another one is making: give it to a "
+                "command without --shard, or delete the run's folder"
             )
         main = plan_method(request.method, request.preset, request.config, request.sets, request.weights)
         task = get_task(request.task or main.kind.task)
