@@ -192,7 +192,7 @@ def _metric(name: str) -> str:
     from benchmark.registry import NUMBERS, metrics
 
     name = NUMBERS.get(name, name)
-    if metrics.entry(name).task != "speech":
+    if metrics.described(name).task != "speech":
         raise UsageError(f"metric '{name}' does not measure speech; `list metrics` tells which do")
     return name
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmark import tracebacks
 from benchmark.datasets.manifest import Manifest
 from benchmark.datasets.talkers.sentences import are_sentences
 from benchmark.errors import BenchmarkError, MissingDataset, PrerequisiteError, UsageError
@@ -150,8 +151,7 @@ class Session:
         names = self.metric_names(task)
         kind = "speech" if task.output == "audio" else task.name
         for name in names:
-            if registry.entry(name).task != kind:
-                what = registry.entry(name).task
+            if (what := registry.described(name).task) != kind:
                 raise UsageError(f"Metric '{name}' measures {what}, not {task.name}; see `list metrics`")
         metric_options(names, self.request.face_network, self.request.metric_sets)
         if task.output == "image":
@@ -242,7 +242,9 @@ def notes_on(view: RunView, result: Result) -> list[str]:
     code = {(maker["git"] or {}).get("commit", "no commit")[:10] for maker in result.generated_by}
     if len(code) > 1:
         notes.append(f"its outputs were made by several states of the code: {', '.join(sorted(code))}")
-    return notes
+    wanted = {sample.id for sample in view.samples}
+    rows = [row for row in view.run.predictions().values() if row.sample in wanted]
+    return [*notes, *tracebacks.notes(view.run.path, rows)]
 
 
 def serves(kind: Any, task: str) -> bool:

@@ -5,6 +5,7 @@
       predictions.jsonl   appended as they are made; media under outputs/
       scores.jsonl        appended; one row per sample x repeat x metric
       provenance/         code, packages and machine of each process that made outputs
+      tracebacks/         what the method raised, a file for each place
       result.json         written last, atomically
       report/             table, contact sheet, plots
 
@@ -55,6 +56,8 @@ class Prediction:
     """Frames of the input's video in which no face was found."""
     made_by: str = ""
     """Names the record of code and machine in `provenance/`."""
+    traceback: str | None = None
+    """File with what the method raised, relative to the run directory."""
 
     @property
     def key(self) -> Key:

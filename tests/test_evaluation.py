@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from toys import Brightness, Painter
 
 from benchmark import provenance
@@ -24,7 +25,7 @@ from benchmark.evaluation import (
     rescore,
 )
 from benchmark.execution import WorkerPool, parse_shard, pick_device
-from benchmark.generation import checked_speech
+from benchmark.generation import checked_image, checked_speech
 from benchmark.media import read_image
 from benchmark.scoring import Scorer, gallery
 from benchmark.session import notes_on
@@ -214,7 +215,8 @@ def test_a_wrong_output_is_a_failed_row(tiny_corpus, tmp_path, monkeypatch):
     plan = plan_of(tiny_corpus, tmp_path)
     evaluate(plan, None)
     assert {row.reason for row in plan.run.predictions().values()} == {
-        "expected a face [H, W, 3] uint8, got [4, 4] float64"
+        "expected a face [H, W, 3] uint8, got [4, 4] float64: three channels, also where all are grey: "
+        "np.stack([grey] * 3, -1); values of 0 to 1: (face * 255).round().astype(np.uint8)"
     }
 
 
@@ -363,17 +365,86 @@ def test_whatever_an_output_is_it_fails_alone(tiny_corpus, tmp_path, monkeypatch
     assert {(row.sample, row.reason) for row in failed} == {("p01", "RuntimeError: cannot be an array")}
 
 
+SPEECH = r"^expected speech \[T\], T > 0, of finite floats with full scale 1.0, got "
+FACE = r"^expected a face \[H, W, 3\] uint8, got "
+
+
 @pytest.mark.parametrize(
     ("output", "reason"),
     [
-        (np.array([0.0, np.nan]), r"expected finite speech \[T\], T > 0, got \[2\] with NaN or infinite samples"),
-        (np.zeros((2, 5)), r"got \[2, 5\]"),
-        (np.zeros(0), r"got \[0\]"),
+        (np.array([0.0, np.nan]), SPEECH + r"\[2\] float64 with NaN or infinite samples$"),
+        (np.zeros((1, 500)), SPEECH + r"\[1, T\] float64: \.squeeze\(\) it$"),
+        (np.zeros((500, 2)), SPEECH + r"\[T, 2\] float64: take a channel, or their mean$"),
+        (np.zeros(0), SPEECH + r"\[0\]"),
+        (np.zeros(500, np.int16), SPEECH + r"\[T\] int16: divide by 32768, and return float32$"),
+        (np.zeros(500, np.int32), "divide by 2147483648"),
+        (np.zeros(500, np.uint8), SPEECH + r"\[T\] uint8: convert"),
+        (np.zeros(500, complex), SPEECH + r"\[T\] complex128$"),
+        (20_000 * np.sin(np.arange(500)), "with samples beyond 100: 16-bit units\\? Divide by 32768$"),
+        (
+            torch.zeros(500, requires_grad=True),
+            SPEECH[:-4] + r"got a torch tensor torch.float32 on cpu: return .detach",
+        ),
+        (None, SPEECH[:-4] + "got NoneType$"),
+        ("voice.wav", SPEECH[:-4] + "got str$"),
     ],
 )
 def test_speech_that_cannot_be_kept_is_told_without_a_path(output, reason):
     with pytest.raises(MethodError, match=reason):
         checked_speech(output)
+
+
+def test_speech_of_any_float_type_is_kept_as_it_is():
+    for kind in (np.float16, np.float32, np.float64):
+        kept = checked_speech(np.array([0.5, -1.5], kind))
+        assert kept.dtype == np.float32 and kept.tolist() == [0.5, -1.5]
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (
+            np.zeros((3, 64, 48), np.uint8),
+            FACE + r"\[3, 64, 48\] uint8: channels come last: np.transpose\(face, \(1, 2, 0",
+        ),
+        (np.zeros((1, 3, 64, 48), np.uint8), r"without a batch axis: face\[0\]; channels come last"),
+        (np.zeros((64, 48), np.uint8), r"np.stack\(\[grey\] \* 3, -1\)$"),
+        (np.zeros((64, 48, 4), np.uint8), r"no alpha channel: face\[..., :3\]$"),
+        (np.zeros((0, 48, 3), np.uint8), "another shape$"),
+        (np.linspace(0, 1, 48).reshape(4, 4, 3), FACE + r"\[4, 4, 3\] float64: values of 0 to 1: \(face \* 255\)"),
+        (np.linspace(-1, 1, 48).reshape(4, 4, 3), r": values of -1 to 1: \(\(face \+ 1\) \* 127.5\)"),
+        (np.linspace(0, 255, 48).reshape(4, 4, 3), r": values of 0 to 255: face.round\(\)"),
+        (np.full((4, 4, 3), 200, np.int64), r"int64: values of 0 to 255"),
+        (np.full((4, 4, 3), 300.0), "values beyond 0 to 255$"),
+        (np.full((4, 4, 3), np.nan), "values that are not finite$"),
+        (np.full((4, 4, 3), "a"), "another type$"),
+        (torch.zeros(4, 4, 3), FACE[:-4] + "got a torch tensor torch.float32 on cpu: return .detach"),
+    ],
+)
+def test_a_face_that_cannot_be_kept_is_told_with_what_mends_it(output, reason):
+    with pytest.raises(MethodError, match=reason):
+        checked_image(output)
+
+
+@pytest.mark.parametrize(
+    "advice", ["(face * 255)", "((face + 1) * 127.5)", "face.round", "np.transpose", "np.stack", "face[...", "face[0]"]
+)
+def test_the_advice_on_faces_mends_them(advice):
+    """Each message's expression, evaluated as it stands, makes an output that is kept."""
+    cases = {
+        "(face * 255)": np.linspace(0, 1, 48).reshape(4, 4, 3),
+        "((face + 1) * 127.5)": np.linspace(-1, 1, 48).reshape(4, 4, 3),
+        "face.round": np.linspace(0, 255, 48).reshape(4, 4, 3),
+        "np.transpose": np.zeros((3, 64, 48), np.uint8),
+        "np.stack": np.zeros((64, 48), np.uint8),
+        "face[...": np.zeros((64, 48, 4), np.uint8),
+        "face[0]": np.zeros((1, 64, 48, 3), np.uint8),
+    }
+    with pytest.raises(MethodError) as told:
+        checked_image(cases[advice])
+    expression = advice + str(told.value).partition(advice)[2]
+    mended = eval(expression, {"np": np, "face": cases[advice], "grey": cases[advice]})
+    assert checked_image(mended).shape[2] == 3
 
 
 @pytest.mark.parametrize("content", ["[]", "3", '{"sample": "a"}', "nonsense"])

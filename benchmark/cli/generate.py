@@ -38,7 +38,9 @@ def generate(
     \b
     python -m benchmark generate --method sf2f --shard 1/4
     """
+    from benchmark import tracebacks
     from benchmark.cli.console import bars, note, print_json
+    from benchmark.cli.tables import retry_notes
     from benchmark.evaluation import evaluate
     from benchmark.generation import batches
     from benchmark.session import Request, Session
@@ -80,5 +82,7 @@ def generate(
         note(f"{len(made) - len(failed)} outputs, {len(failed)} failed", quiet)
     for row in failed[:10]:
         note(f"  failed: {row.sample} repeat {row.repeat}: {row.reason}", quiet)
+    for line in [*tracebacks.notes(plan.run.path, failed), *retry_notes(len(failed), retry_failed)]:
+        note(line, quiet)
     if len(failed) > fail_on_error:
         raise typer.Exit(1)

@@ -87,6 +87,13 @@ def show_failures(result: Result | PairResult, quiet: bool) -> None:
         _more(len(reasons), quiet)
 
 
+def retry_notes(failed: int, retried: bool) -> list[str]:
+    """How rows that failed are tried again, where there are some and they were not just now."""
+    if not failed or retried:
+        return []
+    return ["The same command leaves failed rows as they are; with --retry-failed it makes and measures them again"]
+
+
 def finish(
     view: RunView,
     results: Sequence[Result],
@@ -97,11 +104,13 @@ def finish(
     quiet: bool,
     allowed: int,
     scorer: Scorer | None,
+    retried: bool,
     beside: Sequence[Result] = (),
 ) -> None:
     """Write the report, print the table, and leave with 1 where more rows failed than `allowed`.
 
     Args:
+        retried: what had failed before was tried again.
         beside: rows of the report that were not asked for now.
     """
     from benchmark.evaluation import fuller_result
@@ -114,10 +123,10 @@ def finish(
         print_json([result.model_dump() for result in results])
     else:
         show_results(results, view.task.columns, signatures)
-    for line in notes:
-        note(line, quiet)
     for result in results:
         show_failures(result, quiet)
+    for line in [*notes, *retry_notes(sum(result.failures.rows for result in results), retried)]:
+        note(line, quiet)
     note(f"Run: {view.run.path}   report: {folder}", quiet)
     if results[0].failures.rows > allowed:
         raise typer.Exit(1)
