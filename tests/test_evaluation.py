@@ -482,3 +482,52 @@ def test_a_file_that_is_no_result_is_named(tmp_path, content):
 def test_fewer_than_no_workers_are_refused(tiny_corpus):
     with pytest.raises(UsageError, match="--workers -1"):
         pool_of(tiny_corpus, workers=-1)
+
+
+def test_what_a_method_raises_is_kept_once_for_each_place(tiny_corpus, tmp_path, monkeypatch):
+    one = Painter._one
+
+    def raising(self, example):
+        if example.sample.id in ("p01", "p02"):
+            raise KeyError(f"{example.sample.id} has\nno face")
+        if example.sample.id == "p03":
+            return [][example.repeat]
+        if example.sample.id == "p04":
+            return MethodError("too quiet")
+        return one(self, example)
+
+    monkeypatch.setattr(Painter, "_one", raising)
+    plan = plan_of(tiny_corpus, tmp_path)
+    pool = pool_of(tiny_corpus)
+    result = finish(plan, pool)
+    made = plan.run.predictions()
+    files = {row.sample: row.traceback for row in made.values() if row.status != "ok"}
+    assert set(files) == {"p01", "p02", "p03", "p04"}
+    assert files["p01"] == files["p02"] != files["p03"] and files["p04"] is None
+    assert all(row.traceback is None for row in made.values() if row.status == "ok")
+    assert (
+        "KeyError" in (plan.run.path / files["p01"]).read_text() and len(list(plan.run.path.glob("tracebacks/*"))) == 2
+    )
+    first, second = notes_on(plan.view, result)
+    assert first.startswith(f"6 outputs failed where the method raised; traceback: {plan.run.path / files['p01']}\n")
+    assert first.splitlines()[1].startswith(f'    File "{__file__}", line ') and "KeyError: 'p01 has" in first
+    assert second.startswith("3 outputs failed") and second.endswith("IndexError: list index out of range")
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        (None, "painter.generate returned NoneType, expected a list: an output per example"),
+        ("face.png", "painter.generate returned str, expected a list: an output per example"),
+        (
+            np.zeros((16, 16, 3), np.uint8),
+            "painter.generate returned 16 outputs (ndarray [16, 16, 3]) for 1 examples, expected a list: an output per "
+            "example",
+        ),
+    ],
+)
+def test_what_is_no_list_of_outputs_is_told(tiny_corpus, tmp_path, monkeypatch, returned, reason):
+    monkeypatch.setattr(Painter, "generate", lambda self, examples: returned)
+    plan = plan_of(tiny_corpus, tmp_path)
+    evaluate(plan, None)
+    assert {row.reason for row in plan.run.predictions().values()} == {reason}
