@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from baselines.checkpoints import load_state, save_state
 from baselines.ema import ExponentialAverage
 from benchmark.errors import InvalidConfig, MethodError
+from benchmark.files import naming, write_whole
 from benchmark.types import derive_seed
 
 Precision = Literal["no", "bf16", "fp16"]
@@ -376,7 +377,8 @@ class _Run:
 
     def write(self, record: Mapping[str, Any]) -> None:
         if self.accelerator.is_main_process:
-            with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+            path = self.out / "log.jsonl"
+            with naming(path), path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
     @torch.no_grad()
@@ -392,9 +394,8 @@ class _Run:
         for part, mode in modes:
             part.training = mode
         if images is not None:
-            folder = self.out / "samples"
-            folder.mkdir(exist_ok=True)
-            Image.fromarray(contact_sheet(images)).save(folder / f"{step:06d}.png")
+            sheet = Image.fromarray(contact_sheet(images))
+            write_whole(self.out / "samples" / f"{step:06d}.png", sheet.save)
         if measures:
             self.write({"step": step, "validation": _rounded(measures)})
 

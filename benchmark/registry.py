@@ -218,7 +218,9 @@ datasets = Registry(
         ),
         "lrs3": Entry("benchmark.datasets.lrs3:LRS3", "LRS3, with AudioSet noise lists and pair lists"),
         "grid": Entry("benchmark.datasets.grid:Grid", "the GRID corpus, or a folder of its clips"),
-        "folder": Entry("benchmark.datasets.folder:Folder", "your own recordings and portraits, a folder per person"),
+        "folder": Entry(
+            "benchmark.datasets.folder:Folder", "your own recordings, portraits and videos, a folder per person"
+        ),
     },
 )
 

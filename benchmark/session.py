@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import tracebacks
+from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
 from benchmark.datasets.talkers.sentences import are_sentences
 from benchmark.errors import BenchmarkError, MissingDataset, PrerequisiteError, UsageError
@@ -97,7 +98,11 @@ class Session:
             if name == "talkers_oracle" and manifest.dataset != "talkers":
                 continue
             try:
-                plan = self._plan(plan_method(name), task, manifest, device)
+                method = plan_method(name)
+                if method.kind.uses_targets and not any(sample.targets for sample in manifest.samples):
+                    self.notes.append(f"{name} is left out: no sample has a known {task.target}")
+                    continue
+                plan = self._plan(method, task, manifest, device)
                 if plan.spec != plans[0].spec:
                     plans.append(plan)
             except (PrerequisiteError, UsageError) as error:
@@ -128,7 +133,11 @@ class Session:
         adapter = datasets.load(self.request.dataset)(self.request.data_root, home())
         progress = self.progress(f"{self.request.dataset} {split}")
         extra = {"fields": fields} if fields and not adapter.needs_root else {}
-        return adapter.open(split, task.name, lambda done, total, what: progress("build", done, total, what), **extra)
+        manifest = adapter.open(
+            split, task.name, lambda done, total, what: progress("build", done, total, what), **extra
+        )
+        self.notes.extend(left_out(manifest))
+        return manifest
 
     def _training(self, task: Task) -> Manifest:
         if not hasattr(self, "_training_manifest"):
@@ -163,6 +172,14 @@ class Session:
 
         self.check_metrics(task)
         names = self.metric_names(task)
+        unknown = sum(not sample.targets.get(task.target) for sample in manifest.samples)
+        if unknown and task.without_truth and not self.request.metrics:
+            least = task.without_truth
+            names = least if unknown == len(manifest.samples) else tuple(dict.fromkeys((*names, *least)))
+            self.notes.append(
+                f"{unknown} of {len(manifest.samples)} samples have no known {task.target} to compare with: "
+                f"measured on them is only what needs none ({', '.join(least)})"
+            )
         networks = Networks("cpu", manifest.dataset)
         options = metric_options(names, self.request.face_network, self.request.metric_sets)
         if "wer" in names and (reason := self._no_words(manifest, protocol)):
@@ -200,8 +217,11 @@ class Session:
         """Why the offline recogniser, which knows sentences of the GRID grammar alone, cannot count errors."""
         if protocol.seconds is not None:
             return "clips of fixed length cut words off; --seconds 0 takes whole recordings"
-        if are_sentences(sample.attributes.get("text") for sample in manifest.samples):
+        texts = [sample.attributes.get("text") for sample in manifest.samples]
+        if are_sentences(texts):
             return None
+        if not any(texts):
+            return "nobody knows what is said"
         return "not every text is a GRID sentence; ask for it: --metrics wer --metric-set recogniser=whisper:FOLDER"
 
     def run(self, plans: Sequence[RunPlan]) -> list[Result]:

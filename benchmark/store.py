@@ -31,6 +31,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from benchmark.errors import PrerequisiteError, UsageError
+from benchmark.files import naming, write_whole
 
 Key = tuple[str, int]
 """Sample id and repeat."""
@@ -107,10 +108,15 @@ class RunDirectory:
         with open(self.path / f".lock{self._tag}", "w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise PrerequisiteError(
                     f"Another process is writing {self.path}{' shard ' + self._tag[1:] if self._tag else ''}; "
                     "wait for it, or give each process its own --shard I/N"
+                ) from error
+            except OSError as error:  # some network file systems have no locks
+                raise PrerequisiteError(
+                    f"{self.path} cannot be locked ({error.strerror}): choose a folder on another file system (--runs, "
+                    "or --out where files are scored)"
                 ) from error
             yield
 
@@ -123,12 +129,9 @@ class RunDirectory:
 
     def write_document(self, name: str, content: str) -> Path:
         """Write a whole file atomically."""
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(path)
-        return path
+        # Names that are not UTF-8 on disk are escaped, which JSON reads back.
+        data = content.encode("utf-8", "backslashreplace")
+        return write_whole(self.path / name, lambda partial: partial.write_bytes(data))
 
     def read_run(self) -> dict[str, Any]:
         try:
@@ -199,9 +202,9 @@ class RunDirectory:
             return
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab+") as handle:
+        with naming(path), open(path, "ab+") as handle:
             _cut_torn_line(handle)
-            handle.write(text.encode("utf-8"))
+            handle.write(text.encode("utf-8", "backslashreplace"))
             handle.flush()
             os.fsync(handle.fileno())
 
@@ -210,14 +213,14 @@ class RunDirectory:
         found: list[tuple[float, Row]] = []
         for path in sorted(self.path.glob(f"{stem}*.jsonl")):
             with open(path, "rb") as handle:
-                for line in handle:
+                for number, line in enumerate(handle, 1):
                     if line.endswith(b"\n"):  # a torn last line was never finished
                         try:
                             record = json.loads(line)
                             found.append((record.pop("at", 0.0), kind(**record)))
                         except (ValueError, TypeError, AttributeError) as error:
                             raise UsageError(
-                                f"{path} holds a line that is not a row of {stem} ({error}): restore or delete it"
+                                f"{path}, line {number} is not a row of {stem} ({error}): restore or delete that line"
                             ) from error
         return [row for _, row in sorted(found, key=lambda item: item[0])]
 

@@ -66,7 +66,8 @@ def generate(
         runs=runs,
     )
     with bars(quiet) as progress:
-        plan = Session(request, lambda line: note(line, quiet), progress).plans()[0]
+        session = Session(request, lambda line: note(line, quiet), progress)
+        plan = session.plans()[0]
         if dry_run:
             print_json(plan.describe())
             return
@@ -80,6 +81,8 @@ def generate(
     else:
         print(plan.run.path)
         note(f"{len(made) - len(failed)} outputs, {len(failed)} failed", quiet)
+    for line in session.notes:
+        note(line, quiet)
     for row in failed[:10]:
         note(f"  failed: {row.sample} repeat {row.repeat}: {row.reason}", quiet)
     for line in [*tracebacks.notes(plan.run.path, failed), *retry_notes(len(failed), retry_failed)]:

@@ -77,16 +77,19 @@ def _described(book: registry.Registry, name: str) -> registry.Entry:
 def _runs(folder: Path) -> list[list[str]]:
     rows: list[list[Any]] = []
     for path in sorted(folder.glob("*/run.json")):
+        broken = path.name
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
             spec = about["spec"]
             clips = "whole" if spec["seconds"] is None else f"{spec['seconds']:g} s"
-            result = path.parent / "result.json"
-            partial = result.is_file() and json.loads(result.read_text(encoding="utf-8")).get("partial")
-            state = ("partial" if partial else "scored") if result.is_file() else "unscored"
+            row = [path.parent.name, about["label"], spec["task"], f"{spec['dataset']} {spec['split']}", clips]
+            state = "unscored"
+            result = path.with_name("result.json")
+            if result.is_file():
+                broken = result.name
+                state = "partial" if json.loads(result.read_text(encoding="utf-8"))["partial"] else "scored"
             state += f", first {about['limit']} samples" if about.get("limit") else ""
-            dataset = f"{spec['dataset']} {spec['split']}"
-            rows.append([path.parent.name, about["label"], spec["task"], dataset, clips, state])
+            rows.append([*map(str, row), state])
         except (OSError, ValueError, KeyError, TypeError):
-            rows.append([path.parent.name, *["?"] * 4, "run.json is broken"])
+            rows.append([path.parent.name, *["?"] * 4, f"{broken} is broken"])
     return rows

@@ -9,6 +9,7 @@ import typer
 from benchmark.cli.console import note, print_json, print_table
 from benchmark.evaluation import RunView
 from benchmark.reports import tables
+from benchmark.reports.escaping import printable
 from benchmark.results import PairResult, Result
 from benchmark.scoring import Scorer
 from benchmark.statistics import FEWEST
@@ -28,11 +29,12 @@ def show_results(results: Sequence[Result], columns: Sequence[str], signatures: 
     )
     rows = []
     for item in tables.chosen(results, columns):
-        row = [tables.head(item), tables.number(item.value, item.unit), tables.interval(item)]
+        row = [tables.head(item, first), tables.number(item.value, item.unit), tables.interval(item)]
         row += [tables.number(item.spread, item.unit), f"{item.scored}/{item.total}"]
         for other in others:
             same = tables.same_definition(item, other)
-            row.append(tables.number(same.value, same.unit) if same else "-")
+            beside = tables.remarks(same, other, first, item.scored) if same and same.value is not None else ""
+            row.append(tables.number(same.value, same.unit) + beside if same else "-")
         rows.append(row)
     heads = [
         "",
@@ -40,7 +42,7 @@ def show_results(results: Sequence[Result], columns: Sequence[str], signatures: 
         _interval_head("", first.speakers, "speakers"),
         "run s.d.",
         "scored",
-        *[other.label.replace("_", " ") for other in others],
+        *[tables.label(other).replace("_", " ") for other in others],
     ]
     print_table(heads, rows, title, right=[1, *range(3, len(heads))])
     if signatures:
@@ -66,12 +68,12 @@ def show_pairs(result: PairResult, signatures: bool) -> None:
     ]
     rows = []
     for item in result.aggregates:
-        row = [tables.head(item), tables.number(item.value, item.unit), tables.interval(item)]
+        row = [tables.head(item, result), tables.number(item.value, item.unit), tables.interval(item)]
         row.append(f"{item.scored}/{item.total}")
         rows.append([*row, *([item.signature] if signatures else [])])
     print_table(heads, rows, title, right=[1, 3])
     for reason, count in list(result.undefined.items())[:SHOWN_REASONS]:
-        print(f"undefined in {count}: {reason}")
+        print(printable(f"undefined in {count}: {reason}"))
     _more(len(result.undefined))
 
 

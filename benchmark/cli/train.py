@@ -42,6 +42,7 @@ def train(
     python -m benchmark train --method sf2f --preset talkers
     """
     from benchmark.cli.console import bars, note, print_json
+    from benchmark.datasets.dataset import left_out
     from benchmark.training import prepare
 
     with bars(quiet) as progress:
@@ -49,6 +50,9 @@ def train(
         if not dry_run:
             show = progress(method)
             weights = plan.train(seed=seed, device=device, precision=precision, resume=resume, progress=show)
+    for manifest in (plan.training, plan.validation):
+        for line in left_out(manifest) if manifest else ():
+            note(line, quiet)
     if dry_run:
         print_json(plan.describe())
         return
