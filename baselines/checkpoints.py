@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from benchmark import weights
 from benchmark.errors import InvalidConfig, MissingWeights, PrerequisiteError
+from benchmark.files import write_whole
 
 
 def export(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], half: bool = True) -> Path:
@@ -28,17 +29,11 @@ def export(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any
         kept = not half or not tensor.is_floating_point() or "running_" in name
         return tensor.detach().cpu().to(tensor.dtype if kept else torch.float16).contiguous()
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(
+    content = save(
         {name: stored(name, tensor) for name, tensor in tensors.items()},
-        partial,
         metadata={key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()},
     )
-    # safetensors makes files that only their owner can read.
-    partial.chmod(0o644)
-    partial.replace(path)
-    return path
+    return write_whole(path, lambda partial: partial.write_bytes(content))
 
 
 def read(path: Path | None, method: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -90,12 +85,17 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path | None, h
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write a training's state so that a kill leaves either the old file or the new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:
+            try:
+                torch.save(dict(state), file)
+            except RuntimeError as error:  # what torch says where the disk is full, with the cause in its context
+                raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+            file.flush()
+            os.fsync(file.fileno())
+
+    write_whole(path, write)
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -28,18 +28,20 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from PIL import Image
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from baselines.checkpoints import load_state, save_state
 from baselines.ema import ExponentialAverage
 from benchmark.errors import InvalidConfig, MethodError
+from benchmark.files import naming, write_whole
 from benchmark.types import derive_seed
 
 Precision = Literal["no", "bf16", "fp16"]
 Options = TypeVar("Options")
 Update = Callable[[str, Tensor], None]
 """update(optimiser, loss): clear its gradients, go backward, average over processes, clip, step."""
+Progress = Callable[[str, int, int, str], object]
+"""progress(stage, done, total, losses): a step was made; the losses as text."""
 
 
 class Recipe(ABC):
@@ -109,7 +111,8 @@ class Loop:
     checkpoint_every: int = 500
     resume: bool = True
     """False begins anew and removes what an earlier training left in the folder."""
-    progress: bool = True
+    progress: Progress | None = None
+    """Told of every step."""
 
 
 @dataclass(frozen=True)
@@ -198,15 +201,16 @@ def _train(run: _Run) -> Path:
     if run.finished:
         return run.order.export
     readers = _readers(recipe.loaders, run.accelerator.device)
-    with _isolated_rng(run.accelerator.device), readers as pool, run.bar(start, steps) as show:
+    run.show(start)
+    with _isolated_rng(run.accelerator.device), readers as pool:
         todo = iter(range(start, steps))
         upcoming = deque(pool.submit(run.batch, step) for step in itertools.islice(todo, recipe.loaders))
         for step in range(start, steps):
             batch = upcoming.popleft().result()
             upcoming.extend(pool.submit(run.batch, later) for later in itertools.islice(todo, 1))
             losses = run.step(step, batch)
-            show(losses)
             done = step + 1
+            run.show(done, losses)
             if done % loop.log_every == 0 or done == steps:
                 run.log(done, losses)
             if done % loop.sample_every == 0 or done == steps:
@@ -242,7 +246,7 @@ class _Order:
             return None
         # Of the moment alone, or without influence on weights.
         free = {"device", "log_every", "sample_every", "checkpoint_every", "resume", "progress"}
-        loop = {name: value for name, value in dataclasses.asdict(self.loop).items() if name not in free}
+        loop = {name: value for name, value in vars(self.loop).items() if name not in free}
         processes = int(os.environ.get("WORLD_SIZE") or 1)
         every = {"asked": self.asked, "loop": loop, "steps": self.steps, "steps_before": self.earlier, "of": processes}
         return json.dumps(every, sort_keys=True, default=str)
@@ -300,6 +304,8 @@ class _Run:
         self.recipe, self.order, self.out, self.loop, self.steps = recipe, order, order.out, order.loop, order.steps
         self.accelerator = _accelerator(self.loop)
         self.began = time.monotonic()
+        self.about = ""
+        """Losses, as text."""
         self.modules = recipe.modules()
         for module in (*self.modules.values(), *recipe.carried()):
             # Convolutions of the small presets run about twice as fast in this layout on CPUs.
@@ -371,7 +377,8 @@ class _Run:
 
     def write(self, record: Mapping[str, Any]) -> None:
         if self.accelerator.is_main_process:
-            with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+            path = self.out / "log.jsonl"
+            with naming(path), path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
     @torch.no_grad()
@@ -387,9 +394,8 @@ class _Run:
         for part, mode in modes:
             part.training = mode
         if images is not None:
-            folder = self.out / "samples"
-            folder.mkdir(exist_ok=True)
-            Image.fromarray(contact_sheet(images)).save(folder / f"{step:06d}.png")
+            sheet = Image.fromarray(contact_sheet(images))
+            write_whole(self.out / "samples" / f"{step:06d}.png", sheet.save)
         if measures:
             self.write({"step": step, "validation": _rounded(measures)})
 
@@ -463,32 +469,13 @@ class _Run:
             default=str,
         )
 
-    @contextmanager
-    def bar(self, start: int, steps: int) -> Iterator[Callable[[Mapping[str, Tensor]], None]]:
+    def show(self, done: int, losses: Mapping[str, Tensor] | None = None) -> None:
+        """Tell how far this training is; its losses as they were at the last multiple of `log_every`."""
         if not (self.loop.progress and self.accelerator.is_main_process):
-            yield lambda losses: None
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[losses]}"),
-        )
-        with Progress(*columns) as progress:
-            task = progress.add_task(self.recipe.name, total=steps, completed=start, losses="")
-            count = start
-
-            def show(losses: Mapping[str, Tensor]) -> None:
-                nonlocal count
-                count += 1
-                if count % self.loop.log_every == 0:
-                    text = " ".join(f"{name} {float(value):.3g}" for name, value in losses.items())
-                    progress.update(task, losses=text)
-                progress.advance(task)
-
-            yield show
+        if losses and done % self.loop.log_every == 0:  # to read a loss is to wait for the device
+            self.about = " ".join(f"{name} {float(value):.3g}" for name, value in losses.items())
+        self.loop.progress(self.order.export.stem, done, self.steps, self.about)
 
 
 def _refused(checkpoint: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> InvalidConfig:

@@ -14,6 +14,8 @@ from benchmark.types import Audio, Sample, derive_seed
 
 SHORTEST_S = 1.2
 """Recordings shorter than this are not repeated to fill a clip (FlowAVSE's official evaluation skips them)."""
+TOLERANCE_S = 0.1
+"""By how much a noisy recording and its clean speech may differ in length, as with metrics that compare two signals."""
 
 
 def crop_speech(sample: Sample, seconds: float | None, rate: int, seed: int) -> Audio:
@@ -56,7 +58,7 @@ class MixtureClip(NamedTuple):
 
 
 def mixture_clip(sample: Sample, seconds: float | None, rate: int, seed: int) -> MixtureClip:
-    """Mix one row of a mixing list: the whole recording, or its first `seconds`.
+    """Mix one row of a mixing list, or read one that is noisy as it is: the whole recording, or its first `seconds`.
 
     The clip of fixed length follows FlowAVSE's official evaluation: a shorter recording is repeated to fill it, one
     below 1.2 s is refused, and where the first clip is silent the next one is taken.
@@ -64,7 +66,11 @@ def mixture_clip(sample: Sample, seconds: float | None, rate: int, seed: int) ->
     Raises:
         MediaError: a file cannot be read, is too short, or is silent.
     """
-    speech = read_audio(only_file(sample, sample.targets.get("speech", ()), "clean recording"), rate).samples
+    recording = sample.inputs.get("noisy", ())
+    if recording:
+        speech, known = _recorded_pair(sample, recording, rate)
+    else:
+        speech = read_audio(only_file(sample, sample.targets.get("speech", ()), "clean recording"), rate).samples
     start, length = 0, len(speech)
     if seconds is not None:
         length = int(round(seconds * rate))
@@ -75,6 +81,9 @@ def mixture_clip(sample: Sample, seconds: float | None, rate: int, seed: int) ->
             )
         while start + length < len(speech) and not speech[start : start + length].any():
             start += length
+    if recording:
+        pair = Mixture(looped(speech, length, start), None if known is None else looped(known, length, start))
+        return MixtureClip(pair, start, len(speech) / rate)
     clean = looped(speech, length, start)
     about = sample.attributes
     voices = [read_audio(path, rate).samples for path in sample.inputs.get("noise", ())]
@@ -82,6 +91,25 @@ def mixture_clip(sample: Sample, seconds: float | None, rate: int, seed: int) ->
     other = noise(str(about.get("noise")), length, drawn, voices)
     mixture = mix(clean, other, float(about.get("snr_db", 0.0)), derive_seed("level", sample.id, seed))
     return MixtureClip(mixture, start, len(speech) / rate)
+
+
+def _recorded_pair(sample: Sample, recording: tuple[Path, ...], rate: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """A noisy recording and its clean speech, where there is any, cut to the shorter of the two.
+
+    Raises:
+        MediaError: they differ by more than a tenth of a second in length, or a file cannot be read.
+    """
+    noisy = read_audio(only_file(sample, recording, "noisy recording"), rate).samples
+    if not sample.targets.get("speech"):
+        return noisy, None
+    clean = read_audio(only_file(sample, sample.targets["speech"], "clean recording"), rate).samples
+    if abs(len(noisy) - len(clean)) > TOLERANCE_S * rate:
+        raise MediaError(
+            f"Sample '{sample.id}' has {len(noisy) / rate:.2f} s of noisy and {len(clean) / rate:.2f} s of clean "
+            f"speech; expected the same moments in both, {TOLERANCE_S:g} s apart in length at most"
+        )
+    length = min(len(noisy), len(clean))
+    return noisy[:length], clean[:length]
 
 
 def only_file(sample: Sample, paths: tuple[Path, ...], what: str) -> Path:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import InvalidConfig, UnknownName
+from benchmark.errors import InvalidConfig, UnknownName, UsageError
 from benchmark.registry import did_you_mean
+from benchmark.text_files import read_text
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ def resolve(
     _update(values, table, config_class, origin)
     if file is not None:
         try:
-            given = tomllib.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InvalidConfig(f"--config {file} cannot be read: {error.strerror}") from error
+            given = tomllib.loads(read_text(file))
+        except UsageError as error:
+            raise InvalidConfig(f"--config {error}") from error
         except tomllib.TOMLDecodeError as error:
             raise InvalidConfig(f"--config {file} is not TOML: {error}") from error
         training.update(given.pop("training", {}))

@@ -23,8 +23,8 @@ from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.tasks import Protocol, Task
 from benchmark.types import Sample
 
-Progress = Callable[[str, int, int], None]
-"""Called as progress(stage, done, total)."""
+Progress = Callable[..., None]
+"""Called as progress(stage, done, total), or with a fourth: what else is to be known of it now, as text."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def plan_method(
     import sys
 
     from benchmark import weights as table
-    from benchmark.registry import methods
+    from benchmark.registry import methods, trainers
 
     kind = methods.load(name)
     source = sys.modules[kind.__module__].__file__
@@ -81,9 +81,10 @@ def plan_method(
     shipped = settings.weights if isinstance(settings.weights, Path) else None
     path = weights or shipped or (table.locate(settings.weights) if isinstance(settings.weights, str) else None)
     if path is None and presets.tables:
+        trained = f"train them with `python -m benchmark train --method {name} --preset {settings.preset}`, or "
         raise MissingWeights(
-            f"Method '{name}' has no weights for preset '{settings.preset}': train them with "
-            f"`python -m benchmark train --method {name} --preset {settings.preset}`, or give a file with --weights"
+            f"Method '{name}' has no weights for preset '{settings.preset}': "
+            f"{trained if name in trainers else ''}give a file with --weights"
         )
     if path is not None and not path.exists():
         raise MissingWeights(f"Weights of '{name}' not found: {path} is not a file")
@@ -302,12 +303,13 @@ def evaluate(
 
 def _make(plan: RunPlan, todo: Sequence[Batch], finished: Callable[[Batch, list[Prediction]], None]) -> None:
     """Load the method and generate, and keep what did it."""
-    from benchmark import provenance
+    from benchmark import provenance, tracebacks
 
     run = plan.run
     training = plan.training.samples if plan.training else ()
-    method = plan.method.kind(plan.method.settings.config, plan.method.weights, training)
-    method.load(plan.device)
+    with tracebacks.of_loading(plan.method.name, run):
+        method = plan.method.kind(plan.method.settings.config, plan.method.weights, training)
+        method.load(plan.device)
     try:
         generate(
             method,

@@ -11,14 +11,14 @@ import os
 import stat
 import struct
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from benchmark.errors import MediaError, MissingDependency
+from benchmark.files import write_whole
 from benchmark.types import Audio
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def write_audio(path: str | Path, audio: Audio) -> None:
         content = buffer.getvalue()
     else:
         raise MediaError(f"{path}: expected the suffix .wav or .flac, got '{suffix}'")
-    _replace(path, lambda partial: partial.write_bytes(content))
+    write_whole(path, lambda partial: partial.write_bytes(content))
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -240,7 +240,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
         raise MediaError(f"{path}: expected uint8 pixels of shape [H, W, 3] or [H, W], got {_describe(image)}")
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(buffer, format="PNG", compress_level=6)
-    _replace(path, lambda partial: partial.write_bytes(buffer.getvalue()))
+    write_whole(path, lambda partial: partial.write_bytes(buffer.getvalue()))
 
 
 def read_video(
@@ -377,8 +377,8 @@ def write_video(path: str | Path, frames: np.ndarray, fps: float, audio: Audio |
                 _encode_sound(av, container, sound, audio, "s16" if lossless else "fltp")
 
     try:
-        _replace(path, encode)
-    except (_av().FFmpegError, ValueError, OSError) as error:
+        write_whole(path, encode)
+    except (_av().FFmpegError, ValueError) as error:
         raise MediaError(f"{path}: the video cannot be written ({_reason(error)})") from error
 
 
@@ -612,19 +612,6 @@ def _float_wav(samples: np.ndarray, rate: int) -> bytes:
     fact = struct.pack("<4sII", b"fact", 4, len(samples))
     body = b"WAVE" + form + fact + struct.pack("<4sI", b"data", len(data)) + data
     return struct.pack("<4sI", b"RIFF", len(body)) + body
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside `path`, then rename, so that no reader ever meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        write(partial)
-        partial.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
 
 
 def _describe(array: np.ndarray) -> str:

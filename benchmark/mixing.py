@@ -18,16 +18,18 @@ NOISES = ("white", "pink", "babble", "music")
 """Kinds that are made here: babble of given voices, the others of nothing but a seed."""
 TALKER, RECORDED = "talker", "recorded"
 """Kinds that are read: one other person's speech, a recording of noise."""
+AS_RECORDED = "as recorded"
+"""What is in a recording that is noisy already: nothing is made or added."""
 BABBLE_VOICES = 6
 PEAK_MEAN, PEAK_DEVIATION, PEAK_LOW, PEAK_HIGH = 0.9, 0.5, 0.3, 0.99
 
 
 class Mixture(NamedTuple):
-    """Shape: both `[T]` float32, peak of the louder at most 0.99."""
+    """Shape: both `[T]` float32; of what is mixed here the peak of the louder is at most 0.99."""
 
     noisy: np.ndarray
-    clean: np.ndarray
-    """The speech as it is in `noisy`: what an enhancer should give back."""
+    clean: np.ndarray | None
+    """The speech as it is in `noisy`: what an enhancer should give back. None where nobody knows it."""
 
 
 def mix(clean: np.ndarray, noise: np.ndarray, snr_db: float, seed: int) -> Mixture:

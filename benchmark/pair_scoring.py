@@ -28,6 +28,7 @@ from benchmark.evaluation import Progress
 from benchmark.execution import WorkerPool, default_workers, pick_device
 from benchmark.media import audio_header
 from benchmark.pairs import FilePair, PairReader, Pairs, find_pairs, with_speakers, with_texts
+from benchmark.reports.escaping import csv_cell
 from benchmark.results import Failures, PairResult, PairSpec
 from benchmark.scoring import Scorer, Work, aggregate, make_metrics, metric_options, stacked, unscored
 from benchmark.session import check_limit
@@ -192,7 +193,7 @@ def _metric(name: str) -> str:
     from benchmark.registry import NUMBERS, metrics
 
     name = NUMBERS.get(name, name)
-    if metrics.entry(name).task != "speech":
+    if metrics.described(name).task != "speech":
         raise UsageError(f"metric '{name}' does not measure speech; `list metrics` tells which do")
     return name
 
@@ -306,7 +307,7 @@ def _per_file(scorer: Scorer, rows: Mapping[str, Mapping[str, ScoreRow]], pairs:
     for pair in pairs:
         cells = [f"{values[pair.id][name]:.7g}" if name in values[pair.id] else "" for name in columns]
         reasons = (f"{' '.join(names)} {status}: {why}" for (status, why), names in faults.get(pair.id, {}).items())
-        writer.writerow([_plain(pair.id), _plain(pair.speaker), *cells, "; ".join(reasons)])
+        writer.writerow([csv_cell(pair.id), csv_cell(pair.speaker), *cells, csv_cell("; ".join(reasons))])
     return text.getvalue()
 
 
@@ -330,11 +331,6 @@ def _reasons(rows: Mapping[str, Mapping[str, ScoreRow]], status: str) -> dict[st
     return dict(counts.most_common())
 
 
-def _plain(cell: str) -> str:
-    """A name that a spreadsheet would take for a formula is kept from being one."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
-
-
 def _pairing_notes(found: Pairs) -> list[str]:
     notes = []
     for side, names in (("reference", found.reference_only), ("estimate", found.estimate_only)):
@@ -344,7 +340,7 @@ def _pairing_notes(found: Pairs) -> list[str]:
     if found.skipped:
         shown = ", ".join(Path(name).name for name in found.skipped[:5]) + (", ..." if len(found.skipped) > 5 else "")
         notes.append(f"{len(found.skipped)} files are neither sound nor video: {shown}")
-    return notes
+    return [*notes, *found.notes]
 
 
 def _format_notes(pairs: Sequence[FilePair]) -> list[str]:

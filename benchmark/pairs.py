@@ -1,22 +1,25 @@
 """Files to compare: which estimate belongs to which reference, who speaks in it, and what is said.
 
-Names pair by their stem. What pairs with nothing is told, on both sides; nothing is ever paired by position.
+Names pair by their stem, in one Unicode normal form. What pairs with nothing is told, on both sides; nothing is ever
+paired by position.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from benchmark.datasets.names import on_disk, readable
+from benchmark.datasets.tables import FileTable, file_table, lrs3_words, read_file_table, two_columns
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import is_audio, is_video, read_audio
 from benchmark.store import Prediction, content_hash
+from benchmark.text_files import BLANK, read_lines, read_text
 
 if TYPE_CHECKING:
     from metrics.metric import SpeechItem
@@ -50,7 +53,9 @@ class Pairs:
     reference_only: tuple[str, ...] = ()
     estimate_only: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
-    """Files that are neither sound nor video, by name, and lines of a list that could not be used."""
+    """Files that are neither sound nor video, by name."""
+    notes: tuple[str, ...] = ()
+    """What else the reader should know."""
     clusters: str = "files"
     """What a speaker is taken to be: `files`, `folders`, or the file that says so."""
 
@@ -60,47 +65,49 @@ def find_pairs(estimate: Path, reference: Path | None = None) -> Pairs:
 
     Args:
         estimate, reference: a sound file or video; a folder (searched to the bottom); or a text file that lists one
-            path per line, or an id and a path. Without a reference each estimate stands alone.
+            path per line, or an id and a path. Without a reference each estimate stands alone. A line of a list that
+            names no file stays: it is a pair that cannot be read.
 
     Raises:
         UsageError: a path that is not there, nothing to score, no name in common, or one name for several files.
     """
-    ours, skipped = _listed(estimate, "--estimate")
+    ours = _listed(estimate, "--estimate")
     if reference is None:
-        clusters = "folders" if _folders(list(ours)) else "files"
-        pairs = _clustered(FilePair(key, path) for key, path in ours.items())
-        return Pairs(pairs, skipped=tuple(skipped), clusters=clusters)
-    theirs, more = _listed(reference, "--reference")
-    skipped += more
+        clusters = "folders" if _folders(list(ours.files)) else "files"
+        pairs = _clustered(FilePair(key, path) for key, path in ours.files.items())
+        return Pairs(pairs, skipped=ours.skipped, clusters=clusters, notes=ours.notes)
+    theirs = _listed(reference, "--reference")
     if _single(estimate) and _single(reference):
-        (key, path), (other,) = next(iter(ours.items())), theirs.values()
+        (key, path), (other,) = next(iter(ours.files.items())), theirs.files.values()
         return Pairs((FilePair(key, path, other, key),))
-    if not theirs.keys() & ours.keys():  # the folders may be laid out differently
+    if not theirs.files.keys() & ours.files.keys():  # the folders may be laid out differently
         ours, theirs = _by_stem(ours, "--estimate"), _by_stem(theirs, "--reference")
-    both = sorted(ours.keys() & theirs.keys())
+    both = ours.files.keys() & theirs.files.keys()
     if not both:
         raise UsageError(
-            f"No name is on both sides: {estimate} has {_some(ours)}, {reference} has {_some(theirs)}. "
+            f"No name is on both sides: {estimate} has {_some(ours.files)}, {reference} has {_some(theirs.files)}. "
             "Files pair by their names without the extension: `a.wav` with `a.flac`, not with `a_enhanced.wav`"
         )
+    both |= ours.lost
     return Pairs(
-        _clustered(FilePair(key, ours[key], theirs[key]) for key in both),
-        tuple(sorted(theirs.keys() - ours.keys())),
-        tuple(sorted(ours.keys() - theirs.keys())),
-        tuple(skipped),
-        "folders" if _folders(both) else "files",
+        _clustered(FilePair(key, ours.files[key], theirs.files.get(key)) for key in both),
+        tuple(sorted(theirs.files.keys() - ours.files.keys())),
+        tuple(sorted(ours.files.keys() - both)),
+        ours.skipped + theirs.skipped,
+        ours.notes + theirs.notes,
+        "folders" if _folders(list(both)) else "files",
     )
 
 
 def with_speakers(found: Pairs, source: Path) -> Pairs:
-    """Name the speaker of every pair from a table of two columns, id and speaker (CSV, TSV, or spaces between).
+    """Name the speaker of every pair from a table of id and speaker; see `read_file_table`.
 
     Raises:
         UsageError: not readable, or a pair that it does not name.
     """
-    table = read_table(source)
-    named = [_known(table, pair.id) for pair in found.pairs]
-    missing = [pair.id for pair, name in zip(found.pairs, named, strict=True) if name is None]
+    table = read_file_table(source, "speaker")
+    named = [table.find(pair.id) for pair in found.pairs]
+    missing = [pair.id for pair, name in zip(found.pairs, named, strict=True) if not name]
     if missing:
         raise UsageError(f"{source} names no speaker for {len(missing)} of {len(named)} files: {_some(missing)}")
     pairs = tuple(replace(pair, speaker=name or "") for pair, name in zip(found.pairs, named, strict=True))
@@ -111,59 +118,43 @@ def with_texts(found: Pairs, source: str) -> Pairs:
     """Give every pair its words; a pair without words keeps None.
 
     Args:
-        source: a table of id and words; a folder of `.txt` or `.lab` files named alike; or `grid`, for names that spell
-            GRID sentences (`bbaf2n`, or with a speaker before: `s1_bbaf2n`).
+        source: a table of id and words, see `read_file_table`; a folder of `.txt` or `.lab` files named alike; or
+            `grid`, for names that spell GRID sentences (`bbaf2n`, or with a speaker before: `s1_bbaf2n`).
 
     Raises:
-        UsageError: not there, or not a single pair has words in it.
+        UsageError: not there, not UTF-8, one name with two texts, or not a single pair has words in it.
     """
+    notes = found.notes
     if source == "grid":
-        from benchmark.datasets.talkers.sentences import Sentence
-
-        def words(key: str) -> str | None:
-            try:
-                return Sentence.parse(PurePosixPath(key).name.rpartition("_")[2]).text
-            except UsageError:
-                return None
-
-    elif Path(source).is_dir():
-        files, _ = _files(Path(source), lambda path: path.suffix.lower() in (".txt", ".lab"))
-        texts = {key: path.read_text(encoding="utf-8", errors="replace").strip() for key, path in files}
-
-        def words(key: str) -> str | None:
-            return _known(texts, key)
-
+        words = _grid_words
     else:
-        table = read_table(Path(source))
-
-        def words(key: str) -> str | None:
-            return _known(table, key)
-
-    pairs = tuple(replace(pair, text=words(pair.id)) for pair in found.pairs)
+        path = Path(source)
+        table = _transcripts(path) if path.is_dir() else read_file_table(path, "text")
+        words = table.find
+        if strangers := table.strangers(pair.id for pair in found.pairs):
+            notes += (f"{len(strangers)} texts of {source} are of none of these files: {_some(strangers)}",)
+    pairs = tuple(replace(pair, text=words(pair.id) or None) for pair in found.pairs)
     if all(pair.text is None for pair in pairs):
         raise UsageError(
             f"--texts {source} has words for none of {len(pairs)} files, such as {_some(p.id for p in pairs)}"
         )
-    return replace(found, pairs=pairs)
+    return replace(found, pairs=pairs, notes=notes)
 
 
-def read_table(path: Path) -> dict[str, str]:
-    """Two columns, an id and a value; separated by a comma (`.csv`), a tab, or the first space."""
+def _grid_words(key: str) -> str | None:
+    from benchmark.datasets.talkers.sentences import Sentence
+
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
-    table: dict[str, str] = {}
-    for row in _columns(path, lines):
-        if len(row) >= 2:
-            table[row[0].strip()] = row[1].strip()
-    return table
+        return Sentence.parse(PurePosixPath(key).name.rpartition("_")[2]).text
+    except UsageError:
+        return None
 
 
-def _columns(path: Path, lines: Sequence[str]) -> Iterable[list[str]]:
-    if path.suffix.lower() == ".csv":
-        return csv.reader(lines)
-    return (line.split("\t" if "\t" in line else None, 1) for line in lines)
+def _transcripts(folder: Path) -> FileTable:
+    """The words of a folder with a text file for each recording."""
+    files, _ = _files(folder, lambda path: path.suffix.lower() in (".txt", ".lab"))
+    texts = ((key, read_text(path).strip()) for key, path, _ in files)
+    return file_table(folder, ((0, key, lrs3_words(text) or text) for key, text in texts))
 
 
 @dataclass(frozen=True)
@@ -202,29 +193,53 @@ class PairReader:
         return "|delay:corrected" if self.align and getattr(metric, "paired", False) else ""
 
 
-def _listed(path: Path, option: str) -> tuple[dict[str, Path], list[str]]:
-    """Id to file, and what was skipped."""
+class _Listing(NamedTuple):
+    """What lies in a folder, or what a list names."""
+
+    files: dict[str, Path]
+    """By id."""
+    skipped: tuple[str, ...] = ()
+    lost: frozenset[str] = frozenset()
+    """Ids of a list's lines that name no file."""
+    notes: tuple[str, ...] = ()
+
+
+class _Found(NamedTuple):
+    """One file."""
+
+    id: str
+    path: Path
+    where: str
+    """How to name it in a message."""
+
+
+def _listed(path: Path, option: str) -> _Listing:
+    lost: frozenset[str] = frozenset()
+    skipped: list[str] = []
     if path.is_dir():
         found, skipped = _files(path, lambda file: is_audio(file) or is_video(file))
     elif not path.exists():
         raise UsageError(f"{option} {path}: no such file or folder")
     elif _single(path):
-        return {path.stem: path}, []
+        return _Listing({readable(path.stem): path})
     else:
-        found, skipped = _from_list(path)
-    double = [key for key, count in Counter(key for key, _ in found).items() if count > 1]
-    if double:
-        same = ", ".join(str(file) for key, file in found if key == double[0])
-        raise UsageError(f"{option} {path}: {len(double)} names stand for several files, such as '{double[0]}': {same}")
+        found, lost = _from_list(path, option)
+    files: dict[str, Path] = {}
+    for key, file, _ in found:
+        if files.setdefault(key, file) != file:
+            double = sum(count > 1 for count in Counter(key for key, _ in {each[:2] for each in found}).values())
+            same = ", ".join(other.where for other in found if other.id == key)
+            raise UsageError(f"{option} {path}: {double} names stand for several files, such as '{key}': {same}")
     if not found:
         raise UsageError(
             f"{option} {path}: holds no sound file or video{f' ({len(skipped)} others)' if skipped else ''}"
         )
-    return dict(sorted(found)), skipped
+    notes = (f"{len(lost)} lines of {path} name no file: they count as failed",) if lost else ()
+    return _Listing(dict(sorted(files.items())), tuple(skipped), lost, notes)
 
 
-def _files(folder: Path, wanted: object) -> tuple[list[tuple[str, Path]], list[str]]:
-    assert callable(wanted)
+def _files(folder: Path, wanted: Callable[[Path], bool]) -> tuple[list[_Found], list[str]]:
+    """The wanted files by their paths below the folder without suffix, and the names of the others."""
     found, skipped = [], []
     seen: set[str] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
@@ -238,69 +253,104 @@ def _files(folder: Path, wanted: object) -> tuple[list[tuple[str, Path]], list[s
             file = Path(parent, name)
             if name.startswith("."):
                 continue
-            if not _printable(str(file)):
-                skipped.append(ascii(str(file)))
-            elif wanted(file):
-                found.append((file.relative_to(folder).with_suffix("").as_posix(), file))
+            if wanted(file):
+                key = readable(file.relative_to(folder).with_suffix("").as_posix())
+                found.append(_Found(key, file, readable(str(file))))
             else:
-                skipped.append(str(file))
+                skipped.append(readable(str(file)))
     return found, skipped
 
 
-def _printable(name: str) -> bool:
-    """Whether a name is text: one that is not UTF-8 could be neither printed nor stored."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return name.isprintable()
+class _Line(NamedTuple):
+    """A line of a list, read in both ways: as `id path`, and as a path that may hold spaces."""
+
+    number: int
+    text: str
+    id: str
+    rest: str
+    """What stands after the id; empty where there is no space."""
+    part: Path | None
+    """The file that `rest` names, if there is one."""
+    whole: Path | None
+    """The file that the whole line names."""
 
 
-def _from_list(path: Path) -> tuple[list[tuple[str, Path]], list[str]]:
-    """Lines `path` or `id path` (`id,path` in a .csv).
+def _from_list(path: Path, option: str) -> tuple[list[_Found], frozenset[str]]:
+    """Lines `path` or `id path` (two columns in a .csv), and the ids of those that name no file.
 
-    Paths are relative to the list's own folder, or to where the command runs.
+    Paths are relative to the list's own folder, or else to where the command runs; empty lines and those that begin
+    with # are left out. What names no file is read as most other lines are.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = list(_lines(path))
+    except UsageError as error:
+        raise UsageError(f"{path} is neither a sound file nor a list of them (one path per line): {error}") from error
+    if lines and not any(line.part or line.whole for line in lines):
+        first = lines[0]
         raise UsageError(
-            f"{path} is neither a sound file nor a list of them (text, one path per line): {type(error).__name__}"
-        ) from error
-    found, skipped = [], []
-    for line in (line.strip() for line in lines):
-        if not line or line.startswith("#"):
-            continue
-        row = next(csv.reader([line])) if path.suffix.lower() == ".csv" else []
-        if len(row) >= 2:
-            key, rest = row[0].strip(), row[1]
+            f"{option} {path}: none of its {len(lines)} lines names a file that is here, such as line {first.number}, "
+            f"{first.text[:200]!r}; paths are relative to {path.parent.absolute()}"
+        )
+    with_id = [line for line in lines if line.part and not line.whole]
+    without = [line for line in lines if line.whole and not line.part and " " in line.text]
+    mostly_with_id = len(with_id) > len(without)
+    found, lost = [], []
+    for line in lines:
+        undecided = bool(line.part) == bool(line.whole)
+        if line.rest and (mostly_with_id if undecided else bool(line.part)):
+            key, file, text = readable(line.id) or _stem(line.rest), line.part, line.rest
         else:
-            key, _, rest = line.partition(" " if " " in line and not _sound(line) else "\t")
-        file = Path(rest.strip() or line)
-        if not _sound(str(file)):
-            skipped.append(line)
+            key, file, text = _stem(line.text), line.whole, line.text
+        if file is None:
+            lost.append(key)
+        found.append(_Found(key, file or path.parent / text, f"line {line.number}: {text}"))
+    return found, frozenset(lost)
+
+
+def _lines(path: Path) -> Iterable[_Line]:
+    folder, lines = path.parent, read_lines(path)
+    if path.suffix.lower() == ".csv" and any("," in line for line in lines):
+        for number, (key, rest) in two_columns(path, "file"):
+            yield _Line(number, rest, key, rest, _named(folder, rest), None)
+        return
+    for number, line in enumerate(lines, 1):
+        line = line.strip(BLANK)
+        if not line or (line.startswith("#") and not _named(folder, line)):
             continue
-        beside = file if file.is_absolute() or file.exists() else path.parent / file
-        found.append((key if rest.strip() else file.with_suffix("").name, beside))
-    return found, skipped
+        key, _, rest = line.partition("\t" if "\t" in line else " ")
+        rest = rest.strip(BLANK)
+        yield _Line(number, line, key, rest, _named(folder, rest), _named(folder, line))
 
 
-def _sound(text: str) -> bool:
-    """A whole line that is one path, spaces in it included."""
-    return (is_audio(text) or is_video(text)) and (Path(text).exists() or " " not in text)
+def _named(folder: Path, text: str) -> Path | None:
+    """The file that is written in a list of this folder, in quotes or without."""
+    if not text:
+        return None
+    ways = [text, text[1:-1]] if len(text) > 2 and text[0] == text[-1] and text[0] in "\"'" else [text]
+    places = (folder / way for way in ways), (Path(way) for way in ways)
+    found = (on_disk(path) for place in places for path in place)
+    return next((file for file in found if file and file.is_file()), None)
+
+
+def _stem(text: str) -> str:
+    return readable(PurePosixPath(text).with_suffix("").name)
 
 
 def _single(path: Path) -> bool:
     return path.is_file() and (is_audio(path) or is_video(path))
 
 
-def _by_stem(files: Mapping[str, Path], option: str) -> dict[str, Path]:
-    stems = Counter(PurePosixPath(key).name for key in files)
+def _by_stem(listing: _Listing, option: str) -> _Listing:
+    """By the last part of each id."""
+    stems = Counter(PurePosixPath(key).name for key in listing.files)
     double = next((stem for stem, count in stems.items() if count > 1), None)
     if double is not None:
-        same = ", ".join(str(path) for key, path in files.items() if PurePosixPath(key).name == double)
+        same = ", ".join(str(path) for key, path in listing.files.items() if PurePosixPath(key).name == double)
         raise UsageError(f"{option}: the folders differ and the name '{double}' alone is not unique: {same}")
-    return {PurePosixPath(key).name: path for key, path in files.items()}
+    return listing._replace(
+        files={PurePosixPath(key).name: path for key, path in listing.files.items()},
+        lost=frozenset(PurePosixPath(key).name for key in listing.lost),
+    )
 
 
 def _clustered(pairs: Iterable[FilePair]) -> tuple[FilePair, ...]:
@@ -312,12 +362,6 @@ def _clustered(pairs: Iterable[FilePair]) -> tuple[FilePair, ...]:
 
 def _folders(keys: Sequence[str]) -> bool:
     return all("/" in key for key in keys) and len({key.partition("/")[0] for key in keys}) > 1
-
-
-def _known(table: Mapping[str, str], key: str) -> str | None:
-    """By the whole id, its last part, or that with any suffix that the table wrote."""
-    name = PurePosixPath(key).name
-    return next((table[k] for k in (key, name, f"{key}.wav", f"{name}.wav") if k in table), None)
 
 
 def _some(names: Iterable[str]) -> str:

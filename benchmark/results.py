@@ -104,12 +104,12 @@ class Result(BaseModel):
 
     @property
     def why_unranked(self) -> str:
-        """Why the result cannot be ranked, in capitals for a table's title; nothing where it can."""
+        """Why the result cannot be ranked, in a few words; nothing where it can."""
         if len(self.sources) > 1:
-            return f"MIXED: OUTPUTS OF {len(self.sources)} STATES OF THE CODE"
+            return f"mixed: outputs of {len(self.sources)} states of the code"
         if self.changed:
-            return f"{self.changed} OUTPUTS CHANGED SINCE THEY WERE MADE"
-        return "PARTIAL" if self.partial else ""
+            return f"{self.changed} outputs changed since they were made"
+        return "partial" if self.partial else ""
 
 
 class PairSpec(BaseModel):
@@ -157,3 +157,8 @@ class PairResult(BaseModel):
 
     def aggregate(self, name: str) -> Aggregate | None:
         return next((item for item in self.aggregates if item.name == name), None)
+
+    @property
+    def why_unranked(self) -> str:
+        """As of a run's result."""
+        return "partial" if self.partial else ""

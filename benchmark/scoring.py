@@ -86,8 +86,8 @@ class SpeechReader:
             sample.id,
             estimate.samples,
             estimate.rate,
-            clean.samples,
-            clean.rate,
+            clean and clean.samples,
+            clean and clean.rate,
             text=text,
             seconds=prediction.seconds,
         )

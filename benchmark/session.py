@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmark import tracebacks
+from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
 from benchmark.datasets.talkers.sentences import are_sentences
 from benchmark.errors import BenchmarkError, MissingDataset, PrerequisiteError, UsageError
@@ -71,7 +73,7 @@ class Session:
 
     request: Request
     say: Say = lambda line: None
-    progress: Callable[[str], Progress] = lambda label: lambda stage, done, total: None
+    progress: Callable[[str], Progress] = lambda label: lambda stage, done, total, about="": None
     """Label of a row to the progress callback of its run."""
     notes: list[str] = field(default_factory=list)
     """What was left out, and why."""
@@ -104,7 +106,11 @@ class Session:
             if name == "talkers_oracle" and manifest.dataset != "talkers":
                 continue
             try:
-                plan = self._plan(plan_method(name), task, manifest, device)
+                method = plan_method(name)
+                if method.kind.uses_targets and not any(sample.targets for sample in manifest.samples):
+                    self.notes.append(f"{name} is left out: no sample has a known {task.target}")
+                    continue
+                plan = self._plan(method, task, manifest, device)
                 if plan.spec != plans[0].spec:
                     plans.append(plan)
             except (PrerequisiteError, UsageError) as error:
@@ -135,7 +141,11 @@ class Session:
         adapter = datasets.load(self.request.dataset)(self.request.data_root, home())
         progress = self.progress(f"{self.request.dataset} {split}")
         extra = {"fields": fields} if fields and not adapter.needs_root else {}
-        return adapter.open(split, task.name, lambda done, total, what: progress("build", done, total), **extra)
+        manifest = adapter.open(
+            split, task.name, lambda done, total, what: progress("build", done, total, what), **extra
+        )
+        self.notes.extend(left_out(manifest))
+        return manifest
 
     def _training(self, task: Task) -> Manifest:
         if not hasattr(self, "_training_manifest"):
@@ -158,8 +168,7 @@ class Session:
         names = self.metric_names(task)
         kind = "speech" if task.output == "audio" else task.name
         for name in names:
-            if registry.entry(name).task != kind:
-                what = registry.entry(name).task
+            if (what := registry.described(name).task) != kind:
                 raise UsageError(f"Metric '{name}' measures {what}, not {task.name}; see `list metrics`")
         metric_options(names, self.request.face_network, self.request.metric_sets)
         if task.output == "image":
@@ -171,6 +180,14 @@ class Session:
 
         self.check_metrics(task)
         names = self.metric_names(task)
+        unknown = sum(not sample.targets.get(task.target) for sample in manifest.samples)
+        if unknown and task.without_truth and not self.request.metrics:
+            least = task.without_truth
+            names = least if unknown == len(manifest.samples) else tuple(dict.fromkeys((*names, *least)))
+            self.notes.append(
+                f"{unknown} of {len(manifest.samples)} samples have no known {task.target} to compare with: "
+                f"measured on them is only what needs none ({', '.join(least)})"
+            )
         networks = Networks("cpu", manifest.dataset)
         options = metric_options(names, self.request.face_network, self.request.metric_sets)
         if "wer" in names and (reason := self._no_words(manifest, protocol)):
@@ -208,8 +225,11 @@ class Session:
         """Why the offline recogniser, which knows sentences of the GRID grammar alone, cannot count errors."""
         if protocol.seconds is not None:
             return "clips of fixed length cut words off; --seconds 0 takes whole recordings"
-        if are_sentences(sample.attributes.get("text") for sample in manifest.samples):
+        texts = [sample.attributes.get("text") for sample in manifest.samples]
+        if are_sentences(texts):
             return None
+        if not any(texts):
+            return "nobody knows what is said"
         return "not every text is a GRID sentence; ask for it: --metrics wer --metric-set recogniser=whisper:FOLDER"
 
     def run(self, plans: Sequence[RunPlan]) -> list[Result]:
@@ -280,7 +300,9 @@ def notes_on(view: RunView, result: Result, source: str | None = None) -> list[s
     commits = sorted({(maker["git"] or {}).get("commit", "no commit")[:10] for maker in result.generated_by})
     if len(commits) > 1:
         notes.append(f"the outputs of {label} were made at several commits: {', '.join(commits)}")
-    return notes
+    wanted = {sample.id for sample in view.samples}
+    rows = [row for row in view.run.predictions().values() if row.sample in wanted]
+    return [*notes, *tracebacks.notes(view.run.path, rows)]
 
 
 def serves(kind: Any, task: str) -> bool:
@@ -299,7 +321,7 @@ def score_run(
     limit: int | None = None,
     retry_failed: bool = False,
     say: Say = lambda line: None,
-    progress: Callable[[str], Progress] = lambda label: lambda stage, done, total: None,
+    progress: Callable[[str], Progress] = lambda label: lambda stage, done, total, about="": None,
 ) -> tuple[RunView, Result, list[str], Scorer]:
     """Score a run that is on disk, against the data that it was made from.
 

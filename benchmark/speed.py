@@ -321,7 +321,7 @@ def _measure(candidate: Candidate, conditions: Conditions) -> Measurement:
 
 def _made(outputs: Sequence[Any], expected: int, task: Task) -> float:
     """Seconds of sound or number of faces in the outputs of one call; raises for what is neither."""
-    from benchmark.generation import checked_image
+    from benchmark.generation import checked
 
     if len(outputs) != expected:
         raise MethodError(f"it returned {len(outputs)} outputs for {expected} examples")
@@ -329,14 +329,8 @@ def _made(outputs: Sequence[Any], expected: int, task: Task) -> float:
     for output in outputs:
         if isinstance(output, Exception):
             raise output
-        if task.output == "audio":
-            sound = np.asarray(output)
-            if sound.ndim != 1 or not len(sound):
-                raise MethodError(f"expected sound [T], got {list(sound.shape)} {sound.dtype}")
-            total += len(sound) / task.rate
-        else:
-            checked_image(output)
-            total += 1
+        made = checked(output, task)
+        total += len(made) / task.rate if task.output == "audio" else 1
     return total
 
 

@@ -5,6 +5,7 @@
       predictions.jsonl   appended as they are made; media under outputs/
       scores.jsonl        appended; one row per sample x repeat x metric
       provenance/         code, packages and machine of each process that made outputs
+      tracebacks/         what the method raised, a file for each place
       result.json         written last, atomically
       report/             table, contact sheet, plots
 
@@ -31,6 +32,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from benchmark.errors import PrerequisiteError, UsageError
+from benchmark.files import naming, write_whole
 
 Key = tuple[str, int]
 """Sample id and repeat."""
@@ -57,6 +59,8 @@ class Prediction:
     """Frames of the input's video in which no face was found."""
     made_by: str = ""
     """Names the record of code and machine in `provenance/`."""
+    traceback: str | None = None
+    """File with what the method raised, relative to the run directory."""
 
     @property
     def key(self) -> Key:
@@ -111,10 +115,15 @@ class RunDirectory:
         with open(self.path / f".lock{tag}", "w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise PrerequisiteError(
                     f"Another process is writing {self.path}{' shard ' + tag[1:] if tag else ''}; "
                     "wait for it, or give each process its own --shard I/N"
+                ) from error
+            except OSError as error:  # some network file systems have no locks
+                raise PrerequisiteError(
+                    f"{self.path} cannot be locked ({error.strerror}): choose a folder on another file system (--runs, "
+                    "or --out where files are scored)"
                 ) from error
             yield
 
@@ -144,12 +153,9 @@ class RunDirectory:
 
     def write_document(self, name: str, content: str) -> Path:
         """Write a whole file atomically."""
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(path)
-        return path
+        # Names that are not UTF-8 on disk are escaped, which JSON reads back.
+        data = content.encode("utf-8", "backslashreplace")
+        return write_whole(self.path / name, lambda partial: partial.write_bytes(data))
 
     def read_run(self) -> dict[str, Any]:
         try:
@@ -228,9 +234,9 @@ class RunDirectory:
         text = "".join(json.dumps({**record, "number": number}, ensure_ascii=False) + "\n" for record in records)
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab+") as handle:
+        with naming(path), open(path, "ab+") as handle:
             _cut_torn_line(handle)
-            handle.write(text.encode("utf-8"))
+            handle.write(text.encode("utf-8", "backslashreplace"))
             handle.flush()
             os.fsync(handle.fileno())
 
@@ -242,7 +248,7 @@ class RunDirectory:
         found: list[tuple[int, Row]] = []
         for path in self._files(stem):
             with open(path, "rb") as handle:
-                for line_number, line in enumerate(handle, 1):
+                for number, line in enumerate(handle, 1):
                     if line.endswith(b"\n"):  # a torn last line was never finished
                         try:
                             record = json.loads(line)
@@ -250,7 +256,7 @@ class RunDirectory:
                             found.append((record.pop("number", 0), kind(**record)))
                         except (ValueError, TypeError, AttributeError) as error:
                             raise UsageError(
-                                f"{path}, line {line_number}, holds no row of {stem} ({error}): restore or delete it"
+                                f"{path}, line {number} is not a row of {stem} ({error}): restore or delete that line"
                             ) from error
         return [row for _, row in sorted(found, key=lambda item: item[0])]
 
@@ -260,7 +266,7 @@ def content_hash(path: Path) -> str:
     try:
         with open(path, "rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()[:16]
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a zero byte in a name that a list holds
         return "-"
 
 

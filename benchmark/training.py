@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.configuration import Presets, Settings, resolve
+from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import InvalidConfig, UsageError
 from benchmark.evaluation import Progress
 from benchmark.execution import pick_device
+from benchmark.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,15 @@ class TrainingPlan:
             "out": str(self.out),
         }
 
-    def train(self, *, seed: int, device: str, precision: str, resume: bool, progress: bool) -> Path:
+    def train(
+        self,
+        *,
+        seed: int,
+        device: str,
+        precision: str,
+        resume: bool,
+        progress: Progress | None = None,
+    ) -> Path:
         """Run every stage that is not finished; returns the weights file.
 
         `training.json` says what was asked for last, by which code; it is written when a step is to follow, not where
@@ -62,7 +72,8 @@ class TrainingPlan:
             from benchmark import provenance
 
             about = {**self.describe(), "seed": seed, "precision": precision, "provenance": provenance.collect()}
-            self._record.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+            content = json.dumps(about, indent=2) + "\n"
+            write_whole(self._record, lambda partial: partial.write_text(content, encoding="utf-8"))
 
         loop = Loop(seed=seed, device=device, precision=precision, resume=resume, progress=progress)
         asked = {name: value for name, value in self.describe().items() if name not in ("preset", "stages", "out")}
@@ -164,7 +175,7 @@ def fit_face_heads(
     heads = importlib.import_module(NETWORKS["face_heads"][0])
     path = output or weights.face_heads_path(dataset)
     about = heads.fit_file(path, vectors, people, sexes, dataset=dataset, manifest_sha256=manifest.sha256)
-    return path, about
+    return path, "; ".join([about, *left_out(manifest)[:1]])
 
 
 def _adapter(dataset: str) -> Any:
@@ -177,4 +188,6 @@ def _open(dataset: str, data_root: Path | None, split: str, task: str, progress:
     from benchmark.weights import home
 
     show = progress(f"{dataset} {split}")
-    return _adapter(dataset)(data_root, home()).open(split, task, lambda done, total, what: show("build", done, total))
+    return _adapter(dataset)(data_root, home()).open(
+        split, task, lambda done, total, what: show("build", done, total, what)
+    )

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from benchmark.errors import (
     UnknownName,
     UsageError,
 )
+from benchmark.files import write_whole
 from benchmark.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -149,12 +151,17 @@ TABLE: dict[str, WeightsFile] = {
 def home() -> Path:
     """The folder in which weights, manifests and generated corpora are kept; it need not exist yet.
 
-    `$FACEVOICE_BENCH_HOME`, else `$XDG_CACHE_HOME/facevoice-bench`, else `~/.cache/facevoice-bench`.
+    `$FACEVOICE_BENCH_HOME`, else `$XDG_CACHE_HOME/facevoice-bench`, else `~/.cache/facevoice-bench`, else, for a user
+    without a home, a folder among the temporary files.
     """
     if own := os.environ.get("FACEVOICE_BENCH_HOME"):
         return Path(own).expanduser().absolute()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache).expanduser().absolute() if cache else Path.home() / ".cache") / "facevoice-bench"
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache).expanduser().absolute() / "facevoice-bench"
+    try:
+        return Path.home() / ".cache" / "facevoice-bench"
+    except RuntimeError:  # neither $HOME nor an entry in the system's table of users, as in some containers
+        return Path(tempfile.gettempdir(), f"facevoice-bench-{os.getuid()}")
 
 
 def folder() -> Path:
@@ -264,15 +271,12 @@ def add(name: str, path: Path) -> Path:
     found = sha256_of(path)
     _check(item, found, path)
     own = _path(item)
-    own.parent.mkdir(parents=True, exist_ok=True)
-    partial = own.with_name(f".{os.getpid()}.{own.name}")
-    try:
+
+    def take_in(partial: Path) -> None:
         shutil.copyfile(path, partial)
         _record(item, found)
-        partial.replace(own)
-    finally:
-        partial.unlink(missing_ok=True)
-    return own
+
+    return write_whole(own, take_in)
 
 
 def face_heads(dataset: str) -> Path:
@@ -407,9 +411,8 @@ def _record(item: WeightsFile, found: str) -> None:
         return
     lock[item.file] = found
     path = _lock_path()
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(lock, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(path)
+    content = json.dumps(lock, indent=2, sort_keys=True) + "\n"
+    write_whole(path, lambda partial: partial.write_text(content, encoding="utf-8"))
 
 
 def _download(item: WeightsFile, url: str, partial: Path, progress: Progress | None) -> bool:

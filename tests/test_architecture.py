@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ALLOWED_OF_BENCHMARK = {f"benchmark.{name}" for name in ("types", "errors", "weights", "media", "mixing", "face_video")}
+ALLOWED_OF_BENCHMARK = {
+    f"benchmark.{name}" for name in ("types", "errors", "files", "weights", "media", "mixing", "face_video")
+}
 
 
 def imports(path: Path) -> set[str]:

@@ -533,8 +533,8 @@ def test_a_list_of_nothing_that_is_here_is_refused(noises: MediaFinder) -> None:
     text(root / "audioset_test.txt", "")
     with pytest.raises(MissingDataset, match="none of them"):
         noise_files(root, "test", noises)
-    (root / "audioset_test.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(MissingDataset, match="cannot be read"):
+    (root / "audioset_test.txt").write_bytes(b"a.wav\nJos\xe9.wav\n")
+    with pytest.raises(MissingDataset, match=r"audioset_test\.txt, line 2: byte 0xe9 is not UTF-8"):
         noise_files(root, "test", noises)
 
 

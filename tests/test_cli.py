@@ -123,8 +123,13 @@ def test_runs_are_listed_with_what_tells_them_apart(tmp_path):
             (tmp_path / name / "result.json").write_text(json.dumps({"partial": partial}))
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "run.json").write_text("[]")
+    for name, content in (("e", "{"), ("f", "{}"), ("g", "[]")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(json.dumps({"label": "[x]", "spec": spec}))
+        (tmp_path / name / "result.json").write_text(content)
     rows = json.loads(command("list", "runs", "--json", "--runs", str(tmp_path)).stdout)
-    assert [row["state"] for row in rows] == ["unscored", "partial, first 3 samples", "scored", "run.json is broken"]
+    states = ["unscored", "partial, first 3 samples", "scored", "run.json is broken", *["result.json is broken"] * 3]
+    assert [row["state"] for row in rows] == states
     assert (rows[0]["task"], rows[0]["dataset"], rows[0]["clips"]) == ("av_enhancement", "talkers test", "2.04 s")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from toys import Brightness, Painter
 
 from benchmark import provenance
@@ -25,7 +26,7 @@ from benchmark.evaluation import (
     rescore,
 )
 from benchmark.execution import WorkerPool, parse_shard, pick_device
-from benchmark.generation import checked_speech
+from benchmark.generation import checked_image, checked_speech
 from benchmark.media import read_image, write_image
 from benchmark.scoring import Scorer, gallery
 from benchmark.session import notes_on
@@ -216,7 +217,8 @@ def test_a_wrong_output_is_a_failed_row(tiny_corpus, tmp_path, monkeypatch):
     plan = plan_of(tiny_corpus, tmp_path)
     evaluate(plan, None)
     assert {row.reason for row in plan.run.predictions().values()} == {
-        "expected a face [H, W, 3] uint8, got [4, 4] float64"
+        "expected a face [H, W, 3] uint8, got [4, 4] float64: three channels, also where all are grey: "
+        "np.stack([grey] * 3, -1); values of 0 to 1: (face * 255).round().astype(np.uint8)"
     }
 
 
@@ -367,12 +369,28 @@ def test_whatever_an_output_is_it_fails_alone(tiny_corpus, tmp_path, monkeypatch
     assert {(row.sample, row.reason) for row in failed} == {("p01", "RuntimeError: cannot be an array")}
 
 
+SPEECH = r"^expected speech \[T\], T > 0, of finite floats with full scale 1.0, got "
+FACE = r"^expected a face \[H, W, 3\] uint8, got "
+
+
 @pytest.mark.parametrize(
     ("output", "reason"),
     [
-        (np.array([0.0, np.nan]), r"expected finite speech \[T\], T > 0, got \[2\] with NaN or infinite samples"),
-        (np.zeros((2, 5)), r"got \[2, 5\]"),
-        (np.zeros(0), r"got \[0\]"),
+        (np.array([0.0, np.nan]), SPEECH + r"\[2\] float64 with NaN or infinite samples$"),
+        (np.zeros((1, 500)), SPEECH + r"\[1, T\] float64: \.squeeze\(\) it$"),
+        (np.zeros((500, 2)), SPEECH + r"\[T, 2\] float64: take a channel, or their mean$"),
+        (np.zeros(0), SPEECH + r"\[0\]"),
+        (np.zeros(500, np.int16), SPEECH + r"\[T\] int16: divide by 32768, and return float32$"),
+        (np.zeros(500, np.int32), "divide by 2147483648"),
+        (np.zeros(500, np.uint8), SPEECH + r"\[T\] uint8: convert"),
+        (np.zeros(500, complex), SPEECH + r"\[T\] complex128$"),
+        (20_000 * np.sin(np.arange(500)), "with samples beyond 100: 16-bit units\\? Divide by 32768$"),
+        (
+            torch.zeros(500, requires_grad=True),
+            SPEECH[:-4] + r"got a torch tensor torch.float32 on cpu: return .detach",
+        ),
+        (None, SPEECH[:-4] + "got NoneType$"),
+        ("voice.wav", SPEECH[:-4] + "got str$"),
     ],
 )
 def test_speech_that_cannot_be_kept_is_told_without_a_path(output, reason):
@@ -380,10 +398,63 @@ def test_speech_that_cannot_be_kept_is_told_without_a_path(output, reason):
         checked_speech(output)
 
 
+def test_speech_of_any_float_type_is_kept_as_it_is():
+    for kind in (np.float16, np.float32, np.float64):
+        kept = checked_speech(np.array([0.5, -1.5], kind))
+        assert kept.dtype == np.float32 and kept.tolist() == [0.5, -1.5]
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (
+            np.zeros((3, 64, 48), np.uint8),
+            FACE + r"\[3, 64, 48\] uint8: channels come last: np.transpose\(face, \(1, 2, 0",
+        ),
+        (np.zeros((1, 3, 64, 48), np.uint8), r"without a batch axis: face\[0\]; channels come last"),
+        (np.zeros((64, 48), np.uint8), r"np.stack\(\[grey\] \* 3, -1\)$"),
+        (np.zeros((64, 48, 4), np.uint8), r"no alpha channel: face\[..., :3\]$"),
+        (np.zeros((0, 48, 3), np.uint8), "another shape$"),
+        (np.linspace(0, 1, 48).reshape(4, 4, 3), FACE + r"\[4, 4, 3\] float64: values of 0 to 1: \(face \* 255\)"),
+        (np.linspace(-1, 1, 48).reshape(4, 4, 3), r": values of -1 to 1: \(\(face \+ 1\) \* 127.5\)"),
+        (np.linspace(0, 255, 48).reshape(4, 4, 3), r": values of 0 to 255: face.round\(\)"),
+        (np.full((4, 4, 3), 200, np.int64), r"int64: values of 0 to 255"),
+        (np.full((4, 4, 3), 300.0), "values beyond 0 to 255$"),
+        (np.full((4, 4, 3), np.nan), "values that are not finite$"),
+        (np.full((4, 4, 3), "a"), "another type$"),
+        (torch.zeros(4, 4, 3), FACE[:-4] + "got a torch tensor torch.float32 on cpu: return .detach"),
+    ],
+)
+def test_a_face_that_cannot_be_kept_is_told_with_what_mends_it(output, reason):
+    with pytest.raises(MethodError, match=reason):
+        checked_image(output)
+
+
+@pytest.mark.parametrize(
+    "advice", ["(face * 255)", "((face + 1) * 127.5)", "face.round", "np.transpose", "np.stack", "face[...", "face[0]"]
+)
+def test_the_advice_on_faces_mends_them(advice):
+    """Each message's expression, evaluated as it stands, makes an output that is kept."""
+    cases = {
+        "(face * 255)": np.linspace(0, 1, 48).reshape(4, 4, 3),
+        "((face + 1) * 127.5)": np.linspace(-1, 1, 48).reshape(4, 4, 3),
+        "face.round": np.linspace(0, 255, 48).reshape(4, 4, 3),
+        "np.transpose": np.zeros((3, 64, 48), np.uint8),
+        "np.stack": np.zeros((64, 48), np.uint8),
+        "face[...": np.zeros((64, 48, 4), np.uint8),
+        "face[0]": np.zeros((1, 64, 48, 3), np.uint8),
+    }
+    with pytest.raises(MethodError) as told:
+        checked_image(cases[advice])
+    expression = advice + str(told.value).partition(advice)[2]
+    mended = eval(expression, {"np": np, "face": cases[advice], "grey": cases[advice]})
+    assert checked_image(mended).shape[2] == 3
+
+
 @pytest.mark.parametrize("content", ["[]", "3", '{"sample": "a"}', "nonsense"])
 def test_a_line_that_is_no_row_is_named(tmp_path, content):
     (tmp_path / "predictions.jsonl").write_text(content + "\n")
-    with pytest.raises(UsageError, match=r"predictions.jsonl, line 1, holds no row of predictions"):
+    with pytest.raises(UsageError, match=r"predictions.jsonl, line 1 is not a row of predictions"):
         RunDirectory(tmp_path).predictions()
 
 
@@ -445,7 +516,7 @@ def test_outputs_of_two_states_of_the_code_are_never_mixed_without_a_word(tiny_c
     with_code(monkeypatch, "after")
     mixed = finish(plan, pool_of(tiny_corpus))
     assert mixed.sources == ["after", "before"] and mixed.partial
-    assert mixed.why_unranked == "MIXED: OUTPUTS OF 2 STATES OF THE CODE"
+    assert mixed.why_unranked == "mixed: outputs of 2 states of the code"
     (note,) = notes_on(plan.view, mixed, "after")
     assert "2 states of its code and are mixed" in note and "--fresh" in note
     anew = finish(plan, pool_of(tiny_corpus), fresh=True)
@@ -493,7 +564,7 @@ def test_an_output_that_was_changed_is_measured_again_and_told(tiny_corpus, tmp_
     (rows,) = plan.run.scores().values()
     true = 10 + 20 * 2
     assert rows["p02", 1].statistics["error"] == 255 - true
-    assert result.changed == 1 and result.partial and "CHANGED" in result.why_unranked
+    assert result.changed == 1 and result.partial and result.why_unranked == "1 outputs changed since they were made"
     assert "1 outputs of painter are not as they were made" in notes_on(plan.view, result)[0]
 
 
@@ -526,3 +597,52 @@ def test_a_worker_that_dies_leaves_a_row_of_the_version_that_it_died_of(tiny_cor
     assert rows["p07", 0].version == made["p07", 0].version != ""
     assert result.failures.rows == 1
     assert result.failures.scoring == {"brightness: the worker process died in metric 'brightness'": 1}
+
+
+def test_what_a_method_raises_is_kept_once_for_each_place(tiny_corpus, tmp_path, monkeypatch):
+    one = Painter._one
+
+    def raising(self, example):
+        if example.sample.id in ("p01", "p02"):
+            raise KeyError(f"{example.sample.id} has\nno face")
+        if example.sample.id == "p03":
+            return [][example.repeat]
+        if example.sample.id == "p04":
+            return MethodError("too quiet")
+        return one(self, example)
+
+    monkeypatch.setattr(Painter, "_one", raising)
+    plan = plan_of(tiny_corpus, tmp_path)
+    pool = pool_of(tiny_corpus)
+    result = finish(plan, pool)
+    made = plan.run.predictions()
+    files = {row.sample: row.traceback for row in made.values() if row.status != "ok"}
+    assert set(files) == {"p01", "p02", "p03", "p04"}
+    assert files["p01"] == files["p02"] != files["p03"] and files["p04"] is None
+    assert all(row.traceback is None for row in made.values() if row.status == "ok")
+    assert (
+        "KeyError" in (plan.run.path / files["p01"]).read_text() and len(list(plan.run.path.glob("tracebacks/*"))) == 2
+    )
+    first, second = notes_on(plan.view, result)
+    assert first.startswith(f"6 outputs failed where the method raised; traceback: {plan.run.path / files['p01']}\n")
+    assert first.splitlines()[1].startswith(f'    File "{__file__}", line ') and "KeyError: 'p01 has" in first
+    assert second.startswith("3 outputs failed") and second.endswith("IndexError: list index out of range")
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        (None, "painter.generate returned NoneType, expected a list: an output per example"),
+        ("face.png", "painter.generate returned str, expected a list: an output per example"),
+        (
+            np.zeros((16, 16, 3), np.uint8),
+            "painter.generate returned 16 outputs (ndarray [16, 16, 3]) for 1 examples, expected a list: an output per "
+            "example",
+        ),
+    ],
+)
+def test_what_is_no_list_of_outputs_is_told(tiny_corpus, tmp_path, monkeypatch, returned, reason):
+    monkeypatch.setattr(Painter, "generate", lambda self, examples: returned)
+    plan = plan_of(tiny_corpus, tmp_path)
+    evaluate(plan, None)
+    assert {row.reason for row in plan.run.predictions().values()} == {reason}

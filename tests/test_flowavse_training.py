@@ -30,7 +30,7 @@ from benchmark.errors import InvalidConfig, MissingDataset, MissingWeights
 from benchmark.types import Audio, Example, FaceVideo, Sample
 
 TINY = {"size": "small", "width": 0.03}
-QUIET = Loop(device="cpu", progress=False, log_every=1, sample_every=4, checkpoint_every=3)
+QUIET = Loop(device="cpu", log_every=1, sample_every=4, checkpoint_every=3)
 BOTH = pytest.mark.parametrize(("recipe", "config"), [(FlowAVSERecipe, Config), (AVDiffuSSRecipe, DiffusionConfig)])
 
 

@@ -38,6 +38,15 @@ def test_a_torn_last_line_is_dropped_and_the_next_append_is_whole(tmp_path, cut)
     assert all(json.loads(line) for line in file.read_text().splitlines())
 
 
+def test_a_line_that_is_no_row_is_named_by_its_number(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.append_predictions([prediction("a", status="failed"), prediction("b", status="failed")])
+    file = tmp_path / "predictions.jsonl"
+    file.write_bytes(file.read_bytes().replace(b'"sample": "b"', b'"sampel": "b"'))
+    with pytest.raises(UsageError, match=r"predictions\.jsonl, line 2 is not a row of predictions"):
+        run.predictions()
+
+
 def test_arrays_and_undefined_numbers_survive(tmp_path):
     run = RunDirectory(tmp_path)
     vector = np.linspace(-1, 1, 7, dtype=np.float32).reshape(7, 1)

@@ -1,15 +1,24 @@
 import csv
 import io
+import json
+import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
 
+from benchmark.cli.console import note, print_json
+from benchmark.cli.tables import show_results
 from benchmark.reports import tables
 from benchmark.reports.sheets import contact_sheet
 from benchmark.results import Aggregate, Failures, Result, RunSpec
+from benchmark.tasks import get_task
+from metrics.faces.retrieval import Retrieval
 
 
-def result(label="sf2f", value=0.1234, signature="s1", scored=10, partial=False):
+def result(label="sf2f", value=0.1234, signature="s1", scored=10, partial=False, further=()):
+    """A row of R@10, and of further numbers given as (name, title, metric, value, scored, signature)."""
     spec = RunSpec(
         task="speech2face", task_version=1, method="sf2f", config={}, weights_sha256=None, dataset="d",
         dataset_revision="1", split="test", manifest_sha256="m", seconds=5, repeats=1, seed=0,
@@ -18,9 +27,15 @@ def result(label="sf2f", value=0.1234, signature="s1", scored=10, partial=False)
         name="recall_at_10", title="R@10", metric="retrieval", value=value, low=0.1, high=0.2, spread=0.01,
         scored=scored, total=10, signature=signature, higher_is_better=True, unit="%",
     )  # fmt: skip
+    more = [
+        number.model_copy(
+            update=dict(zip(("name", "title", "metric", "value", "scored", "signature"), each, strict=True))
+        )
+        for each in further
+    ]
     return Result(
-        run_id=spec.run_id(), label=label, spec=spec, partial=partial, samples=10, speakers=10, aggregates=[number],
-        failures=Failures(), generation_seconds=1.0, provenance={},
+        run_id=spec.run_id(), label=label, spec=spec, partial=partial, samples=10, speakers=10,
+        aggregates=[number, *more], failures=Failures(), generation_seconds=1.0, provenance={},
     )  # fmt: skip
 
 
@@ -44,10 +59,142 @@ def test_numbers_of_another_definition_never_share_a_column():
     assert "| other | - |" in text
 
 
+HOSTILE = "a|b<script>_\\input{x}%\n[red]x[/]\x1b[31m\u202e`[/nothing]"
+
+
 def test_hostile_labels_are_escaped():
-    label = "a|b<script>_\\input{x}%"
-    assert "<script>" not in tables.markdown([result(label)], ["recall_at_10"])
-    assert r"\textbackslash{}input\{x\}\%" in tables.latex([result(label)], ["recall_at_10"])
+    text = tables.markdown([result(HOSTILE)], ["recall_at_10"])
+    (line,) = [line for line in text.splitlines() if "script" in line]
+    assert "<script>" not in text and "\x1b" not in text and "\u202e" not in text
+    # What GitHub's Markdown splits a row at: a bar without a backslash of its own before it.
+    cells = re.split(r"(?<!\\)(?:\\\\)*\|", line.strip("|"))
+    assert len(cells) == 3 and cells[2].strip() == "10/10"
+    assert r"\textbackslash{}input\{x\}\%" in tables.latex([result(HOSTILE)], ["recall_at_10"])
+    assert len(list(csv.reader(io.StringIO(tables.long_csv([result(HOSTILE)]))))) == 2
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", " =1", "\t=1", "\r=1"])
+def test_no_label_is_a_formula_of_a_spreadsheet(cell):
+    (row,) = csv.DictReader(io.StringIO(tables.long_csv([result(cell)])))
+    assert row["method"].lstrip()[0] not in "=+-@\t\r"
+    assert row["value"] == "0.1234"
+
+
+@pytest.mark.parametrize("label", [HOSTILE, "[", "[/x]", "[bold]", ":smile:", "x\\", "a\nb"])
+def test_a_terminal_shows_labels_as_they_are(label, capsys):
+    show_results([result(label), result(label, partial=True)], ["recall_at_10"], True)
+    shown = capsys.readouterr().out
+    visible = label.replace("\n", "\\n").replace("\x1b", "\\x1b").replace("\u202e", "\\u202e")
+    assert shown.count(visible.replace("_", " ")) + shown.count(visible) >= 2
+    assert not {"\x1b", "\u202e"} & set(shown)
+    # title (folded where it is longer than the page), heads, one number; then the signature under its head
+    assert len(shown.splitlines()) == 3 + 2 + (label == HOSTILE)
+
+
+def test_notes_and_errors_reach_the_terminal_on_one_line(capsys):
+    note("cannot read 'a\n\x1b]0;x\x07.wav'")
+    print_json({"name": "\x9b31m\u2028\udcff é"})
+    shown = capsys.readouterr()
+    assert shown.err == "cannot read 'a\\n\\x1b]0;x\\x07.wav'\n"
+    assert json.loads(shown.out) == {"name": "\x9b31m\u2028\udcff é"}
+    assert "é" in shown.out and not {"\x9b", "\u2028"} & set(shown.out)
+
+
+def test_what_is_scored_is_of_the_numbers_shown():
+    hidden = ("recall_at_10_within", "R@10 within", "retrieval", 0.5, 4, "s2")
+    assert "| 10/10 |" in tables.markdown([result(further=[hidden])], ["recall_at_10"])
+    assert r"& 10/10 \\" in tables.latex([result(further=[hidden])], ["recall_at_10"])
+
+
+def test_a_number_on_fewer_outputs_says_so_in_its_cell():
+    fewer = ("recall_at_1_within", "R@1 within", "retrieval", 0.5, 8, "s2")
+    text = tables.markdown([result(further=[fewer])], ["recall_at_10", "recall_at_1_within"])
+    assert "| sf2f | 12.3 [10.0, 20.0] | 50.0 [10.0, 20.0] (n 8) | 8..10/10 |" in text
+    assert "(n 8)" in tables.latex([result(further=[fewer])], ["recall_at_10", "recall_at_1_within"])
+
+
+def test_a_row_beside_says_where_it_stands_on_other_counts(capsys):
+    show_results([result(), result("other", 0.9, scored=7), result("third", 0.8)], ["recall_at_10"], False)
+    shown = capsys.readouterr().out
+    assert "90.0 (n 7)" in shown and "(n 10)" not in shown
+
+
+def test_numbers_that_were_asked_for_are_shown_though_no_column_names_them():
+    other = ("sdr", "SDR", "sdr", 0.5, 10, "s2")
+    assert [item.name for item in tables.chosen([result(further=[other])], ["recall_at_10"])] == ["recall_at_10", "sdr"]
+
+
+def recalls(label="sf2f", chance=0.1, size="100x3"):
+    signature = f"embed:x|gallery:{size}|v1"
+    further = [
+        ("chance_recall_at_10", "chance R@10", "retrieval", chance, 10, signature),
+        ("recall_at_1", "R@1", "retrieval", 0.02, 10, signature),
+        ("chance_recall_at_1", "chance R@1", "retrieval", 0.01, 10, signature),
+        ("recall_at_1_within", "R@1 within", "retrieval", 0.3, 10, "embed:x|gallery:sex+10y,2..14,over-k|v1"),
+    ]
+    return result(label, signature=signature, further=further)
+
+
+COLUMNS = ["recall_at_10", "recall_at_1", "recall_at_1_within"]
+
+
+def test_every_recall_states_its_gallery_and_its_chance(capsys):
+    heads = ["R@10 % (of 100, chance 10.0) ↑", "R@1 % (of 100, chance 1.0) ↑", "R@1 within % (of 2..14) ↑"]
+    text = tables.markdown([recalls()], COLUMNS)
+    assert text.splitlines()[0] == f"| method | {' | '.join(heads)} | scored |"
+    show_results([recalls()], COLUMNS, False)
+    shown = capsys.readouterr().out
+    assert all(head in shown for head in heads)
+    assert r"\shortstack[r]{R@1 \% $\uparrow$\\of 100, chance 1.0}" in tables.latex([recalls()], COLUMNS)
+    rows = {row["metric"]: row for row in csv.DictReader(io.StringIO(tables.long_csv([recalls()])))}
+    assert (rows["recall_at_1"]["gallery"], rows["recall_at_1"]["chance"]) == ("100", "0.01")
+    assert (rows["recall_at_1_within"]["gallery"], rows["recall_at_1_within"]["chance"]) == ("2..14", "")
+
+
+def test_a_row_of_another_chance_says_so(capsys):
+    text = tables.markdown([recalls(), recalls("other", 0.2)], COLUMNS)
+    assert "| other | 12.3 [10.0, 20.0] (chance 20.0) | 2.0 [10.0, 20.0] |" in text
+    show_results([recalls(), recalls("other", 0.2)], COLUMNS, False)
+    assert "12.3 (chance 20.0)" in capsys.readouterr().out
+
+
+def test_every_recall_of_the_default_table_has_its_chance():
+    networks = type("N", (), {"signature": "x"})
+    reports = {report.name for report in Retrieval(networks()).reports}  # type: ignore[arg-type]
+    for name in get_task("speech2face").columns:
+        assert not name.startswith("recall_") or f"chance_{name}" in reports
+
+
+def test_latex_has_intervals_and_the_mark_of_a_partial_run():
+    text = tables.latex([result(), result("half", partial=True)], ["recall_at_10"])
+    assert r"sf2f & $12.3$ {\scriptsize [10.0, 20.0]} & 10/10 \\" in text
+    assert r"half (partial) & $12.3$" in text and "cannot be ranked" in text
+    assert "cannot be ranked" not in tables.latex([result()], ["recall_at_10"])
+
+
+ODD = [chr(number) for number in (*range(128), *range(0xA0, 0x250), 0x2028, 0x4E2D, 0x1F600, 0xDC80)]
+
+
+def test_latex_compiles_whatever_the_labels_are(tmp_path):
+    """With nothing but booktabs, by the program itself where it is installed."""
+    labels = [HOSTILE, "[1ex]", "* star", "".join(ODD), *(f"{mark}{mark}" for mark in ODD[32:127])]
+    rows = [result(name, partial=name == HOSTILE) for name in labels]
+    table = tables.latex([recalls(), *rows], COLUMNS)
+    assert table.isascii()
+    bare = re.sub(r"\\([a-zA-Z]+|.)", "", table)
+    assert not set(bare) & set("%#_~") and bare.count("{") == bare.count("}")
+    assert all(line.count(" & ") == 4 for line in table.splitlines() if line.endswith(r"10/10 \\"))
+    if not shutil.which("pdflatex") or not shutil.which("kpsewhich"):
+        pytest.skip("pdflatex is not installed")
+    if subprocess.run(["kpsewhich", "booktabs.sty"], capture_output=True, check=False).returncode:
+        pytest.skip("booktabs is not installed")
+    document = r"\documentclass{article}\usepackage{booktabs}\begin{document}" + table + r"\end{document}"
+    (tmp_path / "t.tex").write_text(document, encoding="utf-8")
+    line = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-draftmode", "t.tex"]
+    done = subprocess.run(
+        line, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_csv_keeps_full_precision():
@@ -57,15 +204,18 @@ def test_csv_keeps_full_precision():
 
 def test_undefined_is_a_dash_and_partial_is_said():
     text = tables.markdown([result(value=None, scored=0, partial=True)], ["recall_at_10"])
-    assert "| - [" in text
-    assert "0/10 (partial)" in text
+    assert "| sf2f (partial) | - [" in text and "| 0/10 |" in text
+    assert "cannot be ranked" in text
+    (row,) = csv.DictReader(io.StringIO(tables.long_csv([result(partial=True)])))
+    assert row["partial"] == "true"
 
 
 def test_a_number_that_cannot_exist_does_not_lower_the_coverage():
     row = result(scored=9)
     never = row.aggregates[0].model_copy(update={"name": "si_sdr", "value": None, "scored": 0})
-    assert tables.coverage(row.model_copy(update={"aggregates": [*row.aggregates, never]})) == "9/10"
-    assert tables.coverage(row.model_copy(update={"aggregates": [never]})) == "0/10"
+    both = row.model_copy(update={"aggregates": [*row.aggregates, never]})
+    assert tables.coverage(both, both.aggregates) == "9/10"
+    assert tables.coverage(row.model_copy(update={"aggregates": [never]}), [never]) == "0/10"
 
 
 def test_latex_heads_have_units():

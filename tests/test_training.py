@@ -27,7 +27,7 @@ from benchmark.errors import InvalidConfig, MethodError, MissingDataset, Prerequ
 from benchmark.training import TrainingPlan
 from benchmark.types import Sample, derive_seed
 
-QUIET = Loop(device="cpu", progress=False, log_every=1, sample_every=4, checkpoint_every=3)
+QUIET = Loop(device="cpu", log_every=1, sample_every=4, checkpoint_every=3)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -113,6 +113,19 @@ def test_a_killed_training_ends_like_one_that_was_not(tmp_path: Path, ema: float
         torch.testing.assert_close(one[name], two[name], rtol=0, atol=0)
     assert logged(tmp_path / "whole") == logged(tmp_path / "killed")
     assert [row["step"] for row in logged(tmp_path / "whole") if "loss" in row] == list(range(1, 12))
+
+
+def test_every_step_is_told_with_the_losses_of_the_last_logged_one(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int, str]] = []
+    loop = Loop(**{**QUIET.__dict__, "log_every": 2, "progress": lambda *words: told.append(words)})
+    train_stages(toy_stages(5)[:1], tmp_path, loop, {"of": 1})
+    assert [words[:3] for words in told] == [("one", done, 5) for done in range(6)]
+    losses = [
+        f"loss {line['loss']:.3g} critic {line['critic']:.3g}" for line in logged(tmp_path / "one") if "loss" in line
+    ]
+    assert [words[3] for words in told] == ["", "", losses[0], losses[0], losses[1], losses[1]]
+    train_stages(toy_stages(5)[:1], tmp_path, loop, {"of": 1})
+    assert len(told) == 6, "a finished training has nothing to tell"
 
 
 def test_annealed_rates_follow_half_a_cosine(tmp_path: Path) -> None:
@@ -257,7 +270,7 @@ def plan(manifest: Manifest, out: Path, method: str = "toy", steps: int = 3) -> 
 
 
 def test_the_record_of_a_training_tells_what_was_trained(tiny_corpus: Manifest, tmp_path: Path) -> None:
-    how = {"device": "cpu", "precision": "no", "resume": True, "progress": False}
+    how = {"device": "cpu", "precision": "no", "resume": True}
     out = tmp_path / "out"
     plan(tiny_corpus, out).train(seed=0, **how)
     record = (out / "training.json").read_bytes()
@@ -299,7 +312,7 @@ def test_a_device_that_is_not_there_is_an_error(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(error, match=message):
-        plan(tiny_corpus, tmp_path / "out").train(seed=0, device=device, precision="no", resume=True, progress=False)
+        plan(tiny_corpus, tmp_path / "out").train(seed=0, device=device, precision="no", resume=True)
     assert not (tmp_path / "out").exists()
 
 

@@ -84,6 +84,7 @@ def show(
 
 def _open(name: str, split: str, task: str | None, data_root: Path | None, as_json: bool, quiet: bool):  # type: ignore[no-untyped-def]
     from benchmark.cli.console import bars, note, print_json, print_table
+    from benchmark.datasets.dataset import count_left_out
     from benchmark.registry import datasets
     from benchmark.weights import home
 
@@ -91,7 +92,7 @@ def _open(name: str, split: str, task: str | None, data_root: Path | None, as_js
         show_progress = progress(f"{name} {split}")
         adapter = datasets.load(name)(data_root, home())
         manifest = adapter.open(
-            split, task or adapter.tasks[0], lambda done, total, what: show_progress("build", done, total)
+            split, task or adapter.tasks[0], lambda done, total, what: show_progress("build", done, total, what)
         )
     inputs = sum(len(paths) for sample in manifest.samples for paths in sample.inputs.values())
     targets = sum(len(paths) for sample in manifest.samples for paths in sample.targets.values())
@@ -106,7 +107,7 @@ def _open(name: str, split: str, task: str | None, data_root: Path | None, as_js
         "targets": targets,
         "manifest": str(manifest.path),
         "sha256": manifest.sha256,
-        "left out": len(manifest.problems),
+        "left out": count_left_out(manifest.problems),
     }
     if as_json:
         print_json({**about, "problems": list(manifest.problems)})

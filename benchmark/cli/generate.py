@@ -39,7 +39,9 @@ def generate(
     \b
     python -m benchmark generate --method sf2f --shard 1/4
     """
+    from benchmark import tracebacks
     from benchmark.cli.console import bars, note, print_json
+    from benchmark.cli.tables import retry_notes
     from benchmark.evaluation import evaluate
     from benchmark.generation import batches
     from benchmark.session import Request, Session
@@ -66,7 +68,8 @@ def generate(
         fresh=fresh,
     )
     with bars(quiet) as progress:
-        plan = Session(request, lambda line: note(line, quiet), progress).plans()[0]
+        session = Session(request, lambda line: note(line, quiet), progress)
+        plan = session.plans()[0]
         if dry_run:
             print_json(plan.describe())
             return
@@ -81,7 +84,11 @@ def generate(
         print(plan.run.path)
         kept = f"; {there} of them kept from an earlier command" if there else ""
         note(f"{len(made) - len(failed)} outputs, {len(failed)} failed{kept}", quiet)
+    for line in session.notes:
+        note(line, quiet)
     for row in failed[:10]:
         note(f"  failed: {row.sample} repeat {row.repeat}: {row.reason}", quiet)
+    for line in [*tracebacks.notes(plan.run.path, failed), *retry_notes(len(failed), retry_failed)]:
+        note(line, quiet)
     if len(failed) > fail_on_error:
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ import typer
 
 from benchmark import __version__
 from benchmark.errors import BenchmarkError, PrerequisiteError, UsageError
+from benchmark.reports.escaping import printable, printable_lines
 
 app = typer.Typer(
     name="benchmark",
@@ -67,10 +68,10 @@ def main() -> None:
                 raise KeyboardInterrupt from None
             raise
     except (UsageError, PrerequisiteError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable_lines(f"error: {error}"), file=sys.stderr)
         raise SystemExit(2) from None
     except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable_lines(f"error: {error}"), file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("Interrupted. What was finished is kept: the same command continues from there.", file=sys.stderr)
@@ -81,5 +82,5 @@ def main() -> None:
     except OSError as error:  # a path of the user's that cannot be read or written, or a full disk
         if error.filename is None:
             raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(printable(f"error: {error.filename}: {error.strerror}"), file=sys.stderr)
         raise SystemExit(2) from None

@@ -98,4 +98,5 @@ def run(
         quiet=quiet,
         allowed=fail_on_error,
         scorer=session.scored_with,
+        retried=retry_failed,
     )

@@ -9,6 +9,7 @@ import typer
 from benchmark.cli.console import note, print_json, print_table
 from benchmark.evaluation import RunView
 from benchmark.reports import tables
+from benchmark.reports.escaping import printable
 from benchmark.results import PairResult, Result
 from benchmark.scoring import Scorer
 from benchmark.statistics import FEWEST
@@ -24,15 +25,16 @@ def show_results(results: Sequence[Result], columns: Sequence[str], signatures: 
     title = (
         f"{first.label} on {spec.dataset} {spec.split} ({spec.task}): {first.speakers} speakers, {length}, "
         f"{spec.repeats} evaluation run{'s' if spec.repeats > 1 else ''}"
-        f"{'; PARTIAL, cannot be ranked' if first.partial else ''}"
+        f"{f'; {first.why_unranked.upper()}, cannot be ranked' if first.why_unranked else ''}"
     )
     rows = []
     for item in tables.chosen(results, columns):
-        row = [tables.head(item), tables.number(item.value, item.unit), tables.interval(item)]
+        row = [tables.head(item, first), tables.number(item.value, item.unit), tables.interval(item)]
         row += [tables.number(item.spread, item.unit), f"{item.scored}/{item.total}"]
         for other in others:
             same = tables.same_definition(item, other)
-            row.append(tables.number(same.value, same.unit) if same else "-")
+            beside = tables.remarks(same, other, first, item.scored) if same and same.value is not None else ""
+            row.append(tables.number(same.value, same.unit) + beside if same else "-")
         rows.append(row)
     heads = [
         "",
@@ -40,7 +42,7 @@ def show_results(results: Sequence[Result], columns: Sequence[str], signatures: 
         _interval_head("", first.speakers, "speakers"),
         "run s.d.",
         "scored",
-        *[other.label.replace("_", " ") for other in others],
+        *[tables.label(other).replace("_", " ") for other in others],
     ]
     print_table(heads, rows, title, right=[1, *range(3, len(heads))])
     if signatures:
@@ -66,12 +68,12 @@ def show_pairs(result: PairResult, signatures: bool) -> None:
     ]
     rows = []
     for item in result.aggregates:
-        row = [tables.head(item), tables.number(item.value, item.unit), tables.interval(item)]
+        row = [tables.head(item, result), tables.number(item.value, item.unit), tables.interval(item)]
         row.append(f"{item.scored}/{item.total}")
         rows.append([*row, *([item.signature] if signatures else [])])
     print_table(heads, rows, title, right=[1, 3])
     for reason, count in list(result.undefined.items())[:SHOWN_REASONS]:
-        print(f"undefined in {count}: {reason}")
+        print(printable(f"undefined in {count}: {reason}"))
     _more(len(result.undefined))
 
 
@@ -87,6 +89,13 @@ def show_failures(result: Result | PairResult, quiet: bool) -> None:
         _more(len(reasons), quiet)
 
 
+def retry_notes(failed: int, retried: bool) -> list[str]:
+    """How rows that failed are tried again, where there are some and they were not just now."""
+    if not failed or retried:
+        return []
+    return ["The same command leaves failed rows as they are; with --retry-failed it makes and measures them again"]
+
+
 def finish(
     view: RunView,
     results: Sequence[Result],
@@ -97,11 +106,13 @@ def finish(
     quiet: bool,
     allowed: int,
     scorer: Scorer | None,
+    retried: bool,
     beside: Sequence[Result] = (),
 ) -> None:
     """Write the report, print the table, and leave with 1 where more rows failed than `allowed`.
 
     Args:
+        retried: what had failed before was tried again.
         beside: rows of the report that were not asked for now.
     """
     from benchmark.evaluation import fuller_result
@@ -114,10 +125,10 @@ def finish(
         print_json([result.model_dump() for result in results])
     else:
         show_results(results, view.task.columns, signatures)
-    for line in notes:
-        note(line, quiet)
     for result in results:
         show_failures(result, quiet)
+    for line in [*notes, *retry_notes(sum(result.failures.rows for result in results), retried)]:
+        note(line, quiet)
     note(f"Run: {view.run.path}   report: {folder}", quiet)
     if results[0].failures.rows > allowed:
         raise typer.Exit(1)

@@ -42,12 +42,18 @@ def train(
     python -m benchmark train --method sf2f --preset talkers
     """
     from benchmark.cli.console import bars, note, print_json
+    from benchmark.datasets.dataset import left_out
     from benchmark.training import prepare
 
     with bars(quiet) as progress:
         plan = prepare(method, preset, config, tuple(sets or ()), dataset, data_root, out, progress)
+        if not dry_run:
+            show = progress(method)
+            weights = plan.train(seed=seed, device=device, precision=precision, resume=resume, progress=show)
+    for manifest in (plan.training, plan.validation):
+        for line in left_out(manifest) if manifest else ():
+            note(line, quiet)
     if dry_run:
         print_json(plan.describe())
         return
-    weights = plan.train(seed=seed, device=device, precision=precision, resume=resume, progress=not quiet)
     note(f"Weights: {weights}", quiet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,7 +14,7 @@ from benchmark.datasets.manifest import Manifest, Row, parse_manifest, write_man
 from benchmark.errors import MissingDataset, UsageError
 
 Progress = Callable[[int, int, str], None]
-"""Called as progress(done, total, what)."""
+"""Called as progress(done, total, what): `what` is made, and how long all of it takes."""
 
 
 class Dataset(ABC):
@@ -73,3 +74,18 @@ class Dataset(ABC):
             raise UsageError(f"Dataset '{self.name}' has no split '{split}'; it has: {', '.join(self.splits)}")
         if task not in self.tasks:
             raise UsageError(f"Dataset '{self.name}' does not serve task '{task}'; it serves: {', '.join(self.tasks)}")
+
+
+def left_out(manifest: Manifest, shown: int = 3) -> list[str]:
+    """Lines for the reader: how much of a corpus is not used, and the first reasons; none where all of it is."""
+    if not manifest.problems:
+        return []
+    about = f"{manifest.dataset} {manifest.split}: {count_left_out(manifest.problems)} left out or not used as they are"
+    more = f"; all of them: {manifest.path}" if len(manifest.problems) > shown else ""
+    return [f"{about}{more}", *(f"  {line}" for line in manifest.problems[:shown])]
+
+
+def count_left_out(problems: Iterable[str]) -> int:
+    """How many things the lines tell of: one each, save for `... and 90 more of this kind: ...`."""
+    more = (re.match(r"\.\.\. and (\d+) more ", line) for line in problems)
+    return sum(int(found[1]) if found else 1 for found in more)

@@ -1,51 +1,113 @@
-"""Your own recordings and portraits: a folder per person, whatever lies in it."""
+"""Your own people: a folder for each, with recordings and portraits, or with videos to enhance."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
 
-from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.audiovisual import AudioVisualCorpus
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder, is_portrait, is_speech
+from benchmark.datasets.mixtures import Utterance, as_recorded_rows
 from benchmark.datasets.names import safe_ids, same
+from benchmark.datasets.noise_lists import LAYOUT, NAMES
 from benchmark.datasets.tables import read_table, sex_of
-from benchmark.media import audio_seconds, check_header, is_image
+from benchmark.errors import MediaError, UsageError
+from benchmark.media import audio_seconds, check_header, is_audio, is_image, is_video
 
 _TABLE = "people.csv"
+_NOISY = "noisy"
+"""The split whose videos are mixtures already."""
+_CLEAN = ".clean"
+"""Ends the name, before the suffix, of the clean speech of a video that is noisy."""
+_NOISES = ("noise", "audioset")
+"""Folders that hold recordings of noise, not a person."""
 
 
-class Folder(Dataset):
+class Folder(AudioVisualCorpus):
     """`<root>/<person>/`, holding any mix of recordings, videos and portraits at any depth.
 
-    The attribute `media` is a hash of the contents of a person's files, so that the manifest changes with them.
+    For faces (`speech2face`) a person is a sample: all the recordings, and all the portraits. For enhancement and
+    separation a video is: noise, or another person's speech, is added to its clean speech (splits `test` and
+    `test_snr`), or it is noisy as it is (split `noisy`). Numbers that compare with clean speech exist where there is
+    some; elsewhere outputs are made, and judged by what needs none.
+
+    The attribute `media` is a hash of the contents of a sample's files, so that the manifest changes with them.
     """
 
-    name = "folder"
-    revision = "1"
-    splits = ("test",)
-    layout = """\
-  <person>/...   recordings or videos (wav flac ogg mp3 m4a mp4 mov mkv mpg) and portraits (jpg png pgm ppm bmp webp),
-                 at any depth, in any order
-  people.csv     optional: person,sex,age with sex f or m, age in years"""
+    name: ClassVar[str] = "folder"
+    revision: ClassVar[str] = "1"
+    splits: ClassVar[tuple[str, ...]] = ("test", "test_snr", _NOISY)
+    tasks: ClassVar[tuple[str, ...]] = ("speech2face", "av_enhancement", "av_separation")
+    layout: ClassVar[str] = f"""\
+  <person>/...                    recordings or videos (wav flac ogg mp3 m4a mp4 mov mkv mpg) and portraits (jpg png
+                                  pgm ppm bmp webp), at any depth, in any order: a face from a voice
+  <person>/.../NAME.mp4           a video with its sound: enhancement and separation
+  <person>/.../NAME.wav           optional: its sound, from the same start, where not its own sound is to be used
+  <person>/.../NAME{_CLEAN}.wav     optional: its clean speech, where its sound is noisy
+  <person>/.../NAME.txt           optional: the words, for word errors
+  people.csv                      optional: person,sex,age with sex f or m, age in years
+{LAYOUT}
+  --split test                    noise, or another person's speech, is added to the clean speech at 0 dB; so the sound
+                                  has to be clean, or NAME{_CLEAN}.wav has to be there
+  --split test_snr                the same over -10 to 10 dB
+  --split {_NOISY}                   the sound is cleaned as it is, and compared with NAME{_CLEAN}.wav if there"""
 
-    def rows(self, split: str, task: str) -> Iterable[Row]:
-        """One sample per person who has both speech and faces; the others are named in `problems`."""
-        root = self.media_root()
-        finder = MediaFinder(root, self.problems)
-        people = []
-        for path in finder.entries(root):
-            if path.name.startswith("."):
-                finder.leave_out(path, "hidden")
-            elif path.is_dir():
-                people.append(path)
-            elif path.name != _TABLE:
-                finder.leave_out(path, "a stray file: expected a folder for each person")
-        known = self._people(root / _TABLE, {same(path.name) for path in people})
-        ids = safe_ids([path.name for path in people])
-        for path in people:
+    def check(self, split: str, task: str) -> None:
+        super().check(split, task)
+        if task == "speech2face" and split != "test":
+            raise UsageError(f"Split '{split}' of {self.name} is of videos, not for {task}; it has: test")
+
+    def rows(self, split: str, task: str) -> list[Row]:
+        """The people, or the mixtures; what is left out is named in `problems`."""
+        if task == "speech2face":
+            return list(self._portrayed(MediaFinder(self.media_root(), self.problems)))
+        if split == _NOISY:
+            finder = MediaFinder(self.media_root(), self.problems)
+            utterances = list(self.utterances(split, finder).values())
+            rows = list(as_recorded_rows(utterances, of=f"{self.name} {split}"))
+        else:
+            rows = super().rows(split, task)
+        digest = cache(lambda file: _digest(self.media_root() / file))
+        return [
+            replace(row, attributes={**row.attributes, "media": _together(digest(file) for file in _files(row))})
+            for row in rows
+        ]
+
+    def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
+        """The usable videos by `<person>/<name>`: with their clean speech, or in the split `noisy` with their sound."""
+        found: dict[str, Utterance] = {}
+        clips: dict[str, tuple[str, dict[str, str]]] = {}
+        folders, about = self._folders(finder, but=_NOISES)
+        for path in folders:
+            for name, parts in _clips(path, finder).items():
+                clips[name] = path.name, parts
+        people, ids = safe_ids([path.name for path in folders]), safe_ids(clips)
+        for name, (person, parts) in clips.items():
+            attributes = {"framing": "scene", **about.get(same(person), {})}
+            video, clean = parts["video"], parts.get("clean")
+            speech = parts.get("sound", video)
+            if split != _NOISY:
+                speech, clean = clean or speech, None
+            if not (_is_usable(finder, video, check_header) and _is_usable(finder, speech, audio_seconds)):
+                continue
+            if clean and not _is_usable(finder, clean, audio_seconds):
+                clean = None
+            if "words" in parts and _is_usable(finder, parts["words"], _words):
+                attributes["text"] = _words(finder.root / parts["words"])
+            found[name] = Utterance(ids[name], people[person], speech, video, attributes, clean)
+        return found
+
+    def _portrayed(self, finder: MediaFinder) -> Iterable[Row]:
+        """One sample per person who has both speech and faces."""
+        root = finder.root
+        folders, known = self._folders(finder)
+        ids = safe_ids([path.name for path in folders])
+        for path in folders:
             files = list(finder.media(path, _is_medium, _check))
             speech = [file for file in files if not is_image(file)]
             faces = [file for file in files if is_image(file)]
@@ -54,8 +116,26 @@ class Folder(Dataset):
                 finder.leave_out(path, f"this person has no usable {lacking}")
                 continue
             person = ids[path.name]
-            attributes = {**known.get(same(path.name), {}), "media": _contents(root, [*speech, *faces])}
+            media = _together(_digest(root / file) for file in [*speech, *faces])
+            attributes = {**known.get(same(path.name), {}), "media": media}
             yield Row(person, person, {"speech": tuple(speech)}, {"face": tuple(faces)}, attributes)
+
+    def _folders(self, finder: MediaFinder, but: Sequence[str] = ()) -> tuple[list[Path], dict[str, dict[str, Any]]]:
+        """The people's folders, and what the table says of each person.
+
+        Args:
+            but: names of folders that are not a person's.
+        """
+        lists = {name.format(split=split) for name in NAMES for split in ("train", "val", "test")} if but else set()
+        people = []
+        for path in finder.entries(finder.root):
+            if path.name.startswith("."):
+                finder.leave_out(path, "hidden")
+            elif path.is_dir():
+                people += [path] if path.name not in but else []
+            elif path.name != _TABLE and path.name not in lists:
+                finder.leave_out(path, "a stray file: expected a folder for each person")
+        return people, self._people(finder.root / _TABLE, {same(path.name) for path in people})
 
     def _people(self, table: Path, present: set[str]) -> dict[str, dict[str, Any]]:
         """Person to sex and age, as far as the table states them."""
@@ -107,9 +187,67 @@ def _check(path: Path) -> None:
         audio_seconds(path)
 
 
-def _contents(root: Path, files: Iterable[str]) -> str:
-    whole = hashlib.sha256()
-    for file in files:
-        with (root / file).open("rb") as stream:
-            whole.update(hashlib.file_digest(stream, "sha256").digest())
-    return whole.hexdigest()[:16]
+def _clips(folder: Path, finder: MediaFinder) -> dict[str, dict[str, str]]:
+    """Name of each video of a person, with the folders above it, to its files: `video`, `sound`, `clean`, `words`."""
+    clips: dict[str, dict[str, str]] = {}
+    # Nothing is checked here: without its clean speech, a noisy video would be taken for a clean one.
+    for file in finder.media(folder, _is_part, lambda path: None):
+        path = PurePosixPath(file)
+        if is_image(file):
+            continue
+        kind = "video" if is_video(file) else "sound" if is_audio(file) else "words"
+        name = path.with_suffix("").as_posix()
+        if kind == "sound" and path.stem.endswith(_CLEAN):
+            kind, name = "clean", name.removesuffix(_CLEAN)
+        other = clips.setdefault(name, {}).setdefault(kind, file)
+        if other != file:
+            finder.leave_out(finder.root / file, f"there is {PurePosixPath(other).name!r}, of the same name")
+    for parts in list(clips.values()):
+        for file in parts.values() if "video" not in parts else ():
+            finder.leave_out(finder.root / file, "there is no video of this name")
+    return {name: parts for name, parts in clips.items() if "video" in parts}
+
+
+def _is_part(path: Path) -> bool:
+    return _is_medium(path) or (path.suffix.lower() == ".txt" and not path.name.startswith("."))
+
+
+def _is_usable(finder: MediaFinder, file: str, check: Callable[[Path], object]) -> bool:
+    """Whether a file passes a check; else it is named in the finder's problems."""
+    path = finder.root / file
+    try:
+        check(path)
+    except MediaError as error:
+        finder.leave_out(path, str(error).removeprefix(f"{path}: "))
+        return False
+    return True
+
+
+def _words(path: Path) -> str:
+    """The text of a file, on one line.
+
+    Raises:
+        MediaError: not UTF-8, or without a word.
+    """
+    try:
+        words = " ".join(path.read_text(encoding="utf-8-sig").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise MediaError(f"{path}: not a text in UTF-8 ({error})") from error
+    if not words:
+        raise MediaError(f"{path}: no words in it")
+    return words
+
+
+def _files(row: Row) -> list[str]:
+    """All files that a row names, each once."""
+    fields: Iterable[Mapping[str, tuple[str, ...]]] = (row.targets, row.inputs)
+    return list(dict.fromkeys(file for field in fields for name in sorted(field) for file in field[name]))
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+def _together(digests: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16]

@@ -10,10 +10,11 @@ from pathlib import Path
 from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder, is_portrait
-from benchmark.datasets.names import safe_ids
+from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.tables import read_table, sex_of
 from benchmark.datasets.voxceleb import SpeakerFolders
-from benchmark.errors import MissingDataset
+from benchmark.errors import MissingDataset, UsageError
+from benchmark.text_files import read_text
 
 
 @dataclass(frozen=True)
@@ -76,17 +77,18 @@ class HQVoxCeleb(Dataset):
         table = base / subset.name / subset.table
         people: dict[str, tuple[dict[str, str], str]] = {}
         for index, row in enumerate(read_table(table, subset.columns, subset.delimiter)):
-            if row[subset.person] in people:
+            person = same(row[subset.person])
+            if person in people:
                 finder.leave_out(table, f"line {row['line']}: {row[subset.person]!r} again; the first line counts")
             elif not row[subset.person] or not row[subset.speaker]:
                 finder.leave_out(table, f"line {row['line']}: no name or no speaker id")
             else:
-                people[row[subset.person]] = row, {8: "test", 9: "val"}.get(index % 10, "train")
+                people[person] = row, {8: "test", 9: "val"}.get(index % 10, "train")
         listed = chosen.get(subset.name)
         by_row = [name for name, (_, own) in people.items() if own == split]
-        names = by_row if listed is None else listed.get(split, [])
+        names = by_row if listed is None else [same(name) for name in listed.get(split, [])]
         speech = SpeakerFolders(base / "raw_wav" / subset.name, finder)
-        faces = {path.name: path for path in finder.folders(base / subset.name / "masked_faces")}
+        faces = {same(path.name): path for path in finder.folders(base / subset.name / "masked_faces")}
         for name in sorted(faces.keys() - people.keys()):
             finder.leave_out(faces[name], f"no row of {subset.table} has this name")
         speech.name_strangers({row[subset.speaker] for row, _ in people.values()}, subset.table)
@@ -117,10 +119,8 @@ def _listed(path: Path) -> dict[str, dict[str, list[str]]]:
     """Corpus to split to names, where `split.json` states them."""
     expected = 'expected {"vox1": {"train": [names], "val": [names], "test": [names]}, "vox2": ...}'
     try:
-        listed = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
+        listed = json.loads(read_text(path)) if path.exists() else {}
+    except (UsageError, ValueError) as error:
         raise MissingDataset(f"{path} cannot be read ({error}); {expected}, or no such file") from error
     sound = isinstance(listed, dict) and all(
         isinstance(splits, dict)

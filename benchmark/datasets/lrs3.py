@@ -9,8 +9,10 @@ from benchmark.datasets.audiovisual import AudioVisualCorpus, held_out, name_bel
 from benchmark.datasets.media_files import MediaFinder, is_speech
 from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.noise_lists import LAYOUT
-from benchmark.errors import MediaError
+from benchmark.datasets.tables import lrs3_words
+from benchmark.errors import MediaError, UsageError
 from benchmark.media import audio_seconds, check_header, is_audio
+from benchmark.text_files import read_text
 
 _EXPECTED = "expected a first line 'Text:  WORDS'"
 
@@ -60,9 +62,14 @@ class LRS3(AudioVisualCorpus):
                 speech[name] = video[name]
 
         def about(name: str) -> dict[str, str]:
-            text = _words(root / texts[name]) if name in texts else None
+            text, reason = None, f"no usable .txt beside it ({_EXPECTED})"
+            if name in texts:
+                try:
+                    text = lrs3_words(read_text(root / texts[name]))
+                except UsageError as error:
+                    reason = str(error).removeprefix(f"{root}/")
             if text is None:
-                finder.leave_out(root / video[name], f"used without its words: no usable .txt beside it ({_EXPECTED})")
+                finder.leave_out(root / video[name], f"used without its words: {reason}")
             return {} if text is None else {"text": text}
 
         return spoken_by(speech, video, finder, about)
@@ -81,14 +88,3 @@ def _check(path: Path) -> None:
         check_header(path)
     elif not path.is_file():
         raise MediaError(f"{path}: is not a regular file")
-
-
-def _words(path: Path) -> str | None:
-    """What the first line of a transcript says."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            line = file.readline(100_000)
-    except (OSError, UnicodeDecodeError):
-        return None
-    head, _, words = line.partition(":")
-    return " ".join(words.split()) or None if head.strip() == "Text" else None

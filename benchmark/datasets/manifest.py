@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from benchmark.errors import MissingDataset
+from benchmark.files import write_whole
 from benchmark.types import Sample
 
 FORMAT = 1
@@ -72,10 +72,7 @@ def write_manifest(
             )
         )
     content = "\n".join(lines) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(content, encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, lambda partial: partial.write_text(content, encoding="utf-8"))
     return content
 
 

@@ -3,18 +3,19 @@
 A row is one mixture: `targets.speech` the clean recording, `inputs.video` its speaker's face, `inputs.noise` what it is
 mixed with where that is read from files, `inputs.decoy` another person's video. Attributes say `noise` (its kind),
 `snr_db`, and `framing`: `face` where the whole picture is the face, `scene` where it has to be looked for in it.
+A row with `inputs.noisy` is a recording that is noisy as it is: it has no SNR, and `targets.speech` where there is any.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from benchmark.datasets.manifest import Row
-from benchmark.mixing import BABBLE_VOICES, NOISES, RECORDED, TALKER
+from benchmark.mixing import AS_RECORDED, BABBLE_VOICES, NOISES, RECORDED, TALKER
 from benchmark.types import derive_seed
 
 SNRS_DB = (-10.0, -5.0, 0.0, 5.0, 10.0)
@@ -31,6 +32,8 @@ class Utterance:
     video: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Kept in the row: `text`, `sex`, `framing` ..."""
+    clean: str | None = None
+    """The clean speech of a recording that is noisy as it is; looked at by `as_recorded_rows` alone."""
 
 
 def noisy_rows(
@@ -76,6 +79,18 @@ def two_talker_rows(utterances: Sequence[Utterance], *, of: str, per_speaker: in
         others = _others(utterance, utterances, 1, random)
         if others:
             yield pair_row(utterance, others[0], utterances, random)
+
+
+def as_recorded_rows(utterances: Sequence[Utterance], *, of: str) -> Iterator[Row]:
+    """Utterances that are noisy as they are, and their clean speech where there is any; nothing is mixed."""
+    utterances = sorted(utterances, key=lambda utterance: utterance.id)
+    random = np.random.default_rng(derive_seed("as recorded", of))
+    for utterance in utterances:
+        row = _row(utterance.id, utterance, AS_RECORDED, 0.0, (), utterances, random)
+        inputs = {**row.inputs, "noisy": (utterance.speech,)}
+        targets = {"speech": (utterance.clean,)} if utterance.clean else {}
+        attributes = {key: value for key, value in row.attributes.items() if key != "snr_db"}
+        yield replace(row, inputs=inputs, targets=targets, attributes=attributes)
 
 
 def pair_row(

@@ -1,11 +1,15 @@
-"""Turn people's names into ids that are safe as file names on every system."""
+"""Names of people and files: compared in one form, found on disk, and turned into safe ids."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
+
+from benchmark.text_files import BLANK
 
 
 def safe_ids(names: Iterable[str]) -> dict[str, str]:
@@ -31,7 +35,35 @@ def safe_ids(names: Iterable[str]) -> dict[str, str]:
 
 def same(name: str) -> str:
     """The form in which two spellings of one name are equal: systems store accents in two ways."""
-    return unicodedata.normalize("NFC", name).strip()
+    return unicodedata.normalize("NFC", name).strip(BLANK)
+
+
+def readable(name: str) -> str:
+    r"""A file's name as text that can be stored and printed, in one normal form.
+
+    Control characters, ends of lines, and bytes that are not UTF-8 become escapes; everything else stays, U+00A0 too.
+
+    >>> readable("a\nb"), readable("Jos\udce9")
+    ('a\\nb', 'Jos\\xe9')
+    """
+    name = re.sub("[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", unicodedata.normalize("NFC", name))
+    odd = ("Cc", "Cs", "Zl", "Zp")
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in odd else c for c in name)
+
+
+def on_disk(path: Path) -> Path | None:
+    """What a written path means: that path, or one whose names differ from it in their Unicode form alone."""
+    try:
+        if path.exists():
+            return path
+        if str(path).isascii() or path.parent == path:
+            return None
+        parent = on_disk(path.parent)
+        names = os.listdir(parent) if parent else []
+    except OSError:  # too long, no folder, or not ours to read: whoever opens it learns why
+        return None
+    found = next((name for name in names if same(name) == same(path.name)), None)
+    return parent / found if parent and found else None
 
 
 def _plain(name: str) -> str:

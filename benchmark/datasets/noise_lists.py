@@ -6,8 +6,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from benchmark.datasets.media_files import MediaFinder, is_speech
-from benchmark.errors import MediaError, MissingDataset
+from benchmark.datasets.names import on_disk
+from benchmark.errors import MediaError, MissingDataset, UsageError
 from benchmark.media import check_header
+from benchmark.text_files import BLANK, read_lines
 
 NAMES = ("audioset_{split}.txt", "noise_{split}.txt")
 """Looked for in the root, in this order; FlowAVSE's evaluation calls its list `audioset_test.txt`."""
@@ -41,20 +43,20 @@ def noise_list(root: Path, split: str, finder: MediaFinder) -> NoiseList | None:
     if path is None:
         return None
     try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MissingDataset(f"{path} cannot be read ({error}); expected a recording of noise on each line") from error
+        lines = [line.strip(BLANK) for line in read_lines(path)]
+    except UsageError as error:
+        raise MissingDataset(f"{error}; expected a recording of noise on each line") from error
     files: list[str | None] = []
     for number, line in enumerate(lines, start=1):
         try:
-            files.append(_usable(root, line.strip()))
+            files.append(_usable(root, line))
         except MediaError as error:
-            finder.problems.append(f"{path.name}, line {number}, {line.strip()[:300]!r}: {error}")
+            finder.problems.append(f"{path.name}, line {number}, {line[:300]!r}: {error}")
             files.append(None)
     if not any(files):
         raise MissingDataset(
             f"{path} has {len(lines)} lines and none of them names a recording that is here; expected paths relative "
-            f"to {root}, or their last parts below {root / 'audioset'}. {finder.problems[-1]}"
+            f"to {root}, or their last parts below {root / 'audioset'}. {''.join(finder.problems[-1:])}"
         )
     return NoiseList(path.name, tuple(files))
 
@@ -115,14 +117,13 @@ def _usable(root: Path, line: str) -> str:
 def _found(root: Path, line: str) -> Path:
     for place in (root, root.resolve()):
         if Path(line).is_relative_to(place):
-            return root / Path(line).relative_to(place)
+            path = root / Path(line).relative_to(place)
+            return on_disk(path) or path
     parts = [part for part in PurePosixPath(line).parts if part != "/"]
     places = [] if line.startswith("/") else [root.joinpath(*parts)]
     places += [root.joinpath("audioset", *parts[first:]) for first in range(len(parts))]
-    for path in places:
-        try:
-            if path.is_file():
-                return path
-        except OSError:  # a name longer than a name may be
-            continue
+    for place in places:
+        path = on_disk(place)
+        if path is not None and path.is_file():
+            return path
     raise MediaError("no such file, neither from the root nor by its last parts below audioset")

@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.mixtures import Utterance, pair_row, recorded_row
+from benchmark.datasets.names import same
 from benchmark.datasets.noise_lists import NoiseList
 from benchmark.datasets.tables import read_table
 from benchmark.errors import MissingDataset
@@ -113,8 +114,9 @@ def pair_rows(
             "the pairs beyond have no noise"
         )
     everyone = sorted(utterances.values(), key=lambda utterance: utterance.id)
+    named = {same(name): utterance for name, utterance in utterances.items()}
     for number, pair in enumerate(listed.pairs, start=1):
-        first, second = (_named(identifier, utterances) for identifier in pair)
+        first, second = (_named(identifier, named) for identifier in pair)
         for identifier, utterance in zip(pair, (first, second), strict=True):
             if utterance is None:
                 problems.append(f"{listed.name}, pair {number}, {identifier[:300]!r}: no usable speech and video here")
@@ -133,7 +135,7 @@ def pair_rows(
 
 def _named(identifier: str, utterances: Mapping[str, Utterance]) -> Utterance | None:
     """By the last parts of an identifier. It is only ever compared with names, never opened."""
-    path = PurePosixPath(identifier)
+    path = PurePosixPath(same(identifier))
     parts = (*path.parts[:-1], path.stem if is_audio(path.name) or is_video(path.name) else path.name)
     names = ("/".join(parts[first:]) for first in range(len(parts)))
     return next((utterances[name] for name in names if name in utterances), None)

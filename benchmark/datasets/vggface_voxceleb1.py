@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder, is_portrait
-from benchmark.datasets.names import safe_ids
+from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.tables import read_table, sex_of
 from benchmark.datasets.voxceleb import SpeakerFolders
 from benchmark.errors import MissingDataset
@@ -42,14 +42,14 @@ class VGGFaceVoxCeleb1(Dataset):
         for row in read_table(table, (_ID, _NAME, _SEX, "Nationality", "Set"), "\t"):
             if not row[_ID] or not row[_NAME]:
                 finder.leave_out(table, f"line {row['line']}: no name or no speaker id")
-            elif row[_NAME] in people:
+            elif same(row[_NAME]) in people:
                 finder.leave_out(table, f"line {row['line']}: {row[_NAME]!r} again; the first line counts")
             elif row[_NAME][0] not in string.ascii_uppercase:
                 finder.leave_out(
                     table, f"line {row['line']}: {row[_NAME]!r} begins with no letter from A to Z: in no split"
                 )
             else:
-                people[row[_NAME]] = row
+                people[same(row[_NAME])] = row
         place = next((base / name for name in ("wav", "raw_wav") if (base / name).is_dir()), None)
         if place is None:
             features = (
@@ -60,7 +60,7 @@ class VGGFaceVoxCeleb1(Dataset):
             raise MissingDataset(f"{base / 'wav'} is missing: expected VoxCeleb1's recordings in it{features}")
         speech = SpeakerFolders(place, finder)
         speech.name_strangers(people.keys() | {row[_ID] for row in people.values()}, table.name)
-        faces = {path.name: path for path in finder.folders(base / "VGG_ALL_FRONTAL")}
+        faces = {same(path.name): path for path in finder.folders(base / "VGG_ALL_FRONTAL")}
         for name in sorted(faces.keys() - people.keys()):
             finder.leave_out(faces[name], f"no row of {table.name} has this name")
         ids = safe_ids(people)

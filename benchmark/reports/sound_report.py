@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from benchmark.evaluation import RunView
-from benchmark.reports import tables
+from benchmark.reports import escaping, tables
 from benchmark.results import Aggregate, Result
 from benchmark.scoring import Scorer, stacked
 from benchmark.statistics import row_weights, speaker_index
@@ -180,9 +180,10 @@ class Cell(NamedTuple):
 
 
 def condition(sample: Sample) -> Condition:
-    """Kind of noise and SNR of one mixture."""
+    """Kind of noise and SNR of one mixture; a recording that is noisy as it is has no SNR."""
     about = sample.attributes
-    return Condition(" ".join(str(about.get("noise", "unknown")).split()), float(about.get("snr_db", 0.0)))
+    snr_db = None if sample.inputs.get("noisy") else float(about.get("snr_db", 0.0))
+    return Condition(" ".join(str(about.get("noise", "unknown")).split()), snr_db)
 
 
 def conditions(samples: Iterable[Sample]) -> dict[Condition, list[Sample]]:
@@ -190,7 +191,7 @@ def conditions(samples: Iterable[Sample]) -> dict[Condition, list[Sample]]:
     cells: dict[Condition, list[Sample]] = {}
     for sample in samples:
         noise, snr_db = condition(sample)
-        for cell in (Condition(n, s) for n in (noise, None) for s in (snr_db, None)):
+        for cell in dict.fromkeys(Condition(n, s) for n in (noise, None) for s in (snr_db, None)):
             cells.setdefault(cell, []).append(sample)
     return {
         cell: cells[cell]
@@ -221,25 +222,39 @@ def by_condition_markdown(view: RunView, rows: Sequence[Row]) -> str:
     kinds, snrs = (each[:1] if len(each) == 2 else each for each in (kinds, snrs))  # no margin that repeats the one
     spec, repeats = view.spec, view.spec.repeats
     heads = [_snr(snr) for snr in snrs]
-    plain = tables.escape_markdown
-    lines = [f"# {plain(view.label)} on {spec.dataset} {spec.split} ({spec.task}) by noise and SNR", ""]
+    plain, of = escaping.markdown, f"{spec.dataset} {spec.split} ({spec.task})"
+    lines = [f"# {plain(tables.label(rows[0].result))} on {plain(of)} by noise and SNR", ""]
     if floor and len(rows) > 1:
         lines += [f"In brackets: the difference from `{FLOOR}`, paired by output.", ""]
     lines += ["`n` stands where not every output of a cell has the number.", ""]
+    if any(row.result.partial for row in rows):
+        lines += [tables.PARTIAL, ""]
     counts = [[_noise(kind), *(str(len(cells.get(Condition(kind, snr), ()))) for snr in snrs)] for kind in kinds]
     lines += ["## Mixtures", "", *_table(["noise", *heads], counts, left=1)]
-    for item in tables.chosen([row.result for row in rows], SHOWN):
+    own = [item for name in SHOWN if (item := rows[0].result.aggregate(name))]
+    for item in own or rows[0].result.aggregates:
 
         def text(row: Row, kind: str | None, snr: float | None, item: Aggregate = item) -> str:
             return _text(cell_of(row, floor, item.name, cells.get(Condition(kind, snr), ()), repeats), item.unit)
 
-        lines += ["", f"## {tables.head(item)}", ""]
+        lines += ["", f"## {plain(tables.head(item, rows[0].result))}", ""]
         if len(snrs) == 1:
             body = [[_noise(kind), *(text(row, kind, snrs[0]) for row in rows)] for kind in kinds]
-            lines += _table([f"noise, {heads[0]}", *(plain(row.result.label) for row in rows)], body, left=1)
+            lines += _table(
+                [
+                    f"noise, {heads[0]}" if snrs[0] is not None else "noise",
+                    *(plain(tables.label(row.result)) for row in rows),
+                ],
+                body,
+                left=1,
+            )
         else:
             body = [
-                ["" if number else _noise(kind), plain(row.result.label), *(text(row, kind, snr) for snr in snrs)]
+                [
+                    "" if number else _noise(kind),
+                    plain(tables.label(row.result)),
+                    *(text(row, kind, snr) for snr in snrs),
+                ]
                 for kind in kinds
                 for number, row in enumerate(rows)
             ]
@@ -261,10 +276,11 @@ def by_condition_csv(view: RunView, rows: Sequence[Row]) -> str:
                 value, base, difference = (
                     "" if x is None else repr(x) for x in (cell.value, cell.floor, cell.difference)
                 )
-                where = [at.noise or ALL, ALL if at.snr_db is None else f"{at.snr_db:g}"]
+                snr_db = ALL if at.snr_db is None else f"{at.snr_db:g}"
                 writer.writerow(
-                    [row.result.label, row.result.run_id, item.name, *where, value, cell.scored, cell.total]
-                    + [base, difference, cell.paired, item.unit, item.signature]
+                    [*map(escaping.csv_cell, (row.result.label, row.result.run_id, item.name, at.noise or ALL)), snr_db]
+                    + [value, cell.scored, cell.total, base, difference, cell.paired]
+                    + [escaping.csv_cell(item.unit), escaping.csv_cell(item.signature)]
                 )
     return out.getvalue()
 
@@ -283,7 +299,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> li
 
 
 def _noise(kind: str | None) -> str:
-    return ALL if kind is None else tables.escape_markdown(kind)
+    return ALL if kind is None else escaping.markdown(kind)
 
 
 def _snr(snr_db: float | None) -> str:
@@ -315,10 +331,10 @@ def pick(view: RunView, rows: Sequence[Row]) -> list[Sample]:
     for at, samples in conditions(view.samples).items():
         if at.noise is not None and at.snr_db is None:
             there = [sample for sample in samples if (sample.id, 0) in own.outputs]
-            levels = {condition(sample).snr_db or 0.0 for sample in there}
+            levels = [condition(sample).snr_db or 0.0 for sample in there]
             if levels:
                 nearest = min(levels, key=lambda snr_db: (abs(snr_db), snr_db))
-                kinds[at.noise] = [sample for sample in there if condition(sample).snr_db == nearest]
+                kinds[at.noise] = [sample for sample, level in zip(there, levels, strict=True) if level == nearest]
     picked = []
     for found in kinds.values():
         ranks: dict[str, float] = {}
@@ -344,8 +360,9 @@ def _write_examples(view: RunView, rows: Sequence[Row], folder: Path) -> None:
     from benchmark.types import Audio
 
     rate = view.task.rate
-    signals = _signals(rows)
     columns, files, picked = [], [], pick(view, rows)
+    known = any(sample.targets.get(view.task.target) for sample in picked)
+    signals = [signal for signal in _signals(rows) if known or signal.file != CEILING]
     stems = file_names([sample.id for sample in picked])
     for sample, stem in zip(picked, stems, strict=True):
         try:
@@ -366,7 +383,7 @@ def _write_examples(view: RunView, rows: Sequence[Row], folder: Path) -> None:
             panels.append(Panel(samples, "" if samples is None else _about(signal.row, sample)))
             sounds.append(None if samples is None else file)
         noise, snr_db = condition(sample)
-        columns.append(Column(sample.id, f"{noise}, {_snr(snr_db)}", panels))
+        columns.append(Column(sample.id, str(noise) if snr_db is None else f"{noise}, {_snr(snr_db)}", panels))
         files.append(sounds)
     if columns:
         caption = _caption(rows, picked)
@@ -435,25 +452,24 @@ def _page(
     caption: str,
 ) -> str:
     """A page of players: a line per mixture, a column per signal. It opens from disk and asks the network nothing."""
-    from html import escape
     from urllib.parse import quote
 
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("", *names))
+    head = "".join(f"<th>{escaping.html(name)}</th>" for name in ("", *names))
     body = []
     for column, sounds in zip(columns, files, strict=True):
-        cells = [f"<th>{escape(column.id)}<br>{escape(column.condition)}</th>"]
+        cells = [f"<th>{escaping.html(column.id)}<br>{escaping.html(column.condition)}</th>"]
         for panel, file in zip(column.panels, sounds, strict=True):
             player = f'<audio controls preload="none" src="{quote(file)}"></audio>' if file else "no output"
-            cells.append(f"<td>{player}<br>{escape(panel.about)}</td>")
+            cells.append(f"<td>{player}<br>{escaping.html(panel.about)}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join(
         [
             "<!DOCTYPE html>",
-            f'<html lang="en"><head><meta charset="utf-8"><title>{escape(label)}</title>',
+            f'<html lang="en"><head><meta charset="utf-8"><title>{escaping.html(label)}</title>',
             "<style>body{font:14px sans-serif}th{text-align:left;font-weight:600}td,th{padding:6px}"
             "audio{width:230px}img{max-width:100%}</style></head><body>",
-            f"<h1>{escape(label)}</h1>",
-            f"<p>{escape(caption)}</p>",
+            f"<h1>{escaping.html(label)}</h1>",
+            f"<p>{escaping.html(caption)}</p>",
             f"<table><tr>{head}</tr>",
             *body,
             "</table>",

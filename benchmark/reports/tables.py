@@ -7,8 +7,12 @@ import io
 import re
 from collections.abc import Sequence
 
+from benchmark.reports import escaping
 from benchmark.results import Aggregate, PairResult, Result
 from benchmark.statistics import FEWEST
+
+PARTIAL = "A row with a remark behind its name (partial, mixed, changed) cannot be ranked."
+"""What `label` means by it."""
 
 
 def number(value: float | None, unit: str = "") -> str:
@@ -31,16 +35,61 @@ def interval(item: Aggregate) -> str:
     return f"[{number(item.low, item.unit)}, {number(item.high, item.unit)}]"
 
 
-def head(item: Aggregate) -> str:
-    """Column head with unit and direction."""
+def gallery(item: Aggregate) -> str:
+    """How many people a recall looks among, by its signature: `100`, `2..14`; empty for other numbers.
+
+    >>> from benchmark.results import Aggregate
+    >>> one = {"name": "r", "title": "R", "metric": "m", "value": 1, "low": None, "high": None, "spread": None}
+    >>> one |= {"scored": 1, "total": 1, "higher_is_better": True}
+    >>> [gallery(Aggregate(**one, signature=f"e|gallery:{size}|v1")) for size in ("100x3", "sex+10y,2..14,over-k")]
+    ['100', '2..14']
+    """
+    stated = next((part for part in item.signature.split("|") if part.startswith("gallery:")), "")
+    sizes = (re.fullmatch(r"(\d+(?:\.\.\d+)?)(?:x\d+)?", part) for part in stated.removeprefix("gallery:").split(","))
+    return next((found[1] for found in sizes if found), "")
+
+
+def chance(item: Aggregate, result: Result | PairResult) -> str:
+    """What the number is when labels mean nothing, as the result measured it, printed like the number; or empty."""
+    floor = result.aggregate(f"chance_{item.name}")
+    return "" if floor is None or floor.value is None else number(floor.value, floor.unit)
+
+
+def title(item: Aggregate) -> str:
+    """Name and unit."""
+    return f"{item.title} {item.unit}".strip()
+
+
+def setting(item: Aggregate, result: Result | PairResult) -> str:
+    """`of 100, chance 10.0` for a recall: without them it says nothing; empty for other numbers."""
+    size, floor = gallery(item), chance(item, result)
+    if not size or item.name.startswith("chance_"):
+        return ""
+    return f"of {size}" + (f", chance {floor}" if floor else "")
+
+
+def head(item: Aggregate, result: Result | PairResult) -> str:
+    """Column head: `R@10 % (of 100, chance 10.0) ↑`.
+
+    Args:
+        result: the row whose floor is stated; a row with another one says so in its cell.
+    """
     arrow = {True: " ↑", False: " ↓", None: ""}[item.higher_is_better]
-    return f"{item.title}{f' {item.unit}' if item.unit else ''}{arrow}"
+    about = setting(item, result)
+    return f"{title(item)}{f' ({about})' if about else ''}{arrow}"
+
+
+def label(result: Result | PairResult) -> str:
+    """A row's name, with the reason why it cannot be ranked, if there is one."""
+    return f"{result.label} ({result.why_unranked})" if result.why_unranked else result.label
 
 
 def chosen(results: Sequence[Result | PairResult], columns: Sequence[str]) -> list[Aggregate]:
-    """The first result's aggregates named by `columns`; all of them where a custom choice left none of these."""
+    """The first result's aggregates named by `columns`, then all numbers of each metric that has none among them."""
     own = {item.name: item for item in results[0].aggregates}
-    return [own[name] for name in columns if name in own] or list(results[0].aggregates)
+    named = [own[name] for name in columns if name in own]
+    metrics = {item.metric for item in named}
+    return named + [item for item in own.values() if item.metric not in metrics]
 
 
 def same_definition(item: Aggregate, result: Result | PairResult) -> Aggregate | None:
@@ -49,51 +98,103 @@ def same_definition(item: Aggregate, result: Result | PairResult) -> Aggregate |
     return other if other is not None and other.signature == item.signature else None
 
 
+def coverage(result: Result | PairResult, items: Sequence[Aggregate]) -> str:
+    """Outputs that the numbers shown stand on, of those asked for: `200/200`, or `370..1000/1000` where they differ."""
+    shown = _counted(result, items)
+    if not shown:
+        return "-"
+    least, most = min(item.scored for item in shown), max(item.scored for item in shown)
+    return f"{least if least == most else f'{least}..{most}'}/{shown[0].total}"
+
+
+def _counted(result: Result | PairResult, items: Sequence[Aggregate]) -> list[Aggregate]:
+    """The row's numbers in the columns; of those the ones that have a value, where any has."""
+    shown = [own for item in items if (own := same_definition(item, result))]
+    return [item for item in shown if item.value is not None] or shown
+
+
+def remarks(item: Aggregate, result: Result | PairResult, first: Result | PairResult, outputs: int) -> str:
+    """What a reader of one cell has to know beside the column's head: ` (n 980)`, ` (chance 12.5)`, or nothing.
+
+    Args:
+        item: the result's own number.
+        first: the row that the head is of.
+        outputs: how many outputs the reader takes the number to stand on.
+    """
+    told = [f"n {item.scored}"] if item.scored != outputs else []
+    floor = chance(item, result)
+    told += [f"chance {floor}"] if setting(item, result) and floor != chance(item, first) else []
+    return f" ({', '.join(told)})" if told else ""
+
+
 def markdown(results: Sequence[Result | PairResult], columns: Sequence[str]) -> str:
     """One row per result, value with interval."""
     items = chosen(results, columns)
-    lines = ["| method | " + " | ".join(head(item) for item in items) + " | scored |"]
+    heads = [escaping.markdown(head(item, results[0])) for item in items]
+    lines = ["| method | " + " | ".join(heads) + " | scored |"]
     lines.append("|---|" + "---:|" * (len(items) + 1))
     for result in results:
-        cells = []
-        for item in items:
-            own = same_definition(item, result)
-            cells.append(_cell(own))
-        lines.append(f"| {escape_markdown(result.label)} | " + " | ".join(cells) + f" | {coverage(result)} |")
-    lines.append("")
-    clusters = getattr(results[0], "clusters", "speakers")
-    who = clusters if clusters in ("files", "folders") else "speakers"
-    lines.append(f"Brackets: 95 % bootstrap interval over {who}, from {FEWEST} on. Signatures:")
-    lines.append("")
-    lines.extend(f"- {item.title}: `{item.signature}`" for item in items)
+        cells = [_cell(item, result, results[0], items) for item in items]
+        name = escaping.markdown(label(result))
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {coverage(result, items)} |")
+    lines += ["", *legend(results), "", "Signatures:", ""]
+    lines.extend(f"- {escaping.markdown(item.title)}: {escaping.markdown_code(item.signature)}" for item in items)
     return "\n".join(lines) + "\n"
 
 
-def _cell(item: Aggregate | None) -> str:
-    """A value with its interval; where no row has a value, the commonest reason."""
-    if item is None:
+def legend(results: Sequence[Result | PairResult]) -> list[str]:
+    """What the marks of a table mean, a sentence a line."""
+    clusters = getattr(results[0], "clusters", "speakers")
+    who = clusters if clusters in ("files", "folders") else "speakers"
+    lines = [f"Brackets: 95 % bootstrap interval over {who}, from {FEWEST} on; n: outputs that a number stands on."]
+    if any(result.partial for result in results):
+        lines.append(PARTIAL)
+    return lines
+
+
+def _cell(item: Aggregate, result: Result | PairResult, first: Result | PairResult, items: Sequence[Aggregate]) -> str:
+    """A value with its interval; where there is no value, the commonest reason."""
+    own = same_definition(item, result)
+    if own is None:
         return "-"
-    if item.value is None and item.reasons:
-        return escape_markdown(max(item.reasons, key=lambda reason: item.reasons[reason]))
-    value = number(item.value, item.unit)
-    return value if item.low is None else f"{value} {interval(item)}"
+    if own.value is None and own.reasons:
+        return escaping.markdown(max(own.reasons, key=lambda reason: own.reasons[reason]))
+    return number(own.value, own.unit) + _beside(own, result, first, items)
+
+
+def _beside(own: Aggregate, result: Result | PairResult, first: Result | PairResult, items: Sequence[Aggregate]) -> str:
+    """What follows a value in its cell: the interval, and remarks."""
+    most = max(item.scored for item in _counted(result, items))
+    return ("" if own.low is None else f" {interval(own)}") + remarks(own, result, first, most)
 
 
 def latex(results: Sequence[Result | PairResult], columns: Sequence[str]) -> str:
-    """A `booktabs` table, one row per result."""
+    """A `booktabs` table, one row per result; wants `\\usepackage{booktabs}` and nothing else."""
     items = chosen(results, columns)
-    lines = [r"\begin{tabular}{l" + "r" * len(items) + "}", r"\toprule"]
-    heads = [escape_latex(f"{item.title} {item.unit}".strip()) + _DIRECTION[item.higher_is_better] for item in items]
-    lines.append("Method & " + " & ".join(heads) + r" \\")
-    lines.append(r"\midrule")
+    heads = []
+    for item in items:
+        name, about = escaping.latex(title(item)) + _DIRECTION[item.higher_is_better], setting(item, results[0])
+        heads.append(rf"\shortstack[r]{{{name}\\{escaping.latex(about)}}}" if about else name)
+    lines = [r"\begin{tabular}{l" + "r" * (len(items) + 1) + "}", r"\toprule"]
+    lines += [f"Method & {' & '.join([*heads, 'Scored'])} \\\\", r"\midrule"]
     for result in results:
-        cells = []
-        for item in items:
-            own = same_definition(item, result)
-            cells.append("--" if own is None or own.value is None else number(own.value, own.unit))
-        lines.append(f"{escape_latex(result.label)} & " + " & ".join(cells) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
+        cells = [_latex_cell(item, result, results[0], items) for item in items]
+        lines.append(f"{escaping.latex(label(result))} & {' & '.join([*cells, coverage(result, items)])} \\\\")
+    lines.append(r"\bottomrule")
+    for line in legend(results):
+        lines.append(rf"\multicolumn{{{len(items) + 2}}}{{l}}{{\footnotesize {escaping.latex(line)}}} \\")
+    lines.append(r"\end{tabular}")
     return "\n".join(lines) + "\n"
+
+
+def _latex_cell(
+    item: Aggregate, result: Result | PairResult, first: Result | PairResult, items: Sequence[Aggregate]
+) -> str:
+    own = same_definition(item, result)
+    if own is None or own.value is None:
+        return "--"
+    more = _beside(own, result, first, items).strip()
+    return f"${number(own.value, own.unit)}$" + (rf" {{\scriptsize {more}}}" if more else "")
 
 
 def long_csv(results: Sequence[Result | PairResult]) -> str:
@@ -101,32 +202,20 @@ def long_csv(results: Sequence[Result | PairResult]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        ["method", "run_id", "metric", "value", "low", "high", "spread", "scored", "total", "unit", "signature"]
+        [
+            *("method", "run_id", "metric", "value", "low", "high", "spread", "scored", "total", "unit", "signature"),
+            *("gallery", "chance", "partial"),
+        ]
     )
     for result in results:
         for item in result.aggregates:
-            numbers = ["" if x is None else repr(x) for x in (item.value, item.low, item.high, item.spread)]
-            row = [result.label, result.run_id, item.name, *numbers, item.scored, item.total, item.unit, item.signature]
-            writer.writerow(row)
+            floor = result.aggregate(f"chance_{item.name}")
+            numbers = (item.value, item.low, item.high, item.spread, floor.value if floor else None)
+            *about, by_chance = ["" if x is None else repr(x) for x in numbers]
+            row = [*map(escaping.csv_cell, (result.label, result.run_id, item.name)), *about, item.scored, item.total]
+            row += [*map(escaping.csv_cell, (item.unit, item.signature, gallery(item))), by_chance]
+            writer.writerow([*row, str(result.partial).lower()])
     return out.getvalue()
 
 
-def coverage(result: Result | PairResult) -> str:
-    """Rows scored of rows asked for: the least of any number that the result has."""
-    known = [item for item in result.aggregates if item.value is not None] or result.aggregates
-    if not known:
-        return "-"
-    least = min(known, key=lambda item: item.scored)
-    return f"{least.scored}/{least.total}{' (partial)' if result.partial else ''}"
-
-
 _DIRECTION = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-
-
-def escape_latex(text: str) -> str:
-    return re.sub(r"[\\~^&%$#_{}]", lambda match: _LATEX.get(match[0], "\\" + match[0]), text)
-
-
-def escape_markdown(text: str) -> str:
-    return re.sub(r"([|<>`*\[\]])", r"\\\1", text)

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 from benchmark.datasets.dataset import Dataset, Progress
 from benchmark.datasets.manifest import Manifest, Row, parse_manifest, read_manifest, write_manifest
 from benchmark.datasets.mixtures import SNRS_DB, Utterance, noisy_rows, two_talker_rows
-from benchmark.datasets.talkers.build import Job, build, known_facts
+from benchmark.datasets.talkers.build import Job, announced, build, known_facts
 from benchmark.datasets.talkers.identity import REVISION, SPLITS, Person, people
 from benchmark.datasets.talkers.sentences import sentences
 from benchmark.errors import MissingDataset, PrerequisiteError, UsageError
@@ -84,7 +84,7 @@ class Talkers(Dataset):
         """Read the manifest of one split for one task; build first what is missing.
 
         Args:
-            progress: told of every finished job as (done, total, what).
+            progress: told of every finished job as (done, total, what), and before the first.
             fields: only these of the task's (`("face",)`), under a manifest of their own that names no others. Lists
                 of mixtures always name both of theirs.
         """
@@ -135,10 +135,14 @@ class Talkers(Dataset):
                 waiting.append(job)
             else:
                 facts[job.kind, job.person.id] = found
-        for job, made in _run(waiting, min(self.workers, len(waiting))):
+        workers = min(self.workers, len(waiting))
+        about = announced(waiting, workers) if waiting else ""
+        if progress and waiting:
+            progress(len(facts), len(jobs), about)
+        for job, made in _run(waiting, workers):
             facts[job.kind, job.person.id] = made
             if progress:
-                progress(len(facts), len(jobs), f"{job.person.id} {job.kind}")
+                progress(len(facts), len(jobs), about)
         if task in _MIXED:
             spoken = [u for person in persons for u in _utterances(self.media_root(), folder, person, facts)]
             list_rows = two_talker_rows if task == "av_separation" else noisy_rows
