@@ -340,10 +340,8 @@ def conclude(view: RunView, scorer: Scorer) -> Result:
             if reason.startswith("failed: ") and not reason.startswith("failed: no output: "):
                 text = f"{item.metric}: {reason.removeprefix('failed: ')}"
                 scoring[text] = max(scoring[text], count)
-    stored = view.run.scores()
     failed = {row.key for row in rows if row.status != "ok"}
-    for name in scorer.metrics:
-        measured = stored.get((name, scorer.signature(name)), {})
+    for measured in scorer.rows(view.run).values():
         failed |= {key for key, row in measured.items() if key in wanted and row.status == "failed"}
     result = Result(
         run_id=view.spec.run_id(),
