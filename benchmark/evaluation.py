@@ -364,10 +364,8 @@ def conclude(view: RunView, scorer: Scorer) -> Result:
             if reason.startswith("failed: ") and not reason.startswith("failed: no output: "):
                 text = f"{item.metric}: {reason.removeprefix('failed: ')}"
                 scoring[text] = max(scoring[text], count)
-    stored = view.run.scores()
     failed = {row.key for row in rows if row.status != "ok"}
-    for name in scorer.metrics:
-        measured = stored.get((name, scorer.signature(name)), {})
+    for measured in scorer.rows(view.run).values():
         failed |= {key for key, row in measured.items() if key in wanted and row.status == "failed"}
     makers = view.run.makers(row.made_by for row in rows)
     sources = sorted({str(maker.get("source") or "unknown") for maker in makers})

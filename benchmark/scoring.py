@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -144,6 +144,27 @@ class Scorer:
                     rows.append(self._row(prediction, metric, type(outcome).__name__.lower(), outcome.reason))
         return rows
 
+    def rows(self, run: RunDirectory) -> dict[str, dict[Key, ScoreRow]]:
+        """Metric -> sample and repeat -> what is stored under the metric's signature.
+
+        A row with a number that it must not lack is failed, whoever wrote it: it would take its whole column along.
+        """
+        stored = run.scores()
+        return {
+            name: {key: self._kept(name, row) for key, row in stored.get((name, self.signature(name)), {}).items()}
+            for name in self.metrics
+        }
+
+    def _kept(self, metric: str, row: ScoreRow) -> ScoreRow:
+        from metrics.metric import Failed, checked_row
+
+        if row.status != "ok":
+            return row
+        outcome = checked_row(row.statistics, getattr(self.metrics[metric], "lacking", ()))
+        if isinstance(outcome, Failed):
+            return replace(row, status="failed", reason=outcome.reason, statistics={})
+        return row
+
     def _measured(self, metric: str, items: list[Any]) -> list[Any]:
         from metrics.metric import Failed
 
@@ -256,10 +277,8 @@ def unscored(
 
     With `retry_failed` those whose measuring failed too.
     """
-    stored = run.scores()
     missing: dict[str, set[Key]] = {}
-    for metric in scorer.metrics:
-        rows = stored.get((metric, scorer.signature(metric)), {})
+    for metric, rows in scorer.rows(run).items():
         missing[metric] = {
             key
             for key, prediction in predictions.items()
@@ -275,10 +294,10 @@ def aggregate(
 ) -> list[Aggregate]:
     """All reported numbers of a run, computed from its stored rows alone."""
     wanted = {(sample.id, repeat) for sample in samples for repeat in range(repeats)}
-    stored = run.scores()
     found: list[Aggregate] = []
-    for name, metric in scorer.metrics.items():
-        rows = {key: row for key, row in stored.get((name, scorer.signature(name)), {}).items() if key in wanted}
+    for name, stored in scorer.rows(run).items():
+        rows = {key: row for key, row in stored.items() if key in wanted}
+        metric = scorer.metrics[name]
         found.extend(_aggregate_metric(name, metric, rows, len(wanted), repeats, draws, scorer.report_signature))
     return found
 
@@ -329,6 +348,7 @@ def _aggregate_metric(
     for report in metric.reports:
         estimate = estimates.get(report.name)
         scored = sum(int(np.sum(metric.defined(report.name, rows))) for _, rows in by_repeat) if good else 0
+        why = reasons + Counter({f"undefined: {metric.why_undefined(report.name)}": len(good) - scored})
         aggregates.append(
             Aggregate(
                 name=report.name,
@@ -340,7 +360,7 @@ def _aggregate_metric(
                 spread=_number(spreads.get(report.name)),
                 scored=scored,
                 total=total,
-                reasons=dict(sorted(reasons.items())),
+                reasons=dict(sorted(why.items())),
                 signature=signature(name, report.name),
                 higher_is_better=report.higher_is_better,
                 unit=report.unit,

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from metrics.networks.face_embedder import check_image
 from metrics.networks.state import fill, read_tensors
+from metrics.plain import fresh, plain
 
 CLASSES = 8631
 MEAN = (131.0912, 103.8827, 91.4953)
@@ -107,7 +108,7 @@ class VGGFace2Classifier:
         """`[N, classes]`, float64, rows sum to 1; pictures `[H, W, 3]` uint8 RGB of any sizes."""
         images = [check_image(image, number) for number, image in enumerate(images)]
         rows = [np.empty((0, self.classes))]
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with plain():
             for start in range(0, len(images), self.batch_size):
                 batch = torch.cat([self._prepared(image) for image in images[start : start + self.batch_size]])
                 rows.append(functional.softmax(self.network(batch).double(), dim=1).cpu().numpy())
@@ -127,6 +128,7 @@ def load(path: Path | None, device: str = "cpu", channel_order: ChannelOrder = "
     """
     if path is None:
         raise FileNotFoundError("VGGFace2's ResNet-50 comes with no package: give the path of resnet50_ft_weight.pkl")
-    network = ResNet50()
-    fill(network, read_tensors(path), path)
+    with fresh():
+        network = ResNet50()
+        fill(network, read_tensors(path), path)
     return VGGFace2Classifier(network, device, channel_order)
