@@ -163,6 +163,7 @@ def test_fuser_is_the_papers_equations(variant: str) -> None:
     for tensor in fuser.parameters():
         torch.nn.init.normal_(tensor, generator=torch.Generator().manual_seed(2))
     e = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    # In f_i the official variant writes W_a' e_i where the paper writes e_i.
     w_a, w_f = fuser.query.weight.T.detach().double().numpy(), fuser.output.weight.detach().double().numpy()
     b_f = np.zeros(8) if variant == "official" else fuser.output.bias.detach().double().numpy()
     x = e.double().numpy()
@@ -171,7 +172,7 @@ def test_fuser_is_the_papers_equations(variant: str) -> None:
         s = np.array([x[i] @ w_a @ x[j] for j in range(5)])
         beta = np.exp(s) / np.exp(s).sum()
         a = sum(beta[j] * x[j] for j in range(5))
-        f += (w_f @ np.concatenate([a, x[i]]) + b_f) / 5
+        f += (w_f @ np.concatenate([a, w_a.T @ x[i] if variant == "official" else x[i]]) + b_f) / 5
     if variant == "official":
         f /= np.linalg.norm(f)
     np.testing.assert_allclose(fuser(e[None])[0].detach().numpy(), f, rtol=1e-4, atol=1e-5)
