@@ -72,6 +72,8 @@ class Training:
     fuser_learning_rate: float = 5e-4
     critic_learning_rate: float = 5e-4
     """Of D_real and D_id; the paper does not set it apart."""
+    fuser_critic_learning_rate: float = 5e-4
+    """The same while the fuser is trained."""
     beta1: float = 0.9
     beta2: float = 0.98
     l1: float = 10.0
