@@ -13,7 +13,7 @@ class Config:
     """Architecture and inference; every ablation of Table 7 that is not a loss is here."""
 
     variant: Literal["paper", "official"] = "paper"
-    """`paper` follows the text and its tables, `official` the released code: other decoder and fuser, other training."""
+    """`paper` follows the text and its tables, `official` the released code, in training too."""
     width: float = 1.0
     """Multiplies all channels; 1 is the paper's size."""
     resolution: int = 64
