@@ -46,6 +46,8 @@ class Training:
     voice_scale: float = 16.0
     """Logits are this times the cosine between voice and class."""
     critic_width: float = 1.0
+    shared_critics: bool = False
+    """One face network below both critics, as in the authors' code, where the paper gives each its own parameters."""
     ema: float = 0.0
     """Decay of the exponential moving average of the generator; 0, as the authors', keeps none."""
     recordings: int = 0

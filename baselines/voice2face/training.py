@@ -98,7 +98,10 @@ class FaceRecipe(Voice2FaceRecipe):
     name = "generator"
 
     def build(self) -> None:
-        self.critics = FaceCritics(len(self.people), self.config.embedding, self.training.critic_width)
+        settings = self.training
+        self.critics = FaceCritics(
+            len(self.people), self.config.embedding, settings.critic_width, settings.shared_critics
+        )
         betas = (self.training.beta1, self.training.beta2)
         self.generator_optimiser = torch.optim.Adam(
             self.network.decoder.parameters(), lr=self.training.learning_rate, betas=betas

@@ -77,14 +77,14 @@ def _layer(channels_in: int, width: int, blocks: int, stride: int) -> nn.Sequent
 
 
 def prepare(x: Tensor, channel_order: ChannelOrder = "rgb") -> Tensor:
-    """Subtract the mean and resize, bilinear, to 224 x 224.
+    """Subtract the mean and resize, bilinear with aligned corners as SF2F's numbers were made, to 224 x 224.
 
     Args:
         x: `[B, 3, H, W]`, RGB in 0..255.
         channel_order: `rgb` feeds red first, as SF2F's published numbers were made; `bgr` is what the weights expect.
     """
     mean = torch.tensor(MEAN, dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
-    x = functional.interpolate(x - mean, (SIDE, SIDE), mode="bilinear", align_corners=False)
+    x = functional.interpolate(x - mean, (SIDE, SIDE), mode="bilinear", align_corners=True)
     return x.flip(1) if channel_order == "bgr" else x
 
 
@@ -102,7 +102,7 @@ class VGGFace2Classifier:
         self.channel_order: ChannelOrder = channel_order
         self.network = network.eval().requires_grad_(False).to(self.device)
         self.classes = network.fc.out_features
-        self.signature = f"vggface2-resnet50ft|in:whole-{SIDE},{channel_order}"
+        self.signature = f"vggface2-resnet50ft|in:whole-{SIDE},corners,{channel_order}|in-v2"
 
     def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """`[N, classes]`, float64, rows sum to 1; pictures `[H, W, 3]` uint8 RGB of any sizes."""
