@@ -450,7 +450,7 @@ def test_the_advice_on_faces_mends_them(advice):
 @pytest.mark.parametrize("content", ["[]", "3", '{"sample": "a"}', "nonsense"])
 def test_a_line_that_is_no_row_is_named(tmp_path, content):
     (tmp_path / "predictions.jsonl").write_text(content + "\n")
-    with pytest.raises(UsageError, match=r"predictions.jsonl holds a line that is not a row of predictions"):
+    with pytest.raises(UsageError, match=r"predictions.jsonl, line 1 is not a row of predictions"):
         RunDirectory(tmp_path).predictions()
 
 
