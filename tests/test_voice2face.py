@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_frontends import halting, plain_collector, plain_sphinx_mel, speechlike
 from torch.nn import functional as F
 
@@ -22,8 +23,9 @@ from baselines.voice2face.network import (
     Voice2FaceNetwork,
     disturbed,
 )
-from baselines.voice2face.training import FaceRecipe, VoiceRecipe
+from baselines.voice2face.training import FaceRecipe, VoiceRecipe, recipes
 from benchmark.errors import InvalidConfig, MethodError, MissingWeights
+from benchmark.media import write_audio, write_image
 from benchmark.types import Audio, Example, Sample
 
 SMALL = Config(width=0.05, vad=False)
@@ -236,7 +238,7 @@ def test_critics_learn_from_their_own_losses_on_one_network_or_two(shared: bool)
     known = (critics.discriminator if shared else critics.classifier)(true)
     loss = F.softplus(-critics.real(critics.discriminator(true))).mean()
     loss = loss + F.softplus(critics.real(critics.discriminator(fake))).mean()
-    loss = loss + F.cross_entropy(critics.identity(known), batch["people"])
+    loss = loss + F.cross_entropy(critics.identity(known), batch["seen"])
     loss.backward()
     gradients = {}
 
@@ -251,6 +253,45 @@ def test_critics_learn_from_their_own_losses_on_one_network_or_two(shared: bool)
     assert any("classifier" in key for key in gradients) is not shared
     for key, gradient in expected.items():
         torch.testing.assert_close(gradients[key], gradient, rtol=1e-3, atol=1e-6, msg=key)
+
+
+def test_drawn_by_file_voices_and_faces_are_of_other_people_and_labelled_as_such() -> None:
+    """Each file is drawn as often as any other; the generator answers for the voices, the classifier for the faces."""
+
+    def person(index: int, voices: int, faces: int) -> Person:
+        sound = tuple(torch.full((64, 100), float(index)) for _ in range(voices))
+        return Person(f"p{index}", sound, torch.full((faces, 3, 64, 64), index, dtype=torch.uint8))
+
+    crowd = People((person(0, 1, 3), person(1, 3, 1)))
+    settings = dataclasses.replace(QUICK, batch=64, drawn_by_file=True)
+    recipe = FaceRecipe(SMALL, settings, crowd)
+    batches = [recipe.batch(np.random.default_rng(seed)) for seed in range(20)]
+    for batch in batches:
+        assert torch.equal(batch["voices"][:, 0, 0], batch["heard"].float())
+        assert torch.equal(batch["faces"][:, 0, 0, 0], batch["seen"].to(torch.uint8))
+    heard, seen = (torch.cat([batch[name] for batch in batches]).float().mean() for name in ("heard", "seen"))
+    assert float(heard) == pytest.approx(3 / 4, abs=0.05)
+    assert float(seen) == pytest.approx(1 / 4, abs=0.05)
+    together = FaceRecipe(SMALL, dataclasses.replace(settings, drawn_by_file=False), crowd)
+    batch = together.batch(np.random.default_rng(0))
+    assert torch.equal(batch["heard"], batch["seen"])
+    made = recipe.step(batches[0], lambda name, loss: None)["classifier"]
+    faces = recipe.network.decoder(disturbed(recipe.network.encoder(batches[0]["voices"]), batches[0]["noise"]))
+    torch.testing.assert_close(made, F.cross_entropy(recipe.critics(faces)[1], batches[0]["heard"]))
+
+
+@pytest.mark.parametrize("how", ["bicubic", "nearest"])
+def test_training_faces_are_resized_as_asked(tmp_path: Path, how: str) -> None:
+    large = np.random.default_rng(0).integers(0, 256, (100, 90, 3), dtype=np.uint8)
+    write_image(tmp_path / "f.png", large)
+    write_audio(tmp_path / "a.wav", Audio(speechlike(2.0), 16000))
+    sample = Sample("p", "p", {"speech": (tmp_path / "a.wav",)}, {"face": (tmp_path / "f.png",)})
+    (first, _) = recipes(SMALL, {"face_resampling": how}, [sample])
+    (face,) = first.build(tmp_path).people.persons[0].faces
+    expected = np.asarray(Image.fromarray(large).resize((64, 64), Image.Resampling[how.upper()]))
+    np.testing.assert_array_equal(face.permute(1, 2, 0).numpy(), expected)
+    with pytest.raises(InvalidConfig, match="face_resampling"):
+        recipes(SMALL, {"face_resampling": "lanczos"}, [sample])
 
 
 def test_the_generator_stage_leaves_the_voice_encoder_alone() -> None:

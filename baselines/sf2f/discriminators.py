@@ -78,8 +78,8 @@ class AuxiliaryClassifier(nn.Module):
 class Adversaries(nn.Module):
     """D_real and D_id at one resolution, with the losses that both sides take from them.
 
-    In the official variant D_id also tells real from generated faces, and says whose face it is of real ones alone;
-    its two terms count once each for D_real and D_id, where the paper's variant averages over real and generated faces.
+    In the official variant D_id also tells real from generated faces, and learns whose face it is from real ones alone.
+    Losses on real and on generated faces are summed there, and averaged in the paper's variant.
 
     The paper's L_G is written as the minimax game; the generator's side is trained in its non-saturating form, which
     has the same fixed point and gradients that do not vanish while the discriminator wins.
