@@ -21,6 +21,8 @@ class Registry:
     kind: str
     """`method`, `metric`, `dataset`; its plural is the entry-point group."""
     builtin: dict[str, Entry]
+    hidden: list[str] = field(default_factory=list)
+    """Plug-ins that cannot be reached because their name is taken."""
     _all: dict[str, Entry] | None = field(default=None, repr=False)
 
     @property
@@ -29,10 +31,14 @@ class Registry:
         if self._all is None:
             from importlib.metadata import entry_points
 
-            found = {
-                point.name: Entry(point.value, f"from {point.dist.name if point.dist else 'a plug-in'}")
-                for point in entry_points(group=f"facevoice_bench.{self.kind}s")
-            }
+            found: dict[str, Entry] = {}
+            for point in entry_points(group=f"facevoice_bench.{self.kind}s"):
+                origin = f"{point.dist.name} {point.dist.version}" if point.dist else "a plug-in"
+                if point.name in self.builtin or point.name in found:
+                    before = found[point.name].origin if point.name in found else "a built-in one"
+                    self.hidden.append(f"{self.kind} '{point.name}' from {origin} is hidden by {before} of that name")
+                else:
+                    found[point.name] = Entry(point.value, "", origin=origin)
             self._all = {**found, **self.builtin}
         return self._all
 
@@ -50,10 +56,32 @@ class Registry:
             f"List them with: python -m benchmark list {self.kind}s"
         )
 
+    def described(self, name: str) -> Entry:
+        """The entry with its title and task, for which a plug-in has to be imported.
+
+        Raises:
+            BrokenPlugIn: it is not what its kind needs.
+        """
+        entry = self.entry(name)
+        if not entry.origin:
+            return entry
+        from benchmark import plug_ins
+
+        return plug_ins.described(self.kind, name, entry)
+
     def load(self, name: str) -> Any:
-        """Import what the name stands for."""
-        target = self.entry(name).target
-        module, _, attribute = target.partition(":")
+        """Import what the name stands for.
+
+        Raises:
+            MissingDependency: a package that it needs is not installed.
+            BrokenPlugIn: a plug-in that is not what its kind needs.
+        """
+        entry = self.entry(name)
+        if entry.origin:
+            from benchmark import plug_ins
+
+            return plug_ins.load(self.kind, name, entry)
+        module, _, attribute = entry.target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
@@ -65,11 +93,16 @@ class Registry:
 
 @dataclass(frozen=True)
 class Entry:
-    """A name's target and its one-line description, so that listing imports nothing."""
+    """A name's target and its one-line description, so that listing imports nothing.
+
+    A plug-in's title and task stand in its class: `Registry.described` reads them.
+    """
 
     target: str
     title: str
     task: str = ""
+    origin: str = ""
+    """Distribution and version that a plug-in comes with; empty for a built-in."""
 
 
 def did_you_mean(name: str, names: object) -> str:

@@ -44,10 +44,10 @@ def predict(
     import numpy as np
 
     from benchmark.cli.console import note, print_json
-    from benchmark.errors import MethodError, UsageError
+    from benchmark.errors import BenchmarkError, MethodError, UsageError
     from benchmark.evaluation import plan_method
     from benchmark.execution import pick_device
-    from benchmark.generation import checked_image
+    from benchmark.generation import checked, outputs_of
     from benchmark.media import write_audio, write_image
     from benchmark.tasks import get_task
     from benchmark.types import Audio, Example, FaceVideo, Sample, derive_seed
@@ -72,14 +72,17 @@ def predict(
     sample = Sample(source.stem, source.stem, {"input": (source,)})
     example = Example(sample, 0, derive_seed(plan.weights_id, seed), inputs)
     try:
-        (made,) = instance.generate([example])
+        (made,) = outputs_of(instance, [example])
     finally:
         instance.close()
-    if isinstance(made, Exception):
+    if isinstance(made, BenchmarkError):
         raise MethodError(f"{source}: {made}") from made
+    if isinstance(made, Exception):
+        raise made
+    made = checked(made, task)
     output.parent.mkdir(parents=True, exist_ok=True)
     if task.output == "image":
-        write_image(output, checked_image(made))
+        write_image(output, made)
     else:
         peak = float(np.abs(made).max())
         if output.suffix.lower() == ".flac" and peak > 1:

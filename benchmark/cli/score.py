@@ -84,7 +84,7 @@ def score(
         runs=None if runs == Path("runs") else runs,
     )
     from benchmark.cli.console import bars, note
-    from benchmark.cli.tables import show_failures, show_pairs
+    from benchmark.cli.tables import retry_notes, show_failures, show_pairs
     from benchmark.pair_scoring import PairRequest, score_pairs
     from benchmark.reports.run_report import write_pair_report
 
@@ -113,6 +113,8 @@ def score(
     for line in [*notes, *write_pair_report(folder, result).notes]:
         note(line, quiet)
     show_failures(result, quiet)
+    for line in retry_notes(result.failures.rows, retry_failed):
+        note(line, quiet)
     note(f"Scores: {folder}   every file: {folder / 'scores.csv'}", quiet)
     if result.failures.rows > fail_on_error:
         raise typer.Exit(1)
@@ -169,5 +171,6 @@ def _score_run(
         quiet=quiet,
         allowed=fail_on_error,
         scorer=scorer,
+        retried=retry_failed,
         beside=peers(view),
     )

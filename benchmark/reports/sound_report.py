@@ -141,13 +141,13 @@ def read_rows(view: RunView, results: Sequence[Result], scorer: Scorer) -> list[
     rows = []
     for number, result in enumerate(results):
         run = RunDirectory(view.run.path.parent / result.run_id) if number else view.run
-        stored = run.scores()
+        stored = scorer.rows(run)
         measured = {}
         for item in result.aggregates:
             metric = scorer.metrics.get(item.metric)
             if metric is None or item.signature != scorer.report_signature(item.metric, item.name):
                 continue
-            found = stored.get((item.metric, scorer.signature(item.metric)), {})
+            found = stored[item.metric]
             good = {key: found[key] for key in sorted(found) if found[key].status == "ok"}
             if good:
                 defined = metric.defined(item.name, stacked(list(good.values())))
