@@ -107,11 +107,13 @@ def finish(
     allowed: int,
     scorer: Scorer | None,
     retried: bool,
+    asked: Sequence[str],
     beside: Sequence[Result] = (),
 ) -> None:
     """Write the report, print the table, and leave with 1 where more rows failed than `allowed`.
 
     Args:
+        asked: metrics or numbers that the user named; the table shows these numbers too.
         retried: what had failed before was tried again.
         beside: rows of the report that were not asked for now.
     """
@@ -124,7 +126,7 @@ def finish(
     if as_json:
         print_json([result.model_dump() for result in results])
     else:
-        show_results(results, view.task.columns, signatures)
+        show_results(results, tuple(dict.fromkeys((*view.task.columns, *asked))), signatures)
     for result in results:
         show_failures(result, quiet)
     for line in [*notes, *retry_notes(sum(result.failures.rows for result in results), retried)]:
