@@ -54,6 +54,7 @@ def examine() -> list[Finding]:
     findings.append(_try("DNSMOS networks", _dnsmos, "pip install --force-reinstall speechmos"))
     findings.append(_device())
     findings.append(_disk())
+    findings.extend(_old_corpora())
     findings.extend(_weights())
     return findings
 
@@ -118,6 +119,22 @@ def _disk() -> Finding:
         f"{free:.0f} GiB free",
         "" if free > 2 else "set FACEVOICE_BENCH_HOME to a larger disk",
     )
+
+
+def _old_corpora() -> list[Finding]:
+    """What other states of the generator's code have built: nothing here reads it."""
+    from benchmark.datasets.talkers.corpus import Talkers
+    from benchmark.weights import home
+
+    current = Talkers(None, home()).media_root()
+    old = sorted(path for path in current.parent.glob("*") if path.is_dir() and path != current)
+    if not old:
+        return []
+    size = sum(file.stat().st_size for folder in old for file in folder.rglob("*") if file.is_file()) / 2**20
+    names = ", ".join(folder.name for folder in old)
+    return [
+        Finding("note", "Talkers of other code", f"{names}: {size:.0f} MiB", f"may be deleted, in {current.parent}")
+    ]
 
 
 def _weights() -> list[Finding]:

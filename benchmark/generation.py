@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmark import tracebacks
 from benchmark.errors import BenchmarkError, MediaError, MethodError, PrerequisiteError
-from benchmark.store import Key, Prediction, RunDirectory
+from benchmark.store import Key, Prediction, RunDirectory, content_hash
 from benchmark.tasks import Protocol, Task
 from benchmark.timing import clock
 from benchmark.types import Example, FaceVideo, Sample
@@ -160,7 +160,7 @@ def _keep(output: Any, sample: Sample, repeat: int, task: Task, run: RunDirector
         write_image(path, fit)
     else:
         write_audio(path, Audio(fit, task.rate))
-    return Prediction(sample.id, sample.speaker, repeat, "ok", file=file)
+    return Prediction(sample.id, sample.speaker, repeat, "ok", file=file, version=content_hash(path))
 
 
 def checked(output: Any, task: Task) -> np.ndarray:
@@ -182,7 +182,7 @@ def checked_image(output: Any) -> np.ndarray:
     return image
 
 
-LOUDEST = 100.0
+LOUDEST = 64.0
 """Samples beyond so many times full scale are not loud, but in other units."""
 
 

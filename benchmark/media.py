@@ -406,7 +406,7 @@ def _open_sndfile(path: Path) -> Any:
 
     check_header(path)  # libsndfile would take anything for mp3, and chat about it on stderr
     try:
-        file = soundfile.SoundFile(path)
+        file = soundfile.SoundFile(os.fsencode(path))  # as bytes: a name may be other than UTF-8
     except (soundfile.LibsndfileError, OSError, TypeError, UnicodeError) as error:
         raise MediaError(f"{path}: not a readable recording ({_reason(error)})") from error
     if file.samplerate not in _RATES or file.frames / file.samplerate > MAX_SECONDS:

@@ -242,14 +242,11 @@ def _current(
     run: RunDirectory, scorer: Scorer, predictions: Mapping[tuple[str, int], Prediction]
 ) -> dict[str, dict[str, ScoreRow]]:
     """metric -> id -> row, of the files as they are now."""
-    stored = run.scores()
     return {
         name: {
-            key[0]: row
-            for key, row in stored.get((name, scorer.signature(name)), {}).items()
-            if key in predictions and row.version == predictions[key].version
+            key[0]: row for key, row in rows.items() if key in predictions and row.version == predictions[key].version
         }
-        for name in scorer.metrics
+        for name, rows in scorer.rows(run).items()
     }
 
 

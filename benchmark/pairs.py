@@ -18,7 +18,7 @@ from benchmark.datasets.names import on_disk, readable
 from benchmark.datasets.tables import FileTable, file_table, lrs3_words, read_file_table, two_columns
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import is_audio, is_video, read_audio
-from benchmark.store import Prediction
+from benchmark.store import Prediction, content_hash
 from benchmark.text_files import BLANK, read_lines, read_text
 
 if TYPE_CHECKING:
@@ -38,14 +38,9 @@ class FilePair:
     """The words that are said."""
 
     def version(self) -> str:
-        """Changes when either file does (sizes and times of change), or what is said in it."""
+        """Changes with the content of either file, and with what is said in it."""
         marks = [] if self.text is None else [hashlib.sha256(self.text.encode()).hexdigest()[:16]]
-        for path in (self.estimate, self.reference):
-            try:
-                status = path.stat() if path is not None else None
-            except (OSError, ValueError):  # ValueError: a zero byte in a name that a list holds
-                status = None
-            marks.append(f"{status.st_size}:{status.st_mtime_ns}" if status else "-")
+        marks += [content_hash(path) if path is not None else "-" for path in (self.estimate, self.reference)]
         return " ".join(marks)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from benchmark.results import Aggregate
+from benchmark.sources import source_of_metric
 from benchmark.statistics import DRAWS, bootstrap, row_weights, speaker_index
 from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.types import Sample
@@ -107,6 +108,7 @@ class Scorer:
 
     def __init__(self, metrics: Mapping[str, Any], reader: Reader | None = None) -> None:
         self.metrics = dict(metrics)
+        self.sources = {name: source_of_metric(type(metric)) for name, metric in self.metrics.items()}
         self.reader: Reader = reader or FaceReader()
 
     def signature(self, metric: str) -> str:
@@ -131,7 +133,7 @@ class Scorer:
                     continue
                 except Exception as error:  # whatever the codec raises is this row's reason
                     reason = str(error)
-            rows.extend(self._row(prediction, metric, "failed", reason) for metric in work.metrics)
+            rows.extend(self.failed(prediction, metric, reason) for metric in work.metrics)
         for metric in work.metrics:
             for (prediction, _), outcome in zip(
                 items, self._measured(metric, [item for _, item in items]), strict=True
@@ -141,6 +143,27 @@ class Scorer:
                 else:
                     rows.append(self._row(prediction, metric, type(outcome).__name__.lower(), outcome.reason))
         return rows
+
+    def rows(self, run: RunDirectory) -> dict[str, dict[Key, ScoreRow]]:
+        """Metric -> sample and repeat -> what is stored under the metric's signature.
+
+        A row with a number that it must not lack is failed, whoever wrote it: it would take its whole column along.
+        """
+        stored = run.scores()
+        return {
+            name: {key: self._kept(name, row) for key, row in stored.get((name, self.signature(name)), {}).items()}
+            for name in self.metrics
+        }
+
+    def _kept(self, metric: str, row: ScoreRow) -> ScoreRow:
+        from metrics.metric import Failed, checked_row
+
+        if row.status != "ok":
+            return row
+        outcome = checked_row(row.statistics, getattr(self.metrics[metric], "lacking", ()))
+        if isinstance(outcome, Failed):
+            return replace(row, status="failed", reason=outcome.reason, statistics={})
+        return row
 
     def _measured(self, metric: str, items: list[Any]) -> list[Any]:
         from metrics.metric import Failed
@@ -154,6 +177,10 @@ class Scorer:
             if len(items) == 1:
                 return [Failed(f"{type(error).__name__}: {error}".splitlines()[0][:300])]
             return [self._measured(metric, [item])[0] for item in items]
+
+    def failed(self, prediction: Prediction, metric: str, reason: str) -> ScoreRow:
+        """The row of a prediction that a metric could not measure."""
+        return self._row(prediction, metric, "failed", reason)
 
     def _row(
         self,
@@ -173,6 +200,7 @@ class Scorer:
             reason,
             statistics or {},
             prediction.version,
+            self.sources[metric],
         )
 
 
@@ -245,20 +273,17 @@ def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
 def unscored(
     scorer: Scorer, run: RunDirectory, predictions: Mapping[Key, Prediction], retry_failed: bool = False
 ) -> dict[str, set[Key]]:
-    """Metric -> keys that lack a row, or whose row is a failure for want of an output that is there now.
+    """Metric -> keys that lack a row, or whose row is of another version of the output or of the metric's code.
 
     With `retry_failed` those whose measuring failed too.
     """
-    stored = run.scores()
     missing: dict[str, set[Key]] = {}
-    for metric in scorer.metrics:
-        rows = stored.get((metric, scorer.signature(metric)), {})
+    for metric, rows in scorer.rows(run).items():
         missing[metric] = {
             key
             for key, prediction in predictions.items()
             if key not in rows
-            or rows[key].version != prediction.version
-            or (prediction.status == "ok" and (rows[key].reason or "").startswith("no output: "))
+            or (rows[key].version, rows[key].source) != (prediction.version, scorer.sources[metric])
             or (prediction.status == "ok" and retry_failed and rows[key].status == "failed")
         }
     return missing
@@ -269,10 +294,10 @@ def aggregate(
 ) -> list[Aggregate]:
     """All reported numbers of a run, computed from its stored rows alone."""
     wanted = {(sample.id, repeat) for sample in samples for repeat in range(repeats)}
-    stored = run.scores()
     found: list[Aggregate] = []
-    for name, metric in scorer.metrics.items():
-        rows = {key: row for key, row in stored.get((name, scorer.signature(name)), {}).items() if key in wanted}
+    for name, stored in scorer.rows(run).items():
+        rows = {key: row for key, row in stored.items() if key in wanted}
+        metric = scorer.metrics[name]
         found.extend(_aggregate_metric(name, metric, rows, len(wanted), repeats, draws, scorer.report_signature))
     return found
 
@@ -323,6 +348,7 @@ def _aggregate_metric(
     for report in metric.reports:
         estimate = estimates.get(report.name)
         scored = sum(int(np.sum(metric.defined(report.name, rows))) for _, rows in by_repeat) if good else 0
+        why = reasons + Counter({f"undefined: {metric.why_undefined(report.name)}": len(good) - scored})
         aggregates.append(
             Aggregate(
                 name=report.name,
@@ -334,7 +360,7 @@ def _aggregate_metric(
                 spread=_number(spreads.get(report.name)),
                 scored=scored,
                 total=total,
-                reasons=dict(sorted(reasons.items())),
+                reasons=dict(sorted(why.items())),
                 signature=signature(name, report.name),
                 higher_is_better=report.higher_is_better,
                 unit=report.unit,

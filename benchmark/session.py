@@ -27,6 +27,7 @@ from benchmark.execution import WorkerPool, parse_shard, pick_device
 from benchmark.registry import metric_of
 from benchmark.results import Result, RunSpec
 from benchmark.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options
+from benchmark.sources import source_of_method
 from benchmark.store import RunDirectory
 from benchmark.tasks import Protocol, Task, get_task, with_protocol
 
@@ -62,6 +63,8 @@ class Request:
     references: bool = True
     runs: Path = Path("runs")
     retry_failed: bool = False
+    fresh: bool = False
+    """Delete what an earlier run of the same identity made, and begin anew."""
 
 
 @dataclass
@@ -83,6 +86,11 @@ class Session:
         check_limit(request.limit)
         if request.batch_size is not None and request.batch_size < 1:
             raise UsageError(f"--batch-size {request.batch_size}: expected 1 or more")
+        if request.fresh and request.shard:
+            raise UsageError(
+                "--fresh deletes the outputs of all shards, also those that another one is making: give it to a "
+                "command without --shard, or delete the run's folder"
+            )
         main = plan_method(request.method, request.preset, request.config, request.sets, request.weights)
         task = get_task(request.task or main.kind.task)
         if not serves(main.kind, task.name):
@@ -234,21 +242,34 @@ class Session:
         scorer = self.scored_with = self.scorer(first.task, first.manifest, first.protocol)
         pool = WorkerPool(scorer, self.request.workers)
         results = []
+        kept: dict[str, int] = {}
         try:
             for plan in plans:
                 try:
-                    evaluate(plan, pool, self.progress(plan.method.label), retry_failed=self.request.retry_failed)
+                    there = evaluate(
+                        plan,
+                        pool,
+                        self.progress(plan.method.label),
+                        retry_failed=self.request.retry_failed,
+                        fresh=self.request.fresh and plan is first,
+                    )
                 except BenchmarkError as error:
                     if plan is first:
                         raise
                     self.notes.append(f"{plan.method.label} is left out: {str(error).splitlines()[0]}")
                     continue
                 results.append(conclude(plan.view, scorer))
+                if there:
+                    kept[plan.method.label] = there
                 if plan is first:
                     self._note_lost_faces(plan)
-                    self.notes.extend(notes_on(plan.view, results[0]))
+                self.notes.extend(notes_on(plan.view, results[-1], plan.method.source))
         finally:
             pool.close()
+        if kept:
+            anew = f"; --fresh makes those of {first.method.label} anew" if first.method.label in kept else ""
+            told = ", ".join(f"{count} of {label}" for label, count in kept.items())
+            self.notes.append(f"outputs kept from an earlier command: {told}{anew}")
         return results
 
 
@@ -257,14 +278,31 @@ def check_limit(limit: int | None) -> None:
         raise UsageError(f"--limit {limit}: expected 1 or more")
 
 
-def notes_on(view: RunView, result: Result) -> list[str]:
-    """What a reader of a result should know beside its numbers."""
+def notes_on(view: RunView, result: Result, source: str | None = None) -> list[str]:
+    """What a reader of a result should know beside its numbers.
+
+    Args:
+        source: hash of the method's code as it is here, where that is known.
+    """
     notes = []
+    label = view.label
     if fuller := fuller_result(view):
         notes.append(f"{view.run.path} keeps the result and the report of {fuller.samples} samples")
-    code = {(maker["git"] or {}).get("commit", "no commit")[:10] for maker in result.generated_by}
-    if len(code) > 1:
-        notes.append(f"its outputs were made by several states of the code: {', '.join(sorted(code))}")
+    if len(result.sources) > 1:
+        notes.append(
+            f"the outputs of {label} were made by {len(result.sources)} states of its code and are mixed: the result "
+            "cannot be ranked; --fresh makes them anew"
+        )
+    elif source and result.sources and result.sources != [source]:
+        notes.append(f"the outputs of {label} were made by other code than is here now; --fresh makes them anew")
+    if result.changed:
+        notes.append(
+            f"{result.changed} outputs of {label} are not as they were made: their files were changed since, and the "
+            "result cannot be ranked; --fresh makes them anew"
+        )
+    commits = sorted({(maker["git"] or {}).get("commit", "no commit")[:10] for maker in result.generated_by})
+    if len(commits) > 1:
+        notes.append(f"the outputs of {label} were made at several commits: {', '.join(commits)}")
     wanted = {sample.id for sample in view.samples}
     rows = [row for row in view.run.predictions().values() if row.sample in wanted]
     return [*notes, *tracebacks.notes(view.run.path, rows)]
@@ -331,4 +369,14 @@ def score_run(
     finally:
         pool.close()
     result = conclude(view, scorer)
-    return view, result, [*session.notes, *notes_on(view, result)], scorer
+    return view, result, [*session.notes, *notes_on(view, result, _source_here(spec.method))], scorer
+
+
+def _source_here(method: str) -> str | None:
+    """Hash of a method's code as it is here; None where the method is not."""
+    from benchmark.registry import methods
+
+    try:
+        return source_of_method(methods.load(method))
+    except (UsageError, PrerequisiteError):
+        return None

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmark.errors import BenchmarkError, MethodError, MissingWeights, UsageError
 from benchmark.evaluation import MethodPlan, plan_method
-from benchmark.processes import end_with_parent
+from benchmark.processes import end_with_parent, ending
 from benchmark.tasks import Task, get_task
 from benchmark.types import Audio, Example, FaceVideo, Sample, derive_seed
 
@@ -260,23 +260,11 @@ def _in_own_process(candidate: Candidate, conditions: Conditions) -> Measurement
         return receiver.recv()
     except EOFError:
         process.join()
-        return _ending(process.exitcode or 0)
+        return ending(process.exitcode or 0)
     finally:
         process.kill()  # it has answered, or the user does not want the answer any more
         process.join()
         receiver.close()
-
-
-def _ending(exit_code: int) -> str:
-    """Why a process that ended without an answer ended.
-
-    >>> _ending(3), _ending(-11)
-    ('its process ended with exit code 3', 'its process was killed by signal 11')
-    """
-    if exit_code >= 0:
-        return f"its process ended with exit code {exit_code}"
-    memory = ", perhaps for lack of memory" if exit_code == -9 else ""
-    return f"its process was killed by signal {-exit_code}{memory}"
 
 
 def _answer(sender: Connection, candidate: Candidate, conditions: Conditions) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from toys import Brightness, Painter
 
 from benchmark import provenance
 from benchmark.configuration import Settings
-from benchmark.errors import MethodError, MissingDependency, UsageError
+from benchmark.errors import MethodError, MissingDependency, PrerequisiteError, UsageError
 from benchmark.evaluation import (
     MethodPlan,
     RunPlan,
@@ -26,11 +27,12 @@ from benchmark.evaluation import (
 )
 from benchmark.execution import WorkerPool, parse_shard, pick_device
 from benchmark.generation import checked_image, checked_speech
-from benchmark.media import read_image
+from benchmark.media import read_image, write_image
 from benchmark.scoring import Scorer, gallery
 from benchmark.session import notes_on
 from benchmark.store import Prediction, RunDirectory
 from benchmark.tasks import Protocol, get_task
+from metrics.metric import Failed
 
 
 def plan_of(corpus, runs: Path, **config) -> RunPlan:
@@ -299,16 +301,18 @@ def test_the_limit_of_a_run_grows_with_what_is_asked_for(tiny_corpus, tmp_path):
     assert limits == [2, 4, 4, None, None]
 
 
-def test_failed_scores_are_measured_again_on_request_only(tiny_corpus, tmp_path):
+def test_failed_scores_are_measured_again_on_request_only(tiny_corpus, tmp_path, monkeypatch):
     plan = plan_of(tiny_corpus, tmp_path)
-    evaluate(plan, None)
-    broken = plan.run.path / plan.run.predictions()["p02", 1].file
-    content = broken.read_bytes()
-    broken.write_bytes(content[:50])
+    measure = Brightness.measure
+
+    def fails(self, items):
+        return [Failed("a cable came loose") if i.identity == "p02" else measure(self, [i])[0] for i in items]
+
+    monkeypatch.setattr(Brightness, "measure", fails)
     result = finish(plan, pool_of(tiny_corpus))
-    assert result.aggregate("brightness_error").scored == 35 and result.failures.rows == 1
-    broken.write_bytes(content)
-    assert finish(plan, pool_of(tiny_corpus)).aggregate("brightness_error").scored == 35
+    assert result.aggregate("brightness_error").scored == 33 and result.failures.rows == 3
+    monkeypatch.undo()
+    assert finish(plan, pool_of(tiny_corpus)).aggregate("brightness_error").scored == 33
     pool = pool_of(tiny_corpus)
     rescore(plan.view, pool, 5, retry_failed=True)
     assert conclude(plan.view, pool.scorer).aggregate("brightness_error").scored == 36
@@ -341,7 +345,7 @@ def test_results_name_the_code_that_made_the_outputs(tiny_corpus, tmp_path, monk
     assert result.provenance["git"]["commit"] == "cccc"
     assert sorted(maker["git"]["commit"] for maker in result.generated_by) == ["aaaa", "bbbb"]
     assert {maker["device"] for maker in result.generated_by} == {"cpu"}
-    assert any("several states of the code: aaaa, bbbb" in note for note in notes_on(plan.view, result))
+    assert any("at several commits: aaaa, bbbb" in note for note in notes_on(plan.view, result))
 
 
 def test_unreadable_inputs_take_no_time_of_the_method(tiny_corpus, tmp_path):
@@ -380,7 +384,7 @@ FACE = r"^expected a face \[H, W, 3\] uint8, got "
         (np.zeros(500, np.int32), "divide by 2147483648"),
         (np.zeros(500, np.uint8), SPEECH + r"\[T\] uint8: convert"),
         (np.zeros(500, complex), SPEECH + r"\[T\] complex128$"),
-        (20_000 * np.sin(np.arange(500)), "with samples beyond 100: 16-bit units\\? Divide by 32768$"),
+        (20_000 * np.sin(np.arange(500)), "with samples beyond 64: 16-bit units\\? Divide by 32768$"),
         (
             torch.zeros(500, requires_grad=True),
             SPEECH[:-4] + r"got a torch tensor torch.float32 on cpu: return .detach",
@@ -454,16 +458,30 @@ def test_a_line_that_is_no_row_is_named(tmp_path, content):
         RunDirectory(tmp_path).predictions()
 
 
-def test_the_last_row_is_the_one_written_last_whichever_shard_wrote_it(tmp_path, monkeypatch):
-    times = iter([10.0, 20.0, 30.0])
-    monkeypatch.setattr("benchmark.store.time.time", lambda: next(times))
-    failed = [Prediction("a", "a", 0, "failed", reason=str(number)) for number in range(3)]
-    whole, shard = RunDirectory(tmp_path), RunDirectory(tmp_path, (1, 4))
-    for run, row in ((whole, failed[0]), (shard, failed[1])):
+def test_the_last_row_is_the_one_written_last_whichever_shard_wrote_it_and_whatever_the_clock_says(tmp_path):
+    failed = [Prediction("a", "a", 0, "failed", reason=str(number)) for number in range(6)]
+    runs = [RunDirectory(tmp_path, shard) for shard in ((1, 1), (1, 4), (2, 4), (1, 1), (2, 4), (1, 4))]
+    for run, row in zip(runs, failed, strict=True):
         run.append_predictions([row])
-        assert whole.predictions()["a", 0] == row
-    whole.append_predictions([failed[2]])
-    assert shard.predictions()["a", 0] == failed[2]
+        assert all(reader.predictions()["a", 0] == row for reader in runs)
+    text = "".join(path.read_text() for path in tmp_path.glob("predictions*.jsonl"))
+    assert all(set(json.loads(line)) == {*failed[0].__dict__, "number"} for line in text.splitlines())
+
+
+def test_rows_that_were_written_without_a_number_come_first(tmp_path):
+    old, new = (Prediction("a", "a", 0, "failed", reason=reason) for reason in ("old", "new"))
+    RunDirectory(tmp_path, (1, 2)).append_predictions([new])
+    (tmp_path / "predictions.jsonl").write_text(json.dumps({**old.__dict__, "at": 9e9}) + "\n")
+    assert RunDirectory(tmp_path).predictions()["a", 0] == new
+    RunDirectory(tmp_path).append_predictions([replace(old, reason="newest")])
+    assert RunDirectory(tmp_path).predictions()["a", 0].reason == "newest"
+
+
+def test_lines_longer_than_what_is_read_at_once_keep_their_order(tmp_path):
+    for number in range(3):
+        row = Prediction("a", "a", 0, "failed", reason=str(number) + "x" * 200_000)
+        RunDirectory(tmp_path, (1 + number % 2, 2)).append_predictions([row])
+    assert RunDirectory(tmp_path).predictions()["a", 0].reason[0] == "2"
 
 
 @pytest.mark.parametrize("name", ["/nowhere/run", "**x", "a[b", "../x"])
@@ -482,6 +500,103 @@ def test_a_file_that_is_no_result_is_named(tmp_path, content):
 def test_fewer_than_no_workers_are_refused(tiny_corpus):
     with pytest.raises(UsageError, match="--workers -1"):
         pool_of(tiny_corpus, workers=-1)
+
+
+# ---- changed code, changed outputs
+
+
+def with_code(monkeypatch, name):
+    monkeypatch.setattr("benchmark.evaluation.source_of_method", lambda kind: name)
+
+
+def test_outputs_of_two_states_of_the_code_are_never_mixed_without_a_word(tiny_corpus, tmp_path, monkeypatch):
+    plan = plan_of(tiny_corpus, tmp_path)
+    with_code(monkeypatch, "before")
+    finish(replace(plan, limit=5), pool_of(tiny_corpus))
+    with_code(monkeypatch, "after")
+    mixed = finish(plan, pool_of(tiny_corpus))
+    assert mixed.sources == ["after", "before"] and mixed.partial
+    assert mixed.why_unranked == "mixed: outputs of 2 states of the code"
+    (note,) = notes_on(plan.view, mixed, "after")
+    assert "2 states of its code and are mixed" in note and "--fresh" in note
+    anew = finish(plan, pool_of(tiny_corpus), fresh=True)
+    assert anew.sources == ["after"] and not anew.partial and not notes_on(plan.view, anew, "after")
+
+
+def test_outputs_of_older_code_are_told(tiny_corpus, tmp_path, monkeypatch):
+    plan = plan_of(tiny_corpus, tmp_path)
+    with_code(monkeypatch, "before")
+    finish(plan, pool_of(tiny_corpus))
+    with_code(monkeypatch, "after")
+    pool = pool_of(tiny_corpus)
+    assert evaluate(plan, pool) == 36  # kept
+    (note,) = notes_on(plan.view, conclude(plan.view, pool.scorer), plan.method.source)
+    assert "made by other code than is here now" in note
+
+
+def test_a_fresh_run_keeps_nothing(tiny_corpus, tmp_path):
+    plan = plan_of(tiny_corpus, tmp_path)
+    expected = numbers(finish(plan, pool_of(tiny_corpus)))
+    (plan.run.path / "outputs" / "stray.png").write_bytes(b"x")
+    (plan.run.path / "report").mkdir()
+    assert evaluate(plan, None, fresh=True) == 0
+    assert not (plan.run.path / "scores.jsonl").exists() and not (plan.run.path / "report").exists()
+    assert not (plan.run.path / "outputs" / "stray.png").exists()
+    assert numbers(finish(plan, pool_of(tiny_corpus))) == expected
+
+
+def test_a_fresh_run_waits_for_shards_that_are_being_written(tiny_corpus, tmp_path):
+    plan = plan_of(tiny_corpus, tmp_path)
+    evaluate(replace(plan, shard=(1, 2)), None)
+    with RunDirectory(plan.run.path, (2, 2)).locked(), pytest.raises(PrerequisiteError, match="shard 2-of-2"):
+        evaluate(plan, None, fresh=True)
+    assert len(plan.run.predictions()) == 20
+
+
+def test_an_output_that_was_changed_is_measured_again_and_told(tiny_corpus, tmp_path):
+    plan = plan_of(tiny_corpus, tmp_path)
+    finish(plan, pool_of(tiny_corpus))
+    path = plan.run.path / plan.run.predictions()["p02", 1].file
+    status = path.stat()
+    write_image(path, np.full((16, 16, 3), 255, np.uint8))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # the content counts, not the date
+    result = finish(plan, pool_of(tiny_corpus))
+    (rows,) = plan.run.scores().values()
+    true = 10 + 20 * 2
+    assert rows["p02", 1].statistics["error"] == 255 - true
+    assert result.changed == 1 and result.partial and result.why_unranked == "1 outputs changed since they were made"
+    assert "1 outputs of painter are not as they were made" in notes_on(plan.view, result)[0]
+
+
+def test_a_date_alone_measures_nothing_again(tiny_corpus, tmp_path, monkeypatch):
+    plan = plan_of(tiny_corpus, tmp_path)
+    first = finish(plan, pool_of(tiny_corpus))
+    for path in plan.run.path.rglob("*.png"):
+        os.utime(path, (1, 1))
+    monkeypatch.setattr(Brightness, "measure", lambda self, items: pytest.fail("measured again"))
+    assert numbers(finish(plan, pool_of(tiny_corpus))) == numbers(first)
+
+
+def test_what_other_code_of_a_metric_measured_is_measured_again(tiny_corpus, tmp_path, monkeypatch):
+    plan = plan_of(tiny_corpus, tmp_path)
+    finish(plan, pool_of(tiny_corpus))
+    measure, calls = Brightness.measure, []
+    monkeypatch.setattr(Brightness, "measure", lambda self, items: calls.append(len(items)) or measure(self, items))
+    monkeypatch.setattr("benchmark.scoring.source_of_metric", lambda kind: "edited")
+    finish(plan, pool_of(tiny_corpus))
+    finish(plan, pool_of(tiny_corpus))
+    assert sum(calls) == 36
+
+
+def test_a_worker_that_dies_leaves_a_row_of_the_version_that_it_died_of(tiny_corpus, tmp_path):
+    plan = replace(plan_of(tiny_corpus, tmp_path), protocol=Protocol(0.5, 1))
+    pool = pool_of(tiny_corpus, workers=1, deadly="p07")
+    result = finish(plan, pool)
+    (rows,) = plan.run.scores().values()
+    made = plan.run.predictions()
+    assert rows["p07", 0].version == made["p07", 0].version != ""
+    assert result.failures.rows == 1
+    assert result.failures.scoring == {"brightness: the worker process died in metric 'brightness'": 1}
 
 
 def test_what_a_method_raises_is_kept_once_for_each_place(tiny_corpus, tmp_path, monkeypatch):

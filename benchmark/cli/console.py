@@ -16,14 +16,19 @@ WIDTH = 170
 
 
 def print_json(value: Any) -> None:
-    print(json_text(json.dumps(value, indent=2, ensure_ascii=False)))
+    narrow = not (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json_text(json.dumps(value, indent=2, ensure_ascii=narrow)))
 
 
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", right: Sequence[int] = ()
 ) -> None:
-    """A table; columns whose numbers are in `right` are aligned right. Nothing in it is taken for markup."""
+    """A table; columns whose numbers are in `right` are aligned right. Nothing in it is taken for markup.
+
+    Where it is too wide its cells break between words; a word, or a number, is never cut.
+    """
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -36,7 +41,8 @@ def print_table(
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     if title:
         console.print(Text(printable(title)))
-    console.print(table)
+    needed = Measurement.get(console, console.options.update(max_width=sys.maxsize), table).minimum
+    Console(width=max(console.width, needed)).print(table, soft_wrap=needed > console.width)
 
 
 def note(line: str, quiet: bool = False) -> None:

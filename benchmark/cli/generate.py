@@ -28,6 +28,7 @@ def generate(
     device: options.Device = "auto",
     runs: options.Runs = Path("runs"),
     retry_failed: options.RetryFailed = False,
+    fresh: options.Fresh = False,
     fail_on_error: options.FailOnError = 0,
     dry_run: options.DryRun = False,
     as_json: options.Json = False,
@@ -64,6 +65,7 @@ def generate(
         device=device,
         references=False,
         runs=runs,
+        fresh=fresh,
     )
     with bars(quiet) as progress:
         session = Session(request, lambda line: note(line, quiet), progress)
@@ -71,7 +73,7 @@ def generate(
         if dry_run:
             print_json(plan.describe())
             return
-        evaluate(plan, None, progress(plan.method.label), retry_failed=retry_failed)
+        there = evaluate(plan, None, progress(plan.method.label), retry_failed=retry_failed, fresh=fresh)
     known = plan.run.predictions()
     work = batches(plan.samples, plan.protocol.repeats, plan.batch_size, plan.shard)
     made = {key: known[key] for batch in work for key in batch.keys if key in known}
@@ -80,7 +82,8 @@ def generate(
         print_json({"run": str(plan.run.path), "made": len(made) - len(failed), "failed": len(failed)})
     else:
         print(plan.run.path)
-        note(f"{len(made) - len(failed)} outputs, {len(failed)} failed", quiet)
+        kept = f"; {there} of them kept from an earlier command" if there else ""
+        note(f"{len(made) - len(failed)} outputs, {len(failed)} failed{kept}", quiet)
     for line in session.notes:
         note(line, quiet)
     for row in failed[:10]:

@@ -104,14 +104,13 @@ def score(
     )
     with bars(quiet) as progress:
         folder, result, notes = score_pairs(request, progress)
-    write_pair_report(folder, result)
     if as_json:
         from benchmark.cli.console import print_json
 
         print_json(result.model_dump())
     else:
         show_pairs(result, signatures)
-    for line in notes:
+    for line in [*notes, *write_pair_report(folder, result).notes]:
         note(line, quiet)
     show_failures(result, quiet)
     for line in retry_notes(result.failures.rows, retry_failed):

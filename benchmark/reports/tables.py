@@ -11,7 +11,7 @@ from benchmark.reports import escaping
 from benchmark.results import Aggregate, PairResult, Result
 from benchmark.statistics import FEWEST
 
-PARTIAL = "Partial: not everything was asked for, made and measured; such a row cannot be ranked."
+PARTIAL = "A row with a remark behind its name (partial, mixed, changed) cannot be ranked."
 """What `label` means by it."""
 
 
@@ -38,12 +38,11 @@ def interval(item: Aggregate) -> str:
 def gallery(item: Aggregate) -> str:
     """How many people a recall looks among, by its signature: `100`, `2..14`; empty for other numbers.
 
-        >>> from benchmark.reports import escaping
-    from benchmark.results import Aggregate
-        >>> one = {"name": "r", "title": "R", "metric": "m", "value": 1, "low": None, "high": None, "spread": None}
-        >>> one |= {"scored": 1, "total": 1, "higher_is_better": True}
-        >>> [gallery(Aggregate(**one, signature=f"e|gallery:{size}|v1")) for size in ("100x3", "sex+10y,2..14,over-k")]
-        ['100', '2..14']
+    >>> from benchmark.results import Aggregate
+    >>> one = {"name": "r", "title": "R", "metric": "m", "value": 1, "low": None, "high": None, "spread": None}
+    >>> one |= {"scored": 1, "total": 1, "higher_is_better": True}
+    >>> [gallery(Aggregate(**one, signature=f"e|gallery:{size}|v1")) for size in ("100x3", "sex+10y,2..14,over-k")]
+    ['100', '2..14']
     """
     stated = next((part for part in item.signature.split("|") if part.startswith("gallery:")), "")
     sizes = (re.fullmatch(r"(\d+(?:\.\.\d+)?)(?:x\d+)?", part) for part in stated.removeprefix("gallery:").split(","))
@@ -81,8 +80,8 @@ def head(item: Aggregate, result: Result | PairResult) -> str:
 
 
 def label(result: Result | PairResult) -> str:
-    """A row's name, with the mark of a partial run."""
-    return f"{result.label} (partial)" if result.partial else result.label
+    """A row's name, with the reason why it cannot be ranked, if there is one."""
+    return f"{result.label} ({result.why_unranked})" if result.why_unranked else result.label
 
 
 def chosen(results: Sequence[Result | PairResult], columns: Sequence[str]) -> list[Aggregate]:

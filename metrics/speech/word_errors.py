@@ -15,7 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from metrics.metric import Failed, Metric, Report, SpeechItem, Statistics, Undefined, Values, weighted_ratio
+from metrics.metric import (
+    Failed,
+    Metric,
+    Report,
+    SpeechItem,
+    Statistics,
+    Undefined,
+    Values,
+    checked_values,
+    weighted_ratio,
+)
 from metrics.networks.recognisers import Recogniser
 from metrics.speech.normalisers import Normaliser
 from metrics.speech.normalisers import normaliser as find_normaliser
@@ -81,7 +91,7 @@ def error_rate(*, reference: Sequence[str], estimate: Sequence[str], normaliser:
     for said, heard in _tokens(reference, estimate, normaliser):
         rates.append(Levenshtein.distance(said, heard) / len(said) if said else float("nan"))
         reasons.append(None if said else Undefined("the reference has no words"))
-    return Values(torch.tensor(rates, dtype=torch.float64), tuple(reasons))
+    return checked_values(torch.tensor(rates, dtype=torch.float64, device="cpu"), reasons, ["the rate"])
 
 
 def wer(*, reference: Sequence[str], estimate: Sequence[str], normaliser: str = "whisper_english") -> float:
