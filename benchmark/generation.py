@@ -182,7 +182,7 @@ def checked_image(output: Any) -> np.ndarray:
     return image
 
 
-LOUDEST = 100.0
+LOUDEST = 64.0
 """Samples beyond so many times full scale are not loud, but in other units."""
 
 

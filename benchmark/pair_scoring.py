@@ -190,9 +190,9 @@ def _scorer(request: PairRequest, found: Pairs) -> tuple[Scorer, list[str]]:
 
 def _metric(name: str) -> str:
     """The metric that yields a number: `estoi` is one of `stoi`'s."""
-    from benchmark.registry import NUMBERS, metrics
+    from benchmark.registry import metric_of, metrics
 
-    name = NUMBERS.get(name, name)
+    name = metric_of(name)
     if metrics.described(name).task != "speech":
         raise UsageError(f"metric '{name}' does not measure speech; `list metrics` tells which do")
     return name
