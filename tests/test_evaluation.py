@@ -379,7 +379,7 @@ def test_speech_that_cannot_be_kept_is_told_without_a_path(output, reason):
 @pytest.mark.parametrize("content", ["[]", "3", '{"sample": "a"}', "nonsense"])
 def test_a_line_that_is_no_row_is_named(tmp_path, content):
     (tmp_path / "predictions.jsonl").write_text(content + "\n")
-    with pytest.raises(UsageError, match=r"predictions.jsonl holds a line that is not a row of predictions"):
+    with pytest.raises(UsageError, match=r"predictions.jsonl, line 1 is not a row of predictions"):
         RunDirectory(tmp_path).predictions()
 
 
