@@ -74,7 +74,8 @@ def load(name: str, device: str = "cpu") -> Recogniser:
 
 def checked(signals: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The signals as float32, or a ValueError that says what is wrong with one."""
-    arrays = [np.asarray(signal, np.float32) for signal in signals]
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite in it, and told below
+        arrays = [np.asarray(signal, np.float32) for signal in signals]
     for number, signal in enumerate(arrays):
         if signal.ndim != 1:
             raise ValueError(f"Signal {number}: expected mono [T], got shape {list(signal.shape)}; mix it down")
