@@ -287,6 +287,7 @@ def _conclude(
 def _per_file(scorer: Scorer, rows: Mapping[str, Mapping[str, ScoreRow]], pairs: Sequence[FilePair]) -> str:
     """CSV: a line per file, a column per reported number, and what could not be measured with its reason."""
     values: dict[str, dict[str, float]] = {pair.id: {} for pair in pairs}
+    lacking: dict[str, list[str]] = {pair.id: [] for pair in pairs}
     columns = []
     for name, metric in scorer.metrics.items():
         columns += [report.name for report in metric.reports]
@@ -297,14 +298,17 @@ def _per_file(scorer: Scorer, rows: Mapping[str, Mapping[str, ScoreRow]], pairs:
                 for row, value in zip(part, each, strict=True):
                     if np.isfinite(value):
                         values[row.sample][report] = float(value)
+                    else:
+                        lacking[row.sample].append(f"{report} undefined: {metric.why_undefined(report)}")
     faults = _faults(rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["id", "speaker", *columns, "reasons"])
     for pair in pairs:
         cells = [f"{values[pair.id][name]:.7g}" if name in values[pair.id] else "" for name in columns]
-        reasons = (f"{' '.join(names)} {status}: {why}" for (status, why), names in faults.get(pair.id, {}).items())
-        writer.writerow([csv_cell(pair.id), csv_cell(pair.speaker), *cells, csv_cell("; ".join(reasons))])
+        faulty = (f"{' '.join(names)} {status}: {why}" for (status, why), names in faults.get(pair.id, {}).items())
+        reasons = "; ".join([*faulty, *lacking[pair.id]])
+        writer.writerow([csv_cell(pair.id), csv_cell(pair.speaker), *cells, csv_cell(reasons)])
     return text.getvalue()
 
 

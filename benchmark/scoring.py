@@ -348,7 +348,9 @@ def _aggregate_metric(
     for report in metric.reports:
         estimate = estimates.get(report.name)
         scored = sum(int(np.sum(metric.defined(report.name, rows))) for _, rows in by_repeat) if good else 0
-        why = reasons + Counter({f"undefined: {metric.why_undefined(report.name)}": len(good) - scored})
+        why = reasons.copy()
+        if scored < len(good):
+            why[f"undefined: {metric.why_undefined(report.name)}"] += len(good) - scored
         aggregates.append(
             Aggregate(
                 name=report.name,

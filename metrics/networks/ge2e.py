@@ -93,7 +93,7 @@ def without_pauses(samples: np.ndarray) -> np.ndarray:
         return samples
     detector = webrtcvad.Vad(3)
     # Peaks beyond full scale are clipped; an integer that overflows would turn them around.
-    pcm = np.clip(np.round(samples * 32767), -32768, 32767).astype("<i2").reshape(count, _VAD_FRAME)
+    pcm = np.clip(np.round(np.clip(samples, -2, 2) * 32767), -32768, 32767).astype("<i2").reshape(count, _VAD_FRAME)
     heard = np.array([detector.is_speech(frame.tobytes(), Ge2e.rate) for frame in pcm])
     around = np.convolve(heard, np.ones(8))[4 : 4 + count]
     kept = np.convolve(around >= 5, np.ones(7))[3 : 3 + count] > 0
