@@ -456,9 +456,8 @@ def test_numbers_in_a_file_do_not_claim_memory(tmp_path, kind):
 def tensor_of(size: str, stride: str, count: int = 4, offset: int = 0) -> bytes:
     """A state dict of one tensor, in the words of `torch.save`, with any numbers in it."""
     pid = f"(S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nI{count}\ntQ"
-    return f"\x80\x02}}S'w'\nctorch._utils\n_rebuild_tensor_v2\n({pid}I{offset}\n{size}{stride}I00\n}}tRs.".encode(
-        "latin1"
-    )
+    call = f"ctorch._utils\n_rebuild_tensor_v2\n({pid}I{offset}\n{size}{stride}I00\n}}tR"
+    return f"\x80\x02}}S'w'\n{call}s.".encode("latin1")
 
 
 @pytest.mark.parametrize(
