@@ -19,6 +19,7 @@ from torch.nn import functional
 from metrics.metric import Undefined
 from metrics.networks.mel import mel_power, slaney_filters
 from metrics.networks.state import fill
+from metrics.networks.weight_files import read_weights
 from metrics.plain import fresh, plain
 
 LEAST_S = 0.4
@@ -136,11 +137,9 @@ def load(path: Path | None = None, device: str = "cpu") -> Ge2e:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: give GE2E's pretrained.pt, or none for the carried one")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
-    except Exception as error:  # parsers meeting a corrupt file raise nearly anything
-        raise ValueError(
-            f"{path}: expected GE2E's pretrained.pt, got {type(error).__name__}; fetch it again"
-        ) from error
+        state = read_weights(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; expected GE2E's pretrained.pt") from error
     with fresh():
         network = Ge2e()
         fill(network, state, path, ignore=("similarity_",))
