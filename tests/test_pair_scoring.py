@@ -146,12 +146,12 @@ def test_a_delay_is_warned_of_and_taken_out_when_asked(folders):
     _, late, notes = scored(folders)
     assert any("4 of 4 estimates are shifted" in note and "+100.0 ms" in note and "--align" in note for note in notes)
     _, aligned, notes = scored(folders, align=True, out=folders / "aligned")
-    assert any("corrected" in note for note in notes)
+    assert any("aligned: 4 of 4" in note for note in notes)
     assert late.aggregate("si_sdr").value < -5
     assert aligned.aggregate("si_sdr").value == pytest.approx(7.5, abs=0.5)
     assert aligned.aggregate("stoi").value > late.aggregate("stoi").value + 0.2
-    assert aligned.aggregate("stoi").signature.endswith("|delay:corrected")
-    assert aligned.aggregate("si_sdr").signature == late.aggregate("si_sdr").signature + "|delay:corrected"
+    assert aligned.aggregate("stoi").signature.endswith("|delay:corrected-v2,own-else-common")
+    assert aligned.aggregate("si_sdr").signature == late.aggregate("si_sdr").signature + "|delay:corrected-v2,own-else-common"
 
 
 def test_what_is_cut_is_counted(folders):
