@@ -142,11 +142,11 @@ def alignments(clips: Sequence[Evidence]) -> Alignments:
     """Decide on the delays of all clips of one method together.
 
     A method is mostly late by one time for all its clips, give or take a few frames. The curves of the clips, summed,
-    tell it even where hardly a clip does alone. A clip whose own delay is clear keeps that. One whose delay is not
-    takes the highest of its peaks within `NEAR_S` of the common delay, where that stands out by `NEAR_BAR`, else the
-    common delay itself: a clip that resembles its reference too little to be found is the method's as well, and
-    leaving it out would flatter the method. There is no common delay where the sum does not stand out, or where more
-    than half of the clear delays lie elsewhere.
+    tell it even where hardly a clip does alone; it takes three. A clip whose own delay is clear keeps that. One whose
+    delay is not takes the highest of its peaks within `NEAR_S` of the common delay, where that stands out by
+    `NEAR_BAR`, else the common delay itself: a clip that resembles its reference too little to be found is the
+    method's as well, and leaving it out would flatter the method. There is no common delay where the sum does not
+    stand out, or where more than half of the clear delays lie elsewhere.
     """
     own = [clip.own.seconds for clip in clips]
     common_s = _common(clips, own)
@@ -334,10 +334,11 @@ def _pooled(curves: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarra
 
 def _common(clips: Sequence[Evidence], own: Sequence[float | None]) -> float | None:
     """The peak of the summed curves, where it is clear and most of the clear delays lie near it."""
-    if len(clips) < 2:
+    if not clips:
         return None
     seconds = [clip.seconds for clip in clips]
-    curve = _pooled([clip.bands for clip in clips], seconds)
+    # A clip that is clear beyond doubt says no more than one that is just clear: it takes three to make a method.
+    curve = _pooled([clip.bands * min(1.0, BAR / max(float(clip.bands.max()), BAR)) for clip in clips], seconds)
     common_s = _peak(curve).seconds
     share = np.sqrt(seconds)
     if common_s is None or curve.max() < max(COMMON_BAR, EACH_BAR * share.sum() / np.linalg.norm(share)):
