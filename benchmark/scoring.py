@@ -141,7 +141,8 @@ class Scorer:
                 if isinstance(outcome, Mapping):
                     rows.append(self._row(prediction, metric, "ok", None, outcome))
                 else:
-                    rows.append(self._row(prediction, metric, type(outcome).__name__.lower(), outcome.reason))
+                    evidence = getattr(outcome, "evidence", {})
+                    rows.append(self._row(prediction, metric, type(outcome).__name__.lower(), outcome.reason, evidence))
         return rows
 
     def rows(self, run: RunDirectory) -> dict[str, dict[Key, ScoreRow]]:
