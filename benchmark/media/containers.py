@@ -97,13 +97,17 @@ def frames_of(container: Any, stream: Any, path: Path) -> Iterator[Any]:
     ends: dict[int, float] = {}
     try:
         for packet in container.demux():
+            if packet.stream is None:  # of a track that the header did not announce
+                continue
             number = packet.stream.index
             if packet.pts is not None and packet.time_base is not None:
                 end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                 ends[number] = max(end, ends.get(number, 0.0))
             if number == stream.index:
                 yield from packet.decode()
-    except Exception as error:  # also IndexError, for packets of a track that the header didn't announce
+    except IndexError:  # PyAV ends so, behind all others, where there are tracks that the header did not announce
+        pass
+    except Exception as error:  # PyAV raises many kinds
         check_whole(path)
         raise MediaError(f"{path}: corrupt {stream.type} ({reason(error)})") from error
     _check_duration(container, stream, ends, path)

@@ -28,8 +28,8 @@ def read_video(
     """Read the pictures of a video at a constant rate.
 
     Picture k is the one on screen at k / fps seconds after the first, by the time stamps: where pictures are missing
-    the last one is held, which a remark tells (`benchmark.remarks`). A video of this rate, whose stamps differ from it by
-    a quarter of a picture at most, is returned as it is. The rotation that phones record is applied.
+    the last one is held, which a remark tells (`benchmark.remarks`). A video whose stamps differ from this rate by a
+    quarter of a picture at most is returned as it is. The rotation that phones record is applied.
 
     Args:
         fps: pictures per second wanted.
