@@ -4,7 +4,7 @@
   run.json            what is compared, and provenance
   predictions.jsonl   the estimates, with the versions of the files
   scores.jsonl        appended; one row per file and metric
-  scores.csv          the same as a table: a line per file, a column per number, reasons at the end
+  scores.csv          the same as a table: a line per file, a column per number, reasons and remarks at the end
   result.json         aggregates, written last
 """
 
@@ -28,6 +28,7 @@ from benchmark.evaluation import Progress
 from benchmark.execution import WorkerPool, default_workers, pick_device
 from benchmark.media import audio_header
 from benchmark.pairs import FilePair, PairReader, Pairs, find_pairs, with_speakers, with_texts
+from benchmark.remarks import counted
 from benchmark.results import Failures, PairResult, PairSpec
 from benchmark.scoring import Scorer, Work, aggregate, make_metrics, metric_options, stacked, unscored
 from benchmark.session import check_limit
@@ -120,7 +121,7 @@ def score_pairs(
         rows = _current(run, scorer, predictions)
         result = _conclude(run, scorer, spec, found, samples, rows, request)
         run.write_document("scores.csv", _per_file(scorer, rows, found.pairs))
-        notes += [*_cut_notes(rows), *_delay_notes(rows, request.align)]
+        notes += [*counted(_remarks(rows).values()), *_cut_notes(rows), *_delay_notes(rows, request.align)]
     return run.path, result, notes
 
 
@@ -287,7 +288,7 @@ def _conclude(
 
 
 def _per_file(scorer: Scorer, rows: Mapping[str, Mapping[str, ScoreRow]], pairs: Sequence[FilePair]) -> str:
-    """CSV: a line per file, a column per reported number, and what could not be measured with its reason."""
+    """CSV: a line per file, a column per reported number, what could not be measured and why, and remarks on the files."""
     values: dict[str, dict[str, float]] = {pair.id: {} for pair in pairs}
     columns = []
     for name, metric in scorer.metrics.items():
@@ -299,14 +300,16 @@ def _per_file(scorer: Scorer, rows: Mapping[str, Mapping[str, ScoreRow]], pairs:
                 for row, value in zip(part, each, strict=True):
                     if np.isfinite(value):
                         values[row.sample][report] = float(value)
-    faults = _faults(rows)
+    faults, heard = _faults(rows), _remarks(rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "speaker", *columns, "reasons"])
+    writer.writerow(["id", "speaker", *columns, "reasons", "remarks"])
     for pair in pairs:
         cells = [f"{values[pair.id][name]:.7g}" if name in values[pair.id] else "" for name in columns]
         reasons = (f"{' '.join(names)} {status}: {why}" for (status, why), names in faults.get(pair.id, {}).items())
-        writer.writerow([_plain(pair.id), _plain(pair.speaker), *cells, "; ".join(reasons)])
+        writer.writerow(
+            [_plain(pair.id), _plain(pair.speaker), *cells, "; ".join(reasons), "; ".join(heard.get(pair.id, ()))]
+        )
     return text.getvalue()
 
 
@@ -328,6 +331,16 @@ def _reasons(rows: Mapping[str, Mapping[str, ScoreRow]], status: str) -> dict[st
             if kind == status:
                 counts[reason if len(names) == len(rows) else f"{', '.join(names)}: {reason}"] += 1
     return dict(counts.most_common())
+
+
+def _remarks(rows: Mapping[str, Mapping[str, ScoreRow]]) -> dict[str, list[str]]:
+    """id -> what was done to read its files, whichever metric's row says so."""
+    found: dict[str, list[str]] = {}
+    for each in rows.values():
+        for key, row in each.items():
+            known = found.setdefault(key, [])
+            known.extend(text for text in row.remarks if text not in known)
+    return found
 
 
 def _plain(cell: str) -> str:

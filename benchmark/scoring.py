@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from benchmark.remarks import remarks
 from benchmark.results import Aggregate
 from benchmark.statistics import DRAWS, bootstrap, row_weights, speaker_index
 from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
@@ -123,14 +124,16 @@ class Scorer:
         """Rows for each prediction and metric; a bad file or a metric that raises is a failed row."""
         items: list[tuple[Prediction, Any]] = []
         rows: list[ScoreRow] = []
+        heard: dict[Key, list[str]] = {}
         for prediction in work.predictions:
             reason = f"no output: {prediction.reason}"
             if prediction.status == "ok" and prediction.file is not None:
-                try:
-                    items.append((prediction, self.reader(prediction, work.root)))
-                    continue
-                except Exception as error:  # whatever the codec raises is this row's reason
-                    reason = str(error)
+                with remarks() as heard[prediction.key]:
+                    try:
+                        items.append((prediction, self.reader(prediction, work.root)))
+                        continue
+                    except Exception as error:  # whatever the codec raises is this row's reason
+                        reason = str(error)
             rows.extend(self._row(prediction, metric, "failed", reason) for metric in work.metrics)
         for metric in work.metrics:
             for (prediction, _), outcome in zip(
@@ -140,7 +143,7 @@ class Scorer:
                     rows.append(self._row(prediction, metric, "ok", None, outcome))
                 else:
                     rows.append(self._row(prediction, metric, type(outcome).__name__.lower(), outcome.reason))
-        return rows
+        return [replace(row, remarks=tuple(heard.get(row.key, ()))) for row in rows]
 
     def _measured(self, metric: str, items: list[Any]) -> list[Any]:
         from metrics.metric import Failed
@@ -215,7 +218,7 @@ def metric_options(names: Sequence[str], face_network: str, sets: Sequence[str])
 
 
 def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
-    """The true faces of each speaker, sorted by id, and a line for each picture that cannot be read."""
+    """The true faces of each speaker, sorted by id, and a line for each picture that cannot be read, or not wholly."""
     from benchmark.errors import MediaError
     from benchmark.media import read_image
     from metrics.metric import Identity
@@ -230,10 +233,12 @@ def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
     for speaker in sorted(paths):
         images = []
         for path in paths[speaker]:
-            try:
-                images.append(read_image(path))
-            except MediaError as error:
-                problems.append(str(error))
+            with remarks() as heard:
+                try:
+                    images.append(read_image(path))
+                except MediaError as error:
+                    problems.append(str(error))
+            problems.extend(heard)
         if images:
             about = attributes[speaker]
             identities.append(Identity(speaker, images, about.get("sex"), about.get("age")))

@@ -23,6 +23,7 @@ from benchmark.evaluation import (
 )
 from benchmark.execution import WorkerPool, parse_shard, pick_device
 from benchmark.registry import NUMBERS
+from benchmark.remarks import counted
 from benchmark.results import Result, RunSpec
 from benchmark.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options
 from benchmark.store import RunDirectory
@@ -187,8 +188,12 @@ class Session:
             metric.prepare(identities)
         return Scorer(made)
 
-    def _note_lost_faces(self, plan: RunPlan) -> None:
+    def _note_inputs(self, plan: RunPlan) -> None:
         made, asked = plan.run.predictions(), [(sample.id, 0) for sample in plan.samples]
+        heard: dict[str, dict[str, None]] = {sample.id: {} for sample in plan.samples}
+        for row in made.values():
+            heard.get(row.sample, {}).update(dict.fromkeys(row.remarks))
+        self.notes.extend(counted(map(list, heard.values())))
         lost = [made[key].without_face for key in asked if key in made and made[key].without_face]
         if lost:
             self.notes.append(
@@ -222,7 +227,7 @@ class Session:
                     continue
                 results.append(conclude(plan.view, scorer))
                 if plan is first:
-                    self._note_lost_faces(plan)
+                    self._note_inputs(plan)
                     self.notes.extend(notes_on(plan.view, results[0]))
         finally:
             pool.close()

@@ -53,6 +53,8 @@ class Prediction:
     """Of files that this program did not make: changes when they do, and what was measured on them is void."""
     without_face: int = 0
     """Frames of the input's video in which no face was found."""
+    remarks: tuple[str, ...] = ()
+    """What was done to read its inputs; see `benchmark.remarks`."""
     made_by: str = ""
     """Names the record of code and machine in `provenance/`."""
 
@@ -78,6 +80,8 @@ class ScoreRow:
     """Numbers, arrays (kept as float32), or text, such as a transcript."""
     version: str = ""
     """That of the prediction that was measured."""
+    remarks: tuple[str, ...] = ()
+    """What was done to read what was measured; see `benchmark.remarks`."""
 
     @property
     def key(self) -> Key:
@@ -211,6 +215,7 @@ class RunDirectory:
                     if line.endswith(b"\n"):  # a torn last line was never finished
                         try:
                             record = json.loads(line)
+                            record["remarks"] = tuple(record.get("remarks", ()))
                             found.append((record.pop("at", 0.0), kind(**record)))
                         except (ValueError, TypeError, AttributeError) as error:
                             raise UsageError(

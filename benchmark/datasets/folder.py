@@ -46,7 +46,12 @@ class Folder(Dataset):
         known = self._people(root / _TABLE, {same(path.name) for path in people})
         ids = safe_ids([path.name for path in people])
         for path in people:
-            files = list(finder.media(path, _is_medium, _check))
+            files = {}
+            for file in finder.media(path, _is_medium, _check):
+                try:
+                    files[file] = _digest(root / file)
+                except OSError as error:
+                    finder.leave_out(root / file, f"cannot be read ({error.strerror})")
             speech = [file for file in files if not is_image(file)]
             faces = [file for file in files if is_image(file)]
             if not speech or not faces:
@@ -54,7 +59,10 @@ class Folder(Dataset):
                 finder.leave_out(path, f"this person has no usable {lacking}")
                 continue
             person = ids[path.name]
-            attributes = {**known.get(same(path.name), {}), "media": _contents(root, [*speech, *faces])}
+            attributes = {
+                **known.get(same(path.name), {}),
+                "media": _contents([files[file] for file in (*speech, *faces)]),
+            }
             yield Row(person, person, {"speech": tuple(speech)}, {"face": tuple(faces)}, attributes)
 
     def _people(self, table: Path, present: set[str]) -> dict[str, dict[str, Any]]:
@@ -107,9 +115,10 @@ def _check(path: Path) -> None:
         audio_seconds(path)
 
 
-def _contents(root: Path, files: Iterable[str]) -> str:
-    whole = hashlib.sha256()
-    for file in files:
-        with (root / file).open("rb") as stream:
-            whole.update(hashlib.file_digest(stream, "sha256").digest())
-    return whole.hexdigest()[:16]
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+def _contents(digests: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
