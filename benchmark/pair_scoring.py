@@ -288,7 +288,7 @@ def _conclude(
 
 
 def _per_file(scorer: Scorer, rows: Mapping[str, Mapping[str, ScoreRow]], pairs: Sequence[FilePair]) -> str:
-    """CSV: a line per file, a column per reported number, what could not be measured and why, and remarks on the files."""
+    """CSV: a line per file, a column per reported number, then what could not be measured and why, then remarks."""
     values: dict[str, dict[str, float]] = {pair.id: {} for pair in pairs}
     columns = []
     for name, metric in scorer.metrics.items():

@@ -85,29 +85,40 @@ def _upright(source: Path | io.BytesIO, path: Path, exif: bytes = b"") -> np.nda
             raise MediaError(f"{path}: {picture.width} x {picture.height} pixels; expected at most {limit}")
         picture.load()
         pixels = np.array(_as_rgb(picture, path), np.uint8)
-        try:
-            turn = orientation(exif) if exif else picture.getexif().get(_ORIENTATION, 1)
-        except Exception:  # as above; the one tag that counts may be sound all the same
-            turn = orientation(exif or picture.info.get("exif", b""))
-    if turn is None:
-        remark(f"{path}: its EXIF cannot be read; the picture is taken to be upright")
+        turn = _turn(picture, exif or picture.info.get("exif", b""), path)
     return np.ascontiguousarray(_TURNS.get(turn, lambda pixels: pixels)(pixels))
 
 
+def _turn(picture: Image, exif: bytes, path: Path) -> int:
+    """The orientation of a picture, by its EXIF data if it has some; else by XMP, or the tags of TIFF.
+
+    Pillow stops at the first tag that it cannot read, which need not be the one that counts.
+    """
+    try:
+        return (orientation(exif) if exif else None) or picture.getexif().get(_ORIENTATION, 1)
+    except Exception:  # as above
+        remark(f"{path}: its EXIF cannot be read; the picture is taken to be upright")
+        return 1
+
+
 def orientation(exif: bytes) -> int | None:
-    """The orientation that EXIF data state (1 where they state none), or None where they are broken before it."""
+    """The orientation that EXIF data state, if any.
+
+    Raises:
+        ValueError: broken before they come to it.
+    """
     exif = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2], "?")
     try:
         (start,) = struct.unpack_from(f"{order}I", exif, 4)
         (count,) = struct.unpack_from(f"{order}H", exif, start)
-        for number in range(count):
-            tag, kind = struct.unpack_from(f"{order}HH", exif, start + 2 + 12 * number)
-            if (tag, kind) == (_ORIENTATION, 3):
-                return struct.unpack_from(f"{order}H", exif, start + 10 + 12 * number)[0]
-    except struct.error:
-        return None
-    return 1
+        for at in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", exif, at)
+            if tag == _ORIENTATION:
+                return struct.unpack_from(f"{order}{'I' if kind == 4 else 'H'}", exif, at + 8)[0]
+    except struct.error as error:
+        raise ValueError("broken EXIF data") from error
+    return None
 
 
 def _without_tags(path: Path) -> np.ndarray | None:
@@ -119,7 +130,7 @@ def _without_tags(path: Path) -> np.ndarray | None:
             exif = b""
             bare = [head]
             for name, part, data in parts(content):
-                if needed(name):
+                if needed(name, data):
                     bare.append(part)
                 elif name == exif_name and not exif:
                     exif = data
@@ -151,8 +162,13 @@ def _jpeg_parts(content: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
     yield b"", content[at:], b""
 
 
+def _is_adobe(marker: bytes, data: bytes) -> bool:
+    """Adobe's marker, whole, tells the colours."""
+    return marker == b"\xee" and len(data) >= 12
+
+
 _ORIENTATION = 0x0112
-_TURNS: dict[int | None, Callable[[np.ndarray], np.ndarray]] = {
+_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
     4: lambda pixels: pixels[::-1],
@@ -163,11 +179,11 @@ _TURNS: dict[int | None, Callable[[np.ndarray], np.ndarray]] = {
 }
 """How stored pixels become upright, by the orientation of EXIF 2.3, section 4.6.4."""
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT"})
-_JPEG_TAGS = frozenset(bytes([marker]) for marker in (*range(0xE1, 0xEE), 0xEF, 0xFE))
-"""Markers of applications, save those of JFIF and Adobe, which tell the colours; comments."""
+_JPEG_TAGS = frozenset(bytes([marker]) for marker in (*range(0xE0, 0xF0), 0xFE))
+"""Markers of applications and of comments."""
 _FORMATS = (
-    (b"\x89PNG\r\n\x1a\n", _png_parts, lambda name: name in _PNG_PIXELS, b"eXIf"),
-    (b"\xff\xd8", _jpeg_parts, lambda name: name not in _JPEG_TAGS, b"\xe1"),
+    (b"\x89PNG\r\n\x1a\n", _png_parts, lambda name, data: name in _PNG_PIXELS, b"eXIf"),
+    (b"\xff\xd8", _jpeg_parts, lambda name, data: name not in _JPEG_TAGS or _is_adobe(name, data), b"\xe1"),
 )
 """First bytes, parts, which of them are needed for the pixels, and the name of the one with EXIF."""
 
