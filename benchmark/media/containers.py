@@ -75,6 +75,8 @@ def track(container: Any, kind: str, path: Path) -> Any:
 
     attached = Disposition.attached_pic | Disposition.timed_thumbnails
     tracks = [stream for stream in container.streams if stream.type == kind and not stream.disposition & attached]
+    if not tracks or all(stream.codec_context is None for stream in tracks):
+        check_whole(path)
     if not tracks:
         lack = "has no sound track" if kind == "audio" else "has no pictures, only sound"
         raise MediaError(f"{path}: the file {lack}")
@@ -103,7 +105,7 @@ def frames_of(container: Any, stream: Any, path: Path) -> Iterator[Any]:
             if packet.pts is not None and packet.time_base is not None:
                 end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                 ends[number] = max(end, ends.get(number, 0.0))
-            if number == stream.index:
+            if number == stream.index and not (container.format.name == "mp3" and _is_tag(packet)):
                 yield from packet.decode()
     except IndexError:  # PyAV ends so, behind all others, where there are tracks that the header did not announce
         pass
@@ -112,6 +114,12 @@ def frames_of(container: Any, stream: Any, path: Path) -> Iterator[Any]:
         raise MediaError(f"{path}: corrupt {stream.type} ({reason(error)})") from error
     _check_duration(container, stream, ends, path)
     check_whole(path)
+
+
+def _is_tag(packet: Any) -> bool:
+    """Whether ffmpeg took a tag or padding between the frames of an mp3 for one of them."""
+    content = bytes(packet)
+    return content.startswith((b"ID3", b"TAG", b"APE", b"LYR")) or (bool(content) and not any(content))
 
 
 def _check_duration(container: Any, stream: Any, ends: dict[int, float], path: Path) -> None:

@@ -21,8 +21,8 @@ AGREED_S = 0.5
 """A shift of the sound counts where all stamps of so long a time agree on it: one late stamp is no gap."""
 SLACK = 0.25
 """So far, in pictures, may a picture lie from its place in a video of constant rate."""
-GUESSED_SLACK = 1.05
-"""The same in a programme stream, where few pictures have a stamp and ffmpeg guesses the others."""
+GUESSED_SLACK = 0.55
+"""The same in a programme stream, where few pictures have a stamp and ffmpeg guesses the others, by one too late."""
 LONG, LONG_S = 2.5, 0.1
 """A gap between pictures is longer than so many usual intervals, and so many seconds."""
 
@@ -73,7 +73,7 @@ def frames_on_screen(times: np.ndarray, own_fps: float, fps: float, slack: float
     times = times - times[0]
     usual = usual_interval(times, own_fps)
     same = min(abs(own_fps - fps), abs(1 / usual - fps)) <= 1e-3 * fps
-    if same and np.abs(times - np.arange(len(times)) / fps).max() <= slack / fps:
+    if same and np.ptp(times - np.arange(len(times)) / fps) <= 2 * slack / fps:
         return np.arange(len(times))
     # The average rate counts holes in, unlike the usual interval, which is rounded to the container's clock.
     last = usual if usual * own_fps < 0.9 else 1 / own_fps
