@@ -50,14 +50,14 @@ def counted(rows: Iterable[Sequence[str]]) -> list[str]:
     """
     kinds: dict[str, list[str]] = {}
     for row in rows:
-        for kind, text in {_kind(text): text for text in reversed(row)}.items():
-            kinds.setdefault(kind, []).append(text)
+        seen = set()
+        for text in row:
+            kind = re.sub(r"\d+(\.\d+)?", "", text.partition(": ")[2])
+            if kind not in seen:
+                kinds.setdefault(kind, []).append(text)
+            seen.add(kind)
     lines = []
     for texts in kinds.values():
         file, _, what = texts[0].partition(": ")
         lines.append(texts[0] if len(texts) == 1 else f"{len(texts)} x {what} ({file}) and the like")
     return lines
-
-
-def _kind(text: str) -> str:
-    return re.sub(r"\d+(\.\d+)?", "", text.partition(": ")[2])

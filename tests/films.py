@@ -1,4 +1,4 @@
-"""Small recordings and videos of every container, made with PyAV: pictures that tell their number, noise with a seed."""
+"""Small recordings and videos of every container, made with PyAV: pictures that tell their number, and noise."""
 
 from __future__ import annotations
 

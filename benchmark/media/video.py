@@ -12,6 +12,7 @@ import numpy as np
 from benchmark.errors import MediaError
 from benchmark.media.containers import RESTARTING, av_package, frames_of, open_container, track
 from benchmark.media.files import described, reason, regular_file, replace
+from benchmark.media.pictures import MAX_PIXELS
 from benchmark.media.sound import MAX_SECONDS
 from benchmark.media.time_stamps import GUESSED_SLACK, SLACK, Clock, frames_on_screen, picture_gaps
 from benchmark.remarks import remark
@@ -183,6 +184,11 @@ def decoded_frames(path: Path) -> tuple[VideoTrack, Iterator[tuple[float, Any]]]
     except MediaError:
         container.close()
         raise
+    context = stream.codec_context
+    if context.width * context.height > MAX_PIXELS:
+        container.close()
+        limit = f"{MAX_PIXELS // 10**6} million"
+        raise MediaError(f"{path}: pictures of {context.width} x {context.height} pixels; expected at most {limit}")
     kind = container.format.name
     fps = float(stream.average_rate or stream.guessed_rate or 25)
     clock = Clock(may_jump=kind in RESTARTING)
