@@ -186,7 +186,7 @@ def _find(path: Path) -> FaceVideo:
     timing, decoded = decoded_frames(path)
     for time, frame in decoded:
         if not looks or time > looks[-1].time + 1 / LOOKS - CLOCK_S:
-            picture = frame_pixels(frame, None, grey=True)
+            picture = frame_pixels(path, frame, None, grey=True)
             if not looks:
                 shape = picture.shape
             looks.append(Look(time, _faces(detector, picture, LOOK_SIDES[len(looks) % len(LOOK_SIDES)])))
@@ -204,7 +204,7 @@ def _find(path: Path) -> FaceVideo:
     faces: dict[int, np.ndarray] = {}
     for number, (_, frame) in enumerate(decoded_frames(path)[1]):
         if number in wanted:
-            picture = frame_pixels(frame, None, grey=True)
+            picture = frame_pixels(path, frame, None, grey=True)
             if picture.shape != shape:
                 raise MediaError(f"{path}: the size of the pictures changes within the video")
             faces[number] = cut_square(picture, *squares[number])

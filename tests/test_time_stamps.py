@@ -56,6 +56,12 @@ def test_a_clock_that_begins_anew_goes_on() -> None:
     stamps = [95_443.0, 95_443.5, None, 0.2, 0.7, 3000.0, 3000.5]
     assert [clock.at(stamp, 0.5) - 95_443 for stamp in stamps] == [0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
     assert clock.restarts == 2
+    for stray in (900.0, -900.0, None):
+        clock = Clock()
+        stamps = [1.0, 1.5, stray, 2.5, 3.0, None]
+        pairs = zip(stamps, stamps[1:], strict=False)
+        assert [clock.at(stamp, 0.5, following) for stamp, following in pairs] == [1.0, 1.5, 2.0, 2.5, 3.0]
+        assert clock.restarts == 0
     clock = Clock()
     assert [clock.at(stamp, 0.5) for stamp in (1.0, 0.9, 61.0)] == [1.0, 1.0, 61.0] and clock.restarts == 0
 
@@ -69,7 +75,9 @@ def test_stamps_of_sound_that_are_rounded_drift_a_little_or_err_alone_move_nothi
     times, lengths = pieces()
     late = times.copy()
     late[50] += 1.0
-    for stamps in (times, np.round(times, 2), times + RANDOM.uniform(-0.02, 0.02, 200), times * 1.0001, late):
+    last = times.copy()
+    last[-1] += 3600
+    for stamps in (times, last, np.round(times, 2), times + RANDOM.uniform(-0.02, 0.02, 200), times * 1.0001, late):
         assert not sound_gaps(stamps, lengths, 16_000).any()
 
 

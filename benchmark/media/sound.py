@@ -243,7 +243,7 @@ def _sndfile_blocks(path: Path, file: Any) -> list[np.ndarray]:
 
 def _decode_av(path: Path) -> tuple[list[np.ndarray], int]:
     blocks: list[np.ndarray] = []
-    times: list[float] = []
+    stamps: list[float | None] = []
     layouts: set[str] = set()
     rate = length = 0
     with open_container(path) as container:
@@ -259,10 +259,14 @@ def _decode_av(path: Path) -> tuple[list[np.ndarray], int]:
                 blocks.append(mono(frame))
             except ValueError as error:
                 raise MediaError(f"{path}: corrupt audio ({reason(error)})") from error
-            times.append(clock.at(frame.time, len(blocks[-1]) / rate))
+            stamps.append(frame.time)
             length += len(blocks[-1])
-            if max(length / rate, times[-1] - times[0]) > MAX_SECONDS:
-                raise MediaError(f"{path}: longer than {MAX_SECONDS // 3600} hours, by its samples or its time stamps")
+            if length > MAX_SECONDS * rate:
+                raise MediaError(f"{path}: longer than {MAX_SECONDS // 3600} hours")
+    pieces = zip(blocks, stamps, [*stamps[1:], None], strict=False)
+    times = [clock.at(stamp, len(block) / rate, following) for block, stamp, following in pieces]
+    if times and times[-1] - times[0] > MAX_SECONDS:
+        raise MediaError(f"{path}: longer than {MAX_SECONDS // 3600} hours, by its time stamps")
     if clock.restarts:
         remark(f"{path}: the time stamps of its sound begin anew {clock.restarts} times; it goes on without a gap")
     if len(layouts) > 1:

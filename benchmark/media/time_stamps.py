@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 BACK_S = 0.5
-"""A stamp that goes back by more than this begins a new clock; by less, it is an error of the stamp alone."""
+"""A stamp that goes back by more than this begins a new clock, unless the next one takes no notice of it."""
 JUMP_S = 10.0
 """A clock that may begin anew (MPEG streams are cut and joined) does so where it jumps by more; as in ffmpeg."""
 SOUND_SLACK_S = 0.05
@@ -28,7 +28,7 @@ LONG, LONG_S = 2.5, 0.1
 
 
 class Clock:
-    """Makes stamps rise: fills those that are missing, and goes on where the clock begins anew.
+    """Makes stamps rise: fills those that are missing or wrong, and goes on where the clock begins anew.
 
     >>> clock = Clock()
     >>> [clock.at(time, 1.0) for time in (5.0, None, 7.0, 2.0, 3.0)]
@@ -48,9 +48,18 @@ class Clock:
         self._last: float | None = None
         self._end = 0.0
 
-    def at(self, stamp: float | None, seconds: float) -> float:
-        """The time of the next picture or piece of sound, which lasts `seconds`."""
+    def at(self, stamp: float | None, seconds: float, following: float | None = None) -> float:
+        """The time of the next picture or piece of sound.
+
+        Args:
+            stamp: its own.
+            seconds: how long it lasts.
+            following: the stamp behind it.
+        """
         time = self._end if stamp is None else stamp + self._shift
+        if self._last is not None and following is not None and abs(time - self._end) > BACK_S:
+            on_time = abs(following + self._shift - self._end - seconds) <= BACK_S
+            time = self._end if on_time else time
         if self._last is not None:
             if time < self._last - BACK_S or (self.may_jump and time > self._end + JUMP_S):
                 self.restarts += 1
@@ -116,6 +125,8 @@ def sound_gaps(times: Sequence[float], lengths: Sequence[int], rate: int) -> np.
         if abs(lead[number] - shift) <= slack:
             continue
         agreed = lead[number : np.searchsorted(stamps, stamps[number] + AGREED_S, side="right")] - shift
+        if len(times) - 1 == number and agreed[0] > JUMP_S * rate:  # nothing behind it bears it out
+            continue
         if agreed.min() > slack or agreed.max() < -slack:
             gaps[number] = lead[number] - shift
             shift = int(lead[number])

@@ -50,7 +50,7 @@ def read_video(
     pictures: list[np.ndarray] = []
     timing, decoded = decoded_frames(path)
     for time, frame in decoded:
-        pictures.append(frame_pixels(frame, size, grey))
+        pictures.append(frame_pixels(path, frame, size, grey))
         times.append(time)
         _check_bytes(path, len(pictures) * pictures[0].nbytes)
     if not pictures:
@@ -194,9 +194,14 @@ def decoded_frames(path: Path) -> tuple[VideoTrack, Iterator[tuple[float, Any]]]
     clock = Clock(may_jump=kind in RESTARTING)
 
     def timed() -> Iterator[tuple[float, Any]]:
+        waiting = None
         with container:
             for frame in frames_of(container, stream, path):
-                yield clock.at(frame.time, 1 / fps), frame
+                if waiting is not None:
+                    yield clock.at(waiting.time, 1 / fps, frame.time), waiting
+                waiting = frame
+        if waiting is not None:
+            yield clock.at(waiting.time, 1 / fps), waiting
         if clock.restarts:
             remark(f"{path}: the time stamps of its pictures begin anew {clock.restarts} times; they go on without gap")
 
@@ -223,8 +228,12 @@ def _check_bytes(path: Path, count: int) -> None:
         raise MediaError(f"{path}: over {MAX_VIDEO_BYTES >> 30} GiB when decoded: ask for a smaller size, or grey")
 
 
-def frame_pixels(frame: Any, size: tuple[int, int] | None, grey: bool) -> np.ndarray:
-    """A decoded video frame as an array, scaled and upright."""
+def frame_pixels(path: Path, frame: Any, size: tuple[int, int] | None, grey: bool) -> np.ndarray:
+    """A decoded frame of a video as an array, scaled and upright.
+
+    Raises:
+        MediaError: a form of pixels that cannot be converted.
+    """
     turns = round(getattr(frame, "rotation", 0) / 90) % 4
     height, width = size or (frame.height, frame.width)
     if size and turns % 2:
@@ -234,8 +243,11 @@ def frame_pixels(frame: Any, size: tuple[int, int] | None, grey: bool) -> np.nda
     way = "AREA" if size or grey else "BICUBIC"
     if not hasattr(_thread, "reformatter"):  # a new one for every frame takes longer than its work
         _thread.reformatter = av_package().video.reformatter.VideoReformatter()
-    picture = _thread.reformatter.reformat(frame, width=width, height=height, format=form, interpolation=way)
-    pixels = picture.to_ndarray()
+    try:
+        picture = _thread.reformatter.reformat(frame, width=width, height=height, format=form, interpolation=way)
+        pixels = picture.to_ndarray()
+    except (av_package().FFmpegError, ValueError, OSError) as error:
+        raise MediaError(f"{path}: its pixels, {frame.format.name}, cannot be converted ({reason(error)})") from error
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
