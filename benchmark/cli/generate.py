@@ -41,7 +41,7 @@ def generate(
     from benchmark.cli.console import bars, note, print_json
     from benchmark.evaluation import evaluate
     from benchmark.generation import batches
-    from benchmark.session import Request, Session
+    from benchmark.session import Request, Session, remarks_on
 
     request = Request(
         method=method,
@@ -78,6 +78,8 @@ def generate(
     else:
         print(plan.run.path)
         note(f"{len(made) - len(failed)} outputs, {len(failed)} failed", quiet)
+    for line in remarks_on(made.values(), plan.samples):
+        note(line, quiet)
     for row in failed[:10]:
         note(f"  failed: {row.sample} repeat {row.repeat}: {row.reason}", quiet)
     if len(failed) > fail_on_error:
