@@ -1,4 +1,4 @@
-"""What the operating system says of one file is that file's error; what is remarked while reading reaches the person."""
+"""What the operating system says of one file is that file's error; remarks made while reading reach the person."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from benchmark.errors import MediaError
 from benchmark.media import audio_header, check_header, read_audio, read_image, read_video, write_audio, write_image
 from benchmark.pair_scoring import PairRequest, score_pairs
 from benchmark.scoring import gallery
+from benchmark.session import remarks_on
 from benchmark.types import Audio, Sample
 
 REFUSALS = [
@@ -156,6 +157,8 @@ def test_remarks_are_kept_on_the_rows_of_a_run(tiny_corpus, tmp_path: Path) -> N
     told = {key: row.remarks for key, row in rows.items() if row.remarks}
     assert {sample for sample, _ in told} == {first.id}
     assert all(len(texts) == 1 and "sound is missing for" in texts[0] for texts in told.values())
+    assert remarks_on(rows.values(), plan.samples) == list(next(iter(told.values())))
+    assert remarks_on(rows.values(), others) == []
 
 
 def test_remarks_are_kept_on_the_rows_of_pairs_and_counted(tmp_path: Path) -> None:
