@@ -68,11 +68,12 @@ def generate(
 
     warm = False
     raised: dict[str, str] = {}
+    grey = getattr(method, "grey", "luma")  # a plug-in's class need not come from ours
 
     def opened(item: tuple[Sample, int]) -> Example | Exception:
         sample, repeat = item
         try:
-            example = task.open(sample, repeat, protocol, seed, weights)
+            example = task.open(sample, repeat, protocol, seed, weights, grey)
         except (BenchmarkError, OSError, ValueError, LookupError, ArithmeticError) as error:
             return error
         if method.uses_targets:
@@ -182,7 +183,7 @@ def checked_image(output: Any) -> np.ndarray:
     return image
 
 
-LOUDEST = 100.0
+LOUDEST = 64.0
 """Samples beyond so many times full scale are not loud, but in other units."""
 
 

@@ -193,14 +193,37 @@ metrics = Registry(
 )
 
 NUMBERS = {
+    **{f"face_{part}": "face_similarity" for part in ("cosine", "cosine_mismatched", "l1", "auc")},
+    **{
+        f"{chance}recall_at_{k}{gallery}": "retrieval"
+        for chance in ("", "chance_")
+        for gallery, ks in {"": (1, 2, 5, 10, 20, 50), "_full": (1, 5, 10), "_within": (1, 5, 10)}.items()
+        for k in ks
+    },
+    "vggface_score_split_std": "vggface_score",
     "estoi": "stoi",
     **{f"dnsmos_{part}": "dnsmos" for part in ("p808", "sig", "bak", "ovrl")},
     **{f"nisqa_{part}": "nisqa" for part in ("mos", "noi", "dis", "col", "loud")},
-    "cer": "wer",
+    **{name: "wer" for name in ("cer", "wer_substitutions", "wer_deletions", "wer_insertions")},
     "lps_char": "lps",
     "delay_ms": "delay",
 }
 """Numbers that are asked for by name, and the metric that yields them with others."""
+
+
+def metric_of(number: str) -> str:
+    """The metric that yields a number, which may be its own name: `estoi` is one of `stoi`'s.
+
+    Raises:
+        UnknownName: neither a metric nor a number of one.
+    """
+    if number not in metrics and number not in NUMBERS:
+        raise UnknownName(
+            f"Unknown metric '{number}'.{did_you_mean(number, [*metrics, *NUMBERS])} "
+            "List them with: python -m benchmark list metrics"
+        )
+    return NUMBERS.get(number, number)
+
 
 datasets = Registry(
     "dataset",

@@ -11,7 +11,7 @@ from benchmark import tracebacks
 from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
 from benchmark.datasets.talkers.sentences import are_sentences
-from benchmark.errors import BenchmarkError, MissingDataset, PrerequisiteError, UsageError
+from benchmark.errors import BenchmarkError, InvalidConfig, MissingDataset, PrerequisiteError, UsageError
 from benchmark.evaluation import (
     MethodPlan,
     Progress,
@@ -24,7 +24,7 @@ from benchmark.evaluation import (
     rescore,
 )
 from benchmark.execution import WorkerPool, parse_shard, pick_device
-from benchmark.registry import NUMBERS
+from benchmark.registry import metric_of
 from benchmark.results import Result, RunSpec
 from benchmark.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options
 from benchmark.sources import source_of_method
@@ -108,7 +108,7 @@ class Session:
             try:
                 method = plan_method(name)
                 if method.kind.uses_targets and not any(sample.targets for sample in manifest.samples):
-                    self.notes.append(f"{name} is left out: no sample has a known {task.target}")
+                    self.notes.append(f"{name} is left out: the true {task.target} of no sample is known")
                     continue
                 plan = self._plan(method, task, manifest, device)
                 if plan.spec != plans[0].spec:
@@ -158,7 +158,7 @@ class Session:
 
     def metric_names(self, task: Task) -> tuple[str, ...]:
         """Those asked for, by their own names or by the numbers that they yield; else the task's."""
-        return tuple(dict.fromkeys(NUMBERS.get(name, name) for name in self.request.metrics)) or task.metrics
+        return tuple(dict.fromkeys(metric_of(name) for name in self.request.metrics)) or task.metrics
 
     def check_metrics(self, task: Task) -> None:
         """Raise for a metric, option or face network that cannot be had."""
@@ -185,8 +185,8 @@ class Session:
             least = task.without_truth
             names = least if unknown == len(manifest.samples) else tuple(dict.fromkeys((*names, *least)))
             self.notes.append(
-                f"{unknown} of {len(manifest.samples)} samples have no known {task.target} to compare with: "
-                f"measured on them is only what needs none ({', '.join(least)})"
+                f"the true {task.target} of {unknown} of {len(manifest.samples)} samples is not known: what compares "
+                f"with it is not measured on them, only {', '.join(least)}"
             )
         networks = Networks("cpu", manifest.dataset)
         options = metric_options(names, self.request.face_network, self.request.metric_sets)
@@ -200,9 +200,12 @@ class Session:
         for name in names:
             try:
                 made.update(make_metrics([name], networks, options))
-            except PrerequisiteError as error:
+            except (PrerequisiteError, ImportError, FileNotFoundError, ValueError) as error:
                 if self.request.metrics or self.request.metric_sets or self.request.face_network != "dlib":
-                    raise
+                    if isinstance(error, PrerequisiteError):
+                        raise
+                    kind = InvalidConfig if isinstance(error, ValueError) else PrerequisiteError
+                    raise kind(f"metric '{name}': {error}") from error
                 self.notes.append(f"metric {name} is left out: {str(error).splitlines()[0]}")
         if task.output == "audio":
             return Scorer(made, SpeechReader(task, protocol, self.request.seed, manifest.samples))

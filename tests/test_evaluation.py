@@ -384,7 +384,7 @@ FACE = r"^expected a face \[H, W, 3\] uint8, got "
         (np.zeros(500, np.int32), "divide by 2147483648"),
         (np.zeros(500, np.uint8), SPEECH + r"\[T\] uint8: convert"),
         (np.zeros(500, complex), SPEECH + r"\[T\] complex128$"),
-        (20_000 * np.sin(np.arange(500)), "with samples beyond 100: 16-bit units\\? Divide by 32768$"),
+        (20_000 * np.sin(np.arange(500)), "with samples beyond 64: 16-bit units\\? Divide by 32768$"),
         (
             torch.zeros(500, requires_grad=True),
             SPEECH[:-4] + r"got a torch tensor torch.float32 on cpu: return .detach",

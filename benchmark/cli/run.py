@@ -99,4 +99,5 @@ def run(
         allowed=fail_on_error,
         scorer=session.scored_with,
         retried=retry_failed,
+        asked=options.names(metrics),
     )

@@ -172,5 +172,6 @@ def _score_run(
         allowed=fail_on_error,
         scorer=scorer,
         retried=retry_failed,
+        asked=options.names(metrics),
         beside=peers(view),
     )

@@ -34,10 +34,9 @@ def show(
     from benchmark.cli.console import print_json
 
     for book in (registry.methods, registry.metrics, registry.datasets):
-        if book is registry.metrics:
-            name = registry.NUMBERS.get(name, name)
-        if name in book:
-            card = describe(name, book)
+        own = registry.NUMBERS.get(name, name) if book is registry.metrics else name
+        if own in book:
+            card = describe(own, book)
             if as_json:
                 print_json({"name": name, "kind": book.kind, "card": card})
             else:

@@ -107,11 +107,13 @@ def finish(
     allowed: int,
     scorer: Scorer | None,
     retried: bool,
+    asked: Sequence[str],
     beside: Sequence[Result] = (),
 ) -> None:
     """Print the table, write the report, and leave with 1 where more rows failed than `allowed`.
 
     Args:
+        asked: metrics or numbers that the user named; the table shows these numbers too.
         retried: what had failed before was tried again.
         beside: rows of the report that were not asked for now.
     """
@@ -121,7 +123,7 @@ def finish(
     if as_json:
         print_json([result.model_dump() for result in results])
     else:
-        show_results(results, view.task.columns, signatures)
+        show_results(results, tuple(dict.fromkeys((*view.task.columns, *asked))), signatures)
     lacking = write_report(view, [*results, *beside], scorer).notes if fuller_result(view) is None else []
     for result in results:
         show_failures(result, quiet)

@@ -233,7 +233,7 @@ def _words(path: Path) -> str:
     try:
         text = read_text(path)
     except UsageError as error:
-        raise MediaError(f"{path}: {str(error).removeprefix(str(path)).lstrip(', ')}") from error
+        raise MediaError(f"{path}: {str(error).removeprefix(str(path)).lstrip(', :')}") from error
     words = lrs3_words(text) or " ".join(text.split())
     if not words:
         raise MediaError(f"{path}: no words in it")

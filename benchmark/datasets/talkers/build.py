@@ -47,12 +47,13 @@ class Job(NamedTuple):
 
 
 def announced(jobs: Sequence[Job], workers: int) -> str:
-    """`speech and faces of 100 people, about 20 seconds, once`."""
+    """`speech and faces of 100 people, about 20 seconds on 2 free cores, once`."""
     kinds = " and ".join(dict.fromkeys(FOLDER[job.kind] for job in jobs))
     people = len({job.person.id for job in jobs})
     seconds = sum(CORE_S[job.kind] for job in jobs) / workers
     time = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{max(10, round(seconds, -1)):.0f} seconds"
-    return f"{kinds} of {people} people, about {time}, once"
+    cores = f"{workers} free cores" if workers > 1 else "a free core"
+    return f"{kinds} of {people} people, about {time} on {cores}, once"
 
 
 def known_facts(job: Job) -> dict[str, Any] | None:
