@@ -454,7 +454,8 @@ class _Run:
         if log.is_file() and self.accelerator.is_main_process:
             lines = log.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-            log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            text = "".join(f"{line}\n" for line in kept)
+            write_whole(log, lambda partial: partial.write_text(text, encoding="utf-8"))
 
     def described(self) -> str:
         """What must agree between a checkpoint and the run that resumes it, as text."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import PrerequisiteError
+from benchmark.files import naming
 
 START_LIMIT_S = 300.0
 """A worker that is not ready by then is taken for stuck; on a busy machine the imports alone take half a minute."""
@@ -52,7 +53,8 @@ class ProcessPool:
         self._start_limit_s = start_limit_s
         self._folder = Path(tempfile.mkdtemp(prefix="facevoice-workers-"))
         self._handed_over = self._folder / "content.pickle"
-        self._handed_over.write_bytes(pickle.dumps((prepare, content), pickle.HIGHEST_PROTOCOL))
+        with naming(self._handed_over):
+            self._handed_over.write_bytes(pickle.dumps((prepare, content), pickle.HIGHEST_PROTOCOL))
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="worker")  # each feeds a process and waits for it
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []

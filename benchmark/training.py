@@ -15,7 +15,7 @@ from benchmark.datasets.manifest import Manifest
 from benchmark.errors import InvalidConfig, UsageError
 from benchmark.evaluation import Progress
 from benchmark.execution import pick_device
-from benchmark.files import write_whole
+from benchmark.files import naming, write_whole
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,8 @@ def fit_face_heads(
     heads = importlib.import_module(NETWORKS["face_heads"][0])
     path = output or weights.face_heads_path(dataset)
     try:
-        about = heads.fit_file(path, vectors, people, sexes, dataset=dataset, manifest_sha256=manifest.sha256)
+        with naming(path):
+            about = heads.fit_file(path, vectors, people, sexes, dataset=dataset, manifest_sha256=manifest.sha256)
     except ValueError as error:
         raise UsageError(f"Heads cannot be fitted to {dataset} ({manifest.path}): {error}") from error
     return path, "; ".join([about, *left_out(manifest)[:1]])

@@ -233,6 +233,15 @@ def test_ids_are_unique_and_do_not_depend_on_the_order() -> None:
 # ---- HQ-VoxCeleb
 
 
+def test_hq_voxceleb_finds_names_in_any_normal_form(hq: Path, tmp_path: Path) -> None:
+    base = hq / "VoxCeleb"
+    table = base / "vox1" / "vox1_meta.csv"
+    table.write_text(table.read_text().replace(vox1_name(8), "I_Jos\u00e9_08"), encoding="utf-8")
+    faces = base / "vox1" / "masked_faces"
+    (faces / vox1_name(8)).rename(faces / "I_Jose\u0301_08")
+    assert "vox1-I_Jose_08" in ids(opened(HQVoxCeleb, hq, tmp_path))
+
+
 def vox1_name(number: int) -> str:
     return f"{string.ascii_uppercase[number % 26]}_Person_{number:02d}"
 

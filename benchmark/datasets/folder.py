@@ -15,7 +15,7 @@ from benchmark.datasets.media_files import MediaFinder, is_portrait, is_speech
 from benchmark.datasets.mixtures import Utterance, as_recorded_rows
 from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.noise_lists import LAYOUT, NAMES
-from benchmark.datasets.tables import read_table, sex_of
+from benchmark.datasets.tables import lrs3_words, read_table, sex_of
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import audio_seconds, check_header, is_audio, is_image, is_video
 from benchmark.text_files import read_text
@@ -207,7 +207,7 @@ def _clips(folder: Path, finder: MediaFinder) -> dict[str, dict[str, str]]:
         if is_image(file):
             continue
         kind = "video" if is_video(file) else "sound" if is_audio(file) else "words"
-        name = path.with_suffix("").as_posix()
+        name = same(path.with_suffix("").as_posix())
         if kind == "sound" and path.stem.endswith(_CLEAN):
             kind, name = "clean", name.removesuffix(_CLEAN)
         other = clips.setdefault(name, {}).setdefault(kind, file)
@@ -241,9 +241,10 @@ def _words(path: Path) -> str:
         MediaError: not UTF-8, or without a word.
     """
     try:
-        words = " ".join(read_text(path).split())
+        text = read_text(path)
     except UsageError as error:
         raise MediaError(f"{path}: {str(error).removeprefix(str(path)).lstrip(', :')}") from error
+    words = lrs3_words(text) or " ".join(text.split())
     if not words:
         raise MediaError(f"{path}: no words in it")
     return words
