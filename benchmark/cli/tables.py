@@ -89,17 +89,6 @@ def show_failures(result: Result | PairResult, quiet: bool) -> None:
         _more(len(reasons), quiet)
 
 
-def columns(result: Result, short: Sequence[str], asked: Sequence[str]) -> list[str]:
-    """The numbers of a table: those of the short one, and what was asked for that it lacks.
-
-    Args:
-        asked: names of numbers; or of metrics, all of whose numbers are shown where the short table has none of them.
-    """
-    seen = {item.metric for item in result.aggregates if item.name in short}
-    more = [item.name for item in result.aggregates if item.name in asked or item.metric in {*asked} - seen]
-    return list(dict.fromkeys([*short, *more]))
-
-
 def retry_notes(failed: int, retried: bool) -> list[str]:
     """How rows that failed are tried again, where there are some and they were not just now."""
     if not failed or retried:
@@ -124,7 +113,7 @@ def finish(
     """Print the table, write the report, and leave with 1 where more rows failed than `allowed`.
 
     Args:
-        asked: metrics or numbers that the user named; the table shows these numbers too.
+        asked: what the user named; the table shows such numbers too.
         retried: what had failed before was tried again.
         beside: rows of the report that were not asked for now.
     """
@@ -134,7 +123,7 @@ def finish(
     if as_json:
         print_json([result.model_dump() for result in results])
     else:
-        show_results(results, columns(results[0], view.task.columns, asked), signatures)
+        show_results(results, tuple(dict.fromkeys([*view.task.columns, *asked])), signatures)
     lacking = write_report(view, [*results, *beside], scorer).notes if fuller_result(view) is None else []
     for result in results:
         show_failures(result, quiet)
