@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from benchmark import weights
-from benchmark.errors import InvalidConfig, MissingWeights, PrerequisiteError
+from benchmark.errors import InvalidConfig, MissingWeights
 from benchmark.files import write_whole
 
 
@@ -37,10 +37,10 @@ def export(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any
 
 
 def read(path: Path | None, method: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors as float32 (integers unchanged), and metadata, of a safetensors file or of a plain torch state dict.
+    """Tensors as float32 (integers unchanged), and metadata, of our safetensors or of any file that authors publish.
 
     Raises:
-        MissingWeights: no path, no file, or a file that holds no tensors or more than tensors and plain values.
+        MissingWeights: no path, no file, or a file in which there is no state dict.
     """
     if path is None or not path.is_file():
         where = f"{path} is not a file" if path else "this configuration names no weights"
@@ -54,13 +54,11 @@ def read(path: Path | None, method: str) -> tuple[dict[str, Tensor], dict[str, s
                 metadata = file.metadata() or {}
         else:
             tensors, metadata = weights.load_state(path), {}
-    except (SafetensorError, PrerequisiteError, OSError) as error:
+    except (SafetensorError, OSError) as error:
         raise MissingWeights(f"{method}: {path} cannot be read as weights: {error}") from error
-    if not isinstance(tensors, dict) or not tensors:
-        raise MissingWeights(f"{method}: {path} holds a {type(tensors).__name__}; expected a table of tensors")
-    return {
-        k: v.float() if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in tensors.items()
-    }, metadata
+    if not tensors:
+        raise MissingWeights(f"{method}: {path} holds no tensors")
+    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}, metadata
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path | None, hint: str = "") -> None:

@@ -45,7 +45,7 @@ class Clean(Noisy):
     def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
         """Hand the clean speech through: `[T]` float32."""
         return [
-            MethodError(f"Sample '{example.sample.id}' has no clean speech to hand through")
+            MethodError("there is no known clean speech to hand through")
             if example.truth is None
             else np.asarray(example.truth.samples, np.float32)
             for example in examples

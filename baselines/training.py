@@ -50,6 +50,8 @@ class Recipe(ABC):
     name: str
     loaders: int = 1
     """Batches that are made at once, ahead of the step, in threads."""
+    averages_statistics: bool = True
+    """The moving average follows the statistics of normalisation too."""
 
     @abstractmethod
     def modules(self) -> Mapping[str, nn.Module]:
@@ -314,7 +316,11 @@ class _Run:
             name: self.accelerator.prepare_optimizer(optimiser) for name, optimiser in recipe.optimisers().items()
         }
         self.rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimisers.items()}
-        self.ema = ExponentialAverage(recipe.averaged(), self.loop.ema) if self.loop.ema is not None else None
+        self.ema = (
+            ExponentialAverage(recipe.averaged(), self.loop.ema, recipe.averages_statistics)
+            if self.loop.ema is not None
+            else None
+        )
         self.out.mkdir(parents=True, exist_ok=True)
         self.start = self.restore() if self.loop.resume else 0
         self.finished = self.start == self.steps and order.export.is_file()

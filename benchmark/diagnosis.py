@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -111,6 +112,9 @@ def _disk() -> Finding:
     place = home()
     while not place.exists():
         place = place.parent
+    if not os.access(place, os.W_OK):
+        remedy = "set FACEVOICE_BENCH_HOME to a folder that can be written"
+        return Finding("lacks", f"disk at {home()}", "cannot be written", remedy)
     free = shutil.disk_usage(place).free / 2**30
     state = "ok" if free > 2 else "lacks"
     return Finding(

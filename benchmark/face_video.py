@@ -25,7 +25,7 @@ from benchmark.media import (
     read_video,
     regular_file,
 )
-from benchmark.types import FaceVideo
+from benchmark.types import FaceVideo, Grey
 
 FPS = 25
 SIDE = 112
@@ -70,7 +70,7 @@ class Look(NamedTuple):
     faces: tuple[Box, ...]
 
 
-def read_face_video(path: str | Path, find: bool = False) -> FaceVideo:
+def read_face_video(path: str | Path, find: bool = False, grey: Grey = "luma") -> FaceVideo:
     """Read the face of the person who speaks in a video.
 
     Frame k is the one on screen k / 25 seconds after the first. The same file is read and searched once while it stays
@@ -85,6 +85,7 @@ def read_face_video(path: str | Path, find: bool = False) -> FaceVideo:
 
     Args:
         find: look for the face. Without it the whole picture is the face (Talkers, VoxCeleb), scaled to 112 x 112.
+        grey: of the pictures given; the face is found in luma.
 
     Raises:
         MediaError: as `benchmark.media.read_video`.
@@ -92,10 +93,10 @@ def read_face_video(path: str | Path, find: bool = False) -> FaceVideo:
     """
     path = regular_file(path)
     status = path.stat()
-    key = str(path.absolute()), status.st_mtime_ns, status.st_size, find
+    key = str(path.absolute()), status.st_mtime_ns, status.st_size, find, grey
     video = _CACHE.get(key)
     if video is None:
-        video = _find(path) if find else FaceVideo(read_video(path, FPS, (SIDE, SIDE), grey=True))
+        video = _find(path, grey) if find else FaceVideo(read_video(path, FPS, (SIDE, SIDE), grey))
         video.frames.setflags(write=False)
         _CACHE.put(key, video)
     return video
@@ -163,7 +164,7 @@ _CACHE = _Cache(CACHE_BYTES)
 _THREAD = local()
 
 
-def _find(path: Path) -> FaceVideo:
+def _find(path: Path, grey: Grey) -> FaceVideo:
     """Decode twice, to look and to crop: the pictures of some minutes at full size would fill the memory."""
     detector = _detector()
     times: list[float] = []
@@ -190,7 +191,7 @@ def _find(path: Path) -> FaceVideo:
     faces: dict[int, np.ndarray] = {}
     for number, (_, _, frame) in enumerate(decoded_frames(path)):
         if number in wanted:
-            picture = frame_pixels(frame, None, grey=True)
+            picture = frame_pixels(frame, None, grey)
             if picture.shape != shape:
                 raise MediaError(f"{path}: the size of the pictures changes within the video")
             faces[number] = cut_square(picture, *squares[number])

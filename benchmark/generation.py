@@ -68,11 +68,12 @@ def generate(
 
     warm = False
     raised: dict[str, str] = {}
+    grey = getattr(method, "grey", "luma")  # a plug-in's class need not come from ours
 
     def opened(item: tuple[Sample, int]) -> Example | Exception:
         sample, repeat = item
         try:
-            example = task.open(sample, repeat, protocol, seed, weights)
+            example = task.open(sample, repeat, protocol, seed, weights, grey)
         except (BenchmarkError, OSError, ValueError, LookupError, ArithmeticError) as error:
             return error
         if method.uses_targets:

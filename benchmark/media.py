@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmark.errors import MediaError, MissingDependency
 from benchmark.files import write_whole
-from benchmark.types import Audio
+from benchmark.types import Audio, Grey
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -244,7 +244,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
 
 def read_video(
-    path: str | Path, fps: float = 25, size: tuple[int, int] | None = None, grey: bool = False
+    path: str | Path, fps: float = 25, size: tuple[int, int] | None = None, grey: bool | Grey = False
 ) -> np.ndarray:
     """Read the pictures of a video at a constant rate.
 
@@ -254,7 +254,7 @@ def read_video(
     Args:
         fps: pictures per second wanted.
         size: (height, width) to scale to, area-averaged; None keeps the video's own.
-        grey: luma alone.
+        grey: luma alone; or the name of another grey.
 
     Returns:
         `[T, H, W, 3]` uint8 RGB, or `[T, H, W]` uint8 where grey.
@@ -567,9 +567,21 @@ def _as_rgb(picture: Image, path: Path) -> Image:
     return picture.convert("RGB")
 
 
-def frame_pixels(frame: Any, size: tuple[int, int] | None, grey: bool) -> np.ndarray:
-    """A decoded video frame as an array, scaled and upright."""
+def opencv_grey(rgb: np.ndarray) -> np.ndarray:
+    """What OpenCV's BGR2GRAY makes of these colours: 0.299 R + 0.587 G + 0.114 B in units of 2^-15, rounded.
+
+    Shape:
+        `[..., 3]` uint8 -> `[...]` uint8
+    """
+    return ((rgb.astype(np.int32) @ np.array([9798, 19235, 3735], np.int32) + (1 << 14)) >> 15).astype(np.uint8)
+
+
+def frame_pixels(frame: Any, size: tuple[int, int] | None, grey: bool | Grey) -> np.ndarray:
+    """A decoded video frame as an array, scaled and upright; grey by luma where that is all that is said."""
     turns = round(getattr(frame, "rotation", 0) / 90) % 4
+    if grey == "opencv":  # before scaling, as those do who use OpenCV
+        colours = frame_pixels(frame, None, grey=False)
+        frame, turns = _av().VideoFrame.from_ndarray(opencv_grey(colours), format="gray"), 0
     height, width = size or (frame.height, frame.width)
     if size and turns % 2:
         height, width = width, height

@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -163,6 +163,8 @@ class PairReader:
 
     pairs: Mapping[str, FilePair]
     align: bool = False
+    delays_s: Mapping[str, float] = field(default_factory=dict)
+    """By id, of the pairs that metrics which compare in time are given; needed once the delays are known."""
 
     def __call__(self, prediction: Prediction, root: Path) -> SpeechItem:
         """Read both files at their own rates and convert the higher to the lower.
@@ -186,11 +188,17 @@ class PairReader:
         """The item as one metric takes it: aligned, where asked for, for those that compare with the reference."""
         from metrics.speech.items import aligned_item
 
-        return aligned_item(item) if self.align and getattr(metric, "paired", False) else item
+        return aligned_item(item, self.delays_s[item.id]) if self.aligns(metric) else item
+
+    def aligns(self, metric: object) -> bool:
+        """Whether a metric is given aligned signals."""
+        return self.align and getattr(metric, "paired", False)
 
     def signature(self, metric: object) -> str:
         """What the reader adds to a metric's signature."""
-        return "|delay:corrected" if self.align and getattr(metric, "paired", False) else ""
+        from metrics.speech.items import ALIGNED
+
+        return f"|{ALIGNED}" if self.aligns(metric) else ""
 
 
 class _Listing(NamedTuple):

@@ -141,7 +141,8 @@ class Scorer:
                 if isinstance(outcome, Mapping):
                     rows.append(self._row(prediction, metric, "ok", None, outcome))
                 else:
-                    rows.append(self._row(prediction, metric, type(outcome).__name__.lower(), outcome.reason))
+                    evidence = getattr(outcome, "evidence", {})
+                    rows.append(self._row(prediction, metric, type(outcome).__name__.lower(), outcome.reason, evidence))
         return rows
 
     def rows(self, run: RunDirectory) -> dict[str, dict[Key, ScoreRow]]:
@@ -348,7 +349,9 @@ def _aggregate_metric(
     for report in metric.reports:
         estimate = estimates.get(report.name)
         scored = sum(int(np.sum(metric.defined(report.name, rows))) for _, rows in by_repeat) if good else 0
-        why = reasons + Counter({f"undefined: {metric.why_undefined(report.name)}": len(good) - scored})
+        why = reasons.copy()
+        if scored < len(good):
+            why[f"undefined: {metric.why_undefined(report.name)}"] += len(good) - scored
         aggregates.append(
             Aggregate(
                 name=report.name,

@@ -108,7 +108,7 @@ class Session:
             try:
                 method = plan_method(name)
                 if method.kind.uses_targets and not any(sample.targets for sample in manifest.samples):
-                    self.notes.append(f"{name} is left out: no sample has a known {task.target}")
+                    self.notes.append(f"{name} is left out: the true {task.target} of no sample is known")
                     continue
                 plan = self._plan(method, task, manifest, device)
                 if plan.spec != plans[0].spec:
@@ -185,8 +185,8 @@ class Session:
             least = task.without_truth
             names = least if unknown == len(manifest.samples) else tuple(dict.fromkeys((*names, *least)))
             self.notes.append(
-                f"{unknown} of {len(manifest.samples)} samples have no known {task.target} to compare with: "
-                f"measured on them is only what needs none ({', '.join(least)})"
+                f"the true {task.target} of {unknown} of {len(manifest.samples)} samples is not known: what compares "
+                f"with it is not measured on them, only {', '.join(least)}"
             )
         networks = Networks("cpu", manifest.dataset)
         options = metric_options(names, self.request.face_network, self.request.metric_sets)

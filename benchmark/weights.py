@@ -15,9 +15,10 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark.errors import (
     ChecksumMismatch,
@@ -31,6 +32,8 @@ from benchmark.files import write_whole
 from benchmark.registry import did_you_mean
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from benchmark.downloads import Progress
 
 
@@ -57,6 +60,8 @@ class WeightsFile:
     """How a person gets it, where `url` is None."""
 
 
+STATE_DICTS = (".pt", ".pth", ".ckpt", ".pkl", ".safetensors")
+"""Ends of the names of files that `load_state` reads."""
 _VOICE2FACE = "https://github.com/cmu-mlsp/reconstructing_faces_from_voices/raw/master/pretrained_models"
 
 TABLE: dict[str, WeightsFile] = {
@@ -261,6 +266,7 @@ def add(name: str, path: Path) -> Path:
     Raises:
         UnknownName, ChecksumMismatch: as `locate`; nothing is copied then.
         UsageError: the weights come with a package, or `path` is not a file with something in it.
+        MissingWeights: it should be a state dict and cannot be read as one; nothing is copied then.
     """
     item = entry(name)
     if item.package:
@@ -270,6 +276,8 @@ def add(name: str, path: Path) -> Path:
         raise UsageError(f"Expected the downloaded file of '{name}', but {path} is {_what_is(path)}")
     found = sha256_of(path)
     _check(item, found, path)
+    if item.sha256 is None and item.file.endswith(STATE_DICTS):
+        load_state(path)  # as their network will
     own = _path(item)
 
     def take_in(partial: Path) -> None:
@@ -314,22 +322,30 @@ def sha256_of(path: Path) -> str:
     return _sha256(str(Path(path).absolute()), status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-def load_state(path: Path) -> dict[str, Any]:
-    """Load a state dict on the CPU without running anything that the file holds.
+def load_state(path: Path, frozen: Collection[str] = ()) -> dict[str, Tensor]:
+    """The state dict in a file of weights, on the CPU, without running anything that the file holds.
 
-    Reads safetensors, PyTorch checkpoints of plain tensors, and pickles of nothing but numpy arrays (their arrays
-    become tensors). Nested dicts come back as they are.
+    Reads safetensors, files of `torch.save` with all that authors put into them, and pickles of numpy arrays. The state
+    dict may lie in it under one of the usual names, and a moving average beside it takes its place; see
+    `metrics.networks.weight_files.state_dict`.
+
+    Args:
+        frozen: names of parameters that are not trained, which a moving average may leave out.
 
     Raises:
-        MissingWeights: no such file.
-        PrerequisiteError: a corrupt file, or one that holds pickled classes or functions.
+        MissingWeights: no such file, one that cannot be read, or one without a state dict.
     """
-    from benchmark.state_files import read_state
+    from metrics.networks.weight_files import UnreadableWeights, read_weights
 
     path = Path(path)
     if not path.is_file():
         raise MissingWeights(f"Expected a file of weights, but {path} is {_what_is(path)}")
-    return read_state(path)
+    try:
+        return read_weights(path, frozen)
+    except UnreadableWeights as error:
+        raise MissingWeights(str(error)) from error
+    except OSError as error:
+        raise MissingWeights(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 @functools.lru_cache(maxsize=256)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -47,6 +47,8 @@ class Undefined:
     """The metric has no value here, and why. Counts against coverage; never a number."""
 
     reason: str
+    evidence: Statistics = field(default_factory=dict, compare=False)
+    """What was measured all the same and is kept in the row, for a decision on several rows together."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,6 @@ class SpeechItem:
     """The words that are said; None where they are not known."""
     seconds: float | None = None
     """Wall time that making the estimate took; None where it is not known."""
-    delay_s: float | None = None
-    """How late the estimate is, positive, or early, negative; None where no delay was found or looked for."""
     converted_from: int | None = None
     """The higher of two different rates, before that signal was brought to `rate`."""
 

@@ -419,7 +419,7 @@ def test_floor_and_ceiling_stand_beside_a_method(root: Path) -> None:
         ("noisy", {"metrics": ("si_sdrr",)}, UnknownName, "Did you mean 'si_sdr'"),
         ("noisy", {"seconds": -1.0}, UsageError, "--seconds -1.0"),
         ("noisy", {"split": "dev"}, UsageError, "no split 'dev'"),
-        ("noisy", {"dataset": "folder"}, UsageError, "'folder' does not serve task 'av_enhancement'"),
+        ("noisy", {"dataset": "hq_voxceleb"}, UsageError, "'hq_voxceleb' does not serve task 'av_enhancement'"),
     ],
 )
 def test_what_cannot_be_run_is_said_before_any_work(

@@ -359,6 +359,25 @@ def test_the_report_of_a_run_holds_its_sounds(tmp_path):
     assert "by noise and SNR" in (folder / "by_condition.md").read_text(encoding="utf-8")
 
 
+def test_labels_and_kinds_of_noise_are_shown_and_nothing_else(tmp_path):
+    label, kind = "x|y\n\x1b[31m<b>", "=1|rain\x1b<i>"
+    bench = Bench(tmp_path, mixtures(tmp_path, [(kind, 0.0), ("white", 0.0)]))
+    view, result = bench.add(
+        "flowavse", {"si_sdr": {("m000", 0): {"si_sdr": 1.0}}}, label, lambda s: np.ones(RATE // 2)
+    )
+    folder = write_report(view, [result], SCORER)
+    texts = {
+        path.name: path.read_text(encoding="utf-8") for path in folder.rglob("*.*") if path.suffix in (".md", ".html")
+    }
+    assert set(texts) == {"table.md", "by_condition.md", "index.html"}
+    for text in texts.values():
+        assert "\x1b" not in text and "\\x1b" in text
+    assert "&lt;b&gt;" in texts["index.html"] and "<b>" not in texts["index.html"]
+    assert r"x\|y" in texts["table.md"] and r"=1\|rain" in texts["by_condition.md"]
+    (row, *_) = csv.DictReader(io.StringIO((folder / "by_condition.csv").read_text(encoding="utf-8")))
+    assert row["method"] == r"x|y\n\x1b[31m<b>" and row["noise"] == r"'=1|rain\x1b<i>"
+
+
 def test_a_run_without_outputs_gets_the_tables_alone(tmp_path):
     bench = Bench(tmp_path, mixtures(tmp_path, [("white", 0.0), ("pink", 0.0)]))
     view, result = bench.add("flowavse", {}, sound=lambda sample: None)

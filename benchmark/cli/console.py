@@ -11,6 +11,8 @@ from typing import Any
 
 from benchmark.reports.escaping import json_text, printable
 
+GAP = 2
+"""Columns between those of a table."""
 WIDTH = 170
 """Columns used where stdout is not a terminal, so that piped tables do not wrap."""
 
@@ -28,21 +30,34 @@ def print_table(
     Where it is too wide its cells break between words; a word, or a number, is never cut.
     """
     from rich.console import Console
-    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, name in enumerate(columns):
-        justify = "right" if number in right else "left"
-        table.add_column(Text(printable(name)), justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+    lines = [[printable(cell) for cell in line] for line in (columns, *rows)]
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    widths = _widths(lines, console.width)
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    for number, (name, width) in enumerate(zip(lines[0], widths, strict=True)):
+        justify = "right" if number in right else "left"
+        table.add_column(Text(name), justify=justify, overflow="fold", width=width)  # type: ignore[arg-type]
+    for line in lines[1:]:
+        table.add_row(*map(Text, line))
     if title:
         console.print(Text(printable(title)))
-    needed = Measurement.get(console, console.options.update(max_width=sys.maxsize), table).minimum
-    Console(width=max(console.width, needed)).print(table, soft_wrap=needed > console.width)
+    Console(width=max(console.width, sum(widths) + GAP * len(widths))).print(table)
+
+
+def _widths(lines: Sequence[Sequence[str]], most: int) -> list[int]:
+    """Of columns: their longest cells; where that is too much the widest give way, down to their longest word."""
+    from rich.cells import cell_len
+
+    columns = list(zip(*lines, strict=True))
+    least = [max(cell_len(word) for text in column for word in ["", *text.split()]) for column in columns]
+    widths = [max(map(cell_len, column)) for column in columns]
+    for _ in range(sum(widths) + GAP * len(widths) - most):
+        widest = max(range(len(widths)), key=lambda place: (widths[place] > least[place], widths[place]))
+        widths[widest] = max(widths[widest] - 1, least[widest])
+    return widths
 
 
 def note(line: str, quiet: bool = False) -> None:

@@ -1,15 +1,20 @@
-"""`data`: build the embedded corpus, index and show corpora."""
+"""`data`: build the embedded corpus, index and show corpora, write mixtures as files."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.cli import options
+from benchmark.errors import UsageError
 
-app = typer.Typer(help="Build, index and show datasets.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from benchmark.datasets.manifest import Manifest
+
+app = typer.Typer(help="Build, index, show and export datasets.", no_args_is_help=True, rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(help="Dataset; `list datasets` names them.")]
 Task = Annotated[str | None, typer.Option(help="Task whose files are wanted.  [default: the dataset's first]")]
@@ -82,18 +87,91 @@ def show(
         write_image(output, contact_sheet(rows, [f"face {number + 1}" for number in range(4)], 128, per_line=2))
 
 
-def _open(name: str, split: str, task: str | None, data_root: Path | None, as_json: bool, quiet: bool):  # type: ignore[no-untyped-def]
-    from benchmark.cli.console import bars, note, print_json, print_table
-    from benchmark.datasets.dataset import count_left_out
+@app.command("export")
+def export(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the files: new, empty, or of the same export.")
+    ],
+    name: Name = "talkers",
+    split: options.Split = "test",
+    task: Annotated[
+        str | None, typer.Option(help="av_enhancement or av_separation.  [default: the dataset's first of them]")
+    ] = None,
+    data_root: options.DataRoot = None,
+    seconds: options.Seconds = None,
+    seed: options.Seed = 0,
+    limit: Annotated[int | None, typer.Option(help="Only the first N mixtures; more can be added later.")] = None,
+    video: Annotated[
+        str,
+        typer.Option(
+            help="Pictures: `crops` of the face, as a method gets them; `files` of the corpus, as they are; or `none`."
+        ),
+    ] = "crops",
+    fail_on_error: Annotated[
+        int, typer.Option(metavar="N", help="Exit with 1 where more than N mixtures cannot be made.")
+    ] = 0,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write the mixtures of a list as files, for a system from elsewhere to enhance; score what it makes with `score`.
+
+    They are what a method is given by `run`, sample for sample. The same command goes on where it was stopped.
+
+    \b
+    python -m benchmark data export talkers --output exported
+    python -m benchmark data export folder --data-root my_people --split test_snr --output exported --video files
+    """
+    from benchmark.cli.console import bars, note, print_json
+    from benchmark.datasets.dataset import left_out
+    from benchmark.export import Export, write_mixtures
+    from benchmark.registry import datasets
+    from benchmark.session import check_limit
+    from benchmark.tasks import TASKS, SpeechFromMixture, get_task, with_protocol
+
+    check_limit(limit)
+    mixed = [known for known in TASKS if isinstance(TASKS[known], SpeechFromMixture)]
+    served = [known for known in datasets.load(name).tasks if known in mixed]
+    chosen = get_task(task) if task else TASKS[served[0]] if served else None
+    if not isinstance(chosen, SpeechFromMixture):
+        raise UsageError(f"{task or name} has no mixtures to export; tasks that have some: {', '.join(mixed)}")
+    with bars(quiet) as progress:
+        manifest = _manifest(name, split, chosen.name, data_root, progress)
+        wanted = Export(manifest, chosen, with_protocol(chosen, seconds, 1), output, seed, video)
+        made = write_mixtures(wanted, limit, lambda done, total: progress(f"{name} {split}")("export", done, total))
+    for line in left_out(manifest):
+        note(line, quiet)
+    if as_json:
+        print_json({"folder": str(output), "mixtures": made.mixtures, "kept": made.kept, "failed": made.failed})
+    else:
+        print(output)
+    for sample, reason in list(made.failed.items())[:10]:
+        note(f"failed: {sample}: {reason}", quiet)
+    note(f"{made.mixtures} mixtures, {made.kept} of them from before; {len(made.failed)} cannot be made", quiet)
+    if len(made.failed) > fail_on_error:
+        raise typer.Exit(1)
+
+
+def _manifest(
+    name: str, split: str, task: str | None, data_root: Path | None, progress: Callable[[str], Callable[..., None]]
+) -> Manifest:
+    """Open a split; without a task, for the dataset's first one."""
     from benchmark.registry import datasets
     from benchmark.weights import home
 
+    adapter = datasets.load(name)(data_root, home())
+    show = progress(f"{name} {split}")
+    opened: Manifest = adapter.open(
+        split, task or adapter.tasks[0], lambda done, total, what: show("build", done, total, what)
+    )
+    return opened
+
+
+def _open(name: str, split: str, task: str | None, data_root: Path | None, as_json: bool, quiet: bool) -> Manifest:
+    from benchmark.cli.console import bars, note, print_json, print_table
+    from benchmark.datasets.dataset import count_left_out
+
     with bars(quiet) as progress:
-        show_progress = progress(f"{name} {split}")
-        adapter = datasets.load(name)(data_root, home())
-        manifest = adapter.open(
-            split, task or adapter.tasks[0], lambda done, total, what: show_progress("build", done, total, what)
-        )
+        manifest = _manifest(name, split, task, data_root, progress)
     inputs = sum(len(paths) for sample in manifest.samples for paths in sample.inputs.values())
     targets = sum(len(paths) for sample in manifest.samples for paths in sample.targets.values())
     about = {

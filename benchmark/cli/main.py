@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 from pathlib import Path
@@ -67,13 +68,25 @@ def main() -> None:
     interrupted.
     """
     output = steady()
-    os.environ["MPLBACKEND"] = "agg"  # figures are files, whatever a notebook or a display asks for
+    _settle_matplotlib()
     code = _exit_code()
     output.flush()
     if output.failure is not None and not isinstance(output.failure, BrokenPipeError):
         _complain(f"standard output: {output.failure.strerror}")
         code = 2
     raise SystemExit(code)
+
+
+def _settle_matplotlib() -> None:
+    """Figures are files, whatever a notebook or a display asks for; and nobody needs a home to draw one."""
+    os.environ["MPLBACKEND"] = "agg"
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where its settings cannot be kept it says so at length
+    try:
+        Path.home()
+    except RuntimeError:
+        from benchmark.weights import home
+
+        os.environ.setdefault("MPLCONFIGDIR", str(home() / "matplotlib"))
 
 
 def _exit_code() -> Any:

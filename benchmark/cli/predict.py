@@ -66,8 +66,8 @@ def predict(
         )
     if output.exists() and any(output.samefile(path) for path in (source, video) if path and path.exists()):
         raise UsageError(f"--output {output} is the input itself: choose another file")
-    inputs = task.read(source, video)
     instance = plan.kind(plan.settings.config, plan.weights)
+    inputs = task.read(source, video, getattr(instance, "grey", "luma"))
     instance.load(pick_device(device))
     sample = Sample(source.stem, source.stem, {"input": (source,)})
     example = Example(sample, 0, derive_seed(plan.weights_id, seed), inputs)

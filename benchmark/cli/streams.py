@@ -22,7 +22,7 @@ def steady() -> Steady:
         try:
             os.fstat(descriptor)
         except OSError:  # closed: the next file to be opened would take its number, and get what libraries print
-            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # workers need them as well
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         if stream is None:

@@ -18,6 +18,7 @@ from benchmark.datasets.noise_lists import LAYOUT, NAMES
 from benchmark.datasets.tables import read_table, sex_of
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import audio_seconds, check_header, is_audio, is_image, is_video
+from benchmark.text_files import read_text
 
 _TABLE = "people.csv"
 _NOISY = "noisy"
@@ -230,9 +231,9 @@ def _words(path: Path) -> str:
         MediaError: not UTF-8, or without a word.
     """
     try:
-        words = " ".join(path.read_text(encoding="utf-8-sig").split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise MediaError(f"{path}: not a text in UTF-8 ({error})") from error
+        words = " ".join(read_text(path).split())
+    except UsageError as error:
+        raise MediaError(f"{path}: {str(error).removeprefix(str(path)).lstrip(', :')}") from error
     if not words:
         raise MediaError(f"{path}: no words in it")
     return words

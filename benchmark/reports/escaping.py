@@ -17,7 +17,12 @@ def printable(text: str) -> str:
     >>> print(printable("red\x1b[31m\nnext"))
     red\x1b[31m\nnext
     """
-    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode("ascii") for mark in text)
+    return "".join(mark if _shows(mark) else mark.encode("unicode_escape").decode("ascii") for mark in text)
+
+
+def _shows(mark: str) -> bool:
+    """Letters, signs, spaces of any width, and the joiners that scripts and emoji need inside a word."""
+    return mark.isprintable() or unicodedata.category(mark) == "Zs" or mark in "\u200c\u200d"
 
 
 def printable_lines(text: str) -> str:
@@ -76,7 +81,7 @@ def html(text: str) -> str:
 def json_text(text: str) -> str:
     r"""A JSON document with `\u` escapes for what does not show: the same values, without a trick on the terminal."""
     return re.sub(
-        "[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]",
+        "[\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]",
         lambda mark: f"\\u{ord(mark[0]):04x}",
         text,
     )

@@ -36,14 +36,7 @@ def interval(item: Aggregate) -> str:
 
 
 def gallery(item: Aggregate) -> str:
-    """How many people a recall looks among, by its signature: `100`, `2..14`; empty for other numbers.
-
-    >>> from benchmark.results import Aggregate
-    >>> one = {"name": "r", "title": "R", "metric": "m", "value": 1, "low": None, "high": None, "spread": None}
-    >>> one |= {"scored": 1, "total": 1, "higher_is_better": True}
-    >>> [gallery(Aggregate(**one, signature=f"e|gallery:{size}|v1")) for size in ("100x3", "sex+10y,2..14,over-k")]
-    ['100', '2..14']
-    """
+    """How many people a recall looks among, as its signature states it: `100`, `2..14`; empty for other numbers."""
     stated = next((part for part in item.signature.split("|") if part.startswith("gallery:")), "")
     sizes = (re.fullmatch(r"(\d+(?:\.\.\d+)?)(?:x\d+)?", part) for part in stated.removeprefix("gallery:").split(","))
     return next((found[1] for found in sizes if found), "")

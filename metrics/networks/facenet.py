@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metrics.networks.face_embedder import Embeddings, Remembered, check_image, normalise_rows
-from metrics.networks.state import fill, read_tensors
+from metrics.networks.state import fill
+from metrics.networks.weight_files import read_weights
 from metrics.plain import fresh, plain
 
 DIM = 512
@@ -240,7 +241,7 @@ def load_network(path: Path, device: str = "cpu") -> InceptionResnetV1:
     """
     with fresh():
         network = InceptionResnetV1()
-        fill(network, read_tensors(path), path, ignore=("logits.",))
+        fill(network, read_weights(path), path, ignore=("logits.",))
     return network.eval().requires_grad_(False).to(device)
 
 

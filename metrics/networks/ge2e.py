@@ -19,6 +19,7 @@ from torch.nn import functional
 from metrics.metric import Undefined
 from metrics.networks.mel import mel_power, slaney_filters
 from metrics.networks.state import fill
+from metrics.networks.weight_files import read_weights
 from metrics.plain import fresh, plain
 
 LEAST_S = 0.4
@@ -93,7 +94,7 @@ def without_pauses(samples: np.ndarray) -> np.ndarray:
         return samples
     detector = webrtcvad.Vad(3)
     # Peaks beyond full scale are clipped; an integer that overflows would turn them around.
-    pcm = np.clip(np.round(samples * 32767), -32768, 32767).astype("<i2").reshape(count, _VAD_FRAME)
+    pcm = np.clip(np.round(np.clip(samples, -2, 2) * 32767), -32768, 32767).astype("<i2").reshape(count, _VAD_FRAME)
     heard = np.array([detector.is_speech(frame.tobytes(), Ge2e.rate) for frame in pcm])
     around = np.convolve(heard, np.ones(8))[4 : 4 + count]
     kept = np.convolve(around >= 5, np.ones(7))[3 : 3 + count] > 0
@@ -136,11 +137,9 @@ def load(path: Path | None = None, device: str = "cpu") -> Ge2e:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: give GE2E's pretrained.pt, or none for the carried one")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
-    except Exception as error:  # parsers meeting a corrupt file raise nearly anything
-        raise ValueError(
-            f"{path}: expected GE2E's pretrained.pt, got {type(error).__name__}; fetch it again"
-        ) from error
+        state = read_weights(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; expected GE2E's pretrained.pt") from error
     with fresh():
         network = Ge2e()
         fill(network, state, path, ignore=("similarity_",))

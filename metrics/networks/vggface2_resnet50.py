@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metrics.networks.face_embedder import check_image
-from metrics.networks.state import fill, read_tensors
+from metrics.networks.state import fill
+from metrics.networks.weight_files import read_weights
 from metrics.plain import fresh, plain
 
 CLASSES = 8631
@@ -130,5 +131,5 @@ def load(path: Path | None, device: str = "cpu", channel_order: ChannelOrder = "
         raise FileNotFoundError("VGGFace2's ResNet-50 comes with no package: give the path of resnet50_ft_weight.pkl")
     with fresh():
         network = ResNet50()
-        fill(network, read_tensors(path), path)
+        fill(network, read_weights(path), path)
     return VGGFace2Classifier(network, device, channel_order)

@@ -95,7 +95,7 @@ def _scores(item: SpeechItem, models: DnsmosModels) -> np.ndarray | Undefined | 
     wrong = fault(item, reference=False, level=True)
     if wrong is not None:
         return wrong
-    if not item.estimate.any():
+    if not np.any(item.estimate):
         return Undefined("the estimate is silent")
     signal = resampled(item.estimate, item.rate, RATE)
     if not len(signal):

@@ -99,7 +99,7 @@ def _scores(item: SpeechItem) -> Tensor | Undefined | Failed:
     wrong = fault(item, reference=False, level=True)
     if wrong is not None:
         return wrong
-    if not item.estimate.any():
+    if not np.any(item.estimate):
         return Undefined("the estimate is silent")
     seconds = len(item.estimate) / item.rate
     signal = torch.from_numpy(plain_samples(item.estimate)).float()

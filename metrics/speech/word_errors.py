@@ -242,6 +242,9 @@ class WordErrors(Metric):
         none = Failed("not recognised")
         return self.rows([item.text for item in items], [none if i.text is None else next(heard) for i in items])
 
+    def why_undefined(self, report: str) -> str:
+        return f"the reference has no {'characters' if report == 'cer' else 'words'}"
+
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         count = {name: np.asarray(values, np.float64) for name, values in statistics.items() if name != "transcript"}
         parts = {name: count[name] for name in ("substitutions", "deletions", "insertions")}

@@ -1,0 +1,266 @@
+"""Write the mixtures of a list as files, so that a system from elsewhere can enhance them.
+
+<folder>/
+  export.json        which list and clips these are; written first
+  noisy/<id>.wav     what a method is given: 16 kHz, 32-bit float, sample for sample
+  clean/<id>.wav     the speech in it, where it is known: the reference for `score`
+  video/<id>.mkv     the pictures that a method is given: 112 x 112 grey, 25 a second, lossless, in time with the sound
+  source/...         instead of video/, where asked for: the videos of the corpus as they are
+  mixtures.csv       a line per mixture: its id, who speaks, noise and SNR, its files, where in the recording it begins
+                     (`start_s`), the words
+  mixtures.jsonl     the same with all attributes
+
+The same list gives the same bytes. A file is whole or not there, and what is there is kept: the same command goes on
+where it was stopped, and a larger limit adds to what a smaller one made.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmark.clips import mixture_clip
+from benchmark.datasets.manifest import Manifest
+from benchmark.datasets.names import safe_ids
+from benchmark.errors import BenchmarkError, UsageError
+from benchmark.face_video import FPS
+from benchmark.media import write_audio, write_video
+from benchmark.reports.escaping import csv_cell
+from benchmark.store import RunDirectory
+from benchmark.tasks import Protocol, SpeechFromMixture
+from benchmark.types import Audio, Example, Sample
+
+FORMAT = 1
+PICTURES = ("crops", "files", "none")
+"""What is written of the videos: what a method is given, the corpus's own files, nothing."""
+COLUMNS = ("id", "speaker", "noise", "snr_db", "seconds", "noisy", "clean", "video", "start_s", "text")
+_ABOUT, _ROWS, _TABLE = "export.json", "mixtures.jsonl", "mixtures.csv"
+_AHEAD = 4
+"""Mixtures that are read while one is written."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """One list of mixtures, and how it is to be written."""
+
+    manifest: Manifest
+    task: SpeechFromMixture
+    protocol: Protocol
+    """Its seconds are those of the clips; None takes whole recordings."""
+    folder: Path
+    seed: int = 0
+    """Of the run whose mixtures these are."""
+    pictures: str = "crops"
+    """One of PICTURES."""
+
+    def identity(self) -> dict[str, Any]:
+        """What the files depend on."""
+        return {
+            "export": FORMAT,
+            "dataset": self.manifest.dataset,
+            "revision": self.manifest.revision,
+            "split": self.manifest.split,
+            "task": self.task.name,
+            "task_version": self.task.version,
+            "manifest_sha256": self.manifest.sha256,
+            "seconds": self.protocol.seconds,
+            "seed": self.seed,
+            "video": self.pictures,
+        }
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What is there now."""
+
+    mixtures: int
+    """Whole ones, of those asked for."""
+    kept: int
+    """Those of them that an earlier command had written."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Id of each mixture that cannot be made, to the reason."""
+
+
+class Clip:
+    """One mixture as a method gets it, and what its row of the table says; read by a thread."""
+
+    def __init__(self, export: Export, sample: Sample) -> None:
+        """
+        Raises:
+            BenchmarkError: what the mixture needs cannot be read or used.
+        """
+        self.sample = sample
+        self.example: Example | None = None
+        self.start_s = 0.0
+        if export.pictures == "crops":
+            self.example = export.task.open(sample, 0, export.protocol, export.seed, "none")
+            self.noisy: Audio = self.example.inputs["noisy"]
+            self.clean: Audio | None = self.example.truth
+        else:
+            clip = mixture_clip(sample, export.protocol.seconds, export.task.rate, export.seed)
+            self.noisy = Audio(clip.mixture.noisy, export.task.rate)
+            self.clean = None if clip.mixture.clean is None else Audio(clip.mixture.clean, export.task.rate)
+            self.start_s = clip.start / export.task.rate
+
+    def write(self, export: Export, name: str) -> dict[str, Any]:
+        """Write its files; returns its row."""
+        about = self.sample.attributes
+        row: dict[str, Any] = {"id": name, "sample": self.sample.id, "speaker": self.sample.speaker}
+        row |= {"seconds": self.noisy.seconds, "noisy": f"noisy/{name}.wav", "start_s": self.start_s}
+        write_audio(export.folder / row["noisy"], self.noisy)
+        if self.clean is not None:
+            row["clean"] = f"clean/{name}.wav"
+            write_audio(export.folder / row["clean"], self.clean)
+        if self.example is not None:
+            video = self.example.inputs["video"]
+            row |= {"video": f"video/{name}.mkv", "without_face": video.without_face}
+            write_video(export.folder / row["video"], video.frames, FPS)
+        elif export.pictures == "files":
+            (source,) = self.sample.inputs["video"]
+            row["video"] = f"source/{source.relative_to(export.manifest.root).as_posix()}"
+            _copy(source, export.folder / row["video"])
+        return {**row, "attributes": dict(about)}
+
+
+def write_mixtures(
+    export: Export, limit: int | None = None, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Exported:
+    """Write the first `limit` mixtures of a list, or all. One that cannot be made is told, and does not end the rest.
+
+    Raises:
+        UsageError: the folder holds other files, or another export.
+        OSError, MediaError: a file cannot be written.
+    """
+    if export.pictures not in PICTURES:
+        raise UsageError(f"--video {export.pictures}: expected one of {', '.join(PICTURES)}")
+    folder, samples = export.folder, export.manifest.samples[:limit]
+    _claim(folder, export.identity())
+    names = safe_ids(sample.id for sample in export.manifest.samples)
+    rows = {row["id"]: row for row in _rows(folder) if _is_whole(folder, row)}
+    _write_tables(folder, rows)  # without what a kill has torn, so that lines can be added
+    todo = [sample for sample in samples if names[sample.id] not in rows]
+    kept, failed = len(samples) - len(todo), {}
+    progress(kept, len(samples))
+    with ThreadPoolExecutor(2) as pool, (folder / _ROWS).open("a", encoding="utf-8") as table:
+        for done, (sample, clip) in enumerate(_ahead(pool, partial(_opened, export), todo), kept + 1):
+            if isinstance(clip, Exception):
+                failed[sample.id] = str(clip)
+            else:
+                row = rows[names[sample.id]] = clip.write(export, names[sample.id])
+                table.write(_line(row))
+                table.flush()
+            progress(done, len(samples))
+    _write_tables(folder, rows)
+    return Exported(len(samples) - len(failed), kept, failed)
+
+
+def _opened(export: Export, sample: Sample) -> Clip | Exception:
+    try:
+        return Clip(export, sample)
+    except (BenchmarkError, OSError, ValueError, LookupError, ArithmeticError) as error:  # as a run would
+        return error
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, opened: Callable[[Sample], Clip | Exception], todo: Iterable[Sample]
+) -> Iterator[tuple[Sample, Clip | Exception]]:
+    waiting: deque[tuple[Sample, Future[Clip | Exception]]] = deque()
+    for sample in todo:
+        waiting.append((sample, pool.submit(opened, sample)))
+        if len(waiting) > _AHEAD:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    for sample, future in waiting:
+        yield sample, future.result()
+
+
+def _claim(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Say in the folder what it holds, unless it holds something else."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--output {folder} is a file; expected a folder, new or empty")
+    there = folder / _ABOUT
+    if there.is_file():
+        try:
+            known = json.loads(there.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UsageError(f"{there} is not JSON ({error}); choose another folder") from error
+        keys = sorted(identity.keys() | known.keys()) if isinstance(known, dict) else ["export"]
+        differing = [key for key in keys if not isinstance(known, dict) or known.get(key) != identity.get(key)]
+        if differing:
+            what = ", ".join(differing)
+            raise UsageError(f"--output {folder} holds another export (it differs in {what}); choose another folder")
+        return
+    inside = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    others = [name for name in inside if not name.startswith(f".{_ABOUT}.")]  # what a kill left of writing it is ours
+    if others:
+        raise UsageError(
+            f"--output {folder} is not empty and holds no export ({others[0]!r} is in it); choose a new or empty folder"
+        )
+    RunDirectory(folder).write_document(_ABOUT, json.dumps(identity, indent=2, ensure_ascii=False) + "\n")
+
+
+def _rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows that were written, without a last line that was never finished."""
+    path = folder / _ROWS
+    if not path.is_file():
+        return
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
+        if line.endswith(b"\n"):
+            try:
+                row = json.loads(line)
+                row["id"], row["noisy"]
+            except (ValueError, TypeError, KeyError) as error:
+                raise UsageError(
+                    f"{path}, line {number} is not a row of an export ({error}): delete that line"
+                ) from error
+            yield row
+
+
+def _is_whole(folder: Path, row: Mapping[str, Any]) -> bool:
+    """Whether every file of a row is there."""
+    return all((folder / row[kind]).is_file() for kind in ("noisy", "clean", "video") if kind in row)
+
+
+def _write_tables(folder: Path, rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Both tables, in order of id."""
+    run, ordered = RunDirectory(folder), [rows[name] for name in sorted(rows)]
+    run.write_document(_ROWS, "".join(map(_line, ordered)))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in ordered:
+        known = {**row["attributes"], **row}
+        writer.writerow([_cell(name, known.get(name)) for name in COLUMNS])
+    run.write_document(_TABLE, text.getvalue())
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name == "text":  # as it is, because word errors count what is there
+        return " ".join(str(value).split())
+    return csv_cell(value) if isinstance(value, str) else repr(value)
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, so that it is whole or not there; many mixtures may have one video."""
+    if target.is_file():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial_copy = target.with_name(f".{os.getpid()}.{target.name}")
+    shutil.copyfile(source, partial_copy)
+    partial_copy.replace(target)
