@@ -22,21 +22,51 @@ def print_json(value: Any) -> None:
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", right: Sequence[int] = ()
 ) -> None:
-    """A table; columns whose numbers are in `right` are aligned right. Nothing in it is taken for markup."""
+    """A table. Nothing in it is taken for markup.
+
+    Args:
+        right: columns of numbers, aligned right. A table that has some and is wider than the terminal continues below,
+            with its first column again, so that no number is broken; one of words alone folds.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, name in enumerate(columns):
-        justify = "right" if number in right else "left"
-        table.add_column(Text(printable(name)), justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
     if title:
         console.print(Text(printable(title)))
-    console.print(table)
+    widths = [max(map(cell_len, cells)) + _GAP for cells in zip(*lines, strict=True)]
+    shown = _blocks(widths, console.width + _GAP) if right else [list(range(len(columns)))]
+    for place, block in enumerate(shown):
+        table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+        for number in block:
+            justify = "right" if number in right else "left"
+            table.add_column(Text(lines[0][number]), justify=justify, overflow="fold")  # type: ignore[arg-type]
+        for row in lines[1:]:
+            table.add_row(*(Text(row[number]) for number in block))
+        if place:
+            console.print()
+        console.print(table)
+
+
+_GAP = 2
+"""Spaces between two columns."""
+
+
+def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Columns that stand side by side, the first one in every block.
+
+    >>> _blocks([10, 5, 5, 5, 30, 5], 20)
+    [[0, 1, 2], [0, 3], [0, 4], [0, 5]]
+    """
+    blocks = [[0]]
+    for number, width in enumerate(widths[1:], 1):
+        if len(blocks[-1]) > 1 and sum(widths[known] for known in blocks[-1]) + width > room:
+            blocks.append([0])
+        blocks[-1].append(number)
+    return blocks
 
 
 def note(line: str, quiet: bool = False) -> None:
