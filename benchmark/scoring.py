@@ -353,7 +353,8 @@ def _aggregate_metric(
     aggregates = []
     for report in metric.reports:
         estimate = estimates.get(report.name)
-        scored = sum(int(np.sum(metric.defined(report.name, rows))) for _, rows in by_repeat) if good else 0
+        known = estimate is not None and np.isfinite(estimate.value)
+        scored = sum(int(np.sum(metric.defined(report.name, rows))) for _, rows in by_repeat) if known else 0
         why = reasons.copy()
         if scored < len(good):
             why[f"undefined: {metric.why_undefined(report.name)}"] += len(good) - scored
