@@ -1,4 +1,4 @@
-"""Rows of `bench_official_parity.py` for FlowAVSE and AVDiffuSS: our modules against the authors', at equal random weights.
+"""Rows for `bench_official_parity.py`: FlowAVSE and AVDiffuSS against the authors' modules, at equal random weights.
 
 python tests/benchmarks/bench_official_flowavse_parity.py --repositories FOLDER
 
