@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmark.errors import MediaError
-from benchmark.media.containers import RESTARTING, frames_of, mono, open_container, track
+from benchmark.media.containers import RESTARTING, channels, frames_of, mono, open_container, track
 from benchmark.media.files import (
     SNDFILE_SUFFIXES,
     check_header,
@@ -125,7 +125,7 @@ def audio_header(path: str | Path) -> AudioHeader:
                 seconds = container.duration / 1_000_000
             else:
                 seconds = 0.0
-            header = AudioHeader(seconds, stream.rate or 0, stream.channels)
+            header = AudioHeader(seconds, stream.rate or 0, channels(stream))
         if header.seconds <= 0:
             blocks, rate = _decode_av(path)
             header = header._replace(seconds=sum(map(len, blocks)) / rate, rate=rate)
