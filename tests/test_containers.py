@@ -68,6 +68,20 @@ def test_planar_sound_of_many_channels_is_averaged(tmp_path: Path, channels: int
     assert len(found) == 24_000 and np.abs(found - part * tone)[2000:-2000].max() < 0.02
 
 
+def test_channels_that_change_within_a_file_are_averaged_and_told(tmp_path: Path) -> None:
+    tone = np.round(8000 * np.sin(2 * np.pi * 440 * np.arange(44_100) / 44_100)).astype(np.int16)
+    content = b""
+    for layout, count in (("mono", 1), ("stereo", 2)):
+        samples = np.repeat(tone[:, None], count, axis=1)
+        content += packed(tmp_path / "a.mp2", "mp2", "s16", samples, 44_100, {}, layout).read_bytes()
+    (tmp_path / "b.mp2").write_bytes(content)
+    with remarks() as heard:
+        found = read_audio(tmp_path / "b.mp2", None)
+    assert found.seconds == pytest.approx(2, abs=0.1) and len(heard) == 1 and "channels change" in heard[0]
+    levels = [np.abs(part).max() for part in np.array_split(found.samples, 8)]
+    np.testing.assert_allclose(levels, 8000 / 2**15, rtol=0.1)
+
+
 def labelled(path: Path, labels: list[int]) -> Path:
     """A QuickTime film whose sound names its channels one by one, as multi-microphone recorders do."""
     samples = np.random.default_rng(1).uniform(-0.9, 0.9, (4000, len(labels)))

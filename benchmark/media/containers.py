@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmark.errors import MediaError, MissingDependency
 from benchmark.media.files import reason
-from benchmark.media.wholeness import check_whole
+from benchmark.media.wholeness import check_whole, left_open
 from benchmark.remarks import remark
 
 # Playlists and concat scripts make ffmpeg open other files and addresses: only containers of their own data are read.
@@ -137,7 +137,7 @@ def _check_duration(container: Any, stream: Any, ends: dict[int, float], path: P
     Args:
         ends: number of each stream that has data to where they end, in seconds.
     """
-    if container.format.name not in _STATING:
+    if container.format.name not in _STATING or left_open(path):
         return
     # For AVI, ffmpeg makes the duration what the file has room for; the count, in the same unit, is the header's.
     ticks = stream.frames if container.format.name == "avi" else stream.duration
