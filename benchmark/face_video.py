@@ -22,9 +22,9 @@ from benchmark.media import (
     decoded_frames,
     file_status,
     frame_pixels,
+    pictures_on_screen,
     read_video,
     regular_file,
-    shown,
 )
 from benchmark.remarks import remark, remarks
 from benchmark.types import FaceVideo, Grey
@@ -195,7 +195,7 @@ def _find(path: Path, grey: Grey) -> FaceVideo:
     if not times:
         raise MediaError(f"{path}: no picture of the video could be decoded")
     clock, looked = np.asarray(times), [look.time for look in looks]
-    indices = shown(path, clock, timing, FPS)
+    indices = pictures_on_screen(path, clock, timing, FPS)
     if len(indices) * SIDE**2 > MAX_VIDEO_BYTES:
         raise MediaError(f"{path}: over {MAX_VIDEO_BYTES >> 30} GiB when cropped: cut it into shorter videos")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +26,13 @@ FORMATS = {
 }
 
 
-def packed(path: Path, codec: str, form: str, samples: np.ndarray, rate: int, options: dict[str, str]) -> Path:
+def packed(
+    path: Path, codec: str, form: str, samples: np.ndarray, rate: int, options: dict[str, str], layout: str = ""
+) -> Path:
     """Write samples `[T, C]`, channels interleaved."""
     import av
 
-    layout = f"{samples.shape[1]} channels"
+    layout = layout or f"{samples.shape[1]} channels"
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, layout=layout)
         stream.options = options
@@ -61,6 +66,50 @@ def test_planar_sound_of_many_channels_is_averaged(tmp_path: Path, channels: int
     found = read_audio(path, None).samples
     part = np.ceil(channels / 2) / channels
     assert len(found) == 24_000 and np.abs(found - part * tone)[2000:-2000].max() < 0.02
+
+
+def test_channels_that_change_within_a_file_are_averaged_and_told(tmp_path: Path) -> None:
+    tone = np.round(8000 * np.sin(2 * np.pi * 440 * np.arange(44_100) / 44_100)).astype(np.int16)
+    content = b""
+    for layout, count in (("mono", 1), ("stereo", 2)):
+        samples = np.repeat(tone[:, None], count, axis=1)
+        content += packed(tmp_path / "a.mp2", "mp2", "s16", samples, 44_100, {}, layout).read_bytes()
+    (tmp_path / "b.mp2").write_bytes(content)
+    with remarks() as heard:
+        found = read_audio(tmp_path / "b.mp2", None)
+    assert found.seconds == pytest.approx(2, abs=0.1) and len(heard) == 1 and "channels change" in heard[0]
+    levels = [np.abs(part).max() for part in np.array_split(found.samples, 8)]
+    np.testing.assert_allclose(levels, 8000 / 2**15, rtol=0.1)
+
+
+def labelled(path: Path, labels: list[int]) -> Path:
+    """A QuickTime film whose sound names its channels one by one, as multi-microphone recorders do."""
+    samples = np.random.default_rng(1).uniform(-0.9, 0.9, (4000, len(labels)))
+    content = packed(path, "pcm_s16le", "s16", FORMATS["pcm_s16le"][1](samples), 16_000, {}, "stereo").read_bytes()
+    at = content.index(b"chan") - 4
+    length = struct.unpack(">I", content[at : at + 4])[0]
+    described = b"".join(struct.pack(">IIfff", label, 0, 0, 0, 0) for label in labels)
+    part = struct.pack(">I4sIIII", 24 + len(described), b"chan", 0, 0, 0, len(labels)) + described
+    changed = bytearray(content[:at] + part + content[at + length :])
+    first = changed.index(b"moov")
+    around = [changed.index(name, first) - 4 for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")]
+    for place in (*around, around[-1] + 16):  # the last is the entry of the track in stsd
+        struct.pack_into(">I", changed, place, struct.unpack_from(">I", changed, place)[0] + len(part) - length)
+    path.write_bytes(changed)
+    return path
+
+
+@pytest.mark.parametrize("labels", [[2, 1], [3, 3], [38, 33], [0xFFFFFFFF, 1], [65_537, 65_536]])
+def test_channels_in_any_order_end_no_process(tmp_path: Path, labels: list[int]) -> None:
+    code = (
+        "import gc, sys; from benchmark.media import audio_header, read_audio\n"
+        "for _ in range(10): print(len(read_audio(sys.argv[1]).samples), audio_header(sys.argv[1]).channels)\n"
+        "gc.collect()"
+    )
+    path = labelled(tmp_path / "a.mov", labels)
+    run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == ["4000", "2"] * 10
 
 
 def two_tracks(path: Path, default: int | None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
@@ -108,6 +109,76 @@ def test_a_wav_from_a_pipe_is_read_to_its_end(tmp_path: Path, length: int, subty
     found = read_audio(tmp_path / "open.wav")
     assert np.array_equal(found.samples, read_audio(tmp_path / "a.wav").samples)
     assert audio_seconds(tmp_path / "open.wav") == 1.0
+
+
+class Pipe(io.RawIOBase):
+    """Takes what is written; nobody can go back in it."""
+
+    def __init__(self) -> None:
+        self.content = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self.content += bytes(data)
+        return len(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "codec", "rate"),
+    [
+        ("a.wav", "wav", "pcm_s16le", 16_000),
+        ("a.wav", "wav", "pcm_s24le", 16_000),
+        ("a.flac", "flac", "flac", 16_000),
+        ("a.aiff", "aiff", "pcm_s16be", 16_000),
+        ("a.ogg", "ogg", "libopus", 48_000),
+        ("a.oga", "ogg", "flac", 16_000),
+        ("a.aac", "adts", "aac", 16_000),
+        ("a.mp3", "mp3", "libmp3lame", 44_100),
+        ("a.mkv", "matroska", "aac", 16_000),
+        ("a.webm", "webm", "libopus", 48_000),
+        ("a.avi", "avi", "pcm_s16le", 16_000),
+        ("a.flv", "flv", "libmp3lame", 44_100),
+        ("a.ts", "mpegts", "mp2", 44_100),
+        ("a.mpg", "mpeg", "mp2", 44_100),
+    ],
+)
+def test_what_came_through_a_pipe_is_read_to_its_end(
+    tmp_path: Path, name: str, kind: str, codec: str, rate: int
+) -> None:
+    import av
+
+    pipe = Pipe()
+    with av.open(pipe, "w", format=kind) as container:
+        stream = container.add_stream(codec, rate=rate, layout="mono")
+        form = stream.codec_context.format.name
+        samples = noise(rate, 2.0)[None]
+        scale = {"s16": (2**15, np.int16), "s32": (2**31, np.int32)}.get(form.rstrip("p"))
+        if scale:
+            samples = (samples.astype(np.float64) * scale[0]).astype(scale[1])
+        size = stream.codec_context.frame_size or 1024
+        for at in range(0, samples.shape[1], size):
+            frame = av.AudioFrame.from_ndarray(samples[:, at : at + size].copy(), format=form, layout="mono")
+            frame.sample_rate, frame.pts = rate, at
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (tmp_path / name).write_bytes(pipe.content)
+    with remarks() as heard:
+        assert read_audio(tmp_path / name).seconds == pytest.approx(2, abs=0.12)
+        assert audio_seconds(tmp_path / name) == pytest.approx(2, abs=0.12)
+    assert heard == []
+
+
+def test_silence_from_a_pipe_is_no_empty_recording(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
+    content = (tmp_path / "a.wav").read_bytes()
+    at = content.index(b"data") + 4
+    (tmp_path / "b.wav").write_bytes(content[:at] + bytes(4) + content[at + 4 :])
+    assert len(read_audio(tmp_path / "b.wav").samples) == 16_000
 
 
 def test_an_empty_wav_with_tags_is_empty(tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
 """Open containers by ffmpeg (PyAV): which track is read, and its frames, in order and to the end.
 
-Nothing here looks at tags, and nothing that a file holds may end the process: samples are taken from a frame's own
-planes, channel by channel (PyAV's own conversion of planar sound finds the number of planes by a null pointer that
-ffmpeg puts there for fewer than 8 channels only, and reads on behind the last plane where there are more).
+Nothing here looks at tags, and nothing that a file holds may end the process. Two faults of PyAV (up to 18.1 at least)
+are therefore gone around:
+
+- Its conversion of planar sound counts the planes up to a null pointer, which is there for fewer than 8 channels only;
+  with more it reads on behind the last one. Samples are taken plane by plane instead.
+- Its layouts free the list of channels that a file orders in its own way, and so does the frame that they are of. Such
+  layouts are never given back.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +20,7 @@ import numpy as np
 
 from benchmark.errors import MediaError, MissingDependency
 from benchmark.media.files import reason
-from benchmark.media.wholeness import check_whole
+from benchmark.media.wholeness import check_whole, left_open
 from benchmark.remarks import remark
 
 # Playlists and concat scripts make ffmpeg open other files and addresses: only containers of their own data are read.
@@ -106,7 +111,11 @@ def frames_of(container: Any, stream: Any, path: Path) -> Iterator[Any]:
                 end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                 ends[number] = max(end, ends.get(number, 0.0))
             if number == stream.index and not (container.format.name == "mp3" and _is_tag(packet)):
-                yield from packet.decode()
+                decoded = packet.decode()
+                if stream.type == "audio":
+                    for frame in decoded:
+                        _keep(frame.layout)
+                yield from decoded
     except IndexError:  # PyAV ends so, behind all others, where there are tracks that the header did not announce
         pass
     except Exception as error:  # PyAV raises many kinds
@@ -128,7 +137,7 @@ def _check_duration(container: Any, stream: Any, ends: dict[int, float], path: P
     Args:
         ends: number of each stream that has data to where they end, in seconds.
     """
-    if container.format.name not in _STATING:
+    if container.format.name not in _STATING or left_open(path):
         return
     # For AVI, ffmpeg makes the duration what the file has room for; the count, in the same unit, is the header's.
     ticks = stream.frames if container.format.name == "avi" else stream.duration
@@ -138,6 +147,19 @@ def _check_duration(container: Any, stream: Any, ends: dict[int, float], path: P
         stated, end = (container.duration or 0) / 1_000_000, max(ends.values(), default=0.0)
     if stated - end > max(_LACK_S, _LACK * stated):
         raise MediaError(f"{path}: cut short: {end:.2f} of the {stated:.2f} s of {stream.type} that its header states")
+
+
+def channels(stream: Any) -> int:
+    """The number of channels that the header of a sound track states."""
+    layout = stream.codec_context.layout
+    _keep(layout)
+    return layout.nb_channels
+
+
+def _keep(layout: Any) -> None:
+    """Never let go of a layout that lists its channels, as `2 channels (FR+FL)`: its end would free the list twice."""
+    if "(" in layout.name or "ambisonic" in layout.name:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
 
 
 def mono(frame: Any) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmark.errors import MediaError
 from benchmark.files import write_whole
-from benchmark.media.containers import RESTARTING, frames_of, mono, open_container, track
+from benchmark.media.containers import RESTARTING, channels, frames_of, mono, open_container, track
 from benchmark.media.files import (
     SNDFILE_SUFFIXES,
     check_header,
@@ -24,7 +24,7 @@ from benchmark.media.files import (
     regular_file,
 )
 from benchmark.media.time_stamps import Clock, sound_gaps
-from benchmark.media.wholeness import check_whole, mp3_states_its_length, ogg_links, wav_data
+from benchmark.media.wholeness import check_whole, left_open, mp3_states_its_length, ogg_links, wav_data
 from benchmark.remarks import remark
 from benchmark.types import Audio
 
@@ -38,6 +38,8 @@ _RATES = range(1_000, 768_001)
 _BLOCK = 1 << 20
 _OPEN_FRAMES = 1 << 62
 """libsndfile's count from here on is its word for a length that the writer left open."""
+_GUESSED = frozenset({"aac", "flac", "ogg", "wav"})
+"""Kinds that come to ffmpeg without a length: see `_by_ffmpeg`."""
 
 
 def read_audio(path: str | Path, rate: int | None = 16_000) -> Audio:
@@ -107,29 +109,18 @@ def audio_header(path: str | Path) -> AudioHeader:
         MediaError: as `read_audio`, save for what only decoding would show.
     """
     path = regular_file(path)
-    if path.suffix.lower() in SNDFILE_SUFFIXES:
-        with _open_sndfile(path) as file:
-            header = AudioHeader(file.frames / file.samplerate, file.samplerate, file.channels)
-        if _needs_ffmpeg(path, header.seconds):
-            blocks, rate = _decode_av(path)
-            header = AudioHeader(sum(map(len, blocks)) / rate, rate, header.channels)
-    else:
+    if _by_ffmpeg(path):
         with open_container(path) as container:
             stream = track(container, "audio", path)
             check_whole(path)
-            kind = container.format.name
-            if kind == "aac" or (kind == "mp3" and not mp3_states_its_length(path)):
-                seconds = 0.0  # ffmpeg guesses it from the bit rate
-            elif stream.duration is not None and stream.time_base is not None:
-                seconds = float(stream.duration * stream.time_base)
-            elif container.duration is not None:
-                seconds = container.duration / 1_000_000
-            else:
-                seconds = 0.0
-            header = AudioHeader(seconds, stream.rate or 0, stream.channels)
+            seconds = _stated_seconds(container, stream, path)
+            header = AudioHeader(seconds, stream.rate or 0, channels(stream))
         if header.seconds <= 0:
             blocks, rate = _decode_av(path)
             header = header._replace(seconds=sum(map(len, blocks)) / rate, rate=rate)
+    else:
+        with _open_sndfile(path) as file:
+            header = AudioHeader(file.frames / file.samplerate, file.samplerate, file.channels)
     if not header.seconds > 0:
         raise MediaError(f"{path}: the recording holds no samples (zero length)")
     return header
@@ -168,20 +159,54 @@ def write_audio(path: str | Path, audio: Audio) -> None:
 
 def _decoded(path: Path) -> tuple[list[np.ndarray], int]:
     """Blocks of mono samples, and their rate."""
-    if path.suffix.lower() not in SNDFILE_SUFFIXES:
+    if _by_ffmpeg(path):
         return _decode_av(path)
     with _open_sndfile(path) as file:
-        if not _needs_ffmpeg(path, file.frames / file.samplerate):
-            return _sndfile_blocks(path, file), file.samplerate
-    return _decode_av(path)
+        return _sndfile_blocks(path, file), file.samplerate
+
+
+def _by_ffmpeg(path: Path) -> bool:
+    """Whether ffmpeg reads a recording: a compressed one, or one that libsndfile would not read to its end.
+
+    That is a WAV or FLAC whose length was left open, Ogg files that were joined, and FLAC in Ogg as some write it.
+    """
+    if path.suffix.lower() not in SNDFILE_SUFFIXES:
+        return True
+    check_header(path)  # libsndfile would take anything for mp3, and chat about it on stderr
+    check_whole(path)
+    with opened(path) as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        head = file.read(4)
+        file.seek(0)
+        data = wav_data(file, size) if head in (b"RIFF", b"RIFX", b"RF64") else None
+        if data is not None and data[1] == 0 and not _parts_follow(file, data[0] + 4, size):
+            return True
+    if head == b"OggS" and ogg_links(path) > 1:
+        return True
+    try:
+        with _open_sndfile(path) as recording:
+            return recording.frames >= _OPEN_FRAMES
+    except MediaError:
+        if head == b"OggS":
+            return True
+        raise
+
+
+def _stated_seconds(container: Any, stream: Any, path: Path) -> float:
+    """The length that the header of a container states, or 0 where ffmpeg would only guess one."""
+    kind = container.format.name
+    if kind in _GUESSED or (kind == "mp3" and not mp3_states_its_length(path)) or left_open(path):
+        return 0.0
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / 1_000_000
 
 
 @contextmanager
 def _open_sndfile(path: Path) -> Iterator[Any]:
     import soundfile
 
-    check_header(path)  # libsndfile would take anything for mp3, and chat about it on stderr
-    check_whole(path)
     try:
         file = soundfile.SoundFile(os.fsencode(path))  # as bytes: a name may be other than UTF-8
     except (soundfile.LibsndfileError, OSError, TypeError, UnicodeError) as error:
@@ -196,30 +221,14 @@ def _open_sndfile(path: Path) -> Iterator[Any]:
         yield file
 
 
-def _needs_ffmpeg(path: Path, seconds: float) -> bool:
-    """Whether libsndfile stops before the end: a WAV or FLAC whose length was left open, Ogg files that were joined.
-
-    Args:
-        seconds: length by libsndfile.
-    """
-    if seconds > MAX_SECONDS:
-        return True
-    if path.suffix.lower() == ".wav" and seconds == 0:
-        with opened(path) as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            found = wav_data(file, size)
-            return found is not None and found[1] == 0 and not _parts_follow(file, found[0] + 4, size)
-    with opened(path) as file:
-        return file.read(4) == b"OggS" and ogg_links(path) > 1
-
-
 def _parts_follow(file: Any, position: int, size: int) -> bool:
     """Whether what lies behind the head of an empty part is further parts, up to the very end of the file."""
     while position + 8 <= size:
         file.seek(position)
-        position += 8 + struct.unpack("<4xI", file.read(8))[0]
-        position += position % 2
+        name, length = struct.unpack("<4sI", file.read(8))
+        if not name.isascii() or not name.decode("ascii").isprintable():
+            return False
+        position += 8 + length + length % 2
     return position in (size, size + 1)
 
 

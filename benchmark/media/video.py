@@ -58,7 +58,7 @@ def read_video(
         raise MediaError(f"{path}: no picture of the video could be decoded")
     if len({picture.shape for picture in pictures}) > 1:
         raise MediaError(f"{path}: the size of the pictures changes within the video: give a size to scale to")
-    indices = shown(path, np.asarray(times), timing, fps)
+    indices = pictures_on_screen(path, np.asarray(times), timing, fps)
     _check_bytes(path, len(indices) * pictures[0].nbytes)
     return np.stack([pictures[index] for index in indices])
 
@@ -209,7 +209,7 @@ def decoded_frames(path: Path) -> tuple[VideoTrack, Iterator[tuple[float, Any]]]
     return VideoTrack(fps, GUESSED_SLACK if kind == "mpeg" else SLACK), timed()
 
 
-def shown(path: Path, times: np.ndarray, timing: VideoTrack, fps: float) -> np.ndarray:
+def pictures_on_screen(path: Path, times: np.ndarray, timing: VideoTrack, fps: float) -> np.ndarray:
     """Indices of the frames on screen at 0, 1/fps, 2/fps ... seconds after the first; gaps are told.
 
     Args:

@@ -46,6 +46,13 @@ def lacking(path: Path) -> str | None:
     return None
 
 
+def left_open(path: Path) -> bool:
+    """Whether an AVI came through a pipe, so that the lengths in its header mean nothing."""
+    with opened(path) as file:
+        head = file.read(12)
+    return head[:4] == b"RIFF" and head[8:] == b"AVI " and not 0 < int.from_bytes(head[4:8], "little") < _OPEN
+
+
 def ogg_links(path: Path) -> int:
     """Number of recordings that follow each other in an Ogg file; readers of one link stop after the first."""
     links, inside = 0, False
