@@ -192,12 +192,10 @@ def checked_image(output: Any) -> np.ndarray:
     return image
 
 
-LOUDEST = 64.0
-"""Samples beyond so many times full scale are not loud, but in other units."""
-
-
 def checked_speech(output: Any) -> np.ndarray:
     """The output as finite samples `[T]` float32, full scale 1.0, or MethodError saying what came instead."""
+    from benchmark.media.sound import MAX_PEAK
+
     wanted = "expected speech [T], T > 0, of finite floats with full scale 1.0"
     samples = _array(output, wanted)
     shape = ", ".join(str(size) if size < 16 else "T" for size in samples.shape)  # alike for clips of any length
@@ -213,8 +211,8 @@ def checked_speech(output: Any) -> np.ndarray:
         raise MethodError(got + hint)
     if not np.isfinite(samples).all():
         raise MethodError(f"{got} with NaN or infinite samples")
-    if np.abs(samples).max() > LOUDEST:
-        raise MethodError(f"{got} with samples beyond {LOUDEST:g}: 16-bit units? Divide by 32768")
+    if np.abs(samples).max() > MAX_PEAK:  # it could not be read again
+        raise MethodError(f"{got} with samples beyond {MAX_PEAK:g}: 16-bit units? Divide by 32768")
     return samples.astype(np.float32, copy=False)
 
 
