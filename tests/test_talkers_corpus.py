@@ -148,7 +148,8 @@ def test_workers_change_no_byte(home: Path, tmp_path: Path) -> None:
     manifest = Talkers(None, tmp_path, workers=2, limit=2).open("test", TASK, lambda *step: seen.append(step))
     assert media(tmp_path) == media(home)
     assert manifest.sha256 == Talkers(None, home, limit=2).open("test", TASK).sha256
-    assert [done for done, _, _ in seen] == [1, 2, 3, 4] and {total for _, total, _ in seen} == {4}
+    assert [done for done, _, _ in seen] == [0, 1, 2, 3, 4] and {total for _, total, _ in seen} == {4}
+    assert {what for _, _, what in seen} == {"speech and faces of 2 people, about 10 seconds on 2 free cores, once"}
 
 
 def test_a_build_that_was_killed_goes_on_where_it_stopped(home: Path, tmp_path: Path) -> None:
