@@ -22,7 +22,7 @@ class PairDelay:
     seconds: float | None
     """None where the pair cannot be aligned."""
     by: str = ""
-    """`own` or `common`: whose delay it is."""
+    """Whose delay it is: `own`, `near` (a peak of its own near the method's), or `common` (the method's)."""
     status: str = "undefined"
     """Of the aligned metrics where there is none: `undefined` or `failed`."""
     reason: str = ""
@@ -55,7 +55,9 @@ class PairDelays:
 
     def notes(self, align: bool) -> list[str]:
         """What a reader has to know: how late the estimates are, and what was done about it."""
-        found = [1000 * pair.seconds for pair in self.pairs.values() if pair.seconds is not None and pair.by == "own"]
+        found = [
+            1000 * pair.seconds for pair in self.pairs.values() if pair.seconds is not None and pair.by != "common"
+        ]
         late = [delay for delay in found if abs(delay) >= SHIFTED_MS]
         common_ms = 0.0 if self.common_s is None else 1000 * self.common_s
         notes = []
@@ -73,6 +75,7 @@ class PairDelays:
         if align:
             ways = [pair.by for pair in self.pairs.values() if pair.seconds is not None]
             line = f"aligned: {ways.count('own')} of {len(self.pairs)} by a delay of their own"
+            line += f", {ways.count('near')} by a peak near the method's" if "near" in ways else ""
             line += f", {ways.count('common')} by the method's" if "common" in ways else ""
             if lacking := len(self.pairs) - len(ways):
                 line += f"; {lacking} without a delay are not counted in the aligned numbers"

@@ -29,12 +29,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmark.clips import mixture_clip
+from benchmark.clips import mixture_clip, only_file
 from benchmark.datasets.manifest import Manifest
 from benchmark.datasets.names import safe_ids
-from benchmark.errors import BenchmarkError, UsageError
+from benchmark.errors import BenchmarkError, PrerequisiteError, UsageError
 from benchmark.face_video import FPS
-from benchmark.media import write_audio, write_video
+from benchmark.media import regular_file, write_audio, write_video
 from benchmark.reports.escaping import csv_cell
 from benchmark.store import RunDirectory
 from benchmark.tasks import Protocol, SpeechFromMixture
@@ -101,6 +101,7 @@ class Clip:
         """
         self.sample = sample
         self.example: Example | None = None
+        self.source: Path | None = None
         self.start_s = 0.0
         if export.pictures == "crops":
             self.example = export.task.open(sample, 0, export.protocol, export.seed, "none")
@@ -111,6 +112,8 @@ class Clip:
             self.noisy = Audio(clip.mixture.noisy, export.task.rate)
             self.clean = None if clip.mixture.clean is None else Audio(clip.mixture.clean, export.task.rate)
             self.start_s = clip.start / export.task.rate
+            if export.pictures == "files":
+                self.source = regular_file(only_file(sample, sample.inputs.get("video", ()), "video"))
 
     def write(self, export: Export, name: str) -> dict[str, Any]:
         """Write its files; returns its row."""
@@ -125,10 +128,9 @@ class Clip:
             video = self.example.inputs["video"]
             row |= {"video": f"video/{name}.mkv", "without_face": video.without_face}
             write_video(export.folder / row["video"], video.frames, FPS)
-        elif export.pictures == "files":
-            (source,) = self.sample.inputs["video"]
-            row["video"] = f"source/{source.relative_to(export.manifest.root).as_posix()}"
-            _copy(source, export.folder / row["video"])
+        elif self.source is not None:
+            row["video"] = f"source/{self.source.relative_to(export.manifest.root).as_posix()}"
+            _copy(self.source, export.folder / row["video"])
         return {**row, "attributes": dict(about)}
 
 
@@ -139,6 +141,7 @@ def write_mixtures(
 
     Raises:
         UsageError: the folder holds other files, or another export.
+        PrerequisiteError: a package is missing.
         OSError, MediaError: a file cannot be written.
     """
     if export.pictures not in PICTURES:
@@ -153,6 +156,8 @@ def write_mixtures(
     progress(kept, len(samples))
     with ThreadPoolExecutor(2) as pool, (folder / _ROWS).open("a", encoding="utf-8") as table:
         for done, (sample, clip) in enumerate(_ahead(pool, partial(_opened, export), todo), kept + 1):
+            if isinstance(clip, PrerequisiteError):  # every mixture would fail for the same lack
+                raise clip
             if isinstance(clip, Exception):
                 failed[sample.id] = str(clip)
             else:

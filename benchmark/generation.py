@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmark import tracebacks
 from benchmark.errors import BenchmarkError, MediaError, MethodError, PrerequisiteError
+from benchmark.remarks import remarks
 from benchmark.store import Key, Prediction, RunDirectory, content_hash
 from benchmark.tasks import Protocol, Task
 from benchmark.timing import clock
@@ -70,19 +71,20 @@ def generate(
     raised: dict[str, str] = {}
     grey = getattr(method, "grey", "luma")  # a plug-in's class need not come from ours
 
-    def opened(item: tuple[Sample, int]) -> Example | Exception:
+    def opened(item: tuple[Sample, int]) -> _Opened:
         sample, repeat = item
-        try:
-            example = task.open(sample, repeat, protocol, seed, weights, grey)
-        except (BenchmarkError, OSError, ValueError, LookupError, ArithmeticError) as error:
-            return error
-        if method.uses_targets:
-            return example
-        return replace(example, sample=sample.without_targets(), truth=None)
+        with remarks() as heard:
+            try:
+                example = task.open(sample, repeat, protocol, seed, weights, grey)
+            except (BenchmarkError, OSError, ValueError, LookupError, ArithmeticError) as error:
+                return _Opened(error, heard)
+        if not method.uses_targets:
+            example = replace(example, sample=sample.without_targets(), truth=None)
+        return _Opened(example, heard)
 
     with ThreadPoolExecutor(threads) as pool:
         for batch, inputs in _ahead(pool, opened, todo):
-            good = [entry for entry in inputs if isinstance(entry, Example)]
+            good = [entry.example for entry in inputs if isinstance(entry.example, Example)]
             if good and not warm:  # the first call loads kernels and allocates; the times of the rest are to be fair
                 outputs_of(method, good[:1])
                 warm = True
@@ -90,9 +92,9 @@ def generate(
             outputs = dict(zip([example.key for example in good], outputs_of(method, good), strict=True))
             seconds = (clock() - start) / max(len(good), 1)
             rows = []
-            for (sample, repeat), entry in zip(batch.items, inputs, strict=True):
+            for (sample, repeat), (entry, heard) in zip(batch.items, inputs, strict=True):
                 output = entry if isinstance(entry, Exception) else outputs[sample.id, repeat]
-                row = replace(_keep(output, sample, repeat, task, run), made_by=made_by)
+                row = replace(_keep(output, sample, repeat, task, run), made_by=made_by, remarks=tuple(heard))
                 if isinstance(entry, Example):
                     if isinstance(output, Exception):
                         what = f"{method.name} made sample '{sample.id}', repeat {repeat}"
@@ -103,6 +105,13 @@ def generate(
                 rows.append(row)
             run.append_predictions(rows)
             finished(batch, rows)
+
+
+class _Opened(NamedTuple):
+    """A row's inputs, or why there are none."""
+
+    example: Example | Exception
+    remarks: list[str]
 
 
 def _ahead(

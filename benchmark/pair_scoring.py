@@ -4,7 +4,7 @@
   run.json            what is compared, and provenance
   predictions.jsonl   the estimates, with the versions of the files
   scores.jsonl        appended; one row per file and metric
-  scores.csv          the same as a table: a line per file, a column per number, reasons at the end
+  scores.csv          the same as a table: a line per file, a column per number, reasons and remarks at the end
   result.json         aggregates, written last
 """
 
@@ -30,6 +30,7 @@ from benchmark.evaluation import Progress
 from benchmark.execution import WorkerPool, default_workers, pick_device
 from benchmark.media import audio_header
 from benchmark.pairs import FilePair, PairReader, Pairs, find_pairs, with_speakers, with_texts
+from benchmark.remarks import counted
 from benchmark.reports.escaping import csv_cell
 from benchmark.results import Failures, PairResult, PairSpec
 from benchmark.scoring import Scorer, Work, aggregate, make_metrics, metric_options, stacked, unscored
@@ -119,7 +120,11 @@ def score_pairs(
         rows = {name: rows[name] for name in scorer.metrics}
         result = _conclude(run, scorer, spec, found, samples, rows, request)
         run.write_document("scores.csv", _per_file(scorer, rows, found.pairs, delays if request.align else None))
-        notes += [*_cut_notes(rows), *(delays.notes(request.align) if delays else [])]
+        notes += [
+            *counted(_remarks(rows).values()),
+            *_cut_notes(rows),
+            *(delays.notes(request.align) if delays else []),
+        ]
     return run.path, result, notes
 
 
@@ -335,7 +340,7 @@ def _per_file(
     pairs: Sequence[FilePair],
     delays: PairDelays | None,
 ) -> str:
-    """CSV: a line per file, a column per reported number, and what could not be measured with its reason.
+    """CSV: a line per file, a column per reported number, then what could not be measured and why, then remarks.
 
     Where pairs were aligned, two columns more say by which delay and whose it is.
     """
@@ -353,10 +358,11 @@ def _per_file(
                         values[row.sample][report] = float(value)
                     else:
                         lacking[row.sample].append(f"{report} undefined: {metric.why_undefined(report)}")
-    faults = _faults(rows)
+    faults, heard = _faults(rows), _remarks(rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "speaker", *columns, *(["aligned_ms", "aligned_by"] if delays else []), "reasons"])
+    aligned = ["aligned_ms", "aligned_by"] if delays else []
+    writer.writerow(["id", "speaker", *columns, *aligned, "reasons", "remarks"])
     for pair in pairs:
         cells = [f"{values[pair.id][name]:.7g}" if name in values[pair.id] else "" for name in columns]
         if delays:
@@ -364,7 +370,8 @@ def _per_file(
             cells += ["" if delay.seconds is None else f"{1000 * delay.seconds:.7g}", delay.by]
         faulty = (f"{' '.join(names)} {status}: {why}" for (status, why), names in faults.get(pair.id, {}).items())
         reasons = "; ".join([*faulty, *lacking[pair.id]])
-        writer.writerow([csv_cell(pair.id), csv_cell(pair.speaker), *cells, csv_cell(reasons)])
+        told = "; ".join(heard.get(pair.id, ()))
+        writer.writerow([csv_cell(pair.id), csv_cell(pair.speaker), *cells, csv_cell(reasons), csv_cell(told)])
     return text.getvalue()
 
 
@@ -386,6 +393,16 @@ def _reasons(rows: Mapping[str, Mapping[str, ScoreRow]], status: str) -> dict[st
             if kind == status:
                 counts[reason if len(names) == len(rows) else f"{', '.join(names)}: {reason}"] += 1
     return dict(counts.most_common())
+
+
+def _remarks(rows: Mapping[str, Mapping[str, ScoreRow]]) -> dict[str, list[str]]:
+    """id -> what was done to read its files, whichever metric's row says so."""
+    found: dict[str, list[str]] = {}
+    for each in rows.values():
+        for key, row in each.items():
+            known = found.setdefault(key, [])
+            known.extend(text for text in row.remarks if text not in known)
+    return found
 
 
 def _pairing_notes(found: Pairs) -> list[str]:

@@ -250,7 +250,11 @@ def _files(folder: Path, wanted: Callable[[Path], bool]) -> tuple[list[_Found], 
     """The wanted files by their paths below the folder without suffix, and the names of the others."""
     found, skipped = [], []
     seen: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+
+    def unlisted(error: OSError) -> None:
+        skipped.append(f"{error.filename} cannot be listed: {error.strerror}")
+
+    for parent, folders, names in os.walk(folder, onerror=unlisted, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:  # a link to a folder above
             folders.clear()

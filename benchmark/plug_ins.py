@@ -97,7 +97,7 @@ def _faults(kind: str, name: str, thing: Any) -> list[str]:
         if value is None:
             wrong.append(f"it has no attribute `{attribute}`: {what}")
         elif not isinstance(value, expected):
-            wrong.append(f"`{attribute}` is {value!r}, expected {what}")
+            wrong.append(f"`{attribute}` is {value!r}, expected {expected.__name__}: {what}")
     if (
         kind == "method"
         and inspect.isclass(getattr(thing, "Config", None))

@@ -21,6 +21,8 @@ class Registry:
     kind: str
     """`method`, `metric`, `dataset`; its plural is the entry-point group."""
     builtin: dict[str, Entry]
+    extensible: bool = True
+    """Whether plug-ins are looked for."""
     hidden: list[str] = field(default_factory=list)
     """Plug-ins that cannot be reached because their name is taken."""
     _all: dict[str, Entry] | None = field(default=None, repr=False)
@@ -32,7 +34,7 @@ class Registry:
             from importlib.metadata import entry_points
 
             found: dict[str, Entry] = {}
-            for point in entry_points(group=f"facevoice_bench.{self.kind}s"):
+            for point in entry_points(group=f"facevoice_bench.{self.kind}s") if self.extensible else ():
                 origin = f"{point.dist.name} {point.dist.version}" if point.dist else "a plug-in"
                 if point.name in self.builtin or point.name in found:
                     before = found[point.name].origin if point.name in found else "a built-in one"
@@ -262,4 +264,5 @@ trainers = Registry(
             "speech2face",
         ),
     },
+    extensible=False,
 )

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from benchmark.remarks import remarks
 from benchmark.results import Aggregate
 from benchmark.sources import source_of_metric
 from benchmark.statistics import DRAWS, bootstrap, row_weights, speaker_index
@@ -125,14 +126,16 @@ class Scorer:
         """Rows for each prediction and metric; a bad file or a metric that raises is a failed row."""
         items: list[tuple[Prediction, Any]] = []
         rows: list[ScoreRow] = []
+        heard: dict[Key, list[str]] = {}
         for prediction in work.predictions:
             reason = f"no output: {prediction.reason}"
             if prediction.status == "ok" and prediction.file is not None:
-                try:
-                    items.append((prediction, self.reader(prediction, work.root)))
-                    continue
-                except Exception as error:  # whatever the codec raises is this row's reason
-                    reason = str(error)
+                with remarks() as heard[prediction.key]:
+                    try:
+                        items.append((prediction, self.reader(prediction, work.root)))
+                        continue
+                    except Exception as error:  # whatever the codec raises is this row's reason
+                        reason = str(error)
             rows.extend(self.failed(prediction, metric, reason) for metric in work.metrics)
         for metric in work.metrics:
             for (prediction, _), outcome in zip(
@@ -143,7 +146,7 @@ class Scorer:
                 else:
                     evidence = getattr(outcome, "evidence", {})
                     rows.append(self._row(prediction, metric, type(outcome).__name__.lower(), outcome.reason, evidence))
-        return rows
+        return [replace(row, remarks=tuple(heard.get(row.key, ()))) for row in rows]
 
     def rows(self, run: RunDirectory) -> dict[str, dict[Key, ScoreRow]]:
         """Metric -> sample and repeat -> what is stored under the metric's signature.
@@ -244,7 +247,7 @@ def metric_options(names: Sequence[str], face_network: str, sets: Sequence[str])
 
 
 def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
-    """The true faces of each speaker, sorted by id, and a line for each picture that cannot be read."""
+    """The true faces of each speaker, sorted by id, and a line for each picture that cannot be read, or not wholly."""
     from benchmark.errors import MediaError
     from benchmark.media import read_image
     from metrics.metric import Identity
@@ -259,10 +262,12 @@ def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
     for speaker in sorted(paths):
         images = []
         for path in paths[speaker]:
-            try:
-                images.append(read_image(path))
-            except MediaError as error:
-                problems.append(str(error))
+            with remarks() as heard:
+                try:
+                    images.append(read_image(path))
+                except MediaError as error:
+                    problems.append(str(error))
+            problems.extend(heard)
         if images:
             about = attributes[speaker]
             identities.append(Identity(speaker, images, about.get("sex"), about.get("age")))
@@ -348,7 +353,8 @@ def _aggregate_metric(
     aggregates = []
     for report in metric.reports:
         estimate = estimates.get(report.name)
-        scored = sum(int(np.sum(metric.defined(report.name, rows))) for _, rows in by_repeat) if good else 0
+        known = estimate is not None and np.isfinite(estimate.value)
+        scored = sum(int(np.sum(metric.defined(report.name, rows))) for _, rows in by_repeat) if known else 0
         why = reasons.copy()
         if scored < len(good):
             why[f"undefined: {metric.why_undefined(report.name)}"] += len(good) - scored

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,13 @@ from benchmark.evaluation import (
 )
 from benchmark.execution import WorkerPool, parse_shard, pick_device
 from benchmark.registry import metric_of
+from benchmark.remarks import counted
 from benchmark.results import Result, RunSpec
 from benchmark.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options
 from benchmark.sources import source_of_method
-from benchmark.store import RunDirectory
+from benchmark.store import Prediction, RunDirectory
 from benchmark.tasks import Protocol, Task, get_task, with_protocol
+from benchmark.types import Sample
 
 Say = Callable[[str], None]
 
@@ -215,8 +217,9 @@ class Session:
             metric.prepare(identities)
         return Scorer(made)
 
-    def _note_lost_faces(self, plan: RunPlan) -> None:
+    def _note_inputs(self, plan: RunPlan) -> None:
         made, asked = plan.run.predictions(), [(sample.id, 0) for sample in plan.samples]
+        self.notes.extend(remarks_on(made.values(), plan.samples))
         lost = [made[key].without_face for key in asked if key in made and made[key].without_face]
         if lost:
             self.notes.append(
@@ -262,7 +265,7 @@ class Session:
                 if there:
                     kept[plan.method.label] = there
                 if plan is first:
-                    self._note_lost_faces(plan)
+                    self._note_inputs(plan)
                 self.notes.extend(notes_on(plan.view, results[-1], plan.method.source))
         finally:
             pool.close()
@@ -276,6 +279,14 @@ class Session:
 def check_limit(limit: int | None) -> None:
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: expected 1 or more")
+
+
+def remarks_on(rows: Iterable[Prediction], samples: Iterable[Sample]) -> list[str]:
+    """What was said of the inputs that outputs were made from, counted by sample whatever the number of repeats."""
+    heard: dict[str, dict[str, None]] = {sample.id: {} for sample in samples}
+    for row in rows:
+        heard.get(row.sample, {}).update(dict.fromkeys(row.remarks))
+    return counted(map(list, heard.values()))
 
 
 def notes_on(view: RunView, result: Result, source: str | None = None) -> list[str]:

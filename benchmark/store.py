@@ -57,6 +57,8 @@ class Prediction:
     was measured on another version is void."""
     without_face: int = 0
     """Frames of the input's video in which no face was found."""
+    remarks: tuple[str, ...] = ()
+    """What was done to read its inputs; see `benchmark.remarks`."""
     made_by: str = ""
     """Names the record of code and machine in `provenance/`."""
     traceback: str | None = None
@@ -86,6 +88,8 @@ class ScoreRow:
     """That of the prediction that was measured."""
     source: str = ""
     """Hash of the metric's code: what other code measured is measured again."""
+    remarks: tuple[str, ...] = ()
+    """What was done to read what was measured; see `benchmark.remarks`."""
 
     @property
     def key(self) -> Key:
@@ -253,6 +257,7 @@ class RunDirectory:
                         try:
                             record = json.loads(line)
                             record.pop("at", None)  # the time, in old runs
+                            record["remarks"] = tuple(record.get("remarks", ()))
                             found.append((record.pop("number", 0), kind(**record)))
                         except (ValueError, TypeError, AttributeError) as error:
                             raise UsageError(

@@ -77,15 +77,14 @@ def of_loading(method: str, run: RunDirectory) -> Iterator[None]:
 
 
 def notes(run: Path, rows: Iterable[Prediction]) -> list[str]:
-    """For the end of a run: the files of those rows' tracebacks, with their last lines."""
+    """For the end of a run, a line each: the files of those rows' tracebacks, with their last lines."""
     counts = Counter(row.traceback for row in rows if row.traceback)
     found = []
     for name, count in counts.most_common(SHOWN):
         path = run / name
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        found.append(
-            f"{count} output{'s' if count > 1 else ''} failed where the method raised; traceback: {path}\n{_end(text)}"
-        )
+        found.append(f"{count} output{'s' if count > 1 else ''} failed where the method raised; traceback: {path}")
+        found += _end(text).splitlines()
     if len(counts) > SHOWN:
         found.append(f"... and {len(counts) - SHOWN} more tracebacks in {run / 'tracebacks'}")
     return found

@@ -205,7 +205,7 @@ class Metric(ABC):
         return np.ones(len(next(iter(statistics.values()))), bool)
 
     def why_undefined(self, report: str) -> str:
-        """Why measured rows that lack statistics do not count for one report."""
+        """Why measured rows do not count for one report, or give it no value together."""
         return "; ".join(dict.fromkeys(self.lacking.values())) or f"{report} is not defined for what was measured"
 
     @abstractmethod

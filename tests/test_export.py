@@ -177,6 +177,16 @@ def test_the_videos_of_the_corpus_are_copied_on_request(export: Export, root: Pa
     assert not (export.folder / "video").exists()
 
 
+@pytest.mark.parametrize("pictures", ["crops", "files"])
+def test_a_video_that_went_away_costs_its_own_mixture(export: Export, root: Path, pictures: str) -> None:
+    write_audio(root / "bo" / "clip.wav", Audio(voice(1), RATE))
+    manifest = Folder(root, root.parent / "home").open("test", "av_enhancement")
+    (root / "bo" / "clip.mkv").unlink()
+    made = write_mixtures(replace(export, manifest=manifest, pictures=pictures))
+    (reason,) = made.failed.values()
+    assert made.mixtures == 3 and "clip.mkv: no such file" in reason
+
+
 def test_a_mixture_that_cannot_be_made_is_told_and_tried_again(export: Export, root: Path) -> None:
     whole = (root / "cy" / "clip.mkv").read_bytes()
     (root / "cy" / "clip.mkv").write_bytes(whole[: len(whole) // 2])

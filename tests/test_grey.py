@@ -42,9 +42,7 @@ def coloured(tmp_path: Path) -> Path:
     """Coloured pictures of twice the face's size; MP4 keeps its colours as luma and chroma."""
     random = np.random.default_rng(0)
     small = random.integers(0, 256, (5, 14, 14, 3), dtype=np.uint8)
-    write_video(
-        tmp_path / "a.mp4", small.repeat(16, axis=1).repeat(16, axis=2), 25, Audio(np.zeros(3200, np.float32), 16_000)
-    )
+    write_video(tmp_path / "a.mp4", small.repeat(16, axis=1).repeat(16, axis=2), 25)
     return tmp_path / "a.mp4"
 
 

@@ -22,11 +22,10 @@ from benchmark.media import read_image, write_audio
 from benchmark.types import Audio
 
 TINY = Config(variant="official", width=0.05)
-KERNELS = ("2", "3", "5", "7")
 NAMES = (
-    (
-        r"encoder\.model\.(\d)\.branches\.(\d)\.(\d)",
-        lambda m: f"encoder.model.{m[1]}.conv_k{KERNELS[int(m[2])]}.model.{m[3]}",
+    *(
+        (rf"encoder\.model\.(\d)\.branches\.{i}\.", rf"encoder.model.\1.conv_k{k}.model.")
+        for i, k in enumerate((2, 3, 5, 7))
     ),
     (r"fuser\.query", "encoder.attn_fuser.attention.linear_in"),
     (r"fuser\.output", "encoder.attn_fuser.attention.linear_out"),

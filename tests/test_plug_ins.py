@@ -123,6 +123,9 @@ def test_the_example_of_the_readme_runs(site, people, tmp_path):
     assert read_image(faces[0]).tobytes() != read_image(faces[2]).tobytes(), "another voice, another face"
     generate(site, people, tmp_path, "--set", "noise=0.2")
     generate(site, people, tmp_path, "--seconds", 0.2, code=1)
+    files = ["--input", people / "bo" / "a.wav", "--output", tmp_path / "bo.png"]
+    command(site, "predict", "-m", "my_method", "--weights", site / "my.safetensors", *files)
+    assert read_image(tmp_path / "bo.png").shape == (64, 64, 3)
 
 
 def test_the_example_of_the_readme_is_listed_and_shown(site):
@@ -252,22 +255,72 @@ def test_a_broken_one_spoils_no_list(site, tmp_path):
     assert "ZeroDivisionError" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_metrics_and_datasets_are_described_too(book, tmp_path):
-    metrics = book(
-        """
-        from metrics.metric import Metric
+METRIC = """
+    from metrics.metric import Metric, Report
 
-        class Mine(Metric):
-            "Counts pixels."
-            name, version, task = "mine", 1, "speech2face"
-            @classmethod
-            def create(cls, networks): return cls()
-            def signature(self, report): return report
-            def measure(self, items): return []
-            def aggregate(self, statistics, weights): return {}
-        """,
-        "metric",
-    )
+    class Mine(Metric):
+        "Mean of red and of blue."
+        name, version, task = "mine", 1, "speech2face"
+        reports = Report("red", "red", None, (0, 255)), Report("blue", "blue", None, (0, 255))
+        @classmethod
+        def create(cls, networks): return cls()
+        def signature(self, report): return f"{report}|v1"
+        def measure(self, items):
+            return [{"red": float(i.image[..., 0].mean()), "blue": float(i.image[..., 2].mean())} for i in items]
+        def aggregate(self, statistics, weights):
+            return {k: (weights @ v) / weights.sum(-1) for k, v in statistics.items()}
+"""
+
+
+def test_a_metric_is_described_too(book):
+    metrics = book(METRIC, "metric")
     assert metrics.described("mine") == registry.Entry(
-        "plugged:Mine", "Counts pixels.", "speech2face", "my-package 0.1"
+        "plugged:Mine", "Mean of red and of blue.", "speech2face", "my-package 0.1"
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ((', task = "mine", 1, "speech2face"', ' = "mine", 1'), "no attribute `task`: what it measures"),
+        (('1, "speech2face"', '1, "faces"'), "no task 'faces'.* Tasks: speech2face, speech"),
+        (('"mine", 1,', '"mine", "1",'), "`version` is '1', expected int: changes when"),
+    ],
+)
+def test_a_broken_metric_is_told(book, change, message):
+    assert change[0] in METRIC
+    with pytest.raises(BrokenPlugIn, match=message):
+        book(METRIC.replace(*change), "metric").load("mine")
+
+
+def test_a_dataset_needs_what_it_needs(book):
+    source = """
+    from benchmark.datasets.dataset import Dataset
+
+    class Mine(Dataset):
+        "My people."
+        name, revision, tasks = "mine", "1", ("lips",)
+    """
+    with pytest.raises(BrokenPlugIn, match="(?s)no attribute `layout`.*no task 'lips'.*it lacks `rows`"):
+        book(source, "dataset").load("mine")
+
+
+def test_a_metric_of_another_package_measures_a_run(site, people, tmp_path):
+    both = tmp_path / "site"
+    shutil.copytree(site, both)
+    install(both, "[facevoice_bench.metrics]\nmine = plugged:Mine\n", "their-package", plugged=METRIC)
+    words = [
+        "run",
+        "-m",
+        "my_method",
+        "--weights",
+        both / "my.safetensors",
+        "--dataset",
+        "folder",
+        "--data-root",
+        people,
+    ]
+    words += ["--runs", tmp_path, "--repeats", 1, "--workers", 0, "--no-references", "--metrics", "face_cosine,mine"]
+    shown = command(both, *words).stdout
+    for head in ("cos", "red", "blue"):
+        assert re.search(rf"^{head} .* 3/3", shown, re.MULTILINE), shown

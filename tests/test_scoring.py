@@ -17,6 +17,7 @@ from toys import Brightness
 from benchmark.execution import WorkerPool
 from benchmark.scoring import Scorer, gallery, unscored
 from benchmark.store import ScoreRow
+from metrics.faces.vggface_score import VGGFaceScore
 from metrics.metric import Report
 from metrics.speech.si_sdr import SiSdr
 
@@ -76,6 +77,23 @@ def test_what_a_row_may_lack_is_counted_with_its_reason(tiny_corpus, tmp_path):
     assert (shade.value, shade.scored) == (pytest.approx(0.25), 33)
     assert shade.reasons == {"undefined: the picture has no shade": 3}
     assert result.failures.rows == 0
+
+
+def test_a_number_that_measured_rows_do_not_give_together_has_a_reason(tiny_corpus, tmp_path):
+    """An Inception score of five splits needs five faces."""
+
+    class Sure:
+        classes, signature = 2, "sure"
+
+        def probabilities(self, images):
+            return np.full((len(images), 2), 0.5)
+
+    few = replace(tiny_corpus, samples=tiny_corpus.samples[:1])
+    plan = plan_of(few, tmp_path)
+    result = finish(plan, WorkerPool(Scorer({"vggface_score": VGGFaceScore(Sure())}), 0))
+    score = result.aggregate("vggface_score")
+    assert (score.value, score.scored, score.total) == (None, 0, 3)
+    assert score.reasons == {"undefined: there are fewer faces than the 5 splits that they are cut into": 3}
 
 
 def test_rows_that_an_older_version_stored_are_checked_as_they_are_read(tiny_corpus, tmp_path):

@@ -81,14 +81,27 @@ def test_no_label_is_a_formula_of_a_spreadsheet(cell):
 
 
 @pytest.mark.parametrize("label", [HOSTILE, "[", "[/x]", "[bold]", ":smile:", "x\\", "a\nb"])
-def test_a_terminal_shows_labels_as_they_are(label, capsys):
+def test_a_terminal_shows_labels_as_they_are(label, capsys, monkeypatch):
+    monkeypatch.setattr("benchmark.cli.console.WIDTH", 400)
     show_results([result(label), result(label, partial=True)], ["recall_at_10"], True)
     shown = capsys.readouterr().out
     visible = label.replace("\n", "\\n").replace("\x1b", "\\x1b").replace("\u202e", "\\u202e")
     assert shown.count(visible.replace("_", " ")) + shown.count(visible) >= 2
     assert not {"\x1b", "\u202e"} & set(shown)
-    # title (folded where it is longer than the page), heads, one number; then the signature under its head
-    assert len(shown.splitlines()) == 3 + 2 + (label == HOSTILE)
+    assert len(shown.splitlines()) == 3 + 2  # title, heads, one number; then the signature under its head
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_no_number_is_broken_however_narrow_the_terminal_is(width, capsys, monkeypatch):
+    monkeypatch.setattr("benchmark.cli.console.WIDTH", width)
+    others = [result(f"method_{number}", number / 10) for number in range(1, 8)]
+    show_results([result(signature="e|gallery:100x1"), *others], ["recall_at_10"], False)
+    lines = capsys.readouterr().out.splitlines()
+    text = "\n".join(lines)
+    for whole in ("R@10 % (of 100) ↑", "[10.0, 20.0]", "10/10", *(f"method {number}" for number in range(1, 8))):
+        assert whole in text
+    assert max(map(len, lines)) <= width
+    assert (len([line for line in lines if line.startswith("R@10")]) > 1) == (width < 200)
 
 
 def test_notes_and_errors_reach_the_terminal_on_one_line(capsys):

@@ -25,26 +25,50 @@ def print_json(value: Any) -> None:
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", right: Sequence[int] = ()
 ) -> None:
-    """A table; columns whose numbers are in `right` are aligned right. Nothing in it is taken for markup.
+    """A table. Nothing in it is taken for markup.
 
-    Where it is too wide its cells break between words; a word, or a number, is never cut.
+    Args:
+        right: columns of numbers, aligned right. A table that has some and is wider than the terminal continues below,
+            with its first column again. Where columns are still too wide, their cells break between words; a word, or a
+            number, is never cut.
     """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    lines = [[printable(cell) for cell in line] for line in (columns, *rows)]
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    widths = _widths(lines, console.width)
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
-    for number, (name, width) in enumerate(zip(lines[0], widths, strict=True)):
-        justify = "right" if number in right else "left"
-        table.add_column(Text(name), justify=justify, overflow="fold", width=width)  # type: ignore[arg-type]
-    for line in lines[1:]:
-        table.add_row(*map(Text, line))
+    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
     if title:
         console.print(Text(printable(title)))
-    Console(width=max(console.width, sum(widths) + GAP * len(widths))).print(table)
+    widths = [max(map(cell_len, cells)) + GAP for cells in zip(*lines, strict=True)]
+    shown = _blocks(widths, console.width + GAP) if right else [list(range(len(columns)))]
+    for place, block in enumerate(shown):
+        part = [[line[number] for number in block] for line in lines]
+        fitted = _widths(part, console.width)
+        table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+        for number, name, width in zip(block, part[0], fitted, strict=True):
+            justify = "right" if number in right else "left"
+            table.add_column(Text(name), justify=justify, overflow="fold", width=width)  # type: ignore[arg-type]
+        for line in part[1:]:
+            table.add_row(*map(Text, line))
+        if place:
+            console.print()
+        Console(width=max(console.width, sum(fitted) + GAP * len(fitted))).print(table)
+
+
+def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Columns that stand side by side, the first one in every block.
+
+    >>> _blocks([10, 5, 5, 5, 30, 5], 20)
+    [[0, 1, 2], [0, 3], [0, 4], [0, 5]]
+    """
+    blocks = [[0]]
+    for number, width in enumerate(widths[1:], 1):
+        if len(blocks[-1]) > 1 and sum(widths[known] for known in blocks[-1]) + width > room:
+            blocks.append([0])
+        blocks[-1].append(number)
+    return blocks
 
 
 def _widths(lines: Sequence[Sequence[str]], most: int) -> list[int]:

@@ -37,7 +37,11 @@ def score(
         ),
     ] = None,
     align: Annotated[
-        bool, typer.Option("--align", help="Take one delay per pair out first; the signatures say so.")
+        bool,
+        typer.Option(
+            "--align",
+            help="Take each pair's delay out first, its own or the method's; a pair with neither is undefined.",
+        ),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the scores.  [default: scores/NAME-HASH]")] = None,
     metrics: options.Metrics = None,

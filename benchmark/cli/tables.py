@@ -113,7 +113,7 @@ def finish(
     """Print the table, write the report, and leave with 1 where more rows failed than `allowed`.
 
     Args:
-        asked: metrics or numbers that the user named; the table shows these numbers too.
+        asked: what the user named; the table shows such numbers too.
         retried: what had failed before was tried again.
         beside: rows of the report that were not asked for now.
     """
@@ -123,7 +123,7 @@ def finish(
     if as_json:
         print_json([result.model_dump() for result in results])
     else:
-        show_results(results, tuple(dict.fromkeys((*view.task.columns, *asked))), signatures)
+        show_results(results, tuple(dict.fromkeys([*view.task.columns, *asked])), signatures)
     lacking = write_report(view, [*results, *beside], scorer).notes if fuller_result(view) is None else []
     for result in results:
         show_failures(result, quiet)

@@ -74,10 +74,15 @@ class Folder(AudioVisualCorpus):
         else:
             rows = super().rows(split, task)
         digest = cache(lambda file: _digest(self.media_root() / file))
-        return [
-            replace(row, attributes={**row.attributes, "media": _together(digest(file) for file in _files(row))})
-            for row in rows
-        ]
+        kept = []
+        for row in rows:
+            try:
+                media = _together(digest(file) for file in _files(row))
+            except MediaError as error:
+                self.problems.append(f"{row.id}: {error}")
+            else:
+                kept.append(replace(row, attributes={**row.attributes, "media": media}))
+        return kept
 
     def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
         """The usable videos by `<person>/<name>`: with their clean speech, or in the split `noisy` with their sound."""
@@ -109,7 +114,12 @@ class Folder(AudioVisualCorpus):
         folders, known = self._folders(finder)
         ids = safe_ids([path.name for path in folders])
         for path in folders:
-            files = list(finder.media(path, _is_medium, _check))
+            files = {}
+            for file in finder.media(path, _is_medium, _check):
+                try:
+                    files[file] = _digest(root / file)
+                except MediaError as error:
+                    finder.leave_out(root / file, str(error).removeprefix(f"{root / file}: "))
             speech = [file for file in files if not is_image(file)]
             faces = [file for file in files if is_image(file)]
             if not speech or not faces:
@@ -117,7 +127,7 @@ class Folder(AudioVisualCorpus):
                 finder.leave_out(path, f"this person has no usable {lacking}")
                 continue
             person = ids[path.name]
-            media = _together(_digest(root / file) for file in [*speech, *faces])
+            media = _together(files[file] for file in [*speech, *faces])
             attributes = {**known.get(same(path.name), {}), "media": media}
             yield Row(person, person, {"speech": tuple(speech)}, {"face": tuple(faces)}, attributes)
 
@@ -247,8 +257,11 @@ def _files(row: Row) -> list[str]:
 
 
 def _digest(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").digest()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _together(digests: Iterable[bytes]) -> str:

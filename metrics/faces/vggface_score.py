@@ -139,6 +139,9 @@ class VGGFaceScore(Metric):
                 rows.append({"probabilities": p})
         return rows
 
+    def why_undefined(self, report: str) -> str:
+        return f"there are fewer faces than the {self.splits} splits that they are cut into"
+
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         p = statistics["probabilities"]
         if len(p) < self.splits:

@@ -87,7 +87,7 @@ class Alignment:
     seconds: float | None
     """None where there is none: the clip cannot be compared in time."""
     by: str
-    """`own`: its own peak is clear. `common`: that of the whole set. `none`."""
+    """`own`: its peak is clear alone. `near`: its best peak near the common delay. `common`: that delay. `none`."""
 
 
 @dataclass(frozen=True)
@@ -152,15 +152,19 @@ def alignments(clips: Sequence[Evidence]) -> Alignments:
     common_s = _common(clips, own)
     if common_s is None:
         return Alignments(tuple(Alignment(s, "none" if s is None else "own") for s in own), None, 0)
-    near = [_near(clip.bands, common_s) if s is None else s for clip, s in zip(clips, own, strict=True)]
-    agreeing = [s for s in near if s is not None and abs(s - common_s) <= NEAR_S]
+    near = [_near(clip.bands, common_s) if s is None else None for clip, s in zip(clips, own, strict=True)]
+    agreeing = [s for s in (*own, *near) if s is not None and abs(s - common_s) <= NEAR_S + STEP_S / 2]
     if agreeing:  # the middle of what is exact is more exact than a sum of curves
         common_s = float(np.median(agreeing))
-    return Alignments(
-        tuple(Alignment(common_s, "common") if s is None else Alignment(s, "own") for s in near),
-        common_s,
-        len(agreeing),
+    chosen = (
+        Alignment(alone, "own")
+        if alone is not None
+        else Alignment(beside, "near")
+        if beside is not None
+        else Alignment(common_s, "common")
+        for alone, beside in zip(own, near, strict=True)
     )
+    return Alignments(tuple(chosen), common_s, len(agreeing))
 
 
 def aligned(reference: np.ndarray, estimate: np.ndarray, delay_s: float, rate: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,9 @@ Talkers; a piece of several recordings takes those of one folder, that is of one
 null     Unrelated speech: how far the highest peak of the bands stands out, and which share passes for a delay.
 curve    Damaged copies with delays of -0.45 to 0.48 s, and of 0.6 to 1 s, which lie beyond the range: how many delays
          come out right (within 5 ms), near (within 25 ms), wrong, or refused.
-sets     Eight clips of a method each, 110 ms late give or take; how many are aligned by their own delay, by the common
-         one, wrongly (by more than 40 ms), or not at all. The last lines are sets of unrelated speech.
+sets     Eight clips of a method each, 110 ms late give or take; how many are aligned by their own delay, by a peak near
+         the common one, by that one, wrongly (by more than 40 ms), or not at all. The last lines are sets of unrelated
+         speech.
 memory   Peak memory over what the signals take, and time, for pairs of 1, 20 and 60 minutes.
 """
 
@@ -289,7 +290,7 @@ def curve(sources: Mapping[str, Source], share: float) -> None:
 
 
 def sets(sources: Mapping[str, Source], share: float) -> None:
-    print("Sets of 8 clips: own / common / wrong / none; sets with a common delay, and its largest error")
+    print("Sets of 8 clips: own / near / common / wrong / none; sets with a common delay, and its largest error")
     for way in ("mel, Griffin-Lim", "guessed from lips", "babble -5 dB", "noise vocoder", "unrelated"):
         for seconds in (1.0, 3.0):
             for jitter_ms in (0, 20, 40) if way != "unrelated" else (0,):
@@ -318,7 +319,7 @@ def sets(sources: Mapping[str, Source], share: float) -> None:
                             tally["wrong" if far else clip.by] += 1
                 print(
                     f"{way:18} {seconds:g} s, +-{jitter_ms:2} ms: "
-                    + " / ".join(str(tally[kind]) for kind in ("own", "common", "wrong", "none"))
+                    + " / ".join(str(tally[kind]) for kind in ("own", "near", "common", "wrong", "none"))
                     + f"; {common} of {count} sets"
                     + (f", {1000 * worst:.1f} ms" if common and way != "unrelated" else ""),
                     flush=True,

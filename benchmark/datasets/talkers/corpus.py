@@ -157,9 +157,9 @@ def _generator() -> str:
     """Hash of what makes the media: the generator's code, how files are written, and the synthesiser."""
     import inspect
 
-    from benchmark import media
+    from benchmark.media import pictures, sound, video
 
-    writers = (media.write_audio, media.write_image, media.write_video, media._encode_sound, media._float_wav)
+    writers = (sound.write_audio, pictures.write_image, video.write_video, video._encode_sound)
     espeak = metadata.version("espeakng-loader")
     also = "".join(inspect.getsource(writer) for writer in writers) + f"espeakng-loader {espeak}"
     return source_of_modules(
