@@ -307,9 +307,8 @@ def _per_file(scorer: Scorer, rows: Mapping[str, Mapping[str, ScoreRow]], pairs:
     for pair in pairs:
         cells = [f"{values[pair.id][name]:.7g}" if name in values[pair.id] else "" for name in columns]
         reasons = (f"{' '.join(names)} {status}: {why}" for (status, why), names in faults.get(pair.id, {}).items())
-        writer.writerow(
-            [_plain(pair.id), _plain(pair.speaker), *cells, "; ".join(reasons), "; ".join(heard.get(pair.id, ()))]
-        )
+        told = _plain("; ".join(heard.get(pair.id, ())))
+        writer.writerow([_plain(pair.id), _plain(pair.speaker), *cells, "; ".join(reasons), told])
     return text.getvalue()
 
 
