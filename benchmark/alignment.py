@@ -55,25 +55,23 @@ class PairDelays:
 
     def notes(self, align: bool) -> list[str]:
         """What a reader has to know: how late the estimates are, and what was done about it."""
-        found = [
-            1000 * pair.seconds for pair in self.pairs.values() if pair.seconds is not None and pair.by != "common"
-        ]
-        late = [delay for delay in found if abs(delay) >= SHIFTED_MS]
+        known = [pair for pair in self.pairs.values() if pair.seconds is not None]
+        delays = [1000 * pair.seconds for pair in known if pair.by != "common"]
+        late = [delay for delay in delays if abs(delay) >= SHIFTED_MS]
         common_ms = 0.0 if self.common_s is None else 1000 * self.common_s
         notes = []
         if self.common_s is not None and (align or abs(common_ms) >= SHIFTED_MS):
             notes.append(f"method delay: {common_ms:+.1f} ms, from {self.agreeing} of {len(self.pairs)} clips")
         if late:
-            line = (
-                f"{len(late)} of {len(self.pairs)} estimates are shifted by {SHIFTED_MS:g} ms or more ({_spread(late)})"
-            )
-            if not align:
-                line += ", not corrected: STOI, SI-SDR and SDR suffer; --align takes it out"
+            line = f"{len(late)} of {len(self.pairs)} estimates are shifted by {SHIFTED_MS:g} ms or more"
+            line += f" ({_spread(late)})"
             if np.median(np.abs(late)) < MAY_BE_NONE_MS:
                 line += "; resynthesised speech that is on time can read so"
             notes.append(line)
+        if notes and not align:
+            notes[-1] += "; not corrected: STOI, SI-SDR and SDR suffer; --align takes it out"
         if align:
-            ways = [pair.by for pair in self.pairs.values() if pair.seconds is not None]
+            ways = [pair.by for pair in known]
             line = f"aligned: {ways.count('own')} of {len(self.pairs)} by a delay of their own"
             line += f", {ways.count('near')} by a peak near the method's" if "near" in ways else ""
             line += f", {ways.count('common')} by the method's" if "common" in ways else ""

@@ -350,8 +350,13 @@ def rescore(
         progress("score", scoring.kept, scoring.total)
 
 
-def conclude(view: RunView, scorer: Scorer) -> Result:
-    """Aggregate a run from its files and write `result.json`, unless one of more samples is there."""
+def conclude(view: RunView, scorer: Scorer, unwritten: list[OSError] | None = None) -> Result:
+    """Aggregate a run from its files and write `result.json`, unless one of more samples is there.
+
+    Args:
+        unwritten: takes the error where the file cannot be written, so that the numbers are not lost; without it the
+            error is raised.
+    """
     from benchmark import provenance
 
     predictions = view.run.predictions()
@@ -398,7 +403,12 @@ def conclude(view: RunView, scorer: Scorer) -> Result:
         provenance=provenance.collect(),
     )
     if fuller_result(view) is None:
-        view.run.write_document("result.json", result.model_dump_json(indent=2) + "\n")
+        try:
+            view.run.write_document("result.json", result.model_dump_json(indent=2) + "\n")
+        except OSError as error:
+            if unwritten is None:
+                raise
+            unwritten.append(error)
     return result
 
 

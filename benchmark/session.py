@@ -79,6 +79,8 @@ class Session:
     """Label of a row to the progress callback of its run."""
     notes: list[str] = field(default_factory=list)
     """What was left out, and why."""
+    unwritten: list[OSError] = field(default_factory=list)
+    """Results that could not be written; they are to be told after the table."""
     scored_with: Scorer | None = None
     """The metrics of the last `run`."""
 
@@ -261,7 +263,7 @@ class Session:
                         raise
                     self.notes.append(f"{plan.method.label} is left out: {str(error).splitlines()[0]}")
                     continue
-                results.append(conclude(plan.view, scorer))
+                results.append(conclude(plan.view, scorer, self.unwritten))
                 if there:
                     kept[plan.method.label] = there
                 if plan is first:

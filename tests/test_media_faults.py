@@ -90,12 +90,13 @@ def person(root: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=str)
+@pytest.mark.parametrize("from_stat", [False, True])
 def test_a_file_that_the_system_refuses_is_left_out_of_a_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, from_stat: bool
 ) -> None:
     for name in ("p1", "p2"):
         person(tmp_path / "data", name)
-    refuse(monkeypatch, "p1.wav", error)
+    refuse(monkeypatch, "p1.wav", error, from_stat=from_stat)
     dataset = Folder(tmp_path / "data", tmp_path / "home")
     manifest = dataset.open("test", "speech2face")
     assert [len(sample.inputs["speech"]) for sample in manifest.samples] == [1, 2]

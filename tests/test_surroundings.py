@@ -14,11 +14,14 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from test_evaluation import plan_of, pool_of
 from test_tables import result
 from typer.testing import CliRunner
 
 from benchmark.cli import main as command_line
+from benchmark.cli import tables
 from benchmark.cli.console import print_table
+from benchmark.evaluation import conclude, evaluate
 from benchmark.files import naming, write_whole
 from benchmark.media import write_audio, write_image
 from benchmark.reports.figures import drawn_text, figure_file
@@ -142,6 +145,30 @@ def test_a_full_disk_is_told_with_the_file(tmp_path, monkeypatch):
             write()
         assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / name))
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_numbers_whose_file_cannot_be_written_are_printed_first(tiny_corpus, tmp_path, monkeypatch, capsys):
+    plan, pool = plan_of(tiny_corpus, tmp_path / "runs"), pool_of(tiny_corpus)
+    evaluate(plan, pool)
+    monkeypatch.setattr(RunDirectory, "write_document", full)
+    unwritten = []
+    result = conclude(plan.view, pool.scorer, unwritten)
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="No space left"):
+        tables.finish(
+            plan.view,
+            [result],
+            [],
+            signatures=False,
+            as_json=False,
+            quiet=True,
+            allowed=0,
+            scorer=pool.scorer,
+            retried=False,
+            asked=(),
+            unwritten=unwritten,
+        )
+    assert "36/36" in capsys.readouterr().out
 
 
 def test_a_file_is_whole_or_is_not_there(tmp_path):

@@ -1,6 +1,8 @@
 """Tables of words and of speakers: one truth in many spellings is read as it is, or refused with file and line."""
 
 import csv
+import os
+from pathlib import Path
 
 import pytest
 
@@ -108,3 +110,23 @@ def test_a_table_of_a_corpus_names_its_lines(tmp_path):
     path.write_text('person,sex\nAnn,f\n"Ben,m\n')
     with pytest.raises(MissingDataset, match=r"people\.csv, line 3: not a row of a csv file.*expected"):
         read_table(path, ("person",))
+
+
+def test_another_mark_in_a_cell_does_no_harm(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text('person;born, in;sex\n"Ann";"Ely, \tUK";f\n')
+    assert read_table(path, ("person",)) == [{"person": "Ann", "born, in": "Ely, \tUK", "sex": "f", "line": "2"}]
+    path.write_text('\n"s1";"a, b"\n"s2";"c"\n')
+    assert found(path, ["s1", "s2"]) == {"s1": "a, b", "s2": "c"}
+    for mark, other in (",;", ";,", "|,", "\t,"):
+        path.write_text(f"s1{mark}a{other} b\ns2{mark}c{other} d\n")
+        assert found(path, ["s1", "s2"]) == {"s1": f"a{other} b", "s2": f"c{other} d"}
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="no /dev/fd")
+def test_a_table_may_come_through_a_pipe():
+    reading, writing = os.pipe()
+    os.write(writing, b"s1\tset white\ns2\tbin blue\n")
+    os.close(writing)
+    assert found(Path(f"/dev/fd/{reading}"), ["s1", "s2"]) == {"s1": "set white", "s2": "bin blue"}
+    os.close(reading)

@@ -81,6 +81,17 @@ def test_a_picture_that_is_cut_is_told(tmp_path: Path, name: str) -> None:
             read_image(tmp_path / f"cut_{name}")
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.gif", "a.webp", "a.bmp"])
+def test_what_follows_a_picture_is_nothing_to_be_told(tmp_path: Path, name: str) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / name)
+    before = read_image(tmp_path / name)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b"something else" * 20)
+    with remarks() as heard:
+        assert np.array_equal(read_image(tmp_path / name), before)
+    assert heard == []
+
+
 @pytest.mark.parametrize("suffix", ["gif", "png"])
 def test_an_animation_that_is_cut_behind_its_first_picture_is_read_and_told(tmp_path: Path, suffix: str) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (40, 60, 3), dtype=np.uint8)

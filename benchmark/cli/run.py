@@ -98,6 +98,7 @@ def run(
         quiet=quiet,
         allowed=fail_on_error,
         scorer=session.scored_with,
+        unwritten=session.unwritten,
         retried=retry_failed,
         asked=options.names(metrics),
     )

@@ -109,6 +109,7 @@ def finish(
     retried: bool,
     asked: Sequence[str],
     beside: Sequence[Result] = (),
+    unwritten: Sequence[OSError] = (),
 ) -> None:
     """Print the table, write the report, and leave with 1 where more rows failed than `allowed`.
 
@@ -116,6 +117,7 @@ def finish(
         asked: what the user named; the table shows such numbers too.
         retried: what had failed before was tried again.
         beside: rows of the report that were not asked for now.
+        unwritten: results that could not be written; raised when everything is told.
     """
     from benchmark.evaluation import fuller_result
     from benchmark.reports.run_report import write_report
@@ -130,5 +132,7 @@ def finish(
     for line in [*notes, *lacking, *retry_notes(sum(result.failures.rows for result in results), retried)]:
         note(line, quiet)
     note(f"Run: {view.run.path}   report: {view.run.path / 'report'}", quiet)
+    for error in unwritten:
+        raise error
     if results[0].failures.rows > allowed:
         raise typer.Exit(1)

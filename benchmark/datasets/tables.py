@@ -20,7 +20,7 @@ from benchmark.errors import MissingDataset, UsageError
 from benchmark.media import is_audio, is_video
 from benchmark.text_files import BLANK, read_lines, read_text
 
-_MARKS = "\t,;|"
+_MARKS = "\t|;,"
 _HEADS = {
     "id": ("id", "uttid", "utteranceid", "utterance", "key", "file", "filename", "path", "name", "clip", "audio"),
     "text": ("text", "words", "sentence", "transcript", "transcription"),
@@ -54,13 +54,13 @@ def read_table(path: Path, columns: Sequence[str], delimiter: str | None = None)
     if not path.exists():
         raise MissingDataset(f"{path} is missing; {expected}")
     try:
-        text = read_text(path)
-        first = text.split("\n", 1)[0]
-        marks = [delimiter] if delimiter else [mark for mark in "\t;," if mark in first] or [","]
-        tables = [_quoted(path, text, mark) for mark in marks]
+        tables, problem = _parsed(path, read_text(path), delimiter or "\t;,")
+        rows = next((rows for rows in tables if rows and not set(columns) - set(rows[0].cells)), None)
+        if rows is None and problem:
+            raise problem
     except UsageError as error:
         raise MissingDataset(f"{error}; {expected}") from error
-    rows = next((rows for rows in tables if rows and not set(columns) - set(rows[0].cells)), tables[0])
+    rows = tables[0] if rows is None else rows
     header = rows[0].cells if rows else []
     lacking = [name for name in columns if name not in header]
     if lacking:
@@ -182,15 +182,7 @@ def two_columns(path: Path, what: str) -> list[Row]:
         UsageError: as `read_file_table`.
     """
     if path.suffix.lower() == ".csv":
-        text = read_text(path)
-        first = text.split("\n", 1)[0]
-        parsed: list[list[Row]] = []
-        problem: UsageError | None = None
-        for mark in [mark for mark in _MARKS if mark in first] or [","]:
-            try:
-                parsed.append(_quoted(path, text, mark) if mark != "|" else _between(path, mark))
-            except UsageError as error:  # not this mark, then; or none, and this is what is wrong
-                problem = problem or error
+        parsed, problem = _parsed(path, read_text(path), _MARKS)
         for rows in parsed:
             if (chosen := _named_columns(path, rows, what)) is not None:
                 return chosen
@@ -200,16 +192,36 @@ def two_columns(path: Path, what: str) -> list[Row]:
         if problem and not any(len(rows[0].cells) > 1 for rows in parsed):
             raise problem
         return _of_two(path, parsed[0], what)
-    lines = [(number, line) for number, line in enumerate(read_lines(path), 1) if line.strip(BLANK)]
+    lines = _numbered(read_lines(path))
     if not any("\t" in line for _, line in lines):
         split = [(number, re.split(" +", line.strip(BLANK), maxsplit=1)) for number, line in lines]
         return [Row(number, [*cells, ""][:2]) for number, cells in split]
     for number, line in lines:
         if "\t" not in line:
             raise UsageError(f"{path}, line {number}: no tab, and other lines have one; expected id<TAB>{what}")
-    rows = _between(path, "\t")
+    rows = _between(lines, "\t")
     named = _named_columns(path, rows, what)
     return _of_two(path, rows, what) if named is None else named
+
+
+def _parsed(path: Path, text: str, marks: str) -> tuple[list[list[Row]], UsageError | None]:
+    """A csv file read with each of these marks that its first line holds, and what was wrong with the first that fails.
+
+    A comma may be in words, too: the mark that comes first in the line, behind an id or a head, is tried first.
+    """
+    first = text.lstrip("\r\n").partition("\n")[0]
+    parsed, problem = [], None
+    for mark in sorted((mark for mark in marks if mark in first), key=first.index) or [marks[-1]]:
+        try:
+            parsed.append(_between(_numbered(text.split("\n")), mark) if mark == "|" else _quoted(path, text, mark))
+        except UsageError as error:
+            problem = problem or error
+    return parsed, problem
+
+
+def _numbered(lines: Iterable[str]) -> list[tuple[int, str]]:
+    """Lines with their numbers, without the empty ones."""
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip(BLANK)]
 
 
 def _quoted(path: Path, text: str, mark: str) -> list[Row]:
@@ -227,12 +239,9 @@ def _quoted(path: Path, text: str, mark: str) -> list[Row]:
     return rows
 
 
-def _between(path: Path, mark: str) -> list[Row]:
+def _between(lines: Iterable[tuple[int, str]], mark: str) -> list[Row]:
     """Rows of cells in which a quote is a letter like any other."""
-    lines = enumerate(read_lines(path), 1)
-    return [
-        Row(number, [cell.strip(BLANK) for cell in line.split(mark)]) for number, line in lines if line.strip(BLANK)
-    ]
+    return [Row(number, [cell.strip(BLANK) for cell in line.split(mark)]) for number, line in lines]
 
 
 def _named_columns(path: Path, rows: Sequence[Row], what: str) -> list[Row] | None:

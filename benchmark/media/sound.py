@@ -244,7 +244,7 @@ def _sndfile_blocks(path: Path, file: Any) -> list[np.ndarray]:
     except (soundfile.LibsndfileError, OSError) as error:
         fault = f" ({reason(error)})"
     found = sum(map(len, blocks))
-    if path.suffix.lower() == ".flac" and found < file.frames:
+    if found < file.frames:
         raise MediaError(f"{path}: cut short or corrupt: fewer than the {file.frames} samples its header states{fault}")
     if fault:
         raise MediaError(f"{path}: corrupt recording{fault}")

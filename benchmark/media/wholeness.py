@@ -348,8 +348,28 @@ def _png(file: IO[bytes], size: int) -> str | None:
 
 
 def _gif(file: IO[bytes], size: int) -> str | None:
-    file.seek(max(0, size - 64))
-    return None if file.read().rstrip(b"\0").endswith(b";") else "its end mark"
+    flags = file.read(13)[10:11]
+    file.seek(_gif_colours(flags), 1)
+    while file.tell() < size:
+        kind = file.read(1)
+        if kind == b";":
+            return None
+        if kind == b",":
+            file.seek(_gif_colours(file.read(9)[8:]) + 1, 1)
+        elif kind == b"!":
+            file.seek(1, 1)
+        else:  # no part of a GIF
+            return None
+        while length := file.read(1):
+            if length == b"\0":
+                break
+            file.seek(length[0], 1)
+    return "its end mark"
+
+
+def _gif_colours(flags: bytes) -> int:
+    """Bytes of the table of colours that follows, by the flags that announce it."""
+    return 6 << (flags[0] & 7) if flags and flags[0] & 0x80 else 0
 
 
 def _jpeg(file: IO[bytes], size: int) -> str | None:
