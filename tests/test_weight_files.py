@@ -238,6 +238,7 @@ def test_an_average_may_leave_out_what_is_frozen(tmp_path):
         ({"state_dict": {"w": torch.ones(1), 7: torch.ones(1)}}, "but the int 7 is a Tensor"),
         ({"state_dict": {"w": torch.ones(1), "\udc80\n": 1}}, r"but \\udc80\\n is a int"),
         ({"w": torch.ones(1), "x": np.array(["a"])}, "but x is an array of <U1"),
+        ({"w": torch.ones(1), "x": np.ones(1, np.longdouble)}, "but x is an array of float128"),
         ({"optimizer": {"state": {0: {"step": torch.ones(1)}}}}, "got optimizer .a dict"),
     ],
 )
@@ -276,6 +277,14 @@ def test_other_kinds_of_files_and_cut_ones_are_named(tmp_path):
         read_file(tmp_path / "absent")
     with pytest.raises(IsADirectoryError):
         read_file(tmp_path)
+
+
+def test_a_flipped_bit_in_a_storage_is_noticed(tmp_path):
+    content = bytearray(save({"w": torch.arange(1000.0)}, tmp_path / "x.pt").read_bytes())
+    content[content.index(torch.arange(1000.0).numpy().tobytes()) + 2000] ^= 1
+    (tmp_path / "x.pt").write_bytes(content)
+    with pytest.raises(UnreadableWeights, match="check sum"):
+        read_file(tmp_path / "x.pt")
 
 
 def test_the_content_says_what_a_file_is_and_not_its_name(tmp_path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -41,6 +42,11 @@ DTYPES = {
     "ComplexFloatStorage": torch.complex64,
     "UntypedStorage": torch.uint8,
 }
+ARRAYS = frozenset(
+    {"bool", "float16", "float32", "float64", "complex64", "complex128"}
+    | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+)
+"""Types of arrays that tensors have too."""
 AVERAGED = ("params_ema", "state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "g_ema", "G_ema", "ema")
 """Names of moving averages, in the order in which they are looked for: they are what is evaluated."""
 PLAIN = (
@@ -69,7 +75,7 @@ def read_file(path: Path) -> Any:
     """All that a file of weights holds, in plain containers; tensors on the CPU, those of one storage sharing it.
 
     Raises:
-        FileNotFoundError, PermissionError, OSError: as the system says.
+        OSError: as the system says, such as FileNotFoundError.
         UnreadableWeights: another kind of file, a corrupt one, or one that claims more than its size can hold.
     """
     path = Path(path)
@@ -175,7 +181,7 @@ def _tensors(table: dict[Any, Any], path: Path) -> dict[str, Tensor]:
         f"{_name(name)} is {_what(value)}"
         for name, value in table.items()
         if not isinstance(name, str)
-        or not (isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind in "biufc"))
+        or not (isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype.name in ARRAYS))
     ]
     if wrong:
         raise UnreadableWeights(f"{path}: expected a state dict of nothing but tensors with names, but {_some(wrong)}")
@@ -260,12 +266,17 @@ def _read_zip(file: BinaryIO, size: int) -> Any:
             info = member(f"data/{key}")
             if info.file_size != len(buffer):
                 raise Unsafe(f"a storage of {len(buffer)} bytes beside {info.file_size} bytes of data")
-            with archive.open(info) as data:
-                _read_into(data, buffer)
+            # Straight into its place: through zipfile each storage would be copied three times.
+            file.seek(info.header_offset)
+            header = file.read(30)
+            name, extra = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
+            file.seek(info.header_offset + 30 + name + extra)
+            _read_into(file, buffer)
+            if zlib.crc32(buffer) != info.CRC:
+                raise Unsafe("a wrong check sum: it is damaged")
 
-        info = member("data.pkl")
-        with archive.open(info) as pickled:
-            return _TorchUnpickler(Bounded(pickled, info.file_size), size, fill).load()
+        pickled = archive.read(member("data.pkl"))
+        return _TorchUnpickler(Bounded(io.BytesIO(pickled), len(pickled)), size, fill).load()
 
 
 def _read_old(file: BinaryIO, size: int) -> Any:
