@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -231,7 +231,7 @@ WAYS: Mapping[str, Callable[..., np.ndarray]] = {
 # -- what is asked ----------------------------------------------------------------------------------------------------
 
 
-def null(sources: Mapping[str, Source], share: float) -> None:
+def null(sources: Mapping[str, Source], share: float, lengths: Sequence[float]) -> None:
     print(f"Unrelated speech: by how many spreads its highest peak stands out; {BAR:g} pass")
     head = f"{'speech':14} {'s':>4} {'pairs':>6} {'median':>7} {'99 %':>6} {'99.9 %':>7} {'largest':>8}"
     print(f"{head} {'pass for a delay':>17}")
@@ -242,7 +242,7 @@ def null(sources: Mapping[str, Source], share: float) -> None:
             print(f"{name:14} fewer than 4 recordings")
             continue
         ours, theirs = halves(source)
-        for seconds in SECONDS:
+        for seconds in lengths:
             random = np.random.default_rng(round(seconds))
             count = round((60 if seconds < 4 else 40 if seconds < 20 else 16) * share**0.5)
             sides = [[piece(side, seconds, random) for _ in range(count)] for side in (ours, theirs)]
@@ -263,15 +263,15 @@ def null(sources: Mapping[str, Source], share: float) -> None:
         print(f"{name}: {passed[name]} of {pairs[name]} unrelated pairs ({100 * passed[name] / pairs[name]:.2f} %)")
 
 
-def curve(sources: Mapping[str, Source], share: float) -> None:
+def curve(sources: Mapping[str, Source], share: float, lengths: Sequence[float]) -> None:
     each = max(1, round(3 * share))
     print("Damaged copies: right (within 5 ms) / near (within 25 ms) / wrong / refused; the largest error of the right")
-    print(f"{'':22}" + "".join(f"{f'{seconds:g} s':>22}" for seconds in SECONDS))
+    print(f"{'':22}" + "".join(f"{f'{seconds:g} s':>22}" for seconds in lengths))
     ways = [(way, damage, DELAYS_S) for way, damage in WAYS.items()]
     ways.append(("beyond the range", WAYS["as it is"], BEYOND_S))
     for way, damage, delays in ways:
         cells = []
-        for seconds in SECONDS:
+        for seconds in lengths:
             random = np.random.default_rng(round(1000 * seconds))
             tally, worst = Counter(), 0.0
             for source in sources.values():
@@ -355,6 +355,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, action="append", default=[], help="folder of recordings; repeatable")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--seconds", type=float, nargs="+", default=SECONDS, help="lengths, of null and curve")
     parser.add_argument("--quick", action="store_true", help="a third of the cases")
     parser.add_argument("--minutes", type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -373,8 +374,10 @@ def main() -> None:
         if part == "memory":
             for minutes in (1, 20, 60):
                 subprocess.run([sys.executable, __file__, "--minutes", str(minutes)], check=True)
+        elif part == "sets":
+            sets(sources, share)
         else:
-            {"null": null, "curve": curve, "sets": sets}[part](sources, share)
+            {"null": null, "curve": curve}[part](sources, share, arguments.seconds)
     print(f"\n{time.perf_counter() - start:.0f} s of wall time")
 
 
