@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from benchmark import weights
-from benchmark.errors import InvalidConfig, MissingWeights, PrerequisiteError
+from benchmark.errors import InvalidConfig, MissingWeights
+from benchmark.files import write_whole
 
 
 def export(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], half: bool = True) -> Path:
@@ -28,24 +29,18 @@ def export(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any
         kept = not half or not tensor.is_floating_point() or "running_" in name
         return tensor.detach().cpu().to(tensor.dtype if kept else torch.float16).contiguous()
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(
+    content = save(
         {name: stored(name, tensor) for name, tensor in tensors.items()},
-        partial,
         metadata={key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()},
     )
-    # safetensors makes files that only their owner can read.
-    partial.chmod(0o644)
-    partial.replace(path)
-    return path
+    return write_whole(path, lambda partial: partial.write_bytes(content))
 
 
 def read(path: Path | None, method: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors as float32 (integers unchanged), and metadata, of a safetensors file or of a plain torch state dict.
+    """Tensors as float32 (integers unchanged), and metadata, of our safetensors or of any file that authors publish.
 
     Raises:
-        MissingWeights: no path, no file, or a file that holds no tensors or more than tensors and plain values.
+        MissingWeights: no path, no file, or a file in which there is no state dict.
     """
     if path is None or not path.is_file():
         where = f"{path} is not a file" if path else "this configuration names no weights"
@@ -59,13 +54,11 @@ def read(path: Path | None, method: str) -> tuple[dict[str, Tensor], dict[str, s
                 metadata = file.metadata() or {}
         else:
             tensors, metadata = weights.load_state(path), {}
-    except (SafetensorError, PrerequisiteError, OSError) as error:
+    except (SafetensorError, OSError) as error:
         raise MissingWeights(f"{method}: {path} cannot be read as weights: {error}") from error
-    if not isinstance(tensors, dict) or not tensors:
-        raise MissingWeights(f"{method}: {path} holds a {type(tensors).__name__}; expected a table of tensors")
-    return {
-        k: v.float() if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in tensors.items()
-    }, metadata
+    if not tensors:
+        raise MissingWeights(f"{method}: {path} holds no tensors")
+    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}, metadata
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path | None, hint: str = "") -> None:
@@ -90,12 +83,17 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path | None, h
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write a training's state so that a kill leaves either the old file or the new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:
+            try:
+                torch.save(dict(state), file)
+            except RuntimeError as error:  # what torch says where the disk is full, with the cause in its context
+                raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+            file.flush()
+            os.fsync(file.fileno())
+
+    write_whole(path, write)
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -12,22 +12,27 @@ from torch import Tensor, nn
 class ExponentialAverage:
     """Follows modules: average <- decay * average + (1 - decay) * weight, after each step.
 
-    Early averages would hold mostly the random start, so step t uses min(decay, (1 + t) / (10 + t)). Statistics of
-    normalisation are averaged along with the weights that they belong to; integers are copied.
+    Early averages would hold mostly the random start, so step t, counted from 1, uses min(decay, (1 + t) / (10 + t)).
+    So does torch_ema, which the official code of FlowAVSE and AVDiffuSS trains with. It follows parameters alone: the
+    statistics of normalisation are those of the last step.
+
+    Args:
+        statistics: average these too, along with the weights that they belong to; integers are copied.
     """
 
-    def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
+    def __init__(self, modules: Mapping[str, nn.Module], decay: float, statistics: bool = False) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be in [0, 1), got {decay}")
         self.modules = modules
         self.decay = decay
+        self.statistics = statistics
         self.steps = 0
         self.average = {name: tensor.detach().clone() for name, tensor in self._tensors()}
 
     @torch.no_grad()
     def update(self) -> None:
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, tensor in self._tensors():
             if tensor.is_floating_point():
                 self.average[name].lerp_(tensor, 1 - decay)
@@ -61,5 +66,6 @@ class ExponentialAverage:
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         for key, module in self.modules.items():
-            for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-                yield f"{key}.{name}", tensor
+            yield from ((f"{key}.{name}", tensor) for name, tensor in module.named_parameters())
+            if self.statistics:
+                yield from ((f"{key}.{name}", tensor) for name, tensor in module.named_buffers())

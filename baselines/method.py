@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmark.types import Example, Sample
+from benchmark.types import Example, Grey, Sample
 
 
 class Method(ABC):
@@ -33,6 +33,8 @@ class Method(ABC):
     """True only for reference rows that hand the truth through: `ground_truth`."""
     uses_training_split: ClassVar[bool] = False
     """True for rows made from the training split of the run's dataset: `chance`, `mean_face`."""
+    grey: Grey = "luma"
+    """How the colours of the videos that it is given become grey."""
 
     def __init__(self, config: Any, weights: Path | None = None, training: Sequence[Sample] = ()) -> None:
         """Keep the configuration; touch no file yet.

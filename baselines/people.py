@@ -63,6 +63,24 @@ class People:
         """All of a person's recordings in random order, joined, repeated as needed, cropped: `[B, bins, frames]`."""
         return torch.stack([self._joined(i, rng, frames) for i in who])
 
+    def segments(self, who: np.ndarray, rng: np.random.Generator, count: int, frames: int) -> Tensor:
+        """`count` pieces of `frames` for each person: `[B, count, bins, frames]`.
+
+        A person's recordings in random order; pieces follow one another from a random frame of each recording on.
+        Recordings without room for that are left out, or joined where a person has no others.
+        """
+        return torch.stack([self._pieces(i, rng, count, frames) for i in who])
+
+    def _pieces(self, index: int, rng: np.random.Generator, count: int, frames: int) -> Tensor:
+        voices = [voice for voice in self.persons[index].voices if voice.shape[1] > frames]
+        voices = voices or [self._joined(index, rng, frames + 1)]
+        parts: list[Tensor] = []
+        while len(parts) < count:
+            for position in rng.permutation(len(voices)):
+                start = int(rng.integers(voices[position].shape[1] - frames))
+                parts += voices[position][:, start:].unfold(1, frames, frames).transpose(0, 1)
+        return torch.stack(parts[:count])
+
     def _voice(self, index: int, rng: np.random.Generator) -> Tensor:
         voices = self.persons[index].voices
         return voices[rng.integers(len(voices))]
@@ -95,6 +113,7 @@ def load_people(
     resolution: int,
     recordings: int = 0,
     progress: Callable[[int, int, str], None] | None = None,
+    resampling: Image.Resampling = Image.Resampling.BICUBIC,
 ) -> People:
     """Read every recording and face of `samples` and group them by speaker.
 
@@ -103,6 +122,7 @@ def load_people(
         resolution: side to which faces are resized.
         recordings: at most so many per person, 0 for all: a large corpus does not fit in memory.
         progress: called as progress(done, total, what).
+        resampling: how faces are resized.
 
     Raises:
         MissingDataset: nobody has both a usable recording and a usable face.
@@ -120,7 +140,7 @@ def load_people(
             if features is None
             else _usable(lambda p: features(read_audio(p, RATE)), voices[speaker], recordings, problems)
         )
-        seen = _usable(lambda p: _face(p, resolution), faces[speaker], 0, problems)
+        seen = _usable(lambda p: _face(p, resolution, resampling), faces[speaker], 0, problems)
         if (features is not None and not heard) or not seen:
             return None, [*problems, f"{speaker}: no usable {'face' if heard or features is None else 'recording'}"]
         return Person(speaker, tuple(heard), torch.stack(seen)), problems
@@ -155,8 +175,8 @@ def _usable(read: Callable[[Path], Tensor], paths: list[Path], limit: int, probl
     return found
 
 
-def _face(path: Path, resolution: int) -> Tensor:
+def _face(path: Path, resolution: int, resampling: Image.Resampling) -> Tensor:
     picture = Image.fromarray(read_image(path))
     if picture.size != (resolution, resolution):
-        picture = picture.resize((resolution, resolution), Image.Resampling.BICUBIC)
+        picture = picture.resize((resolution, resolution), resampling)
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from baselines.checkpoints import load_state, save_state
 from baselines.ema import ExponentialAverage
 from benchmark.errors import InvalidConfig, MethodError
+from benchmark.files import naming, write_whole
 from benchmark.types import derive_seed
 
 Precision = Literal["no", "bf16", "fp16"]
@@ -49,6 +50,8 @@ class Recipe(ABC):
     name: str
     loaders: int = 1
     """Batches that are made at once, ahead of the step, in threads."""
+    averages_statistics: bool = True
+    """The moving average follows the statistics of normalisation too."""
 
     @abstractmethod
     def modules(self) -> Mapping[str, nn.Module]:
@@ -313,7 +316,11 @@ class _Run:
             name: self.accelerator.prepare_optimizer(optimiser) for name, optimiser in recipe.optimisers().items()
         }
         self.rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimisers.items()}
-        self.ema = ExponentialAverage(recipe.averaged(), self.loop.ema) if self.loop.ema is not None else None
+        self.ema = (
+            ExponentialAverage(recipe.averaged(), self.loop.ema, recipe.averages_statistics)
+            if self.loop.ema is not None
+            else None
+        )
         self.out.mkdir(parents=True, exist_ok=True)
         self.start = self.restore() if self.loop.resume else 0
         self.finished = self.start == self.steps and order.export.is_file()
@@ -376,7 +383,8 @@ class _Run:
 
     def write(self, record: Mapping[str, Any]) -> None:
         if self.accelerator.is_main_process:
-            with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+            path = self.out / "log.jsonl"
+            with naming(path), path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
     @torch.no_grad()
@@ -392,9 +400,8 @@ class _Run:
         for part, mode in modes:
             part.training = mode
         if images is not None:
-            folder = self.out / "samples"
-            folder.mkdir(exist_ok=True)
-            Image.fromarray(contact_sheet(images)).save(folder / f"{step:06d}.png")
+            sheet = Image.fromarray(contact_sheet(images))
+            write_whole(self.out / "samples" / f"{step:06d}.png", sheet.save)
         if measures:
             self.write({"step": step, "validation": _rounded(measures)})
 
@@ -447,7 +454,8 @@ class _Run:
         if log.is_file() and self.accelerator.is_main_process:
             lines = log.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-            log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            text = "".join(f"{line}\n" for line in kept)
+            write_whole(log, lambda partial: partial.write_text(text, encoding="utf-8"))
 
     def described(self) -> str:
         """What must agree between a checkpoint and the run that resumes it, as text."""

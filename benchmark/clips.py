@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmark.errors import MediaError
-from benchmark.media import audio_seconds, read_audio
+from benchmark.media import audio_seconds, converted, read_audio
 from benchmark.mixing import Mixture, looped, mix, noise
 from benchmark.types import Audio, Sample, derive_seed
 
@@ -23,6 +23,10 @@ def crop_speech(sample: Sample, seconds: float | None, rate: int, seed: int) -> 
 
     Recordings are taken in random order; the first that is long enough is cropped at a random place. Where none is long
     enough, recordings are joined in that order until they are; a speaker with less speech than asked gives all of it.
+    A header only says which recordings are worth a look: how long one is, its samples decide.
+
+    Raises:
+        MediaError: there is no recording, or one that is looked at cannot be read.
     """
     paths = sample.inputs.get("speech", ())
     if not paths:
@@ -33,9 +37,10 @@ def crop_speech(sample: Sample, seconds: float | None, rate: int, seed: int) -> 
         return read_audio(order[0], rate)
     where = random.random()
     length = int(round(seconds * rate))
-    long_enough = next((path for path in order if audio_seconds(path) >= seconds), None)
-    if long_enough is not None:
-        samples = read_audio(long_enough, rate).samples
+    for path in order:
+        if audio_seconds(path) >= seconds and (whole := read_audio(path, None)).seconds >= seconds:
+            samples = converted(path, whole, rate).samples
+            break
     else:
         pieces: list[np.ndarray] = []
         for path in order:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -54,6 +55,7 @@ def examine() -> list[Finding]:
     findings.append(_try("DNSMOS networks", _dnsmos, "pip install --force-reinstall speechmos"))
     findings.append(_device())
     findings.append(_disk())
+    findings.extend(_old_corpora())
     findings.extend(_weights())
     return findings
 
@@ -110,6 +112,9 @@ def _disk() -> Finding:
     place = home()
     while not place.exists():
         place = place.parent
+    if not os.access(place, os.W_OK):
+        remedy = "set FACEVOICE_BENCH_HOME to a folder that can be written"
+        return Finding("lacks", f"disk at {home()}", "cannot be written", remedy)
     free = shutil.disk_usage(place).free / 2**30
     state = "ok" if free > 2 else "lacks"
     return Finding(
@@ -118,6 +123,22 @@ def _disk() -> Finding:
         f"{free:.0f} GiB free",
         "" if free > 2 else "set FACEVOICE_BENCH_HOME to a larger disk",
     )
+
+
+def _old_corpora() -> list[Finding]:
+    """What other states of the generator's code have built: nothing here reads it."""
+    from benchmark.datasets.talkers.corpus import Talkers
+    from benchmark.weights import home
+
+    current = Talkers(None, home()).media_root()
+    old = sorted(path for path in current.parent.glob("*") if path.is_dir() and path != current)
+    if not old:
+        return []
+    size = sum(file.stat().st_size for folder in old for file in folder.rglob("*") if file.is_file()) / 2**20
+    names = ", ".join(folder.name for folder in old)
+    return [
+        Finding("note", "Talkers of other code", f"{names}: {size:.0f} MiB", f"may be deleted, in {current.parent}")
+    ]
 
 
 def _weights() -> list[Finding]:

@@ -8,6 +8,7 @@
     |   |-- MissingDependency      a package: the message holds the pip command
     |   |-- MissingWeights         pretrained or trained weights
     |   |-- MissingDataset         the corpus is not where it was looked for
+    |   |-- BrokenPlugIn           a class of another package is not what its entry point promises
     |   `-- ChecksumMismatch       a file is not what its recorded sha256 says
     |-- MediaError                 a recording or a picture cannot be used; one row fails
     |-- MethodError                a method could not make an output; one row fails
@@ -50,6 +51,10 @@ class MissingWeights(PrerequisiteError):
 
 class MissingDataset(PrerequisiteError):
     """A corpus is not where it was looked for."""
+
+
+class BrokenPlugIn(PrerequisiteError):
+    """A method, metric or dataset of an outside package cannot be used."""
 
 
 class ChecksumMismatch(PrerequisiteError):

@@ -18,6 +18,7 @@ from benchmark.execution import WorkerPool
 from benchmark.generation import Batch, batches, generate, unfinished
 from benchmark.results import Failures, Result, RunSpec
 from benchmark.scoring import NOT_MEASURED, Scorer, Work, aggregate, unscored
+from benchmark.sources import source_of_method
 from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.tasks import Protocol, Task
 from benchmark.types import Sample
@@ -42,6 +43,11 @@ class MethodPlan:
     def weights_id(self) -> str:
         return self.weights_sha256 or "none"
 
+    @property
+    def source(self) -> str:
+        """Hash of the code that its outputs depend on."""
+        return source_of_method(self.kind)
+
 
 def plan_method(
     name: str,
@@ -61,7 +67,7 @@ def plan_method(
     import sys
 
     from benchmark import weights as table
-    from benchmark.registry import methods
+    from benchmark.registry import methods, trainers
 
     kind = methods.load(name)
     source = sys.modules[kind.__module__].__file__
@@ -75,9 +81,10 @@ def plan_method(
     shipped = settings.weights if isinstance(settings.weights, Path) else None
     path = weights or shipped or (table.locate(settings.weights) if isinstance(settings.weights, str) else None)
     if path is None and presets.tables:
+        trained = f"train them with `python -m benchmark train --method {name} --preset {settings.preset}`, or "
         raise MissingWeights(
-            f"Method '{name}' has no weights for preset '{settings.preset}': train them with "
-            f"`python -m benchmark train --method {name} --preset {settings.preset}`, or give a file with --weights"
+            f"Method '{name}' has no weights for preset '{settings.preset}': "
+            f"{trained if name in trainers else ''}give a file with --weights"
         )
     if path is not None and not path.exists():
         raise MissingWeights(f"Weights of '{name}' not found: {path} is not a file")
@@ -233,19 +240,28 @@ def evaluate(
     progress: Progress = lambda stage, done, total: None,
     *,
     retry_failed: bool = False,
-) -> None:
+    fresh: bool = False,
+) -> int:
     """Make what is missing of a run's predictions and, with a pool, of its scores, both at once.
 
     Where a real-time factor is measured on a CPU, scores wait until everything is made: they would take its cores.
+
+    Args:
+        fresh: delete first what was made and measured before.
+
+    Returns:
+        How many outputs were there already.
     """
     run = plan.run
+    if fresh:
+        run.clear()
     with run.locked():
         write_run(plan)
         work = batches(plan.samples, plan.protocol.repeats, plan.batch_size, plan.shard)
-        done = run.predictions()
+        done = run.as_they_are(run.predictions())
         todo = [batch for batch in work if unfinished(batch, done, retry_failed)]
         total = sum(len(batch.items) for batch in work)
-        made = total - sum(len(batch.items) for batch in todo)
+        there = made = total - sum(len(batch.items) for batch in todo)
         progress("generate", made, total)
         scoring = _Scoring(run, pool, total, progress) if pool else None
         alone = plan.device == "cpu" and pool is not None and "rtf" in pool.scorer.metrics
@@ -282,16 +298,18 @@ def evaluate(
                 score(batch, rows)
             scoring.collect(wait=True)
             progress("score", scoring.kept, total)
+    return there
 
 
 def _make(plan: RunPlan, todo: Sequence[Batch], finished: Callable[[Batch, list[Prediction]], None]) -> None:
     """Load the method and generate, and keep what did it."""
-    from benchmark import provenance
+    from benchmark import provenance, tracebacks
 
     run = plan.run
     training = plan.training.samples if plan.training else ()
-    method = plan.method.kind(plan.method.settings.config, plan.method.weights, training)
-    method.load(plan.device)
+    with tracebacks.of_loading(plan.method.name, run):
+        method = plan.method.kind(plan.method.settings.config, plan.method.weights, training)
+        method.load(plan.device)
     try:
         generate(
             method,
@@ -301,7 +319,13 @@ def _make(plan: RunPlan, todo: Sequence[Batch], finished: Callable[[Batch, list[
             run,
             seed=plan.seed,
             weights=plan.method.weights_id,
-            made_by=run.write_maker({**provenance.collect(), "device": provenance.device_name(plan.device)}),
+            made_by=run.write_maker(
+                {
+                    **provenance.collect(),
+                    "source": plan.method.source,
+                    "device": provenance.device_name(plan.device),
+                }
+            ),
             finished=finished,
         )
     finally:
@@ -319,7 +343,7 @@ def rescore(
     """Measure what a run's predictions still lack."""
     with view.run.locked():
         work = batches(view.samples, view.spec.repeats, batch_size)
-        done = view.run.predictions()
+        done = view.run.as_they_are(view.run.predictions())
         scoring = _Scoring(view.run, pool, sum(key in done for batch in work for key in batch.keys), progress)
         scoring.submit_lacking(work, done, retry_failed)
         scoring.collect(wait=True)
@@ -340,11 +364,13 @@ def conclude(view: RunView, scorer: Scorer) -> Result:
             if reason.startswith("failed: ") and not reason.startswith("failed: no output: "):
                 text = f"{item.metric}: {reason.removeprefix('failed: ')}"
                 scoring[text] = max(scoring[text], count)
-    stored = view.run.scores()
     failed = {row.key for row in rows if row.status != "ok"}
-    for name in scorer.metrics:
-        measured = stored.get((name, scorer.signature(name)), {})
+    for measured in scorer.rows(view.run).values():
         failed |= {key for key, row in measured.items() if key in wanted and row.status == "failed"}
+    makers = view.run.makers(row.made_by for row in rows)
+    sources = sorted({str(maker.get("source") or "unknown") for maker in makers})
+    now = view.run.as_they_are(predictions)
+    changed = sum(bool(row.version) and row.version != now[row.key].version for row in rows)
     result = Result(
         run_id=view.spec.run_id(),
         label=view.label,
@@ -352,6 +378,8 @@ def conclude(view: RunView, scorer: Scorer) -> Result:
         preset=view.preset,
         partial=len(view.samples) < len(view.manifest.samples)
         or len(rows) < len(wanted)
+        or len(sources) > 1
+        or changed > 0
         or any(NOT_MEASURED in item.reasons for item in aggregates),
         samples=len(view.samples),
         speakers=len({sample.speaker for sample in view.samples}),
@@ -364,7 +392,9 @@ def conclude(view: RunView, scorer: Scorer) -> Result:
             rows=len(failed),
         ),
         generation_seconds=sum(row.seconds for row in rows),
-        generated_by=view.run.makers(row.made_by for row in rows),
+        generated_by=makers,
+        sources=sources,
+        changed=changed,
         provenance=provenance.collect(),
     )
     if fuller_result(view) is None:

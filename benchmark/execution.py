@@ -1,36 +1,30 @@
 """Where scoring runs: this process, or workers that can die alone.
 
-Metrics call native code that can crash. A worker that dies takes no run with it: the batches that were in flight are
-measured again one at a time, then item by item, and only the item that kills its worker becomes a failed row.
+Metrics call native code that can crash. A worker that dies takes no run with it: the batch that it worked on is
+measured again, then item by item, then metric by metric, and only what kills its worker becomes a failed row.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import concurrent.futures
 import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
 from benchmark.errors import PrerequisiteError, UsageError
-from benchmark.processes import end_with_parent
+from benchmark.processes import ProcessPool, WorkerDied
 from benchmark.scoring import Scorer, Work
 from benchmark.store import ScoreRow
 
 _scorer: Scorer | None = None
 
 
-def _start(scorer: Scorer) -> None:
+def _prepare(scorer: Scorer) -> None:
     """Runs once in each worker: single-threaded arithmetic, because there are as many workers as cores."""
-    import signal
-
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    end_with_parent()
     torch.set_num_threads(1)
     global _scorer
     _scorer = scorer
@@ -49,9 +43,8 @@ class WorkerPool:
             raise UsageError(f"--workers {workers}: expected 0 or more")
         self.scorer = scorer
         self.workers = default_workers() if workers is None else workers
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: ProcessPool | None = None
         self._pending: dict[Future[list[ScoreRow]], Work] = {}
-        self._lock = threading.Lock()
 
     def submit(self, work: Work) -> None:
         """Queue a batch."""
@@ -59,68 +52,54 @@ class WorkerPool:
             future: Future[list[ScoreRow]] = Future()
             future.set_result(self.scorer.measure(work))
         else:
-            try:
-                future = self._executor().submit(_measure, work)
-            except BrokenProcessPool as error:
-                future = Future()
-                future.set_exception(error)
+            future = self._processes().submit(_measure, work)
         self._pending[future] = work
 
     def collect(self, receive: Callable[[list[ScoreRow]], Any], wait: bool) -> None:
-        """Hand finished batches to `receive`; with `wait`, all of them."""
+        """Hand finished batches to `receive`; with `wait`, all of them.
+
+        Raises:
+            PrerequisiteError: worker processes do not start here.
+        """
         while self._pending:
             done = [future for future in self._pending if future.done()]
             if not done:
                 if not wait:
                     return
-                next(iter(self._pending)).exception()
+                concurrent.futures.wait(self._pending, return_when=concurrent.futures.FIRST_COMPLETED)
                 continue
             for future in done:
                 work = self._pending.pop(future)
                 try:
                     rows = future.result()
-                except BrokenProcessPool:
-                    rows = self._isolate(work)
+                except WorkerDied:
+                    rows = self._narrowed(work)
                 receive(rows)
 
-    def _isolate(self, work: Work) -> list[ScoreRow]:
-        """Measure a batch whose worker died, alone in a fresh pool, and narrow the cause down to its item."""
-        self._drop()
+    def _narrowed(self, work: Work) -> list[ScoreRow]:
+        """Measure once more what its worker died of, and narrow the cause down to an item and a metric."""
         try:
-            return self._executor().submit(_measure, work).result()
-        except BrokenProcessPool:
-            self._drop()
-        if len(work.predictions) == 1 and len(work.metrics) == 1:
-            prediction, metric = work.predictions[0], work.metrics[0]
-            reason = f"the worker process died in metric '{metric}'"
-            signature = self.scorer.signature(metric)
-            sample = (prediction.sample, prediction.speaker, prediction.repeat)
-            return [ScoreRow(*sample, metric, signature, "failed", reason)]
+            return self._processes().submit(_measure, work).result()
+        except WorkerDied:
+            pass
         if len(work.predictions) > 1:
             parts = [replace(work, predictions=(prediction,)) for prediction in work.predictions]
-        else:
+        elif len(work.metrics) > 1:
             parts = [replace(work, metrics=(metric,)) for metric in work.metrics]
-        return [row for part in parts for row in self._isolate(part)]
+        else:
+            reason = f"the worker process died in metric '{work.metrics[0]}'"
+            return [self.scorer.failed(work.predictions[0], work.metrics[0], reason)]
+        return [row for part in parts for row in self._narrowed(part)]
 
-    def _executor(self) -> ProcessPoolExecutor:
-        with self._lock:
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(
-                    self.workers,
-                    mp_context=multiprocessing.get_context("spawn"),
-                    initializer=_start,
-                    initargs=(self.scorer,),
-                )
-            return self._pool
-
-    def _drop(self) -> None:
-        with self._lock:
-            if self._pool is not None:
-                self._pool.shutdown(wait=False, cancel_futures=True)
-                self._pool = None
+    def _processes(self) -> ProcessPool:
+        if self._pool is None:
+            self._pool = ProcessPool(self.workers, _prepare, self.scorer)
+        return self._pool
 
     def close(self) -> None:
-        self._drop()
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
 
 def default_workers() -> int:

@@ -20,12 +20,14 @@ from benchmark.errors import MediaError, MissingDependency
 from benchmark.media import (
     MAX_VIDEO_BYTES,
     decoded_frames,
+    file_status,
     frame_pixels,
-    frames_on_screen,
     read_video,
     regular_file,
+    shown,
 )
-from benchmark.types import FaceVideo
+from benchmark.remarks import remark, remarks
+from benchmark.types import FaceVideo, Grey
 
 FPS = 25
 SIDE = 112
@@ -70,10 +72,11 @@ class Look(NamedTuple):
     faces: tuple[Box, ...]
 
 
-def read_face_video(path: str | Path, find: bool = False) -> FaceVideo:
+def read_face_video(path: str | Path, find: bool = False, grey: Grey = "luma") -> FaceVideo:
     """Read the face of the person who speaks in a video.
 
-    Frame k is the one on screen k / 25 seconds after the first. The same file is read and searched once while it stays
+    Frame k is the one on screen k / 25 seconds after the first. What `benchmark.media` has to say of the video is said
+    at each call (`benchmark.remarks`). The same file is read and searched once while it stays
     among the last CACHE_BYTES of results; `frames` is therefore read-only.
 
     Faces are looked for in LOOKS frames a second and followed from look to look. Of several the one with the largest
@@ -85,20 +88,25 @@ def read_face_video(path: str | Path, find: bool = False) -> FaceVideo:
 
     Args:
         find: look for the face. Without it the whole picture is the face (Talkers, VoxCeleb), scaled to 112 x 112.
+        grey: of the pictures given; the face is found in luma.
 
     Raises:
         MediaError: as `benchmark.media.read_video`.
         MissingDependency: no dlib, where `find`.
     """
     path = regular_file(path)
-    status = path.stat()
-    key = str(path.absolute()), status.st_mtime_ns, status.st_size, find
-    video = _CACHE.get(key)
-    if video is None:
-        video = _find(path) if find else FaceVideo(read_video(path, FPS, (SIDE, SIDE), grey=True))
+    status = file_status(path)
+    key = str(path.absolute()), status.st_mtime_ns, status.st_size, find, grey
+    known = _CACHE.get(key)
+    if known is None:
+        with remarks() as heard:
+            video = _find(path, grey) if find else FaceVideo(read_video(path, FPS, (SIDE, SIDE), grey))
         video.frames.setflags(write=False)
-        _CACHE.put(key, video)
-    return video
+        known = _Known(video, tuple(heard))
+        _CACHE.put(key, known)
+    for text in known.remarks:
+        remark(text)
+    return known.video
 
 
 def clip_video(video: FaceVideo, start_s: float, seconds: float, source_s: float) -> FaceVideo:
@@ -135,67 +143,74 @@ def clip_video(video: FaceVideo, start_s: float, seconds: float, source_s: float
     return video._replace(frames=video.frames[np.minimum((times * FPS).astype(np.intp), len(video.frames) - 1)])
 
 
+class _Known(NamedTuple):
+    """A video that was read, and what was said of it."""
+
+    video: FaceVideo
+    remarks: tuple[str, ...]
+
+
 class _Cache:
     """The face videos last used, up to a number of bytes; rows of a run are opened by several threads."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.used = limit, 0
-        self._videos: OrderedDict[tuple[object, ...], FaceVideo] = OrderedDict()
+        self._videos: OrderedDict[tuple[object, ...], _Known] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: tuple[object, ...]) -> FaceVideo | None:
+    def get(self, key: tuple[object, ...]) -> _Known | None:
         with self._lock:
             if key in self._videos:
                 self._videos.move_to_end(key)
             return self._videos.get(key)
 
-    def put(self, key: tuple[object, ...], video: FaceVideo) -> None:
+    def put(self, key: tuple[object, ...], known: _Known) -> None:
         with self._lock:
             if key in self._videos:
                 return
-            self._videos[key] = video
-            self.used += video.frames.nbytes
+            self._videos[key] = known
+            self.used += known.video.frames.nbytes
             while self.used > self.limit:
-                self.used -= self._videos.popitem(last=False)[1].frames.nbytes
+                self.used -= self._videos.popitem(last=False)[1].video.frames.nbytes
 
 
 _CACHE = _Cache(CACHE_BYTES)
 _THREAD = local()
 
 
-def _find(path: Path) -> FaceVideo:
+def _find(path: Path, grey: Grey) -> FaceVideo:
     """Decode twice, to look and to crop: the pictures of some minutes at full size would fill the memory."""
     detector = _detector()
     times: list[float] = []
     looks: list[Look] = []
-    own_fps, shape = 0.0, (0, 0)
-    for fps, time, frame in decoded_frames(path):
+    shape: tuple[int, ...] = (0, 0)
+    timing, decoded = decoded_frames(path)
+    for time, frame in decoded:
         if not looks or time > looks[-1].time + 1 / LOOKS - CLOCK_S:
-            picture = frame_pixels(frame, None, grey=True)
+            picture = frame_pixels(path, frame, None, grey)
             if not looks:
-                own_fps, shape = fps, picture.shape
+                shape = picture.shape
             looks.append(Look(time, _faces(detector, picture, LOOK_SIDES[len(looks) % len(LOOK_SIDES)])))
         times.append(time)
     if not times:
         raise MediaError(f"{path}: no picture of the video could be decoded")
     clock, looked = np.asarray(times), [look.time for look in looks]
-    even = abs(own_fps - FPS) <= 1e-3 * FPS
-    shown = np.arange(len(clock)) if even else frames_on_screen(clock, own_fps, FPS)
-    if len(shown) * SIDE**2 > MAX_VIDEO_BYTES:
+    indices = shown(path, clock, timing, FPS)
+    if len(indices) * SIDE**2 > MAX_VIDEO_BYTES:
         raise MediaError(f"{path}: over {MAX_VIDEO_BYTES >> 30} GiB when cropped: cut it into shorter videos")
 
     track = main_track(looks)
     squares = _squares(track, looked, clock, shape)
-    wanted = set(shown.tolist())
+    wanted = set(indices.tolist())
     faces: dict[int, np.ndarray] = {}
-    for number, (_, _, frame) in enumerate(decoded_frames(path)):
+    for number, (_, frame) in enumerate(decoded_frames(path)[1]):
         if number in wanted:
-            picture = frame_pixels(frame, None, grey=True)
+            picture = frame_pixels(path, frame, None, grey)
             if picture.shape != shape:
                 raise MediaError(f"{path}: the size of the pictures changes within the video")
             faces[number] = cut_square(picture, *squares[number])
-    seen = np.isin(_nearest(clock[shown], looked), list(track))
-    return FaceVideo(np.stack([faces[number] for number in shown.tolist()]), int((~seen).sum()))
+    seen = np.isin(_nearest(clock[indices], looked), list(track))
+    return FaceVideo(np.stack([faces[number] for number in indices.tolist()]), int((~seen).sum()))
 
 
 def _detector() -> Any:

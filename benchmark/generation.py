@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmark import tracebacks
 from benchmark.errors import BenchmarkError, MediaError, MethodError, PrerequisiteError
-from benchmark.store import Key, Prediction, RunDirectory
+from benchmark.remarks import remarks
+from benchmark.store import Key, Prediction, RunDirectory, content_hash
 from benchmark.tasks import Protocol, Task
 from benchmark.timing import clock
 from benchmark.types import Example, FaceVideo, Sample
@@ -66,37 +68,50 @@ def generate(
     """
 
     warm = False
+    raised: dict[str, str] = {}
+    grey = getattr(method, "grey", "luma")  # a plug-in's class need not come from ours
 
-    def opened(item: tuple[Sample, int]) -> Example | Exception:
+    def opened(item: tuple[Sample, int]) -> _Opened:
         sample, repeat = item
-        try:
-            example = task.open(sample, repeat, protocol, seed, weights)
-        except (BenchmarkError, OSError, ValueError, LookupError, ArithmeticError) as error:
-            return error
-        if method.uses_targets:
-            return example
-        return replace(example, sample=sample.without_targets(), truth=None)
+        with remarks() as heard:
+            try:
+                example = task.open(sample, repeat, protocol, seed, weights, grey)
+            except (BenchmarkError, OSError, ValueError, LookupError, ArithmeticError) as error:
+                return _Opened(error, heard)
+        if not method.uses_targets:
+            example = replace(example, sample=sample.without_targets(), truth=None)
+        return _Opened(example, heard)
 
     with ThreadPoolExecutor(threads) as pool:
         for batch, inputs in _ahead(pool, opened, todo):
-            good = [entry for entry in inputs if isinstance(entry, Example)]
+            good = [entry.example for entry in inputs if isinstance(entry.example, Example)]
             if good and not warm:  # the first call loads kernels and allocates; the times of the rest are to be fair
-                _outputs(method, good[:1])
+                outputs_of(method, good[:1])
                 warm = True
             start = clock()
-            outputs = dict(zip([example.key for example in good], _outputs(method, good), strict=True))
+            outputs = dict(zip([example.key for example in good], outputs_of(method, good), strict=True))
             seconds = (clock() - start) / max(len(good), 1)
             rows = []
-            for (sample, repeat), entry in zip(batch.items, inputs, strict=True):
+            for (sample, repeat), (entry, heard) in zip(batch.items, inputs, strict=True):
                 output = entry if isinstance(entry, Exception) else outputs[sample.id, repeat]
-                row = replace(_keep(output, sample, repeat, task, run), made_by=made_by)
+                row = replace(_keep(output, sample, repeat, task, run), made_by=made_by, remarks=tuple(heard))
                 if isinstance(entry, Example):
+                    if isinstance(output, Exception):
+                        what = f"{method.name} made sample '{sample.id}', repeat {repeat}"
+                        row = replace(row, traceback=tracebacks.keep(output, what, run, raised))
                     video = entry.inputs.get("video")
                     lost = video.without_face if isinstance(video, FaceVideo) else 0
                     row = replace(row, seconds=seconds, without_face=lost)
                 rows.append(row)
             run.append_predictions(rows)
             finished(batch, rows)
+
+
+class _Opened(NamedTuple):
+    """A row's inputs, or why there are none."""
+
+    example: Example | Exception
+    remarks: list[str]
 
 
 def _ahead(
@@ -113,21 +128,27 @@ def _ahead(
         yield batch, [future.result() for future in futures]
 
 
-def _outputs(method: Any, examples: list[Example]) -> list[Any]:
+def outputs_of(method: Any, examples: list[Example]) -> list[Any]:
     """The method's outputs; where a batch raises, its items are tried one by one, so that only the culprits fail."""
     if not examples:
         return []
     try:
-        outputs = list(method.generate(examples))
+        made = method.generate(examples)
+        if made is None or isinstance(made, str | dict):
+            raise MethodError(f"{method.name}.generate returned {_kind(made)}, expected a list: an output per example")
+        outputs = list(made)
         if len(outputs) != len(examples):
-            raise MethodError(f"{method.name} returned {len(outputs)} outputs for {len(examples)} examples")
+            raise MethodError(
+                f"{method.name}.generate returned {len(outputs)} outputs ({_kind(made)}) for {len(examples)} examples, "
+                "expected a list: an output per example"
+            )
         return outputs
     except PrerequisiteError:  # every sample would fail for the same lack
         raise
     except Exception as error:  # a method is foreign code: whatever it raises becomes a failed row
         if len(examples) == 1:
             return [error]
-        return [_outputs(method, [example])[0] for example in examples]
+        return [outputs_of(method, [example])[0] for example in examples]
 
 
 def _keep(output: Any, sample: Sample, repeat: int, task: Task, run: RunDirectory) -> Prediction:
@@ -137,7 +158,7 @@ def _keep(output: Any, sample: Sample, repeat: int, task: Task, run: RunDirector
     try:
         if isinstance(output, Exception):
             raise output
-        checked = checked_image(output) if task.output == "image" else checked_speech(output)
+        fit = checked(output, task)
     except Exception as error:  # what foreign code raised, or returned, is this row's reason
         kind = "" if isinstance(error, MediaError | MethodError) else f"{type(error).__name__}: "
         reason = f"{kind}{error}".strip().splitlines()[0][:300] if str(error) else type(error).__name__
@@ -146,24 +167,102 @@ def _keep(output: Any, sample: Sample, repeat: int, task: Task, run: RunDirector
     path = run.path / file
     path.parent.mkdir(parents=True, exist_ok=True)
     if task.output == "image":
-        write_image(path, checked)
+        write_image(path, fit)
     else:
-        write_audio(path, Audio(checked, task.rate))
-    return Prediction(sample.id, sample.speaker, repeat, "ok", file=file)
+        write_audio(path, Audio(fit, task.rate))
+    return Prediction(sample.id, sample.speaker, repeat, "ok", file=file, version=content_hash(path))
+
+
+def checked(output: Any, task: Task) -> np.ndarray:
+    """What a method returned for one example, as the task keeps it.
+
+    Raises:
+        MethodError: it is something else; the message says what was expected, what came, and how one becomes the other.
+    """
+    return checked_image(output) if task.output == "image" else checked_speech(output)
 
 
 def checked_image(output: Any) -> np.ndarray:
     """The output as `[H, W, 3]` uint8, or MethodError saying what came instead."""
-    image = np.asarray(output)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise MethodError(f"expected a face [H, W, 3] uint8, got {list(image.shape)} {image.dtype}")
+    wanted = "expected a face [H, W, 3] uint8"
+    image = _array(output, wanted)
+    unfit = [*_layout(image.shape), *_levels(image)]
+    if unfit:
+        raise MethodError(f"{wanted}, got {list(image.shape)} {image.dtype}: {'; '.join(unfit)}")
     return image
 
 
+LOUDEST = 64.0
+"""Samples beyond so many times full scale are not loud, but in other units."""
+
+
 def checked_speech(output: Any) -> np.ndarray:
-    """The output as finite samples `[T]` float32, or MethodError saying what came instead."""
-    samples = np.asarray(output, np.float32)
-    if samples.ndim != 1 or not len(samples) or not np.isfinite(samples).all():
-        unfit = "" if np.isfinite(samples).all() else " with NaN or infinite samples"
-        raise MethodError(f"expected finite speech [T], T > 0, got {list(samples.shape)}{unfit}")
-    return samples
+    """The output as finite samples `[T]` float32, full scale 1.0, or MethodError saying what came instead."""
+    wanted = "expected speech [T], T > 0, of finite floats with full scale 1.0"
+    samples = _array(output, wanted)
+    shape = ", ".join(str(size) if size < 16 else "T" for size in samples.shape)  # alike for clips of any length
+    got = f"{wanted}, got [{shape}] {samples.dtype}"
+    if samples.dtype.kind in "iu":
+        scale = f"divide by {np.iinfo(samples.dtype).max + 1}" if samples.dtype.kind == "i" else "convert"
+        raise MethodError(f"{got}: {scale}, and return float32")
+    if samples.dtype.kind != "f":
+        raise MethodError(got)
+    if samples.ndim != 1 or not samples.size:
+        long = [size for size in samples.shape if size > 1]
+        hint = "" if samples.ndim < 2 else ": take a channel, or their mean" if len(long) > 1 else ": .squeeze() it"
+        raise MethodError(got + hint)
+    if not np.isfinite(samples).all():
+        raise MethodError(f"{got} with NaN or infinite samples")
+    if np.abs(samples).max() > LOUDEST:
+        raise MethodError(f"{got} with samples beyond {LOUDEST:g}: 16-bit units? Divide by 32768")
+    return samples.astype(np.float32, copy=False)
+
+
+def _kind(value: Any) -> str:
+    """The type of a value, with its shape where it has one, for a message."""
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ + (f" {list(shape)}" if shape is not None else "")
+
+
+def _array(output: Any, wanted: str) -> np.ndarray:
+    if isinstance(output, np.ndarray):
+        return output
+    if type(output).__module__.partition(".")[0] == "torch":
+        kept = f"{wanted}, got a torch tensor {output.dtype} on {output.device}"
+        raise MethodError(f"{kept}: return .detach().cpu().numpy() of it")
+    if output is None or isinstance(output, str | bytes | dict):
+        raise MethodError(f"{wanted}, got {_kind(output)}")
+    return np.asarray(output)
+
+
+def _layout(shape: tuple[int, ...]) -> list[str]:
+    """What is wrong with the shape of a face, and what mends it."""
+    if len(shape) == 3 and shape[2] == 3 and 0 not in shape:
+        return []
+    if len(shape) == 3 and shape[0] == 3:
+        return ["channels come last: np.transpose(face, (1, 2, 0))"]
+    if len(shape) == 4 and shape[0] == 1:
+        return ["one face without a batch axis: face[0]", *_layout(shape[1:])]
+    if len(shape) == 3 and shape[2] == 4:
+        return ["no alpha channel: face[..., :3]"]
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
+        return ["three channels, also where all are grey: np.stack([grey] * 3, -1)"]
+    return ["another shape"]
+
+
+def _levels(image: np.ndarray) -> list[str]:
+    """What is wrong with the values of a face, and what mends it."""
+    if image.dtype == np.uint8:
+        return []
+    if image.dtype.kind not in "fiub" or not image.size:
+        return ["another type"]
+    if not np.isfinite(image).all():
+        return ["values that are not finite"]
+    low, high = float(image.min()), float(image.max())
+    if low < -1 or high > 255:
+        return ["values beyond 0 to 255"]
+    if image.dtype.kind in "iu" or high > 1:
+        return ["values of 0 to 255: face.round().clip(0, 255).astype(np.uint8)"]
+    if low < 0:
+        return ["values of -1 to 1: ((face + 1) * 127.5).round().astype(np.uint8)"]
+    return ["values of 0 to 1: (face * 255).round().astype(np.uint8)"]

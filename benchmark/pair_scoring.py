@@ -4,7 +4,7 @@
   run.json            what is compared, and provenance
   predictions.jsonl   the estimates, with the versions of the files
   scores.jsonl        appended; one row per file and metric
-  scores.csv          the same as a table: a line per file, a column per number, reasons at the end
+  scores.csv          the same as a table: a line per file, a column per number, reasons and remarks at the end
   result.json         aggregates, written last
 """
 
@@ -16,31 +16,32 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmark.alignment import PairDelays, decide
 from benchmark.datasets.talkers.sentences import are_sentences
 from benchmark.errors import InvalidConfig, MediaError, PrerequisiteError, UsageError
 from benchmark.evaluation import Progress
 from benchmark.execution import WorkerPool, default_workers, pick_device
 from benchmark.media import audio_header
 from benchmark.pairs import FilePair, PairReader, Pairs, find_pairs, with_speakers, with_texts
+from benchmark.remarks import counted
 from benchmark.reports.escaping import csv_cell
 from benchmark.results import Failures, PairResult, PairSpec
 from benchmark.scoring import Scorer, Work, aggregate, make_metrics, metric_options, stacked, unscored
 from benchmark.session import check_limit
-from benchmark.store import Prediction, RunDirectory, ScoreRow
+from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.types import Sample
 
 WITH_REFERENCE = ("pesq_wb", "pesq_nb", "stoi", "si_sdr", "sdr", "dnsmos", "delay")
 WITHOUT_REFERENCE = ("dnsmos",)
 WITH_TEXTS = ("wer",)
 """Measured by default: what needs neither the network nor a choice."""
-SHIFTED_MS = 1.0
-"""From here on a delay is told; vocoded speech that is on time is found up to 5.5 ms off."""
 BATCH_FILES, BATCH_SECONDS = 32, 240.0
 """A batch holds at most so much: enough to fill one, little enough to show progress and to lose."""
 
@@ -74,6 +75,8 @@ def score_pairs(
         PrerequisiteError: a metric that was asked for lacks something.
     """
     check_limit(request.limit)
+    if request.align and request.reference is None:
+        raise UsageError("--align takes out how late an estimate is against its reference: give --reference")
     found = _found(request)
     scorer, notes = _scorer(request, found)
     spec = PairSpec(
@@ -95,34 +98,81 @@ def score_pairs(
             "predictions.jsonl",
             "".join(json.dumps(row.__dict__, ensure_ascii=False) + "\n" for row in predictions.values()),
         )
-        missing = unscored(scorer, run, predictions, request.retry_failed)
-        total = sum(map(len, missing.values()))
-        done = 0
+        reader = PairReader({pair.id: pair for pair in found.pairs}, request.align)
         report = progress(request.estimate.name)
-        report("score", 0, total)
-
-        def receive(rows: list[ScoreRow]) -> None:
-            nonlocal done
-            run.append_scores(rows)
-            done += len(rows)
-            report("score", done, total)
-
-        if total:
-            workers = request.workers if pick_device(request.device) == "cpu" else 0
-            pool = WorkerPool(scorer, workers)
-            try:
-                for number, keys in enumerate(_batches(found.pairs, missing, pool.workers)):
-                    lacking = tuple(metric for metric in scorer.metrics if missing[metric] & set(keys))
-                    pool.submit(Work(number, tuple(predictions[key] for key in keys), run.path, lacking))
-                    pool.collect(receive, wait=False)
-                pool.collect(receive, wait=True)
-            finally:
-                pool.close()
-        rows = _current(run, scorer, predictions)
+        at_once = Scorer({n: metric for n, metric in scorer.metrics.items() if not reader.aligns(metric)}, reader)
+        missing = unscored(at_once, run, predictions, request.retry_failed)
+        _measure(at_once, run, found, predictions, missing, request, partial(report, "score"))
+        rows = _current(run, at_once, predictions)
+        delays = decide((pair.id for pair in found.pairs), rows["delay"]) if "delay" in rows else None
+        if request.align:
+            assert delays is not None
+            aligned = Scorer(
+                {n: metric for n, metric in scorer.metrics.items() if reader.aligns(metric)},
+                replace(reader, delays_s=delays.seconds()),
+            )
+            marked = delays.marked(predictions)
+            missing = unscored(aligned, run, marked, request.retry_failed)
+            run.append_scores(_without_delay(aligned, delays, marked, missing))
+            missing = {n: {key for key in keys if key[0] in delays.seconds()} for n, keys in missing.items()}
+            _measure(aligned, run, found, marked, missing, request, partial(report, "score aligned"))
+            rows |= _current(run, aligned, marked)
+        rows = {name: rows[name] for name in scorer.metrics}
         result = _conclude(run, scorer, spec, found, samples, rows, request)
-        run.write_document("scores.csv", _per_file(scorer, rows, found.pairs))
-        notes += [*_cut_notes(rows), *_delay_notes(rows, request.align)]
+        run.write_document("scores.csv", _per_file(scorer, rows, found.pairs, delays if request.align else None))
+        notes += [
+            *counted(_remarks(rows).values()),
+            *_cut_notes(rows),
+            *(delays.notes(request.align) if delays else []),
+        ]
     return run.path, result, notes
+
+
+def _measure(
+    scorer: Scorer,
+    run: RunDirectory,
+    found: Pairs,
+    predictions: Mapping[Key, Prediction],
+    missing: Mapping[str, set[Key]],
+    request: PairRequest,
+    report: Callable[[int, int], None],
+) -> None:
+    """Append the rows that are missing."""
+    total = sum(map(len, missing.values()))
+    done = 0
+    report(0, total)
+
+    def receive(rows: list[ScoreRow]) -> None:
+        nonlocal done
+        run.append_scores(rows)
+        done += len(rows)
+        report(done, total)
+
+    if not total:
+        return
+    pool = WorkerPool(scorer, request.workers if pick_device(request.device) == "cpu" else 0)
+    try:
+        for number, keys in enumerate(_batches(found.pairs, missing, pool.workers)):
+            lacking = tuple(metric for metric in scorer.metrics if missing[metric] & set(keys))
+            pool.submit(Work(number, tuple(predictions[key] for key in keys), run.path, lacking))
+            pool.collect(receive, wait=False)
+        pool.collect(receive, wait=True)
+    finally:
+        pool.close()
+
+
+def _without_delay(
+    scorer: Scorer, delays: PairDelays, predictions: Mapping[Key, Prediction], missing: Mapping[str, set[Key]]
+) -> list[ScoreRow]:
+    """Rows of what cannot be compared in time, because nobody knows how late it is."""
+    rows = []
+    for name, keys in missing.items():
+        for key in sorted(keys):
+            one, pair = predictions[key], delays.pairs[key[0]]
+            if pair.seconds is None:
+                about = name, scorer.signature(name), pair.status, pair.reason
+                rows.append(ScoreRow(one.sample, one.speaker, one.repeat, *about, version=one.version))
+    return rows
 
 
 def _found(request: PairRequest) -> Pairs:
@@ -190,10 +240,10 @@ def _scorer(request: PairRequest, found: Pairs) -> tuple[Scorer, list[str]]:
 
 def _metric(name: str) -> str:
     """The metric that yields a number: `estoi` is one of `stoi`'s."""
-    from benchmark.registry import NUMBERS, metrics
+    from benchmark.registry import metric_of, metrics
 
-    name = NUMBERS.get(name, name)
-    if metrics.entry(name).task != "speech":
+    name = metric_of(name)
+    if metrics.described(name).task != "speech":
         raise UsageError(f"metric '{name}' does not measure speech; `list metrics` tells which do")
     return name
 
@@ -242,14 +292,11 @@ def _current(
     run: RunDirectory, scorer: Scorer, predictions: Mapping[tuple[str, int], Prediction]
 ) -> dict[str, dict[str, ScoreRow]]:
     """metric -> id -> row, of the files as they are now."""
-    stored = run.scores()
     return {
         name: {
-            key[0]: row
-            for key, row in stored.get((name, scorer.signature(name)), {}).items()
-            if key in predictions and row.version == predictions[key].version
+            key[0]: row for key, row in rows.items() if key in predictions and row.version == predictions[key].version
         }
-        for name in scorer.metrics
+        for name, rows in scorer.rows(run).items()
     }
 
 
@@ -287,9 +334,18 @@ def _conclude(
     return result
 
 
-def _per_file(scorer: Scorer, rows: Mapping[str, Mapping[str, ScoreRow]], pairs: Sequence[FilePair]) -> str:
-    """CSV: a line per file, a column per reported number, and what could not be measured with its reason."""
+def _per_file(
+    scorer: Scorer,
+    rows: Mapping[str, Mapping[str, ScoreRow]],
+    pairs: Sequence[FilePair],
+    delays: PairDelays | None,
+) -> str:
+    """CSV: a line per file, a column per reported number, then what could not be measured and why, then remarks.
+
+    Where pairs were aligned, two columns more say by which delay and whose it is.
+    """
     values: dict[str, dict[str, float]] = {pair.id: {} for pair in pairs}
+    lacking: dict[str, list[str]] = {pair.id: [] for pair in pairs}
     columns = []
     for name, metric in scorer.metrics.items():
         columns += [report.name for report in metric.reports]
@@ -300,14 +356,22 @@ def _per_file(scorer: Scorer, rows: Mapping[str, Mapping[str, ScoreRow]], pairs:
                 for row, value in zip(part, each, strict=True):
                     if np.isfinite(value):
                         values[row.sample][report] = float(value)
-    faults = _faults(rows)
+                    else:
+                        lacking[row.sample].append(f"{report} undefined: {metric.why_undefined(report)}")
+    faults, heard = _faults(rows), _remarks(rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "speaker", *columns, "reasons"])
+    aligned = ["aligned_ms", "aligned_by"] if delays else []
+    writer.writerow(["id", "speaker", *columns, *aligned, "reasons", "remarks"])
     for pair in pairs:
         cells = [f"{values[pair.id][name]:.7g}" if name in values[pair.id] else "" for name in columns]
-        reasons = (f"{' '.join(names)} {status}: {why}" for (status, why), names in faults.get(pair.id, {}).items())
-        writer.writerow([csv_cell(pair.id), csv_cell(pair.speaker), *cells, csv_cell("; ".join(reasons))])
+        if delays:
+            delay = delays.pairs[pair.id]
+            cells += ["" if delay.seconds is None else f"{1000 * delay.seconds:.7g}", delay.by]
+        faulty = (f"{' '.join(names)} {status}: {why}" for (status, why), names in faults.get(pair.id, {}).items())
+        reasons = "; ".join([*faulty, *lacking[pair.id]])
+        told = "; ".join(heard.get(pair.id, ()))
+        writer.writerow([csv_cell(pair.id), csv_cell(pair.speaker), *cells, csv_cell(reasons), csv_cell(told)])
     return text.getvalue()
 
 
@@ -329,6 +393,16 @@ def _reasons(rows: Mapping[str, Mapping[str, ScoreRow]], status: str) -> dict[st
             if kind == status:
                 counts[reason if len(names) == len(rows) else f"{', '.join(names)}: {reason}"] += 1
     return dict(counts.most_common())
+
+
+def _remarks(rows: Mapping[str, Mapping[str, ScoreRow]]) -> dict[str, list[str]]:
+    """id -> what was done to read its files, whichever metric's row says so."""
+    found: dict[str, list[str]] = {}
+    for each in rows.values():
+        for key, row in each.items():
+            known = found.setdefault(key, [])
+            known.extend(text for text in row.remarks if text not in known)
+    return found
 
 
 def _pairing_notes(found: Pairs) -> list[str]:
@@ -374,17 +448,3 @@ def _cut_notes(rows: Mapping[str, Mapping[str, ScoreRow]]) -> list[str]:
     if not cut:
         return []
     return [f"{len(cut)} pairs differ in length, by up to {1000 * max(cut.values()):.1f} ms: the longer file was cut"]
-
-
-def _delay_notes(rows: Mapping[str, Mapping[str, ScoreRow]], aligned: bool) -> list[str]:
-    """A delay that nobody corrected lowers every number that compares sample by sample."""
-    delays = [float(row.statistics["delay_ms"]) for row in rows.get("delay", {}).values() if row.status == "ok"]  # type: ignore[arg-type]
-    late = [delay for delay in delays if abs(delay) >= SHIFTED_MS]
-    if not late:
-        return []
-    middle = float(np.median(late))
-    what = "corrected" if aligned else "not corrected: STOI, SI-SDR and SDR suffer; --align takes it out"
-    if abs(middle) < 6:
-        what += "; resynthesised speech that is on time can read so"
-    far = f"{len(late)} of {len(delays)} estimates are shifted by {SHIFTED_MS:g} ms or more"
-    return [f"{far} (median {middle:+.1f} ms), {what}"]

@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +18,7 @@ from benchmark.datasets.names import on_disk, readable
 from benchmark.datasets.tables import FileTable, file_table, lrs3_words, read_file_table, two_columns
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import is_audio, is_video, read_audio
-from benchmark.store import Prediction
+from benchmark.store import Prediction, content_hash
 from benchmark.text_files import BLANK, read_lines, read_text
 
 if TYPE_CHECKING:
@@ -38,14 +38,9 @@ class FilePair:
     """The words that are said."""
 
     def version(self) -> str:
-        """Changes when either file does (sizes and times of change), or what is said in it."""
+        """Changes with the content of either file, and with what is said in it."""
         marks = [] if self.text is None else [hashlib.sha256(self.text.encode()).hexdigest()[:16]]
-        for path in (self.estimate, self.reference):
-            try:
-                status = path.stat() if path is not None else None
-            except (OSError, ValueError):  # ValueError: a zero byte in a name that a list holds
-                status = None
-            marks.append(f"{status.st_size}:{status.st_mtime_ns}" if status else "-")
+        marks += [content_hash(path) if path is not None else "-" for path in (self.estimate, self.reference)]
         return " ".join(marks)
 
 
@@ -168,6 +163,8 @@ class PairReader:
 
     pairs: Mapping[str, FilePair]
     align: bool = False
+    delays_s: Mapping[str, float] = field(default_factory=dict)
+    """By id, of the pairs that metrics which compare in time are given; needed once the delays are known."""
 
     def __call__(self, prediction: Prediction, root: Path) -> SpeechItem:
         """Read both files at their own rates and convert the higher to the lower.
@@ -191,11 +188,17 @@ class PairReader:
         """The item as one metric takes it: aligned, where asked for, for those that compare with the reference."""
         from metrics.speech.items import aligned_item
 
-        return aligned_item(item) if self.align and getattr(metric, "paired", False) else item
+        return aligned_item(item, self.delays_s[item.id]) if self.aligns(metric) else item
+
+    def aligns(self, metric: object) -> bool:
+        """Whether a metric is given aligned signals."""
+        return self.align and getattr(metric, "paired", False)
 
     def signature(self, metric: object) -> str:
         """What the reader adds to a metric's signature."""
-        return "|delay:corrected" if self.align and getattr(metric, "paired", False) else ""
+        from metrics.speech.items import ALIGNED
+
+        return f"|{ALIGNED}" if self.aligns(metric) else ""
 
 
 class _Listing(NamedTuple):
@@ -247,7 +250,11 @@ def _files(folder: Path, wanted: Callable[[Path], bool]) -> tuple[list[_Found], 
     """The wanted files by their paths below the folder without suffix, and the names of the others."""
     found, skipped = [], []
     seen: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+
+    def unlisted(error: OSError) -> None:
+        skipped.append(f"{error.filename} cannot be listed: {error.strerror}")
+
+    for parent, folders, names in os.walk(folder, onerror=unlisted, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:  # a link to a folder above
             folders.clear()

@@ -21,6 +21,10 @@ class Registry:
     kind: str
     """`method`, `metric`, `dataset`; its plural is the entry-point group."""
     builtin: dict[str, Entry]
+    extensible: bool = True
+    """Whether plug-ins are looked for."""
+    hidden: list[str] = field(default_factory=list)
+    """Plug-ins that cannot be reached because their name is taken."""
     _all: dict[str, Entry] | None = field(default=None, repr=False)
 
     @property
@@ -29,10 +33,14 @@ class Registry:
         if self._all is None:
             from importlib.metadata import entry_points
 
-            found = {
-                point.name: Entry(point.value, f"from {point.dist.name if point.dist else 'a plug-in'}")
-                for point in entry_points(group=f"facevoice_bench.{self.kind}s")
-            }
+            found: dict[str, Entry] = {}
+            for point in entry_points(group=f"facevoice_bench.{self.kind}s") if self.extensible else ():
+                origin = f"{point.dist.name} {point.dist.version}" if point.dist else "a plug-in"
+                if point.name in self.builtin or point.name in found:
+                    before = found[point.name].origin if point.name in found else "a built-in one"
+                    self.hidden.append(f"{self.kind} '{point.name}' from {origin} is hidden by {before} of that name")
+                else:
+                    found[point.name] = Entry(point.value, "", origin=origin)
             self._all = {**found, **self.builtin}
         return self._all
 
@@ -50,10 +58,32 @@ class Registry:
             f"List them with: python -m benchmark list {self.kind}s"
         )
 
+    def described(self, name: str) -> Entry:
+        """The entry with its title and task, for which a plug-in has to be imported.
+
+        Raises:
+            BrokenPlugIn: it is not what its kind needs.
+        """
+        entry = self.entry(name)
+        if not entry.origin:
+            return entry
+        from benchmark import plug_ins
+
+        return plug_ins.described(self.kind, name, entry)
+
     def load(self, name: str) -> Any:
-        """Import what the name stands for."""
-        target = self.entry(name).target
-        module, _, attribute = target.partition(":")
+        """Import what the name stands for.
+
+        Raises:
+            MissingDependency: a package that it needs is not installed.
+            BrokenPlugIn: a plug-in that is not what its kind needs.
+        """
+        entry = self.entry(name)
+        if entry.origin:
+            from benchmark import plug_ins
+
+            return plug_ins.load(self.kind, name, entry)
+        module, _, attribute = entry.target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
@@ -65,11 +95,16 @@ class Registry:
 
 @dataclass(frozen=True)
 class Entry:
-    """A name's target and its one-line description, so that listing imports nothing."""
+    """A name's target and its one-line description, so that listing imports nothing.
+
+    A plug-in's title and task stand in its class: `Registry.described` reads them.
+    """
 
     target: str
     title: str
     task: str = ""
+    origin: str = ""
+    """Distribution and version that a plug-in comes with; empty for a built-in."""
 
 
 def did_you_mean(name: str, names: object) -> str:
@@ -160,14 +195,37 @@ metrics = Registry(
 )
 
 NUMBERS = {
+    **{f"face_{part}": "face_similarity" for part in ("cosine", "cosine_mismatched", "l1", "auc")},
+    **{
+        f"{chance}recall_at_{k}{gallery}": "retrieval"
+        for chance in ("", "chance_")
+        for gallery, ks in {"": (1, 2, 5, 10, 20, 50), "_full": (1, 5, 10), "_within": (1, 5, 10)}.items()
+        for k in ks
+    },
+    "vggface_score_split_std": "vggface_score",
     "estoi": "stoi",
     **{f"dnsmos_{part}": "dnsmos" for part in ("p808", "sig", "bak", "ovrl")},
     **{f"nisqa_{part}": "nisqa" for part in ("mos", "noi", "dis", "col", "loud")},
-    "cer": "wer",
+    **{name: "wer" for name in ("cer", "wer_substitutions", "wer_deletions", "wer_insertions")},
     "lps_char": "lps",
     "delay_ms": "delay",
 }
 """Numbers that are asked for by name, and the metric that yields them with others."""
+
+
+def metric_of(number: str) -> str:
+    """The metric that yields a number, which may be its own name: `estoi` is one of `stoi`'s.
+
+    Raises:
+        UnknownName: neither a metric nor a number of one.
+    """
+    if number not in metrics and number not in NUMBERS:
+        raise UnknownName(
+            f"Unknown metric '{number}'.{did_you_mean(number, [*metrics, *NUMBERS])} "
+            "List them with: python -m benchmark list metrics"
+        )
+    return NUMBERS.get(number, number)
+
 
 datasets = Registry(
     "dataset",
@@ -206,4 +264,5 @@ trainers = Registry(
             "speech2face",
         ),
     },
+    extensible=False,
 )

@@ -82,7 +82,8 @@ class Result(BaseModel):
     spec: RunSpec
     preset: str | None = None
     partial: bool
-    """True where not every sample of the split was asked for, made and measured; such a result cannot be ranked."""
+    """True where not every sample of the split was asked for, made and measured, or where the outputs are of several
+    states of the method's code or were changed since; such a result cannot be ranked."""
     samples: int
     speakers: int
     aggregates: list[Aggregate]
@@ -91,11 +92,24 @@ class Result(BaseModel):
     """Sum of the time spent inside the method."""
     generated_by: list[dict[str, Any]] = Field(default_factory=list)
     """Code, packages, machine and device that made the outputs; several where a run went on elsewhere or later."""
+    sources: list[str] = Field(default_factory=list)
+    """Hashes of the method's code that made the outputs: one, or the run is a mixture."""
+    changed: int = 0
+    """Outputs whose files are not as they were made."""
     provenance: dict[str, Any]
-    """The same of what scored them."""
+    """The same as `generated_by`, of what scored them."""
 
     def aggregate(self, name: str) -> Aggregate | None:
         return next((item for item in self.aggregates if item.name == name), None)
+
+    @property
+    def why_unranked(self) -> str:
+        """Why the result cannot be ranked, in a few words; nothing where it can."""
+        if len(self.sources) > 1:
+            return f"mixed: outputs of {len(self.sources)} states of the code"
+        if self.changed:
+            return f"{self.changed} outputs changed since they were made"
+        return "partial" if self.partial else ""
 
 
 class PairSpec(BaseModel):
@@ -143,3 +157,8 @@ class PairResult(BaseModel):
 
     def aggregate(self, name: str) -> Aggregate | None:
         return next((item for item in self.aggregates if item.name == name), None)
+
+    @property
+    def why_unranked(self) -> str:
+        """As of a run's result."""
+        return "partial" if self.partial else ""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from benchmark.remarks import remarks
 from benchmark.results import Aggregate
+from benchmark.sources import source_of_metric
 from benchmark.statistics import DRAWS, bootstrap, row_weights, speaker_index
 from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.types import Sample
@@ -107,6 +109,7 @@ class Scorer:
 
     def __init__(self, metrics: Mapping[str, Any], reader: Reader | None = None) -> None:
         self.metrics = dict(metrics)
+        self.sources = {name: source_of_metric(type(metric)) for name, metric in self.metrics.items()}
         self.reader: Reader = reader or FaceReader()
 
     def signature(self, metric: str) -> str:
@@ -123,15 +126,17 @@ class Scorer:
         """Rows for each prediction and metric; a bad file or a metric that raises is a failed row."""
         items: list[tuple[Prediction, Any]] = []
         rows: list[ScoreRow] = []
+        heard: dict[Key, list[str]] = {}
         for prediction in work.predictions:
             reason = f"no output: {prediction.reason}"
             if prediction.status == "ok" and prediction.file is not None:
-                try:
-                    items.append((prediction, self.reader(prediction, work.root)))
-                    continue
-                except Exception as error:  # whatever the codec raises is this row's reason
-                    reason = str(error)
-            rows.extend(self._row(prediction, metric, "failed", reason) for metric in work.metrics)
+                with remarks() as heard[prediction.key]:
+                    try:
+                        items.append((prediction, self.reader(prediction, work.root)))
+                        continue
+                    except Exception as error:  # whatever the codec raises is this row's reason
+                        reason = str(error)
+            rows.extend(self.failed(prediction, metric, reason) for metric in work.metrics)
         for metric in work.metrics:
             for (prediction, _), outcome in zip(
                 items, self._measured(metric, [item for _, item in items]), strict=True
@@ -139,8 +144,30 @@ class Scorer:
                 if isinstance(outcome, Mapping):
                     rows.append(self._row(prediction, metric, "ok", None, outcome))
                 else:
-                    rows.append(self._row(prediction, metric, type(outcome).__name__.lower(), outcome.reason))
-        return rows
+                    evidence = getattr(outcome, "evidence", {})
+                    rows.append(self._row(prediction, metric, type(outcome).__name__.lower(), outcome.reason, evidence))
+        return [replace(row, remarks=tuple(heard.get(row.key, ()))) for row in rows]
+
+    def rows(self, run: RunDirectory) -> dict[str, dict[Key, ScoreRow]]:
+        """Metric -> sample and repeat -> what is stored under the metric's signature.
+
+        A row with a number that it must not lack is failed, whoever wrote it: it would take its whole column along.
+        """
+        stored = run.scores()
+        return {
+            name: {key: self._kept(name, row) for key, row in stored.get((name, self.signature(name)), {}).items()}
+            for name in self.metrics
+        }
+
+    def _kept(self, metric: str, row: ScoreRow) -> ScoreRow:
+        from metrics.metric import Failed, checked_row
+
+        if row.status != "ok":
+            return row
+        outcome = checked_row(row.statistics, getattr(self.metrics[metric], "lacking", ()))
+        if isinstance(outcome, Failed):
+            return replace(row, status="failed", reason=outcome.reason, statistics={})
+        return row
 
     def _measured(self, metric: str, items: list[Any]) -> list[Any]:
         from metrics.metric import Failed
@@ -154,6 +181,10 @@ class Scorer:
             if len(items) == 1:
                 return [Failed(f"{type(error).__name__}: {error}".splitlines()[0][:300])]
             return [self._measured(metric, [item])[0] for item in items]
+
+    def failed(self, prediction: Prediction, metric: str, reason: str) -> ScoreRow:
+        """The row of a prediction that a metric could not measure."""
+        return self._row(prediction, metric, "failed", reason)
 
     def _row(
         self,
@@ -173,6 +204,7 @@ class Scorer:
             reason,
             statistics or {},
             prediction.version,
+            self.sources[metric],
         )
 
 
@@ -215,7 +247,7 @@ def metric_options(names: Sequence[str], face_network: str, sets: Sequence[str])
 
 
 def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
-    """The true faces of each speaker, sorted by id, and a line for each picture that cannot be read."""
+    """The true faces of each speaker, sorted by id, and a line for each picture that cannot be read, or not wholly."""
     from benchmark.errors import MediaError
     from benchmark.media import read_image
     from metrics.metric import Identity
@@ -230,10 +262,12 @@ def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
     for speaker in sorted(paths):
         images = []
         for path in paths[speaker]:
-            try:
-                images.append(read_image(path))
-            except MediaError as error:
-                problems.append(str(error))
+            with remarks() as heard:
+                try:
+                    images.append(read_image(path))
+                except MediaError as error:
+                    problems.append(str(error))
+            problems.extend(heard)
         if images:
             about = attributes[speaker]
             identities.append(Identity(speaker, images, about.get("sex"), about.get("age")))
@@ -245,20 +279,17 @@ def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
 def unscored(
     scorer: Scorer, run: RunDirectory, predictions: Mapping[Key, Prediction], retry_failed: bool = False
 ) -> dict[str, set[Key]]:
-    """Metric -> keys that lack a row, or whose row is a failure for want of an output that is there now.
+    """Metric -> keys that lack a row, or whose row is of another version of the output or of the metric's code.
 
     With `retry_failed` those whose measuring failed too.
     """
-    stored = run.scores()
     missing: dict[str, set[Key]] = {}
-    for metric in scorer.metrics:
-        rows = stored.get((metric, scorer.signature(metric)), {})
+    for metric, rows in scorer.rows(run).items():
         missing[metric] = {
             key
             for key, prediction in predictions.items()
             if key not in rows
-            or rows[key].version != prediction.version
-            or (prediction.status == "ok" and (rows[key].reason or "").startswith("no output: "))
+            or (rows[key].version, rows[key].source) != (prediction.version, scorer.sources[metric])
             or (prediction.status == "ok" and retry_failed and rows[key].status == "failed")
         }
     return missing
@@ -269,10 +300,10 @@ def aggregate(
 ) -> list[Aggregate]:
     """All reported numbers of a run, computed from its stored rows alone."""
     wanted = {(sample.id, repeat) for sample in samples for repeat in range(repeats)}
-    stored = run.scores()
     found: list[Aggregate] = []
-    for name, metric in scorer.metrics.items():
-        rows = {key: row for key, row in stored.get((name, scorer.signature(name)), {}).items() if key in wanted}
+    for name, stored in scorer.rows(run).items():
+        rows = {key: row for key, row in stored.items() if key in wanted}
+        metric = scorer.metrics[name]
         found.extend(_aggregate_metric(name, metric, rows, len(wanted), repeats, draws, scorer.report_signature))
     return found
 
@@ -323,6 +354,9 @@ def _aggregate_metric(
     for report in metric.reports:
         estimate = estimates.get(report.name)
         scored = sum(int(np.sum(metric.defined(report.name, rows))) for _, rows in by_repeat) if good else 0
+        why = reasons.copy()
+        if scored < len(good):
+            why[f"undefined: {metric.why_undefined(report.name)}"] += len(good) - scored
         aggregates.append(
             Aggregate(
                 name=report.name,
@@ -334,7 +368,7 @@ def _aggregate_metric(
                 spread=_number(spreads.get(report.name)),
                 scored=scored,
                 total=total,
-                reasons=dict(sorted(reasons.items())),
+                reasons=dict(sorted(why.items())),
                 signature=signature(name, report.name),
                 higher_is_better=report.higher_is_better,
                 unit=report.unit,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmark import tracebacks
 from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
 from benchmark.datasets.talkers.sentences import are_sentences
-from benchmark.errors import BenchmarkError, MissingDataset, PrerequisiteError, UsageError
+from benchmark.errors import BenchmarkError, InvalidConfig, MissingDataset, PrerequisiteError, UsageError
 from benchmark.evaluation import (
     MethodPlan,
     Progress,
@@ -23,11 +24,14 @@ from benchmark.evaluation import (
     rescore,
 )
 from benchmark.execution import WorkerPool, parse_shard, pick_device
-from benchmark.registry import NUMBERS
+from benchmark.registry import metric_of
+from benchmark.remarks import counted
 from benchmark.results import Result, RunSpec
 from benchmark.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options
-from benchmark.store import RunDirectory
+from benchmark.sources import source_of_method
+from benchmark.store import Prediction, RunDirectory
 from benchmark.tasks import Protocol, Task, get_task, with_protocol
+from benchmark.types import Sample
 
 Say = Callable[[str], None]
 
@@ -61,6 +65,8 @@ class Request:
     references: bool = True
     runs: Path = Path("runs")
     retry_failed: bool = False
+    fresh: bool = False
+    """Delete what an earlier run of the same identity made, and begin anew."""
 
 
 @dataclass
@@ -82,6 +88,11 @@ class Session:
         check_limit(request.limit)
         if request.batch_size is not None and request.batch_size < 1:
             raise UsageError(f"--batch-size {request.batch_size}: expected 1 or more")
+        if request.fresh and request.shard:
+            raise UsageError(
+                "--fresh deletes the outputs of all shards, also those that another one is making: give it to a "
+                "command without --shard, or delete the run's folder"
+            )
         main = plan_method(request.method, request.preset, request.config, request.sets, request.weights)
         task = get_task(request.task or main.kind.task)
         if not serves(main.kind, task.name):
@@ -149,7 +160,7 @@ class Session:
 
     def metric_names(self, task: Task) -> tuple[str, ...]:
         """Those asked for, by their own names or by the numbers that they yield; else the task's."""
-        return tuple(dict.fromkeys(NUMBERS.get(name, name) for name in self.request.metrics)) or task.metrics
+        return tuple(dict.fromkeys(metric_of(name) for name in self.request.metrics)) or task.metrics
 
     def check_metrics(self, task: Task) -> None:
         """Raise for a metric, option or face network that cannot be had."""
@@ -159,8 +170,7 @@ class Session:
         names = self.metric_names(task)
         kind = "speech" if task.output == "audio" else task.name
         for name in names:
-            if registry.entry(name).task != kind:
-                what = registry.entry(name).task
+            if (what := registry.described(name).task) != kind:
                 raise UsageError(f"Metric '{name}' measures {what}, not {task.name}; see `list metrics`")
         metric_options(names, self.request.face_network, self.request.metric_sets)
         if task.output == "image":
@@ -192,9 +202,12 @@ class Session:
         for name in names:
             try:
                 made.update(make_metrics([name], networks, options))
-            except PrerequisiteError as error:
+            except (PrerequisiteError, ImportError, FileNotFoundError, ValueError) as error:
                 if self.request.metrics or self.request.metric_sets or self.request.face_network != "dlib":
-                    raise
+                    if isinstance(error, PrerequisiteError):
+                        raise
+                    kind = InvalidConfig if isinstance(error, ValueError) else PrerequisiteError
+                    raise kind(f"metric '{name}': {error}") from error
                 self.notes.append(f"metric {name} is left out: {str(error).splitlines()[0]}")
         if task.output == "audio":
             return Scorer(made, SpeechReader(task, protocol, self.request.seed, manifest.samples))
@@ -204,8 +217,9 @@ class Session:
             metric.prepare(identities)
         return Scorer(made)
 
-    def _note_lost_faces(self, plan: RunPlan) -> None:
+    def _note_inputs(self, plan: RunPlan) -> None:
         made, asked = plan.run.predictions(), [(sample.id, 0) for sample in plan.samples]
+        self.notes.extend(remarks_on(made.values(), plan.samples))
         lost = [made[key].without_face for key in asked if key in made and made[key].without_face]
         if lost:
             self.notes.append(
@@ -231,21 +245,34 @@ class Session:
         scorer = self.scored_with = self.scorer(first.task, first.manifest, first.protocol)
         pool = WorkerPool(scorer, self.request.workers)
         results = []
+        kept: dict[str, int] = {}
         try:
             for plan in plans:
                 try:
-                    evaluate(plan, pool, self.progress(plan.method.label), retry_failed=self.request.retry_failed)
+                    there = evaluate(
+                        plan,
+                        pool,
+                        self.progress(plan.method.label),
+                        retry_failed=self.request.retry_failed,
+                        fresh=self.request.fresh and plan is first,
+                    )
                 except BenchmarkError as error:
                     if plan is first:
                         raise
                     self.notes.append(f"{plan.method.label} is left out: {str(error).splitlines()[0]}")
                     continue
                 results.append(conclude(plan.view, scorer))
+                if there:
+                    kept[plan.method.label] = there
                 if plan is first:
-                    self._note_lost_faces(plan)
-                    self.notes.extend(notes_on(plan.view, results[0]))
+                    self._note_inputs(plan)
+                self.notes.extend(notes_on(plan.view, results[-1], plan.method.source))
         finally:
             pool.close()
+        if kept:
+            anew = f"; --fresh makes those of {first.method.label} anew" if first.method.label in kept else ""
+            told = ", ".join(f"{count} of {label}" for label, count in kept.items())
+            self.notes.append(f"outputs kept from an earlier command: {told}{anew}")
         return results
 
 
@@ -254,15 +281,42 @@ def check_limit(limit: int | None) -> None:
         raise UsageError(f"--limit {limit}: expected 1 or more")
 
 
-def notes_on(view: RunView, result: Result) -> list[str]:
-    """What a reader of a result should know beside its numbers."""
+def remarks_on(rows: Iterable[Prediction], samples: Iterable[Sample]) -> list[str]:
+    """What was said of the inputs that outputs were made from, counted by sample whatever the number of repeats."""
+    heard: dict[str, dict[str, None]] = {sample.id: {} for sample in samples}
+    for row in rows:
+        heard.get(row.sample, {}).update(dict.fromkeys(row.remarks))
+    return counted(map(list, heard.values()))
+
+
+def notes_on(view: RunView, result: Result, source: str | None = None) -> list[str]:
+    """What a reader of a result should know beside its numbers.
+
+    Args:
+        source: hash of the method's code as it is here, where that is known.
+    """
     notes = []
+    label = view.label
     if fuller := fuller_result(view):
         notes.append(f"{view.run.path} keeps the result and the report of {fuller.samples} samples")
-    code = {(maker["git"] or {}).get("commit", "no commit")[:10] for maker in result.generated_by}
-    if len(code) > 1:
-        notes.append(f"its outputs were made by several states of the code: {', '.join(sorted(code))}")
-    return notes
+    if len(result.sources) > 1:
+        notes.append(
+            f"the outputs of {label} were made by {len(result.sources)} states of its code and are mixed: the result "
+            "cannot be ranked; --fresh makes them anew"
+        )
+    elif source and result.sources and result.sources != [source]:
+        notes.append(f"the outputs of {label} were made by other code than is here now; --fresh makes them anew")
+    if result.changed:
+        notes.append(
+            f"{result.changed} outputs of {label} are not as they were made: their files were changed since, and the "
+            "result cannot be ranked; --fresh makes them anew"
+        )
+    commits = sorted({(maker["git"] or {}).get("commit", "no commit")[:10] for maker in result.generated_by})
+    if len(commits) > 1:
+        notes.append(f"the outputs of {label} were made at several commits: {', '.join(commits)}")
+    wanted = {sample.id for sample in view.samples}
+    rows = [row for row in view.run.predictions().values() if row.sample in wanted]
+    return [*notes, *tracebacks.notes(view.run.path, rows)]
 
 
 def serves(kind: Any, task: str) -> bool:
@@ -326,4 +380,14 @@ def score_run(
     finally:
         pool.close()
     result = conclude(view, scorer)
-    return view, result, [*session.notes, *notes_on(view, result)], scorer
+    return view, result, [*session.notes, *notes_on(view, result, _source_here(spec.method))], scorer
+
+
+def _source_here(method: str) -> str | None:
+    """Hash of a method's code as it is here; None where the method is not."""
+    from benchmark.registry import methods
+
+    try:
+        return source_of_method(methods.load(method))
+    except (UsageError, PrerequisiteError):
+        return None

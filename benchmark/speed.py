@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmark.errors import BenchmarkError, MethodError, MissingWeights, UsageError
 from benchmark.evaluation import MethodPlan, plan_method
-from benchmark.processes import end_with_parent
+from benchmark.processes import end_with_parent, ending
 from benchmark.tasks import Task, get_task
 from benchmark.types import Audio, Example, FaceVideo, Sample, derive_seed
 
@@ -260,23 +260,11 @@ def _in_own_process(candidate: Candidate, conditions: Conditions) -> Measurement
         return receiver.recv()
     except EOFError:
         process.join()
-        return _ending(process.exitcode or 0)
+        return ending(process.exitcode or 0)
     finally:
         process.kill()  # it has answered, or the user does not want the answer any more
         process.join()
         receiver.close()
-
-
-def _ending(exit_code: int) -> str:
-    """Why a process that ended without an answer ended.
-
-    >>> _ending(3), _ending(-11)
-    ('its process ended with exit code 3', 'its process was killed by signal 11')
-    """
-    if exit_code >= 0:
-        return f"its process ended with exit code {exit_code}"
-    memory = ", perhaps for lack of memory" if exit_code == -9 else ""
-    return f"its process was killed by signal {-exit_code}{memory}"
 
 
 def _answer(sender: Connection, candidate: Candidate, conditions: Conditions) -> None:
@@ -333,7 +321,7 @@ def _measure(candidate: Candidate, conditions: Conditions) -> Measurement:
 
 def _made(outputs: Sequence[Any], expected: int, task: Task) -> float:
     """Seconds of sound or number of faces in the outputs of one call; raises for what is neither."""
-    from benchmark.generation import checked_image
+    from benchmark.generation import checked
 
     if len(outputs) != expected:
         raise MethodError(f"it returned {len(outputs)} outputs for {expected} examples")
@@ -341,14 +329,8 @@ def _made(outputs: Sequence[Any], expected: int, task: Task) -> float:
     for output in outputs:
         if isinstance(output, Exception):
             raise output
-        if task.output == "audio":
-            sound = np.asarray(output)
-            if sound.ndim != 1 or not len(sound):
-                raise MethodError(f"expected sound [T], got {list(sound.shape)} {sound.dtype}")
-            total += len(sound) / task.rate
-        else:
-            checked_image(output)
-            total += 1
+        made = checked(output, task)
+        total += len(made) / task.rate if task.output == "audio" else 1
     return total
 
 

@@ -5,11 +5,13 @@
       predictions.jsonl   appended as they are made; media under outputs/
       scores.jsonl        appended; one row per sample x repeat x metric
       provenance/         code, packages and machine of each process that made outputs
+      tracebacks/         what the method raised, a file for each place
       result.json         written last, atomically
       report/             table, contact sheet, plots
 
 A line is whole or it does not count: a torn last line is cut off before the next append. With `--shard I/N` each shard
-appends to files of its own (`predictions.2-of-4.jsonl`), and readers take all, by the time at which a line was written.
+appends to files of its own (`predictions.2-of-4.jsonl`), and readers take all. Each line holds a number that is larger
+than any in the files that its writer saw, so that a later line wins without a look at anybody's clock.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import hashlib
 import json
 import os
 import re
-import time
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +32,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from benchmark.errors import PrerequisiteError, UsageError
+from benchmark.files import naming, write_whole
 
 Key = tuple[str, int]
 """Sample id and repeat."""
@@ -50,11 +53,16 @@ class Prediction:
     seconds: float = 0.0
     """Wall time of the batch over its items."""
     version: str = ""
-    """Of files that this program did not make: changes when they do, and what was measured on them is void."""
+    """Hash of the output's content when it was made; of files that this program did not make, as they are now. What
+    was measured on another version is void."""
     without_face: int = 0
     """Frames of the input's video in which no face was found."""
+    remarks: tuple[str, ...] = ()
+    """What was done to read its inputs; see `benchmark.remarks`."""
     made_by: str = ""
     """Names the record of code and machine in `provenance/`."""
+    traceback: str | None = None
+    """File with what the method raised, relative to the run directory."""
 
     @property
     def key(self) -> Key:
@@ -78,6 +86,10 @@ class ScoreRow:
     """Numbers, arrays (kept as float32), or text, such as a transcript."""
     version: str = ""
     """That of the prediction that was measured."""
+    source: str = ""
+    """Hash of the metric's code: what other code measured is measured again."""
+    remarks: tuple[str, ...] = ()
+    """What was done to read what was measured; see `benchmark.remarks`."""
 
     @property
     def key(self) -> Key:
@@ -97,19 +109,44 @@ class RunDirectory:
     def __str__(self) -> str:
         return str(self.path)
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> contextlib.AbstractContextManager[None]:
         """Hold this shard of the run, so that no second process appends to it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / f".lock{self._tag}", "w") as handle:
+        return self._lock(self._tag)
+
+    @contextlib.contextmanager
+    def _lock(self, tag: str) -> Iterator[None]:
+        with open(self.path / f".lock{tag}", "w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise PrerequisiteError(
-                    f"Another process is writing {self.path}{' shard ' + self._tag[1:] if self._tag else ''}; "
+                    f"Another process is writing {self.path}{' shard ' + tag[1:] if tag else ''}; "
                     "wait for it, or give each process its own --shard I/N"
                 ) from error
+            except OSError as error:  # some network file systems have no locks
+                raise PrerequisiteError(
+                    f"{self.path} cannot be locked ({error.strerror}): choose a folder on another file system (--runs, "
+                    "or --out where files are scored)"
+                ) from error
             yield
+
+    def clear(self) -> None:
+        """Delete everything that was made and measured, so that the run begins anew.
+
+        Raises:
+            PrerequisiteError: another process is writing it, or a shard of it.
+        """
+        if not (self.path / "run.json").is_file():
+            return
+        with contextlib.ExitStack() as held:
+            for tag in {"", *(path.name.removeprefix(".lock") for path in self.path.glob(".lock*"))}:
+                held.enter_context(self._lock(tag))
+            for path in self.path.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif not path.name.startswith(".lock"):
+                    path.unlink()
 
     @property
     def _tag(self) -> str:
@@ -120,12 +157,9 @@ class RunDirectory:
 
     def write_document(self, name: str, content: str) -> Path:
         """Write a whole file atomically."""
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(path)
-        return path
+        # Names that are not UTF-8 on disk are escaped, which JSON reads back.
+        data = content.encode("utf-8", "backslashreplace")
+        return write_whole(self.path / name, lambda partial: partial.write_bytes(data))
 
     def read_run(self) -> dict[str, Any]:
         try:
@@ -168,6 +202,13 @@ class RunDirectory:
             if row.status != "ok" or (row.file is not None and (self.path / row.file).is_file())
         }
 
+    def as_they_are(self, predictions: Mapping[Key, Prediction]) -> dict[Key, Prediction]:
+        """The same rows with the versions of their files now: a file that was changed since it was made has another."""
+        return {
+            key: row if row.file is None else replace(row, version=content_hash(self.path / row.file))
+            for key, row in predictions.items()
+        }
+
     # -- scores ------------------------------------------------------------------------------------------------------
 
     def append_scores(self, rows: Iterable[ScoreRow]) -> None:
@@ -190,33 +231,64 @@ class RunDirectory:
     # -- lines -------------------------------------------------------------------------------------------------------
 
     def _append(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
-        at = round(time.time(), 3)
-        text = "".join(json.dumps({**record, "at": at}, ensure_ascii=False) + "\n" for record in records)
-        if not text:
+        records = list(records)
+        if not records:
             return
+        number = 1 + max((_last_number(path) for path in self._files(name.partition(".")[0])), default=0)
+        text = "".join(json.dumps({**record, "number": number}, ensure_ascii=False) + "\n" for record in records)
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab+") as handle:
+        with naming(path), open(path, "ab+") as handle:
             _cut_torn_line(handle)
-            handle.write(text.encode("utf-8"))
+            handle.write(text.encode("utf-8", "backslashreplace"))
             handle.flush()
             os.fsync(handle.fileno())
 
+    def _files(self, stem: str) -> list[Path]:
+        return sorted(self.path.glob(f"{stem}*.jsonl"))
+
     def _read(self, stem: str, kind: type[Row]) -> list[Row]:
-        """All rows, in the order in which they were written, whichever shard wrote them."""
-        found: list[tuple[float, Row]] = []
-        for path in sorted(self.path.glob(f"{stem}*.jsonl")):
+        """All rows in the order of their numbers, whichever shard wrote them; those of old runs, without one, first."""
+        found: list[tuple[int, Row]] = []
+        for path in self._files(stem):
             with open(path, "rb") as handle:
                 for number, line in enumerate(handle, 1):
                     if line.endswith(b"\n"):  # a torn last line was never finished
                         try:
                             record = json.loads(line)
-                            found.append((record.pop("at", 0.0), kind(**record)))
+                            record.pop("at", None)  # the time, in old runs
+                            record["remarks"] = tuple(record.get("remarks", ()))
+                            found.append((record.pop("number", 0), kind(**record)))
                         except (ValueError, TypeError, AttributeError) as error:
                             raise UsageError(
                                 f"{path}, line {number} is not a row of {stem} ({error}): restore or delete that line"
                             ) from error
         return [row for _, row in sorted(found, key=lambda item: item[0])]
+
+
+def content_hash(path: Path) -> str:
+    """Sixteen hexadecimal digits of the sha256 of a file's content, or `-` where it cannot be read."""
+    try:
+        with open(path, "rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()[:16]
+    except (OSError, ValueError):  # ValueError: a zero byte in a name that a list holds
+        return "-"
+
+
+def _last_number(path: Path) -> int:
+    """The number of the last whole line of a file of rows; 0 where it has none."""
+    with open(path, "rb") as handle:
+        end, tail = handle.seek(0, os.SEEK_END), b""
+        while end > 0 and tail[: tail.rfind(b"\n")].count(b"\n") < 1:
+            start = max(0, end - (1 << 16))
+            handle.seek(start)
+            tail, end = handle.read(end - start) + tail, start
+    lines = tail[: tail.rfind(b"\n") + 1].splitlines()
+    try:
+        number = json.loads(lines[-1])["number"]
+        return number if isinstance(number, int) else 0
+    except (IndexError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def _cut_torn_line(handle: Any) -> None:

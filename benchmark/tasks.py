@@ -13,7 +13,7 @@ from benchmark.clips import crop_speech, mixture_clip, only_file
 from benchmark.errors import UnknownName, UsageError
 from benchmark.media import is_video, read_audio, since_sound
 from benchmark.registry import did_you_mean
-from benchmark.types import Audio, Example, Sample, derive_seed
+from benchmark.types import Audio, Example, Grey, Sample, derive_seed
 
 
 @dataclass(frozen=True)
@@ -70,22 +70,28 @@ class Task(ABC):
         return {"image": ".png", "audio": ".wav"}[self.output]
 
     @abstractmethod
-    def open(self, sample: Sample, repeat: int, protocol: Protocol, seed: int, weights: str) -> Example:
+    def open(
+        self, sample: Sample, repeat: int, protocol: Protocol, seed: int, weights: str, grey: Grey = "luma"
+    ) -> Example:
         """Read and crop one sample's inputs for one repeat.
 
         What a method is given depends on sample, repeat and run seed but not on the method, so that all get the same.
+
+        Args:
+            grey: of pictures, as the method takes them (`Method.grey`).
 
         Raises:
             MediaError: what the sample needs cannot be read or used.
         """
 
     @abstractmethod
-    def read(self, source: Path, video: Path | None) -> dict[str, Any]:
+    def read(self, source: Path, video: Path | None, grey: Grey = "luma") -> dict[str, Any]:
         """The inputs that a user's own files give, whole.
 
         Args:
             source: a recording, or a video with its sound.
             video: the pictures, where they are another file.
+            grey: of pictures, as for `open`.
 
         Raises:
             MediaError: a file cannot be read or used.
@@ -96,12 +102,14 @@ class Task(ABC):
 class FaceFromSpeech(Task):
     """Inputs `speech`: Audio, a random crop of the speaker's recordings."""
 
-    def open(self, sample: Sample, repeat: int, protocol: Protocol, seed: int, weights: str) -> Example:
+    def open(
+        self, sample: Sample, repeat: int, protocol: Protocol, seed: int, weights: str, grey: Grey = "luma"
+    ) -> Example:
         crop = derive_seed("crop", self.name, self.version, sample.id, repeat, seed)
         speech = crop_speech(sample, protocol.seconds, self.rate, crop)
         return Example(sample, repeat, derive_seed(weights, sample.id, seed, repeat), {"speech": speech})
 
-    def read(self, source: Path, video: Path | None) -> dict[str, Any]:
+    def read(self, source: Path, video: Path | None, grey: Grey = "luma") -> dict[str, Any]:
         if video is not None:
             raise UsageError(f"--video {video}: {self.name} looks at no video")
         return {"speech": read_audio(source, self.rate)}
@@ -116,14 +124,16 @@ class SpeechFromMixture(Task):
     paired by their time stamps; those of two files are taken to begin at once.
     """
 
-    def open(self, sample: Sample, repeat: int, protocol: Protocol, seed: int, weights: str) -> Example:
+    def open(
+        self, sample: Sample, repeat: int, protocol: Protocol, seed: int, weights: str, grey: Grey = "luma"
+    ) -> Example:
         from benchmark.face_video import FPS, clip_video, read_face_video
 
         clip = mixture_clip(sample, protocol.seconds, self.rate, seed)
         find = sample.attributes.get("framing") == "scene"
         start_s, seconds = clip.start / self.rate, len(clip.mixture.noisy) / self.rate
         path = only_file(sample, sample.inputs.get("video", ()), "video")
-        video = read_face_video(path, find)
+        video = read_face_video(path, find, grey)
         if (sample.inputs.get("noisy") or sample.targets["speech"]) == (path,):
             video = video._replace(frames=since_sound(path, video.frames, FPS, clip.source_s))
         inputs = {
@@ -131,17 +141,17 @@ class SpeechFromMixture(Task):
             "video": clip_video(video, start_s, seconds, clip.source_s),
         }
         for path in sample.inputs.get("decoy", ()):
-            inputs["decoy"] = partial(read_face_video, path, find)
+            inputs["decoy"] = partial(read_face_video, path, find, grey)
         truth = None if clip.mixture.clean is None else Audio(clip.mixture.clean, self.rate)
         return Example(sample, repeat, derive_seed(weights, sample.id, seed, repeat), inputs, truth)
 
-    def read(self, source: Path, video: Path | None) -> dict[str, Any]:
+    def read(self, source: Path, video: Path | None, grey: Grey = "luma") -> dict[str, Any]:
         from benchmark.face_video import FPS, clip_video, read_face_video
 
         noisy = read_audio(source, self.rate)
         if video is None and not is_video(source):
             raise UsageError(f"{source} has no pictures: give a video, or the video of this recording with --video")
-        face = read_face_video(video or source, find=True)
+        face = read_face_video(video or source, True, grey)
         if video in (None, source):
             face = face._replace(frames=since_sound(source, face.frames, FPS, noisy.seconds))
         return {"noisy": noisy, "video": clip_video(face, 0.0, noisy.seconds, noisy.seconds)}

@@ -15,6 +15,7 @@ from benchmark.datasets.manifest import Manifest
 from benchmark.errors import InvalidConfig, UsageError
 from benchmark.evaluation import Progress
 from benchmark.execution import pick_device
+from benchmark.files import naming, write_whole
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class TrainingPlan:
             from benchmark import provenance
 
             about = {**self.describe(), "seed": seed, "precision": precision, "provenance": provenance.collect()}
-            self._record.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+            content = json.dumps(about, indent=2) + "\n"
+            write_whole(self._record, lambda partial: partial.write_text(content, encoding="utf-8"))
 
         loop = Loop(seed=seed, device=device, precision=precision, resume=resume, progress=progress)
         asked = {name: value for name, value in self.describe().items() if name not in ("preset", "stages", "out")}
@@ -153,16 +155,23 @@ def prepare(
 def fit_face_heads(
     dataset: str, data_root: Path | None, output: Path | None, progress: Callable[[str], Progress]
 ) -> tuple[Path, str]:
-    """Fit sex and identity heads to a dataset's training faces; returns the file and a line about it."""
+    """Fit sex and identity heads to a dataset's training faces; returns the file and a line about it.
+
+    Of a dataset without a training split, the people under `data_root` are taken.
+
+    Raises:
+        UsageError: faces that nobody can be told apart by.
+    """
     import importlib
 
     from benchmark import weights
     from benchmark.media import read_image
     from benchmark.networks import NETWORKS, Networks
 
-    manifest = _open(dataset, data_root, "train", "speech2face", progress)
+    split = "train" if "train" in _adapter(dataset).splits else "test"
+    manifest = _open(dataset, data_root, split, "speech2face", progress)
     embedder = Networks()("dlib")
-    report = progress(f"{dataset} train")
+    report = progress(f"{dataset} {split}")
     vectors, people, sexes = [], [], []
     for done, sample in enumerate(manifest.samples, 1):
         found = embedder.embed([read_image(path) for path in sample.targets["face"]])
@@ -172,7 +181,11 @@ def fit_face_heads(
         report("embed", done, len(manifest.samples))
     heads = importlib.import_module(NETWORKS["face_heads"][0])
     path = output or weights.face_heads_path(dataset)
-    about = heads.fit_file(path, vectors, people, sexes, dataset=dataset, manifest_sha256=manifest.sha256)
+    try:
+        with naming(path):
+            about = heads.fit_file(path, vectors, people, sexes, dataset=dataset, manifest_sha256=manifest.sha256)
+    except ValueError as error:
+        raise UsageError(f"Heads cannot be fitted to {dataset} ({manifest.path}): {error}") from error
     return path, "; ".join([about, *left_out(manifest)[:1]])
 
 

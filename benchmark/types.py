@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,10 @@ class Audio(NamedTuple):
     @property
     def seconds(self) -> float:
         return len(self.samples) / self.rate
+
+
+Grey = Literal["luma", "opencv"]
+"""How colours become grey: the codec's luma, or `benchmark.media.opencv_grey` of the decoded colours."""
 
 
 class FaceVideo(NamedTuple):

@@ -14,9 +14,11 @@ import json
 import os
 import re
 import shutil
+import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark.errors import (
     ChecksumMismatch,
@@ -26,9 +28,12 @@ from benchmark.errors import (
     UnknownName,
     UsageError,
 )
+from benchmark.files import write_whole
 from benchmark.registry import did_you_mean
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from benchmark.downloads import Progress
 
 
@@ -55,6 +60,8 @@ class WeightsFile:
     """How a person gets it, where `url` is None."""
 
 
+STATE_DICTS = (".pt", ".pth", ".ckpt", ".pkl", ".safetensors")
+"""Ends of the names of files that `load_state` reads."""
 _VOICE2FACE = "https://github.com/cmu-mlsp/reconstructing_faces_from_voices/raw/master/pretrained_models"
 
 TABLE: dict[str, WeightsFile] = {
@@ -149,12 +156,17 @@ TABLE: dict[str, WeightsFile] = {
 def home() -> Path:
     """The folder in which weights, manifests and generated corpora are kept; it need not exist yet.
 
-    `$FACEVOICE_BENCH_HOME`, else `$XDG_CACHE_HOME/facevoice-bench`, else `~/.cache/facevoice-bench`.
+    `$FACEVOICE_BENCH_HOME`, else `$XDG_CACHE_HOME/facevoice-bench`, else `~/.cache/facevoice-bench`, else, for a user
+    without a home, a folder among the temporary files.
     """
     if own := os.environ.get("FACEVOICE_BENCH_HOME"):
         return Path(own).expanduser().absolute()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache).expanduser().absolute() if cache else Path.home() / ".cache") / "facevoice-bench"
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache).expanduser().absolute() / "facevoice-bench"
+    try:
+        return Path.home() / ".cache" / "facevoice-bench"
+    except RuntimeError:  # neither $HOME nor an entry in the system's table of users, as in some containers
+        return Path(tempfile.gettempdir(), f"facevoice-bench-{os.getuid()}")
 
 
 def folder() -> Path:
@@ -254,6 +266,7 @@ def add(name: str, path: Path) -> Path:
     Raises:
         UnknownName, ChecksumMismatch: as `locate`; nothing is copied then.
         UsageError: the weights come with a package, or `path` is not a file with something in it.
+        MissingWeights: it should be a state dict and cannot be read as one; nothing is copied then.
     """
     item = entry(name)
     if item.package:
@@ -263,16 +276,15 @@ def add(name: str, path: Path) -> Path:
         raise UsageError(f"Expected the downloaded file of '{name}', but {path} is {_what_is(path)}")
     found = sha256_of(path)
     _check(item, found, path)
+    if item.sha256 is None and item.file.endswith(STATE_DICTS):
+        load_state(path)  # as their network will
     own = _path(item)
-    own.parent.mkdir(parents=True, exist_ok=True)
-    partial = own.with_name(f".{os.getpid()}.{own.name}")
-    try:
+
+    def take_in(partial: Path) -> None:
         shutil.copyfile(path, partial)
         _record(item, found)
-        partial.replace(own)
-    finally:
-        partial.unlink(missing_ok=True)
-    return own
+
+    return write_whole(own, take_in)
 
 
 def face_heads(dataset: str) -> Path:
@@ -310,22 +322,30 @@ def sha256_of(path: Path) -> str:
     return _sha256(str(Path(path).absolute()), status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-def load_state(path: Path) -> dict[str, Any]:
-    """Load a state dict on the CPU without running anything that the file holds.
+def load_state(path: Path, frozen: Collection[str] = ()) -> dict[str, Tensor]:
+    """The state dict in a file of weights, on the CPU, without running anything that the file holds.
 
-    Reads safetensors, PyTorch checkpoints of plain tensors, and pickles of nothing but numpy arrays (their arrays
-    become tensors). Nested dicts come back as they are.
+    Reads safetensors, files of `torch.save` with all that authors put into them, and pickles of numpy arrays. The state
+    dict may lie in it under one of the usual names, and a moving average beside it takes its place; see
+    `metrics.networks.weight_files.state_dict`.
+
+    Args:
+        frozen: names of parameters that are not trained, which a moving average may leave out.
 
     Raises:
-        MissingWeights: no such file.
-        PrerequisiteError: a corrupt file, or one that holds pickled classes or functions.
+        MissingWeights: no such file, one that cannot be read, or one without a state dict.
     """
-    from benchmark.state_files import read_state
+    from metrics.networks.weight_files import UnreadableWeights, read_weights
 
     path = Path(path)
     if not path.is_file():
         raise MissingWeights(f"Expected a file of weights, but {path} is {_what_is(path)}")
-    return read_state(path)
+    try:
+        return read_weights(path, frozen)
+    except UnreadableWeights as error:
+        raise MissingWeights(str(error)) from error
+    except OSError as error:
+        raise MissingWeights(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 @functools.lru_cache(maxsize=256)
@@ -407,9 +427,8 @@ def _record(item: WeightsFile, found: str) -> None:
         return
     lock[item.file] = found
     path = _lock_path()
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(lock, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(path)
+    content = json.dumps(lock, indent=2, sort_keys=True) + "\n"
+    write_whole(path, lambda partial: partial.write_text(content, encoding="utf-8"))
 
 
 def _download(item: WeightsFile, url: str, partial: Path, progress: Progress | None) -> bool:

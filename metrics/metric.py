@@ -8,8 +8,9 @@ asks for all B values at once, so nothing is ever measured twice.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -46,6 +47,8 @@ class Undefined:
     """The metric has no value here, and why. Counts against coverage; never a number."""
 
     reason: str
+    evidence: Statistics = field(default_factory=dict, compare=False)
+    """What was measured all the same and is kept in the row, for a decision on several rows together."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,6 @@ class SpeechItem:
     """The words that are said; None where they are not known."""
     seconds: float | None = None
     """Wall time that making the estimate took; None where it is not known."""
-    delay_s: float | None = None
-    """How late the estimate is, positive, or early, negative; None where no delay was found or looked for."""
     converted_from: int | None = None
     """The higher of two different rates, before that signal was brought to `rate`."""
 
@@ -108,6 +109,57 @@ class Values(NamedTuple):
     """`[B]` or `[B, K]`, float64; NaN where there is none."""
     reasons: tuple[Undefined | Failed | None, ...]
     """One per item; None where all of its values are defined."""
+
+
+def checked_values(values: Tensor, reasons: Sequence[Undefined | Failed | None], names: Sequence[str]) -> Values:
+    """What a function found, in float64; an item that lacks a number has a reason.
+
+    Args:
+        values: `[B]`, or `[B, K]` with K names.
+        reasons: `[B]`; where one is None and a value is NaN or infinite, it becomes Failed and names the value.
+        names: of the values, for reasons.
+    """
+    values = values.detach().double()
+    known = values.isfinite().reshape(len(reasons), len(names)).tolist()
+    found = [
+        _not_finite([name for name, finite in zip(names, row, strict=True) if not finite])
+        if reason is None and not all(row)
+        else reason
+        for row, reason in zip(known, reasons, strict=True)
+    ]
+    return Values(values.masked_fill(~values.isfinite(), float("nan")), tuple(found))
+
+
+def checked_row(outcome: Any, lacking: Iterable[str] = ()) -> Statistics | Undefined | Failed:
+    """A row as it may enter an aggregate: statistics that are all finite, or the reason why there are none.
+
+    One number that is NaN would make NaN of every mean over its column, so a row that holds one is Failed.
+
+    Args:
+        outcome: what a metric made of one item, or what was stored of it.
+        lacking: names of statistics that may be NaN, see `Metric.lacking`.
+    """
+    if isinstance(outcome, Undefined | Failed):
+        return outcome
+    if not isinstance(outcome, Mapping) or not outcome:
+        return Failed(f"expected a row of statistics of the metric, got {type(outcome).__name__} {outcome!r}"[:300])
+    wrong = []
+    for name, value in outcome.items():
+        if isinstance(value, str):
+            continue
+        numbers = np.asarray(value)
+        if numbers.dtype.kind not in "biuf":
+            return Failed(f"expected a number, an array or text as '{name}', got {type(value).__name__}")
+        with np.errstate(over="ignore"):
+            # Arrays are stored in single precision.
+            finite = np.isfinite(numbers.astype(np.float32 if numbers.ndim else np.float64))
+        if not finite.all() and not (name in lacking and not numbers.ndim and np.isnan(numbers)):
+            wrong.append(name)
+    return _not_finite(wrong) if wrong else outcome
+
+
+def _not_finite(names: Sequence[str]) -> Failed:
+    return Failed(f"{' and '.join(names)} came out as NaN or infinity")
 
 
 class Metric(ABC):
@@ -122,6 +174,15 @@ class Metric(ABC):
     reports: tuple[Report, ...]
     paired: ClassVar[bool] = False
     """Whether it compares an estimate with its reference in time, so that a delay between them matters."""
+    lacking: ClassVar[Mapping[str, str]] = {}
+    """Statistics that a row may hold as NaN while it has others, and why it lacks them; `defined` tells which reports
+    such a row counts for. No other statistic may be NaN, and none infinite."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Hold `measure` to what it promises, whoever calls it."""
+        super().__init_subclass__(**kwargs)
+        if "measure" in cls.__dict__:
+            cls.measure = _checked(cls.measure)  # type: ignore[method-assign]
 
     @classmethod
     @abstractmethod
@@ -137,11 +198,15 @@ class Metric(ABC):
 
     @abstractmethod
     def measure(self, items: Sequence[Any]) -> list[Statistics | Undefined | Failed]:
-        """One row per item, in order."""
+        """One row per item, in order. A row with a number that is NaN or infinite is Failed; see `lacking`."""
 
     def defined(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
         """Which of N measured rows count for one report, `[N]` bool; all, unless a metric knows better."""
         return np.ones(len(next(iter(statistics.values()))), bool)
+
+    def why_undefined(self, report: str) -> str:
+        """Why measured rows that lack statistics do not count for one report."""
+        return "; ".join(dict.fromkeys(self.lacking.values())) or f"{report} is not defined for what was measured"
 
     @abstractmethod
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -155,6 +220,23 @@ class Metric(ABC):
         Returns:
             report name to `[B]` values; NaN where a draw leaves the number undefined.
         """
+
+
+def _checked(measure: Callable[..., Sequence[Any]]) -> Callable[..., list[Statistics | Undefined | Failed]]:
+    """`measure` with each row checked.
+
+    Raises:
+        ValueError: it does not return one row per item.
+    """
+
+    @wraps(measure)
+    def checked(self: Metric, items: Sequence[Any]) -> list[Statistics | Undefined | Failed]:
+        rows = [checked_row(row, self.lacking) for row in measure(self, items)]
+        if len(rows) != len(items):
+            raise ValueError(f"expected a row of metric '{self.name}' for each of {len(items)} items, got {len(rows)}")
+        return rows
+
+    return checked
 
 
 def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmark.datasets.audiovisual import AudioVisualCorpus, held_out
+from benchmark.datasets.folder import Folder
 from benchmark.datasets.grid import SPEAKERS, Grid
 from benchmark.datasets.lrs3 import LRS3
 from benchmark.datasets.manifest import Manifest
@@ -735,3 +736,39 @@ def test_the_same_files_give_the_same_manifest_wherever_they_lie(vox: Path, tmp_
     first = opened(VoxCeleb2, vox, tmp_path, task=task)
     moved = vox.rename(tmp_path / "elsewhere")
     assert opened(VoxCeleb2, moved, tmp_path, task=task).sha256 == first.sha256
+
+
+# ---- names and encodings
+
+
+NFC, NFD = "José\u00a01", "Jose\u0301\u00a01"
+
+
+def test_lists_and_files_meet_in_one_normal_form(vox: Path, tmp_path: Path) -> None:
+    head(vox / "test" / "mp4" / "id00017" / NFD / "00001.mp4")
+    speech(vox / "test" / "wav" / "id00017" / NFC / "00001.wav")
+    speech(vox / "audioset" / f"{NFD}.wav")
+    pickled(vox / "vox_test.pckl", [(f"id00017/{NFC}/00001", B1), (A1, f"id00017/{NFD}/00001.wav")])
+    text(vox / "audioset_test.txt", f"\ufeff/there/{NFC}.wav\r\n{NFC}.wav\r\n")
+    manifest = opened(VoxCeleb2, vox, tmp_path)
+    assert len(manifest.samples) == 4
+    assert {sample.inputs["noise"][0].name for sample in manifest.samples} == {f"{NFD}.wav"}
+
+
+def test_words_beside_a_video_are_utf8_of_the_same_name(tmp_path: Path) -> None:
+    root = tmp_path / "people"
+    clip(root / "Ann" / f"{NFC}.mkv")
+    text(root / "Ann" / f"{NFD}.txt", "\ufeffset white\nnow")
+    clip(root / "Ann" / "lrs.mkv")
+    text(root / "Ann" / "lrs.txt", "Text:  LAY GREEN\nConf:  4\n")
+    clip(root / "Ann" / "windows.mkv")
+    (root / "Ann" / "windows.txt").write_bytes("bin blue".encode("utf-16"))
+    manifest = opened(Folder, root, tmp_path)
+    assert [sample.attributes.get("text") for sample in manifest.samples] == ["set white now", "LAY GREEN", None]
+    assert has(manifest, "'Ann/windows.txt': line 1: this looks like UTF-16")
+
+
+def test_lrs3_says_why_words_are_not_read(lrs3: Path, tmp_path: Path) -> None:
+    (lrs3 / "test" / "0akiEFwtkyA" / "00001.txt").write_bytes("Text: CAFÉ".encode("latin-1"))
+    manifest = opened(LRS3, lrs3, tmp_path)
+    assert has(manifest, "00001.mp4", "without its words", "test/0akiEFwtkyA/00001.txt, line 1: byte 0xc9 is not UTF-8")

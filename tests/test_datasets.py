@@ -233,6 +233,15 @@ def test_ids_are_unique_and_do_not_depend_on_the_order() -> None:
 # ---- HQ-VoxCeleb
 
 
+def test_hq_voxceleb_finds_names_in_any_normal_form(hq: Path, tmp_path: Path) -> None:
+    base = hq / "VoxCeleb"
+    table = base / "vox1" / "vox1_meta.csv"
+    table.write_text(table.read_text().replace(vox1_name(8), "I_Jos\u00e9_08"), encoding="utf-8")
+    faces = base / "vox1" / "masked_faces"
+    (faces / vox1_name(8)).rename(faces / "I_Jose\u0301_08")
+    assert "vox1-I_Jose_08" in ids(opened(HQVoxCeleb, hq, tmp_path))
+
+
 def vox1_name(number: int) -> str:
     return f"{string.ascii_uppercase[number % 26]}_Person_{number:02d}"
 
@@ -434,3 +443,27 @@ def test_manifest_with_an_id_twice_is_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path / "m.jsonl", [Row("a", "a", {}), Row("a", "b", {})], **about)
     with pytest.raises(MissingDataset, match="'a' more than once"):
         read_manifest(tmp_path / "m.jsonl", tmp_path)
+
+
+def test_a_manifest_belongs_to_one_root(people: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other people"
+    speech(other / "s9" / "x.wav")
+    face(other / "s9" / "1.png")
+    ours, theirs = opened(Folder, people, tmp_path), opened(Folder, other, tmp_path)
+    assert ours.path != theirs.path
+    assert read_manifest(ours.path, people).sha256 == ours.sha256
+    assert ids(theirs) == ["s9"] and ids(ours) == ["Zoe_Smith", "s1"]
+
+
+def test_what_another_process_writes_meanwhile_is_never_read(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def overtaken(self: Path, target: Path) -> Path:
+        replace(self, target)
+        Path(target).write_text('{"manifest": 1}\n')
+        return target
+
+    monkeypatch.setattr(Path, "replace", overtaken)
+    assert ids(opened(Folder, people, tmp_path)) == ["Zoe_Smith", "s1"]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from toys import Brightness, Painter
 
 from benchmark import provenance
 from benchmark.configuration import Settings
-from benchmark.errors import MethodError, MissingDependency, UsageError
+from benchmark.errors import MethodError, MissingDependency, PrerequisiteError, UsageError
 from benchmark.evaluation import (
     MethodPlan,
     RunPlan,
@@ -24,12 +26,13 @@ from benchmark.evaluation import (
     rescore,
 )
 from benchmark.execution import WorkerPool, parse_shard, pick_device
-from benchmark.generation import checked_speech
-from benchmark.media import read_image
+from benchmark.generation import checked_image, checked_speech
+from benchmark.media import read_image, write_image
 from benchmark.scoring import Scorer, gallery
 from benchmark.session import notes_on
 from benchmark.store import Prediction, RunDirectory
 from benchmark.tasks import Protocol, get_task
+from metrics.metric import Failed
 
 
 def plan_of(corpus, runs: Path, **config) -> RunPlan:
@@ -214,7 +217,8 @@ def test_a_wrong_output_is_a_failed_row(tiny_corpus, tmp_path, monkeypatch):
     plan = plan_of(tiny_corpus, tmp_path)
     evaluate(plan, None)
     assert {row.reason for row in plan.run.predictions().values()} == {
-        "expected a face [H, W, 3] uint8, got [4, 4] float64"
+        "expected a face [H, W, 3] uint8, got [4, 4] float64: three channels, also where all are grey: "
+        "np.stack([grey] * 3, -1); values of 0 to 1: (face * 255).round().astype(np.uint8)"
     }
 
 
@@ -297,16 +301,18 @@ def test_the_limit_of_a_run_grows_with_what_is_asked_for(tiny_corpus, tmp_path):
     assert limits == [2, 4, 4, None, None]
 
 
-def test_failed_scores_are_measured_again_on_request_only(tiny_corpus, tmp_path):
+def test_failed_scores_are_measured_again_on_request_only(tiny_corpus, tmp_path, monkeypatch):
     plan = plan_of(tiny_corpus, tmp_path)
-    evaluate(plan, None)
-    broken = plan.run.path / plan.run.predictions()["p02", 1].file
-    content = broken.read_bytes()
-    broken.write_bytes(content[:50])
+    measure = Brightness.measure
+
+    def fails(self, items):
+        return [Failed("a cable came loose") if i.identity == "p02" else measure(self, [i])[0] for i in items]
+
+    monkeypatch.setattr(Brightness, "measure", fails)
     result = finish(plan, pool_of(tiny_corpus))
-    assert result.aggregate("brightness_error").scored == 35 and result.failures.rows == 1
-    broken.write_bytes(content)
-    assert finish(plan, pool_of(tiny_corpus)).aggregate("brightness_error").scored == 35
+    assert result.aggregate("brightness_error").scored == 33 and result.failures.rows == 3
+    monkeypatch.undo()
+    assert finish(plan, pool_of(tiny_corpus)).aggregate("brightness_error").scored == 33
     pool = pool_of(tiny_corpus)
     rescore(plan.view, pool, 5, retry_failed=True)
     assert conclude(plan.view, pool.scorer).aggregate("brightness_error").scored == 36
@@ -339,7 +345,7 @@ def test_results_name_the_code_that_made_the_outputs(tiny_corpus, tmp_path, monk
     assert result.provenance["git"]["commit"] == "cccc"
     assert sorted(maker["git"]["commit"] for maker in result.generated_by) == ["aaaa", "bbbb"]
     assert {maker["device"] for maker in result.generated_by} == {"cpu"}
-    assert any("several states of the code: aaaa, bbbb" in note for note in notes_on(plan.view, result))
+    assert any("at several commits: aaaa, bbbb" in note for note in notes_on(plan.view, result))
 
 
 def test_unreadable_inputs_take_no_time_of_the_method(tiny_corpus, tmp_path):
@@ -363,17 +369,86 @@ def test_whatever_an_output_is_it_fails_alone(tiny_corpus, tmp_path, monkeypatch
     assert {(row.sample, row.reason) for row in failed} == {("p01", "RuntimeError: cannot be an array")}
 
 
+SPEECH = r"^expected speech \[T\], T > 0, of finite floats with full scale 1.0, got "
+FACE = r"^expected a face \[H, W, 3\] uint8, got "
+
+
 @pytest.mark.parametrize(
     ("output", "reason"),
     [
-        (np.array([0.0, np.nan]), r"expected finite speech \[T\], T > 0, got \[2\] with NaN or infinite samples"),
-        (np.zeros((2, 5)), r"got \[2, 5\]"),
-        (np.zeros(0), r"got \[0\]"),
+        (np.array([0.0, np.nan]), SPEECH + r"\[2\] float64 with NaN or infinite samples$"),
+        (np.zeros((1, 500)), SPEECH + r"\[1, T\] float64: \.squeeze\(\) it$"),
+        (np.zeros((500, 2)), SPEECH + r"\[T, 2\] float64: take a channel, or their mean$"),
+        (np.zeros(0), SPEECH + r"\[0\]"),
+        (np.zeros(500, np.int16), SPEECH + r"\[T\] int16: divide by 32768, and return float32$"),
+        (np.zeros(500, np.int32), "divide by 2147483648"),
+        (np.zeros(500, np.uint8), SPEECH + r"\[T\] uint8: convert"),
+        (np.zeros(500, complex), SPEECH + r"\[T\] complex128$"),
+        (20_000 * np.sin(np.arange(500)), "with samples beyond 64: 16-bit units\\? Divide by 32768$"),
+        (
+            torch.zeros(500, requires_grad=True),
+            SPEECH[:-4] + r"got a torch tensor torch.float32 on cpu: return .detach",
+        ),
+        (None, SPEECH[:-4] + "got NoneType$"),
+        ("voice.wav", SPEECH[:-4] + "got str$"),
     ],
 )
 def test_speech_that_cannot_be_kept_is_told_without_a_path(output, reason):
     with pytest.raises(MethodError, match=reason):
         checked_speech(output)
+
+
+def test_speech_of_any_float_type_is_kept_as_it_is():
+    for kind in (np.float16, np.float32, np.float64):
+        kept = checked_speech(np.array([0.5, -1.5], kind))
+        assert kept.dtype == np.float32 and kept.tolist() == [0.5, -1.5]
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (
+            np.zeros((3, 64, 48), np.uint8),
+            FACE + r"\[3, 64, 48\] uint8: channels come last: np.transpose\(face, \(1, 2, 0",
+        ),
+        (np.zeros((1, 3, 64, 48), np.uint8), r"without a batch axis: face\[0\]; channels come last"),
+        (np.zeros((64, 48), np.uint8), r"np.stack\(\[grey\] \* 3, -1\)$"),
+        (np.zeros((64, 48, 4), np.uint8), r"no alpha channel: face\[..., :3\]$"),
+        (np.zeros((0, 48, 3), np.uint8), "another shape$"),
+        (np.linspace(0, 1, 48).reshape(4, 4, 3), FACE + r"\[4, 4, 3\] float64: values of 0 to 1: \(face \* 255\)"),
+        (np.linspace(-1, 1, 48).reshape(4, 4, 3), r": values of -1 to 1: \(\(face \+ 1\) \* 127.5\)"),
+        (np.linspace(0, 255, 48).reshape(4, 4, 3), r": values of 0 to 255: face.round\(\)"),
+        (np.full((4, 4, 3), 200, np.int64), r"int64: values of 0 to 255"),
+        (np.full((4, 4, 3), 300.0), "values beyond 0 to 255$"),
+        (np.full((4, 4, 3), np.nan), "values that are not finite$"),
+        (np.full((4, 4, 3), "a"), "another type$"),
+        (torch.zeros(4, 4, 3), FACE[:-4] + "got a torch tensor torch.float32 on cpu: return .detach"),
+    ],
+)
+def test_a_face_that_cannot_be_kept_is_told_with_what_mends_it(output, reason):
+    with pytest.raises(MethodError, match=reason):
+        checked_image(output)
+
+
+@pytest.mark.parametrize(
+    "advice", ["(face * 255)", "((face + 1) * 127.5)", "face.round", "np.transpose", "np.stack", "face[...", "face[0]"]
+)
+def test_the_advice_on_faces_mends_them(advice):
+    """Each message's expression, evaluated as it stands, makes an output that is kept."""
+    cases = {
+        "(face * 255)": np.linspace(0, 1, 48).reshape(4, 4, 3),
+        "((face + 1) * 127.5)": np.linspace(-1, 1, 48).reshape(4, 4, 3),
+        "face.round": np.linspace(0, 255, 48).reshape(4, 4, 3),
+        "np.transpose": np.zeros((3, 64, 48), np.uint8),
+        "np.stack": np.zeros((64, 48), np.uint8),
+        "face[...": np.zeros((64, 48, 4), np.uint8),
+        "face[0]": np.zeros((1, 64, 48, 3), np.uint8),
+    }
+    with pytest.raises(MethodError) as told:
+        checked_image(cases[advice])
+    expression = advice + str(told.value).partition(advice)[2]
+    mended = eval(expression, {"np": np, "face": cases[advice], "grey": cases[advice]})
+    assert checked_image(mended).shape[2] == 3
 
 
 @pytest.mark.parametrize("content", ["[]", "3", '{"sample": "a"}', "nonsense"])
@@ -383,16 +458,30 @@ def test_a_line_that_is_no_row_is_named(tmp_path, content):
         RunDirectory(tmp_path).predictions()
 
 
-def test_the_last_row_is_the_one_written_last_whichever_shard_wrote_it(tmp_path, monkeypatch):
-    times = iter([10.0, 20.0, 30.0])
-    monkeypatch.setattr("benchmark.store.time.time", lambda: next(times))
-    failed = [Prediction("a", "a", 0, "failed", reason=str(number)) for number in range(3)]
-    whole, shard = RunDirectory(tmp_path), RunDirectory(tmp_path, (1, 4))
-    for run, row in ((whole, failed[0]), (shard, failed[1])):
+def test_the_last_row_is_the_one_written_last_whichever_shard_wrote_it_and_whatever_the_clock_says(tmp_path):
+    failed = [Prediction("a", "a", 0, "failed", reason=str(number)) for number in range(6)]
+    runs = [RunDirectory(tmp_path, shard) for shard in ((1, 1), (1, 4), (2, 4), (1, 1), (2, 4), (1, 4))]
+    for run, row in zip(runs, failed, strict=True):
         run.append_predictions([row])
-        assert whole.predictions()["a", 0] == row
-    whole.append_predictions([failed[2]])
-    assert shard.predictions()["a", 0] == failed[2]
+        assert all(reader.predictions()["a", 0] == row for reader in runs)
+    text = "".join(path.read_text() for path in tmp_path.glob("predictions*.jsonl"))
+    assert all(set(json.loads(line)) == {*failed[0].__dict__, "number"} for line in text.splitlines())
+
+
+def test_rows_that_were_written_without_a_number_come_first(tmp_path):
+    old, new = (Prediction("a", "a", 0, "failed", reason=reason) for reason in ("old", "new"))
+    RunDirectory(tmp_path, (1, 2)).append_predictions([new])
+    (tmp_path / "predictions.jsonl").write_text(json.dumps({**old.__dict__, "at": 9e9}) + "\n")
+    assert RunDirectory(tmp_path).predictions()["a", 0] == new
+    RunDirectory(tmp_path).append_predictions([replace(old, reason="newest")])
+    assert RunDirectory(tmp_path).predictions()["a", 0].reason == "newest"
+
+
+def test_lines_longer_than_what_is_read_at_once_keep_their_order(tmp_path):
+    for number in range(3):
+        row = Prediction("a", "a", 0, "failed", reason=str(number) + "x" * 200_000)
+        RunDirectory(tmp_path, (1 + number % 2, 2)).append_predictions([row])
+    assert RunDirectory(tmp_path).predictions()["a", 0].reason[0] == "2"
 
 
 @pytest.mark.parametrize("name", ["/nowhere/run", "**x", "a[b", "../x"])
@@ -411,3 +500,151 @@ def test_a_file_that_is_no_result_is_named(tmp_path, content):
 def test_fewer_than_no_workers_are_refused(tiny_corpus):
     with pytest.raises(UsageError, match="--workers -1"):
         pool_of(tiny_corpus, workers=-1)
+
+
+# ---- changed code, changed outputs
+
+
+def with_code(monkeypatch, name):
+    monkeypatch.setattr("benchmark.evaluation.source_of_method", lambda kind: name)
+
+
+def test_outputs_of_two_states_of_the_code_are_never_mixed_without_a_word(tiny_corpus, tmp_path, monkeypatch):
+    plan = plan_of(tiny_corpus, tmp_path)
+    with_code(monkeypatch, "before")
+    finish(replace(plan, limit=5), pool_of(tiny_corpus))
+    with_code(monkeypatch, "after")
+    mixed = finish(plan, pool_of(tiny_corpus))
+    assert mixed.sources == ["after", "before"] and mixed.partial
+    assert mixed.why_unranked == "mixed: outputs of 2 states of the code"
+    (note,) = notes_on(plan.view, mixed, "after")
+    assert "2 states of its code and are mixed" in note and "--fresh" in note
+    anew = finish(plan, pool_of(tiny_corpus), fresh=True)
+    assert anew.sources == ["after"] and not anew.partial and not notes_on(plan.view, anew, "after")
+
+
+def test_outputs_of_older_code_are_told(tiny_corpus, tmp_path, monkeypatch):
+    plan = plan_of(tiny_corpus, tmp_path)
+    with_code(monkeypatch, "before")
+    finish(plan, pool_of(tiny_corpus))
+    with_code(monkeypatch, "after")
+    pool = pool_of(tiny_corpus)
+    assert evaluate(plan, pool) == 36  # kept
+    (note,) = notes_on(plan.view, conclude(plan.view, pool.scorer), plan.method.source)
+    assert "made by other code than is here now" in note
+
+
+def test_a_fresh_run_keeps_nothing(tiny_corpus, tmp_path):
+    plan = plan_of(tiny_corpus, tmp_path)
+    expected = numbers(finish(plan, pool_of(tiny_corpus)))
+    (plan.run.path / "outputs" / "stray.png").write_bytes(b"x")
+    (plan.run.path / "report").mkdir()
+    assert evaluate(plan, None, fresh=True) == 0
+    assert not (plan.run.path / "scores.jsonl").exists() and not (plan.run.path / "report").exists()
+    assert not (plan.run.path / "outputs" / "stray.png").exists()
+    assert numbers(finish(plan, pool_of(tiny_corpus))) == expected
+
+
+def test_a_fresh_run_waits_for_shards_that_are_being_written(tiny_corpus, tmp_path):
+    plan = plan_of(tiny_corpus, tmp_path)
+    evaluate(replace(plan, shard=(1, 2)), None)
+    with RunDirectory(plan.run.path, (2, 2)).locked(), pytest.raises(PrerequisiteError, match="shard 2-of-2"):
+        evaluate(plan, None, fresh=True)
+    assert len(plan.run.predictions()) == 20
+
+
+def test_an_output_that_was_changed_is_measured_again_and_told(tiny_corpus, tmp_path):
+    plan = plan_of(tiny_corpus, tmp_path)
+    finish(plan, pool_of(tiny_corpus))
+    path = plan.run.path / plan.run.predictions()["p02", 1].file
+    status = path.stat()
+    write_image(path, np.full((16, 16, 3), 255, np.uint8))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # the content counts, not the date
+    result = finish(plan, pool_of(tiny_corpus))
+    (rows,) = plan.run.scores().values()
+    true = 10 + 20 * 2
+    assert rows["p02", 1].statistics["error"] == 255 - true
+    assert result.changed == 1 and result.partial and result.why_unranked == "1 outputs changed since they were made"
+    assert "1 outputs of painter are not as they were made" in notes_on(plan.view, result)[0]
+
+
+def test_a_date_alone_measures_nothing_again(tiny_corpus, tmp_path, monkeypatch):
+    plan = plan_of(tiny_corpus, tmp_path)
+    first = finish(plan, pool_of(tiny_corpus))
+    for path in plan.run.path.rglob("*.png"):
+        os.utime(path, (1, 1))
+    monkeypatch.setattr(Brightness, "measure", lambda self, items: pytest.fail("measured again"))
+    assert numbers(finish(plan, pool_of(tiny_corpus))) == numbers(first)
+
+
+def test_what_other_code_of_a_metric_measured_is_measured_again(tiny_corpus, tmp_path, monkeypatch):
+    plan = plan_of(tiny_corpus, tmp_path)
+    finish(plan, pool_of(tiny_corpus))
+    measure, calls = Brightness.measure, []
+    monkeypatch.setattr(Brightness, "measure", lambda self, items: calls.append(len(items)) or measure(self, items))
+    monkeypatch.setattr("benchmark.scoring.source_of_metric", lambda kind: "edited")
+    finish(plan, pool_of(tiny_corpus))
+    finish(plan, pool_of(tiny_corpus))
+    assert sum(calls) == 36
+
+
+def test_a_worker_that_dies_leaves_a_row_of_the_version_that_it_died_of(tiny_corpus, tmp_path):
+    plan = replace(plan_of(tiny_corpus, tmp_path), protocol=Protocol(0.5, 1))
+    pool = pool_of(tiny_corpus, workers=1, deadly="p07")
+    result = finish(plan, pool)
+    (rows,) = plan.run.scores().values()
+    made = plan.run.predictions()
+    assert rows["p07", 0].version == made["p07", 0].version != ""
+    assert result.failures.rows == 1
+    assert result.failures.scoring == {"brightness: the worker process died in metric 'brightness'": 1}
+
+
+def test_what_a_method_raises_is_kept_once_for_each_place(tiny_corpus, tmp_path, monkeypatch):
+    one = Painter._one
+
+    def raising(self, example):
+        if example.sample.id in ("p01", "p02"):
+            raise KeyError(f"{example.sample.id} has\nno face")
+        if example.sample.id == "p03":
+            return [][example.repeat]
+        if example.sample.id == "p04":
+            return MethodError("too quiet")
+        return one(self, example)
+
+    monkeypatch.setattr(Painter, "_one", raising)
+    plan = plan_of(tiny_corpus, tmp_path)
+    pool = pool_of(tiny_corpus)
+    result = finish(plan, pool)
+    made = plan.run.predictions()
+    files = {row.sample: row.traceback for row in made.values() if row.status != "ok"}
+    assert set(files) == {"p01", "p02", "p03", "p04"}
+    assert files["p01"] == files["p02"] != files["p03"] and files["p04"] is None
+    assert all(row.traceback is None for row in made.values() if row.status == "ok")
+    assert (
+        "KeyError" in (plan.run.path / files["p01"]).read_text() and len(list(plan.run.path.glob("tracebacks/*"))) == 2
+    )
+    lines = notes_on(plan.view, result)
+    assert lines[0] == f"6 outputs failed where the method raised; traceback: {plan.run.path / files['p01']}"
+    assert lines[1].startswith(f'    File "{__file__}", line ') and "KeyError: 'p01 has" in lines[3]
+    assert lines[-1] == "  IndexError: list index out of range"
+    assert sum(line.startswith("3 outputs failed where the method raised") for line in lines) == 1
+    assert not any("\n" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        (None, "painter.generate returned NoneType, expected a list: an output per example"),
+        ("face.png", "painter.generate returned str, expected a list: an output per example"),
+        (
+            np.zeros((16, 16, 3), np.uint8),
+            "painter.generate returned 16 outputs (ndarray [16, 16, 3]) for 1 examples, expected a list: an output per "
+            "example",
+        ),
+    ],
+)
+def test_what_is_no_list_of_outputs_is_told(tiny_corpus, tmp_path, monkeypatch, returned, reason):
+    monkeypatch.setattr(Painter, "generate", lambda self, examples: returned)
+    plan = plan_of(tiny_corpus, tmp_path)
+    evaluate(plan, None)
+    assert {row.reason for row in plan.run.predictions().values()} == {reason}

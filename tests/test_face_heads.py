@@ -232,3 +232,10 @@ def test_the_shipped_heads_know_the_people_of_the_corpus(tmp_path):
         right["sex"] += [name == sample.attributes["sex"] for name in heads.sex.predict(vectors)]
     assert len(right["identity"]) == 32
     assert np.mean(right["identity"]) > 0.9 and np.mean(right["sex"]) > 0.9
+
+
+def test_descriptors_that_are_not_finite_have_no_label(heads):
+    """The largest of several NaN would be the first label."""
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="expected finite descriptors"):
+            heads.identity.predict(np.full((1, 12), wrong))

@@ -178,6 +178,55 @@ def test_bad_items_are_named():
         made.prepare(people(2) + people(1))
 
 
+class Broken(Pixels):
+    """Knows nothing of pictures that begin with a white pixel."""
+
+    def embed(self, images):
+        vectors, detected = super().embed(images)
+        vectors[[image[0, 0, 0] == 255 for image in images]] = np.nan
+        return Embeddings(vectors, detected)
+
+
+def test_a_face_without_a_descriptor_fails_alone():
+    identities = people(4)
+    made = FaceSimilarity(Broken())
+    white = np.full((2, 16, 3), 255, np.uint8)
+    for person in identities:
+        for image in person.images:
+            image[0, 0, 0] = min(image[0, 0, 0], 254)
+    made.prepare(identities)
+    first, broken, last = made.measure(
+        [
+            FaceItem("p0000", identities[0].images[0]),
+            FaceItem("p0001", white),
+            FaceItem("p0000", identities[0].images[0]),
+        ]
+    )
+    assert first.keys() == last.keys() and first["cosine"] == last["cosine"]
+    assert broken == Failed("cosine and l1 and others came out as NaN or infinity")
+    with pytest.raises(
+        ValueError, match="expected finite descriptors, got NaN or infinity in 1 of 2, first in number 1"
+    ):
+        made.prepare([identities[0], Identity("p0009", [white])])
+
+
+def test_a_network_of_nan_is_told():
+    with pytest.raises(ValueError, match=r"in 2 of 3, first in number 1; check the weights"):
+        normalise_rows(np.array([[1.0, 2.0], [np.nan, 1.0], [np.inf, 1.0]]))
+
+
+def test_similarities_that_are_not_finite_have_no_area():
+    """Sorted, NaN would count as the largest."""
+    for matched, mismatched in (([0.5, np.nan], np.zeros((2, 3))), ([0.5, 0.1], [[0.0, np.nan], [0.0, 0.1]])):
+        with pytest.raises(ValueError, match="expected finite similarities"):
+            pooled_auc(np.array(matched), np.array(mismatched))
+
+
+def test_a_row_of_zeros_has_no_cosine():
+    found = pairwise_cosine(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 0.0], [1.0, 0.0]]))
+    np.testing.assert_array_equal(found, [np.nan, 1.0])
+
+
 def test_missing_networks_are_not_hidden():
     def networks(name):
         raise LookupError(name)

@@ -178,13 +178,13 @@ def test_another_network_is_refused_by_what_differs(tmp_path, network):
 def test_a_file_that_would_run_code_is_refused(tmp_path):
     path = tmp_path / "evil.pt"
     torch.save({"x": torch.nn.Linear(2, 2)}, path)
-    with pytest.raises(ValueError, match="tensors and nothing else"):
+    with pytest.raises(ValueError, match="expected a state dict, got x .a pickled torch.nn.modules.linear.Linear"):
         load_network(path)
     path.write_bytes(pickle.dumps({"x": print}))
-    with pytest.raises(ValueError, match="tensors and nothing else"):
+    with pytest.raises(ValueError, match="expected a state dict, got x .a pickled builtins.print"):
         load_network(path)
     path.write_bytes(b"not weights at all")
-    with pytest.raises(ValueError, match="tensors and nothing else"):
+    with pytest.raises(ValueError, match="cannot be read as weights"):
         load_network(path)
 
 

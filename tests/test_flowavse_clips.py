@@ -217,7 +217,7 @@ def test_files_are_read_once_while_there_is_room(
     read_audio, read_face_video = module.read_audio, module.read_face_video
     monkeypatch.setattr(module, "read_audio", lambda path, rate: opened.append(path) or read_audio(path, rate))
     monkeypatch.setattr(
-        module, "read_face_video", lambda path, find: opened.append(path) or read_face_video(path, find=find)
+        module, "read_face_video", lambda path, find, grey: opened.append(path) or read_face_video(path, find, grey)
     )
     draws(tones[:2], 12, memory_mib=memory_mib)
     assert (len(opened) == len(set(opened))) == once

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -138,8 +138,8 @@ def test_inputs_are_left_as_they_were(tmp_path: Path, kind: type[Enhancer]) -> N
 
 
 @BOTH
-def test_the_face_counts_and_holds_its_last_frame(tmp_path: Path, kind: type[Enhancer]) -> None:
-    method, x, video = loaded(tmp_path, kind), sound(8000), face(9)
+def test_the_face_counts_and_its_last_picture_may_be_held(tmp_path: Path, kind: type[Enhancer]) -> None:
+    method, x, video = loaded(tmp_path, kind, pictures="held"), sound(8000), face(9)
     own = one(method, example(x, video))
     longer = FaceVideo(np.concatenate([video.frames, np.repeat(video.frames[-1:], 20, axis=0)]))
     np.testing.assert_array_equal(one(method, example(x, longer)), own)
@@ -167,14 +167,23 @@ def test_the_video_is_seen_once_and_the_second_stage_runs_once_a_step(tmp_path: 
 
 
 @BOTH
-def test_no_steps_are_the_first_stage(tmp_path: Path, kind: type[Enhancer]) -> None:
-    """Written out: peak, spectrogram, zeros up to 64 frames, network, inverse."""
-    method, x, video = loaded(tmp_path, kind, steps=0), sound(5000), face(14)
+@pytest.mark.parametrize(
+    ("pictures", "seen_by"),
+    [
+        ("own", range(8)),  # 5000 samples are 7.8 pictures long
+        ("held", [*range(10), 9, 9, 9]),  # 63 hops of 128 samples are 12.6
+    ],
+)
+def test_no_steps_are_the_first_stage(
+    tmp_path: Path, kind: type[Enhancer], pictures: str, seen_by: Sequence[int]
+) -> None:
+    """Written out: peak, spectrogram, zeros up to 64 frames beside the pictures, network, inverse."""
+    method, x, video = loaded(tmp_path, kind, steps=0, pictures=pictures), sound(5000), face(10)
     peak = np.abs(x).max()
     network = lively(method.config)
     with torch.inference_mode():
         y = spectrogram(torch.from_numpy(x / peak)[None])
-        seen = network.see(torch.from_numpy(video.frames[:13])[None])
+        seen = network.see(torch.from_numpy(video.frames[list(seen_by)])[None])
         assert y.shape[-1] == 40
         estimate = network.predict(F.pad(y, (0, 24)), seen)[..., :40]
         expected = peak * waveform(estimate, 5000)[0].numpy()
@@ -310,6 +319,19 @@ def test_windows_of_one_length_go_together_and_memory_is_bounded() -> None:
     assert [len(batch) for batch in _batches([window(163_840)] * 8, FRAMES_AT_ONCE)] == [3, 3, 2]
     assert [len(batch) for batch in _batches(mixed, 1)] == [1] * 5
     assert window(163_840).frames == 1344
+    longer = dataclasses.replace(mixed[0], video=np.zeros((2, 112, 112), np.uint8))
+    assert [len(batch) for batch in _batches([*mixed, longer], FRAMES_AT_ONCE)] == [1, 1, 1, 3]
+
+
+def test_a_video_that_ends_early_shows_what_it_has(tmp_path: Path) -> None:
+    method = loaded(tmp_path, longest_s=2.04)
+    seen: list[int] = []
+    see = method.network.see
+    method.network.see = lambda video: seen.append(video.shape[1]) or see(video)
+    # Windows of 51 pictures that begin at 0, 31 and 62 of them; the last begins after the video's end.
+    x = sound(32_640 + 2 * 31 * 640)
+    one(method, example(x, face(60)))
+    assert sorted(seen) == [1, 29, 51]
 
 
 # ---- another person's video

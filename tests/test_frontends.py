@@ -1,10 +1,12 @@
 """The front-ends against plain loops written from their definitions, and the voice activity rule."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import webrtcvad
 
 from baselines.layers.log_filter_banks import frame_count, log_filter_banks
 from baselines.layers.speech_input import usable_speech
@@ -12,6 +14,7 @@ from baselines.layers.sphinx_mel import lengthened, normalised, sphinx_mel
 from baselines.layers.vad import SF2F_VAD, VOICE2FACE_VAD, VoiceActivity
 from baselines.layers.windows import sliding_windows, stride_of
 from benchmark.errors import MethodError
+from benchmark.media import read_audio
 from benchmark.types import Audio
 
 
@@ -149,6 +152,56 @@ def test_voice_activity_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(activity(x), x[4 * 160 : 12 * 160])
     # A last frame that nothing follows is dropped, so with frame 11 at the end speech has not ended and 11 is lost.
     np.testing.assert_array_equal(activity(x[: 12 * 160]), x[4 * 160 : 11 * 160])
+
+
+def plain_collector(samples: np.ndarray, mode: int, ms: int, capacity: int, again: bool) -> np.ndarray:
+    """The padding rule, one frame after the other; `again` asks the detector about the whole ring at each step."""
+    vad = webrtcvad.Vad(mode)
+    size = 16 * ms
+    frames = [samples[i : i + size] for i in range(0, len(samples) - size, size)]
+
+    def speech(frame: np.ndarray) -> bool:
+        return vad.is_speech((frame * 32768).astype("<i2").tobytes(), 16000)
+
+    ring, answers, voiced, kept = [], [], False, []
+    for frame in frames:
+        ring = [*ring, frame][-capacity:]
+        answers = [speech(one) for one in ring] if again else [*answers, speech(frame)][-capacity:]
+        kept += [frame] if voiced else []
+        if sum(answer is not voiced for answer in answers) > 0.9 * capacity:
+            kept += [] if voiced else ring
+            voiced, ring, answers = not voiced, [], []
+    return np.concatenate(kept) if kept else samples[:0]
+
+
+def halting(seed: int) -> np.ndarray:
+    """Bursts of speech between pauses of noise, exact in 16 bits, on which how often one asks makes a difference."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for burst in range(8):
+        parts.append(speechlike(rng.uniform(0.1, 0.6), 10 * seed + burst) * rng.uniform(0.05, 1))
+        parts.append(rng.normal(0, 10 ** rng.uniform(-3.5, -2), int(16000 * rng.uniform(0.05, 0.4))))
+    return (np.round(np.concatenate(parts) * 32768) / 32768).astype(np.float32)
+
+
+def test_each_voice_activity_asks_as_its_authors_do() -> None:
+    differ = 0
+    for seed in range(10):
+        x = halting(seed)
+        once, again = plain_collector(x, 2, 20, 2, again=False), plain_collector(x, 2, 20, 2, again=True)
+        np.testing.assert_array_equal(VOICE2FACE_VAD(x), again)
+        np.testing.assert_array_equal(SF2F_VAD(x), plain_collector(x, 1, 30, 10, again=False))
+        activity = VoiceActivity(1, 30, 300, asks_again=True)
+        np.testing.assert_array_equal(activity(x), plain_collector(x, 1, 30, 10, again=True))
+        differ += not np.array_equal(once, again)
+    assert differ > 5
+
+
+def test_each_voice_activity_asks_as_its_authors_do_about_real_speech(realdata: Path) -> None:
+    for path in sorted((realdata / "librispeech").rglob("*.flac"))[:10]:
+        x = read_audio(path, 16000).samples
+        np.testing.assert_array_equal(VOICE2FACE_VAD(x), plain_collector(x, 2, 20, 2, again=True))
+        np.testing.assert_array_equal(SF2F_VAD(x), plain_collector(x, 1, 30, 10, again=False))
 
 
 @pytest.mark.parametrize("activity", [SF2F_VAD, VOICE2FACE_VAD])

@@ -417,7 +417,7 @@ def test_a_video_that_ends_before_its_header_says_is_refused(
         cut = tmp_path / f"cut_{name}"
         cut.write_bytes(content[: int(part * len(content))])
         for read, kind in ((media.read_audio, "audio"), (media.read_video, "video")):
-            with pytest.raises(MediaError, match=rf"cut_{name}: (cut short: .* s of {kind} that|corrupt {kind})"):
+            with pytest.raises(MediaError, match=rf"cut_{name}: (cut short: \d+.* of |corrupt {kind})"):
                 read(cut)
     if name == "a.mkv":
         for read in (media.read_audio, media.read_video):

@@ -234,7 +234,7 @@ def test_the_separation_of_talkers_is_of_other_people(talkers: Talkers) -> None:
 def test_a_list_of_mixtures_names_both_media_whatever_fields_are_asked_for(talkers: Talkers) -> None:
     for fields in (("speech",), ("video",), ("speech", "video"), None):
         manifest = talkers.open("val", "av_enhancement", fields=fields)
-        assert manifest.path.name == "val.av_enhancement.jsonl" and len(manifest.samples) == 100
+        assert manifest.path.name.startswith("val.av_enhancement.") and len(manifest.samples) == 100
         assert all(sample.inputs["video"] and sample.targets["speech"] for sample in manifest.samples)
     with pytest.raises(UsageError, match="no field 'face'"):
         talkers.open("val", "av_enhancement", fields=("face",))

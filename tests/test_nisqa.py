@@ -5,6 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
+from test_plain import CIRCUMSTANCES, circumstances
 
 from metrics.metric import Failed, SpeechItem, Undefined
 from metrics.speech import nisqa as module
@@ -57,6 +58,17 @@ def test_equal_to_torchmetrics_one_by_one(weights):
         expected = weights.non_intrusive_speech_quality_assessment(signal, RATE)
         np.testing.assert_array_equal(row.float(), expected)
     assert (found.values[0] != found.values[1]).all()
+
+
+@circumstances
+def test_the_same_whatever_is_set(weights, circumstance):
+    x = torch.from_numpy(sound(0.8))
+    expected = nisqa(estimate=x, rate=RATE)
+    weights._load_nisqa_model.cache_clear()
+    with CIRCUMSTANCES[circumstance]():
+        found = nisqa(estimate=x.clone().requires_grad_(circumstance != "inference mode"), rate=RATE)
+    assert found.reasons == (None,) and not found.values.requires_grad
+    np.testing.assert_array_equal(found.values.numpy(), expected.values.numpy())
 
 
 def test_what_cannot_be_judged(weights):

@@ -146,12 +146,90 @@ def test_a_delay_is_warned_of_and_taken_out_when_asked(folders):
     _, late, notes = scored(folders)
     assert any("4 of 4 estimates are shifted" in note and "+100.0 ms" in note and "--align" in note for note in notes)
     _, aligned, notes = scored(folders, align=True, out=folders / "aligned")
-    assert any("corrected" in note for note in notes)
+    assert any("aligned: 4 of 4" in note for note in notes)
     assert late.aggregate("si_sdr").value < -5
     assert aligned.aggregate("si_sdr").value == pytest.approx(7.5, abs=0.5)
     assert aligned.aggregate("stoi").value > late.aggregate("stoi").value + 0.2
-    assert aligned.aggregate("stoi").signature.endswith("|delay:corrected")
-    assert aligned.aggregate("si_sdr").signature == late.aggregate("si_sdr").signature + "|delay:corrected"
+    how = "|delay:corrected-v2,own-else-common"
+    assert aligned.aggregate("stoi").signature.endswith(how)
+    assert aligned.aggregate("si_sdr").signature == late.aggregate("si_sdr").signature + how
+
+
+def shifted(samples: np.ndarray, by: int) -> np.ndarray:
+    return np.concatenate([np.zeros(max(by, 0)), samples, np.zeros(max(-by, 0))])[max(-by, 0) :][: len(samples)]
+
+
+def put_late(root: Path, milliseconds: dict[str, float]) -> None:
+    """Pairs at 20 dB, each late by its own time, in place of what is there."""
+    for number, (name, late) in enumerate(milliseconds.items()):
+        clean = speechlike(number)
+        put(root / "clean" / f"{name}.wav", clean)
+        put(root / "made" / f"{name}.wav", shifted(noisy(clean, 20.0), round(late * RATE / 1000)))
+
+
+def test_what_shows_no_delay_is_not_among_the_aligned_numbers(tmp_path):
+    put_late(tmp_path, {"late": 100.0})
+    for number in (5, 6):
+        put(tmp_path / f"clean/{number}.wav", speechlike(number))
+        put(tmp_path / f"made/{number}.wav", speechlike(number + 10))
+    put(tmp_path / "clean/silent.wav", speechlike(7))
+    put(tmp_path / "made/silent.wav", 0 * speechlike(7))
+    put(tmp_path / "clean/torn.wav", speechlike(8))
+    put(tmp_path / "made/torn.wav", speechlike(8)).write_bytes(b"RIFF\x00\x00")
+    folder, result, notes = scored(tmp_path, align=True)
+    rows = table(folder)
+    for name in ("stoi", "estoi", "si_sdr", "delay_ms"):
+        assert (result.aggregate(name).scored, result.aggregate(name).total) == (1, 5)
+    assert result.aggregate("si_sdr").reasons["undefined: not aligned: no delay stands out"] == 2
+    assert result.aggregate("si_sdr").reasons["undefined: not aligned: the estimate is silent"] == 1
+    assert result.failures.rows == 1 and "failed: not aligned: " in rows["torn"]["reasons"]
+    assert rows["5"]["aligned_ms"] == rows["5"]["aligned_by"] == rows["5"]["stoi"] == ""
+    assert (rows["late"]["aligned_ms"], rows["late"]["aligned_by"]) == ("100", "own")
+    assert any("aligned: 1 of 5 by a delay of their own; 4 without a delay are not counted" in note for note in notes)
+    assert not any("method delay" in note for note in notes)
+
+
+def test_a_clip_that_does_not_show_its_delay_is_aligned_by_its_methods(tmp_path):
+    put_late(tmp_path, {str(number): 100.0 for number in range(5)})
+    put(tmp_path / "clean/poor.wav", speechlike(5))
+    put(tmp_path / "made/poor.wav", shifted(speechlike(15), 1600))
+    folder, result, notes = scored(tmp_path, align=True)
+    poor = table(folder)["poor"]
+    assert (poor["aligned_by"], float(poor["aligned_ms"])) == ("common", pytest.approx(100.0, abs=0.01))
+    put(tmp_path / "shifted/poor.wav", speechlike(15)[:-1600])
+    put(tmp_path / "cut/poor.wav", speechlike(5)[:-1600])
+    by_hand, _, _ = scored(tmp_path, estimate=tmp_path / "shifted", reference=tmp_path / "cut", out=tmp_path / "hand")
+    assert float(poor["si_sdr"]) == pytest.approx(float(table(by_hand)["poor"]["si_sdr"]), abs=1e-4)
+    assert result.aggregate("si_sdr").scored == 6 and result.aggregate("delay_ms").scored == 5
+    assert "method delay: +100.0 ms, from 5 of 6 clips" in notes
+    assert any("aligned: 5 of 6 by a delay of their own, 1 by the method's" in note for note in notes)
+
+    put_late(tmp_path, {str(number): 50.0 for number in range(5)})
+    again, _, notes = scored(tmp_path, align=True)
+    fresh, _, _ = scored(tmp_path, align=True, out=tmp_path / "fresh")
+    assert table(again) == table(fresh) and "method delay: +50.0 ms, from 5 of 6 clips" in notes
+    lines = (again / "scores.jsonl").read_text()
+    scored(tmp_path, align=True)
+    assert (again / "scores.jsonl").read_text() == lines
+
+
+@pytest.mark.parametrize("align", [False, True])
+def test_delays_that_cancel_are_told_by_their_sizes(tmp_path, align):
+    put_late(tmp_path, {"a": -13.0, "b": -5.0, "c": 6.0, "d": 22.0})
+    _, _, notes = scored(tmp_path, align=align)
+    assert any("-13.0 to +22.0 ms, median size 9.5 ms" in note for note in notes)
+
+
+def test_aligning_needs_a_reference(folders):
+    with pytest.raises(UsageError, match="give --reference"):
+        scored(folders, reference=None, metrics=("dnsmos",), align=True)
+
+
+def test_processes_align_as_one_does(tmp_path):
+    put_late(tmp_path, {str(number): 10.0 * number for number in range(4)})
+    one = scored(tmp_path, align=True)[1].aggregates
+    two = scored(tmp_path, align=True, workers=2, out=tmp_path / "two")[1].aggregates
+    assert [item.model_dump() for item in one] == [item.model_dump() for item in two]
 
 
 def test_what_is_cut_is_counted(folders):

@@ -137,6 +137,7 @@ def test_words_come_from_a_table_a_folder_or_grid_names(tmp_path):
 def test_a_changed_file_has_another_version(tmp_path):
     (pair,) = find_pairs(wav(tmp_path / "a.wav")).pairs
     before = pair.version()
+    os.utime(tmp_path / "a.wav", (1, 1))
     assert pair.version() == before
     write_audio(tmp_path / "a.wav", Audio(np.full(900, 0.1, np.float32), 16_000))
     assert pair.version() != before
@@ -166,7 +167,10 @@ def test_names_that_are_no_text_are_escaped_and_pair(tmp_path):
             os.rename(wav(tmp_path / "x.wav"), os.path.join(os.fsencode(tmp_path / folder), name))
     found = find_pairs(tmp_path / "made", tmp_path / "clean")
     assert ids(found) == ["Jos\\xe9", "a\\nb", "c\\u2028d"]
-    assert all(pair.estimate.is_file() and pair.reference.is_file() for pair in found.pairs)
+    reader = PairReader({pair.id: pair for pair in found.pairs})
+    for pair in found.pairs:
+        item = reader(Prediction(pair.id, pair.speaker, 0, "ok", str(pair.estimate)), tmp_path)
+        assert item.reference.shape == item.estimate.shape == (800,)
 
 
 def test_a_list_resolves_its_paths_beside_itself(tmp_path, monkeypatch):

@@ -339,3 +339,11 @@ def test_the_metric_travels_into_a_worker_and_pins_its_definition():
     )
     aggregate = metric.aggregate({"pesq_wb": np.array([1.0, 4.0])}, np.array([[1.0, 1.0], [0.0, 0.0]]))
     assert aggregate["pesq_wb"][0] == 2.5 and np.isnan(aggregate["pesq_wb"][1])
+
+
+@pytest.mark.parametrize("program", ["import time; time.sleep(60)", "import os; os.kill(os.getpid(), 9)"])
+def test_a_process_that_never_gets_ready_is_an_error_and_not_a_wait(monkeypatch, program):
+    monkeypatch.setattr(module, "_PROGRAM", program)
+    monkeypatch.setattr(module, "START_LIMIT_S", 0.5)
+    with pytest.raises(RuntimeError, match="did not start"):
+        module._Worker()

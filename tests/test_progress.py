@@ -105,9 +105,9 @@ def test_a_stage_that_begins_anew_is_told_anew(capsys):
 @pytest.mark.parametrize(
     ("kinds", "count", "workers", "text"),
     [
-        (("speech", "face"), 100, 2, "speech and faces of 100 people, about 20 seconds, once"),
-        (("speech", "video"), 100, 1, "speech and video of 100 people, about 5 minutes, once"),
-        (("face",), 1, 1, "faces of 1 people, about 10 seconds, once"),
+        (("speech", "face"), 100, 2, "speech and faces of 100 people, about 20 seconds on 2 free cores, once"),
+        (("speech", "video"), 100, 1, "speech and video of 100 people, about 5 minutes on a free core, once"),
+        (("face",), 1, 1, "faces of 1 people, about 10 seconds on a free core, once"),
     ],
 )
 def test_what_a_build_takes_is_said_before_it_begins(tmp_path, kinds, count, workers, text):

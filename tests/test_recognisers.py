@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_plain import CIRCUMSTANCES, circumstances
 
 from metrics.networks import quartznet, transformers_asr
 from metrics.networks.recognisers import RECOGNISERS, load
@@ -295,6 +296,17 @@ def test_wav2vec2_batch_is_its_items_and_survives_pickle(tmp_path):
     assert [again.transcribe([signal])[0] for signal in signals] == together
     assert again.signature == recogniser.signature
     assert recogniser.transcribe([]) == []
+
+
+@circumstances
+@pytest.mark.parametrize("kind", ["wav2vec2", "whisper"])
+def test_the_same_is_heard_whatever_is_set(kind, circumstance, tmp_path):
+    folder = tmp_path / "tiny"
+    name = f"{kind}:{tiny_wav2vec2(folder, LETTERS) if kind == 'wav2vec2' else tiny_whisper(folder, True)}"
+    expected = load(name).transcribe(sounds()[:3])
+    with CIRCUMSTANCES[circumstance]():
+        found = load(name).transcribe(sounds()[:3])
+    assert found == expected and any(found)
 
 
 def test_signature_tells_weights_apart(tmp_path):

@@ -326,3 +326,18 @@ def test_leftover_identities_are_left_out_unless_they_are_all():
     assert consecutive_galleries(378, 100).max() == 2
     assert (consecutive_galleries(378, 100) == -1).sum() == 78
     assert (consecutive_galleries(99, 100) == 0).all()
+
+
+def test_what_has_no_rank_says_why():
+    made = metric(people(5, known=False), size=2)
+    rows = made.measure([FaceItem(f"p{n:04}", people(5)[n].images[0]) for n in (0, 4)])
+    assert np.isfinite(rows[0]["size_hundreds"]) and np.isnan(rows[1]["size_hundreds"])
+    assert "left over" in made.why_undefined("chance_recall_at_10")
+    assert "sex and age" in made.why_undefined("recall_at_1_within")
+    assert "nobody else" in made.why_undefined("recall_at_5_full")
+
+
+def test_the_floor_of_numbers_that_are_not_finite_is_refused(hubs):
+    queries, *rest = hubs
+    with pytest.raises(ValueError, match="expected finite queries and gallery"):
+        permutation_floor(np.where(queries == queries.max(), np.nan, queries), *rest, 3)

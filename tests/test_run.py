@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,30 @@ def test_a_folder_of_people_goes_through_and_leaves_a_whole_report(people, tmp_p
     assert "R@1 %" in command("show", folder, "--signatures").stdout
     (listed,) = json.loads(command("list", "runs", "--runs", tmp_path, "--json").stdout)
     assert listed["state"] == "scored"
+
+
+def test_what_is_advised_for_a_metric_that_is_left_out_brings_it(people, tmp_path):
+    words = ["run", "-m", "sf2f", "--dataset", "folder", "--data-root", people, "--runs", tmp_path]
+    words += ["--repeats", 1, "--workers", 0, "--no-references"]
+    told = command(*words).stderr
+    assert "metric sex_agreement is left out" in told
+    advised = re.search(r"python -m benchmark (weights fit .+ --data-root) FOLDER", told)[1]
+    command(*advised.split(), people)
+    shown = command(*words, "--metrics", "sex_agreement,face_cosine,recall_at_5_full", "--signatures")
+    assert "left out" not in shown.stderr
+    for head in ("sex %", "cos ↑", "R@5 full"):
+        assert re.search(rf"^{head}", shown.stdout, re.MULTILINE), shown.stdout
+
+
+def test_classifiers_that_know_no_sex_leave_its_metric_out(people, tmp_path):
+    unknown = tmp_path / "people"
+    shutil.copytree(people, unknown)
+    (unknown / "people.csv").unlink()
+    command("weights", "fit", "--dataset", "folder", "--data-root", unknown)
+    words = ["run", "-m", "sf2f", "--dataset", "folder", "--data-root", unknown, "--runs", tmp_path, "--repeats", 1]
+    words += ["--workers", 0, "--no-references"]
+    assert "metric sex_agreement is left out: the heads fitted to folder know no sex" in command(*words).stderr
+    assert "know no sex" in command(*words, "--metrics", "sex_agreement", code=2).stderr
 
 
 def test_a_silent_speaker_is_failed_rows_and_exit_code_1(people, tmp_path):

@@ -1,27 +1,32 @@
 """SF2F: shapes and counts of Tables 9 to 11, the fuser's equations, ablations, the wrapper, official checkpoints."""
 
+import copy
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_frontends import speechlike
+from torch.nn import functional as F
 
 from baselines.checkpoints import export
 from baselines.identity_network import IdentityNetwork
 from baselines.layers.inception1d import Inception1D
+from baselines.layers.log_filter_banks import log_filter_banks
 from baselines.layers.perceptual import BoxedFaceNet, perceptual_loss
-from baselines.layers.pixels import imagenet_to_unit, to_imagenet, to_pictures, to_unit
+from baselines.layers.pixels import imagenet_to_unit, official_pictures, to_imagenet, to_pictures, to_unit
 from baselines.people import People, Person
 from baselines.sf2f.config import Config, Training
 from baselines.sf2f.discriminators import Adversaries, Discriminator
 from baselines.sf2f.method import SF2F
 from baselines.sf2f.network import EmbeddingFuser, FaceDecoder, SF2FNetwork, VoiceEncoder
 from baselines.sf2f.official import from_official
-from baselines.sf2f.training import EncoderDecoderRecipe, FuserRecipe, SecondEncoderRecipe
+from baselines.sf2f.training import EncoderDecoderRecipe, FuserRecipe, SecondEncoderRecipe, recipes
 from baselines.training import options
 from benchmark.errors import InvalidConfig, MethodError, MissingWeights
+from benchmark.media import write_audio, write_image
 from benchmark.types import Audio, Example, Sample
 
 SMALL = Config(width=0.05)
@@ -163,6 +168,7 @@ def test_fuser_is_the_papers_equations(variant: str) -> None:
     for tensor in fuser.parameters():
         torch.nn.init.normal_(tensor, generator=torch.Generator().manual_seed(2))
     e = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    # In f_i the official variant writes W_a' e_i where the paper writes e_i.
     w_a, w_f = fuser.query.weight.T.detach().double().numpy(), fuser.output.weight.detach().double().numpy()
     b_f = np.zeros(8) if variant == "official" else fuser.output.bias.detach().double().numpy()
     x = e.double().numpy()
@@ -171,7 +177,7 @@ def test_fuser_is_the_papers_equations(variant: str) -> None:
         s = np.array([x[i] @ w_a @ x[j] for j in range(5)])
         beta = np.exp(s) / np.exp(s).sum()
         a = sum(beta[j] * x[j] for j in range(5))
-        f += (w_f @ np.concatenate([a, x[i]]) + b_f) / 5
+        f += (w_f @ np.concatenate([a, w_a.T @ x[i] if variant == "official" else x[i]]) + b_f) / 5
     if variant == "official":
         f /= np.linalg.norm(f)
     np.testing.assert_allclose(fuser(e[None])[0].detach().numpy(), f, rtol=1e-4, atol=1e-5)
@@ -293,6 +299,151 @@ def test_perceptual_loss_weighs_layers_as_the_official_one() -> None:
 
     loss = perceptual_loss(Steps(), torch.full((1, 3, 2, 2), 0.75), torch.full((1, 3, 2, 2), 0.25))
     assert float(loss) == pytest.approx(0.5 * (1 / 16 + 2 / 8 + 3 / 4 + 4))
+
+
+def plain_critic(layers: list[int], module: torch.nn.Module) -> torch.nn.Sequential:
+    """The authors' convolutions, filled in order from `module`: BN and LeakyReLU before all but the first."""
+    plain: list[torch.nn.Module] = []
+    for inputs, outputs in zip(layers, layers[1:], strict=False):
+        if plain:
+            plain += [torch.nn.BatchNorm2d(inputs), torch.nn.LeakyReLU(0.1)]
+        plain.append(torch.nn.Conv2d(inputs, outputs, 4, 2))
+    network = torch.nn.Sequential(*plain)
+    state = dict(zip(network.state_dict(), module.state_dict().values(), strict=True))
+    network.load_state_dict(state)
+    return network
+
+
+@pytest.mark.parametrize(("resolution", "layers"), [(64, [3, 64, 128, 256]), (128, [3, 64, 128, 256, 512])])
+def test_official_adversaries_are_the_authors_networks(resolution: int, layers: list[int]) -> None:
+    adversaries = Adversaries(7, resolution, "official")
+    faces = torch.randn(2, 3, resolution, resolution, generator=torch.Generator().manual_seed(0))
+    score, classifier = adversaries.real, adversaries.identity
+    maps = plain_critic(layers, score.convolutions)(faces)
+    expected = (maps * score.score.weight[0]).sum(1, keepdim=True) + score.score.bias
+    torch.testing.assert_close(score(faces), expected, rtol=1e-4, atol=1e-5)
+    trunk = plain_critic(layers, classifier.convolutions)(faces).mean((2, 3)) @ classifier.trunk.weight.T
+    trunk = trunk + classifier.trunk.bias
+    assert trunk.shape == (2, 1024)
+    real, identity = classifier(faces)
+    torch.testing.assert_close(real, trunk @ classifier.real.weight[0] + classifier.real.bias, rtol=1e-4, atol=1e-5)
+    expected = trunk @ classifier.identity.weight.T + classifier.identity.bias
+    torch.testing.assert_close(identity, expected, rtol=1e-4, atol=1e-5)
+
+
+class Pixels(torch.nn.Module):
+    """A face network for tests: the picture itself, four times."""
+
+    def features(self, faces: torch.Tensor) -> list[torch.Tensor]:
+        return [faces, faces, faces, faces]
+
+
+@pytest.mark.parametrize("resolution", [64, 128])
+def test_an_official_step_is_the_authors(resolution: int) -> None:
+    """Generator first, then the adversaries on the same faces, with the authors' targets and losses."""
+    config = Config(variant="official", width=0.05, resolution=resolution)
+    training = Training(batch=4, discriminator_width=0.1, learning_rate=1e-2)
+    crowd = people(resolution=resolution)
+    recipe = EncoderDecoderRecipe(config, training, crowd, None, Pixels())
+    for head in recipe.network.decoder.heads.values():
+        # So that pixels leave their range, to which the face network's input is clamped.
+        head[2].weight.data *= 30
+    batch = recipe.batch(np.random.default_rng(0))
+    network, adversaries = copy.deepcopy(recipe.network), copy.deepcopy(recipe.adversaries)
+    who, names = batch["people"], [str(size) for size in (64, 128) if size <= resolution]
+    mean, deviation = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    full = (batch["faces"] / 255 - mean) / deviation
+    truth = {"64": full[..., :: resolution // 64, :: resolution // 64], "128": full}
+
+    made = dict(zip(names, network(batch["speech"]), strict=True))
+    total = torch.zeros(())
+    for name, face in made.items():
+        score, (real, identity) = adversaries[name].real(face), adversaries[name].identity(face)
+        # The face network sees 0..255, so 0..1 here, and nothing beyond.
+        seen, wanted = face * deviation + mean, truth[name] * deviation + mean
+        assert seen.min() < -0.1 and seen.max() > 1.1
+        seen = seen.clamp(0, 1)
+        total = total + 10 * (face - truth[name]).abs().mean() + F.softplus(-score).mean()
+        total = total + 0.05 * (F.cross_entropy(identity, who) + F.softplus(-real).mean())
+        total = total + 100 * (1 / 16 + 1 / 8 + 1 / 4 + 1) * (seen - wanted).abs().mean()
+    total.backward()
+    adversaries.zero_grad()
+    lessons = torch.zeros(())
+    for name, face in made.items():
+        fake, true = face.detach(), truth[name]
+        judge, (real, identity) = adversaries[name].real, adversaries[name].identity(true)
+        lessons = lessons + F.softplus(judge(fake)).mean() + F.softplus(-judge(true)).mean()
+        lessons = lessons + F.softplus(-real).mean() + F.softplus(adversaries[name].identity(fake)[0]).mean()
+        lessons = lessons + F.cross_entropy(identity, who)
+    lessons.backward()
+
+    order, gradients = [], {}
+
+    def update(name: str, loss: torch.Tensor) -> None:
+        order.append(name)
+        optimiser = recipe.optimisers()[name]
+        optimiser.zero_grad()
+        loss.backward()
+        learner = getattr(recipe, name)
+        gradients[name] = {key: p.grad.clone() for key, p in learner.named_parameters() if p.grad is not None}
+        optimiser.step()
+
+    losses = recipe.step(batch, update)
+    assert order == ["network", "adversaries"]
+    assert float(losses["total"].detach()) == pytest.approx(float(total.detach()), rel=1e-4)
+    taught = sum(float(losses[f"{kind}_{name}"].detach()) for kind in ("real", "identity") for name in names)
+    assert taught == pytest.approx(float(lessons.detach()), rel=1e-4)
+    for learner, plain in (("network", network), ("adversaries", adversaries)):
+        expected = {key: p.grad for key, p in plain.named_parameters() if p.grad is not None}
+        assert gradients[learner].keys() == expected.keys()
+        for key, gradient in expected.items():
+            torch.testing.assert_close(gradients[learner][key], gradient, rtol=1e-3, atol=1e-5, msg=key)
+
+
+def test_the_papers_step_teaches_the_adversaries_first_and_averages_small_targets() -> None:
+    order: list[str] = []
+    config = Config(width=0.05, resolution=128, multi_resolution=True)
+    training = Training(batch=4, discriminator_width=0.1, perceptual=0.0)
+    recipe = EncoderDecoderRecipe(config, training, people(resolution=128), None, None)
+    batch = recipe.batch(np.random.default_rng(0))
+    losses = recipe.step(batch, lambda name, loss: order.append(name))
+    assert order == ["adversaries", "network"]
+    small = F.interpolate(batch["faces"].float(), (64, 64), mode="bilinear", antialias=True).round()
+    made = recipe.network(batch["speech"])
+    expected = sum(
+        (face - to_imagenet(truth.to(torch.uint8))).abs().mean()
+        for face, truth in zip(made, (small, batch["faces"]), strict=True)
+    )
+    torch.testing.assert_close(losses["l1"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_official_fuser_learns_from_twenty_pieces_that_do_not_overlap() -> None:
+    ramps = tuple(torch.arange(float(length)).expand(40, length) + 1000 * n for n, length in enumerate((300, 700, 100)))
+    crowd = People((Person("a", ramps, torch.zeros(1, 3, 64, 64, dtype=torch.uint8)),) * 2)
+    config = Config(variant="official", width=0.05)
+    training = options(Training, {"batch": 2, "perceptual": 0.0, "fuser_seconds": [25.0, 25.0]})
+    recipe = FuserRecipe(config, training, crowd, None, None)
+    assert recipe.critic_optimiser.param_groups[0]["lr"] == training.fuser_critic_learning_rate
+    speech = recipe.batch(np.random.default_rng(0))["speech"]
+    assert speech.shape == (2, 20, 40, 125)
+    starts = speech[:, :, 0, 0]
+    assert torch.equal(speech, starts[:, :, None, None] + torch.arange(125.0).expand(40, 125))
+    # Of the third recording, shorter than a piece, nothing; of the others, pieces end to end from a random frame.
+    assert set((starts // 1000).unique().tolist()) == {0.0, 1.0}
+    steps = starts.diff(dim=1)
+    assert ((steps == 125) | (starts[:, 1:] % 1000 < 575)).all() and (steps == 125).any()
+
+
+@pytest.mark.parametrize(("variant", "how"), [("official", "BILINEAR"), ("paper", "BICUBIC")])
+def test_training_faces_are_resized_as_the_variant_says(tmp_path: Path, variant: str, how: str) -> None:
+    large = np.random.default_rng(0).integers(0, 256, (100, 90, 3), dtype=np.uint8)
+    write_image(tmp_path / "f.png", large)
+    write_audio(tmp_path / "a.wav", Audio(speechlike(2.0), 16000))
+    sample = Sample("p", "p", {"speech": (tmp_path / "a.wav",)}, {"face": (tmp_path / "f.png",)})
+    (first, *_) = recipes(Config(variant=variant, width=0.05), {"perceptual": 0.0, "batch": 1}, [sample])
+    expected = Image.fromarray(large).resize((64, 64), Image.Resampling[how])
+    (face,) = first.build(tmp_path).people.persons[0].faces
+    np.testing.assert_array_equal(face.permute(1, 2, 0).numpy(), np.asarray(expected))
 
 
 def test_stage_one_takes_one_crop_length_of_1_to_1_5_seconds() -> None:
@@ -471,6 +622,84 @@ def test_official_checkpoint_gives_the_same_outputs(tmp_path: Path, resolution: 
     (picture,) = sf2f.generate([example(speechlike(2.0))])
     assert isinstance(picture, np.ndarray)
     assert picture.shape == (resolution, resolution, 3)
+
+
+def normalised(x: torch.Tensor, state: dict[str, torch.Tensor], name: str) -> torch.Tensor:
+    """Batch normalisation in evaluation."""
+    mean, variance, weight, bias = (
+        state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
+    )
+    return F.batch_norm(x, mean, variance, weight, bias)
+
+
+def official_faces(state: dict[str, torch.Tensor], segments: torch.Tensor, resolution: int) -> torch.Tensor:
+    """`[N, 40, T]` to `[1, 3, S, S]` as the authors' checkpoint is meant, from its own names."""
+    x = segments
+    for block in range(4):
+        outs = []
+        for kernel, padding in ((2, 1), (3, 1), (5, 2), (7, 3)):
+            name = f"encoder.model.{block}.conv_k{kernel}.model"
+            y = F.conv1d(x, state[f"{name}.0.weight"], stride=2, padding=padding)
+            outs.append(F.relu(normalised(y, state, f"{name}.1")))
+        x = torch.cat([y[..., : outs[1].shape[-1]] for y in outs], 1)
+    x = F.conv1d(x, state["encoder.model.4.weight"], state["encoder.model.4.bias"], stride=2, padding=1)
+    e = F.normalize(x.mean(2))
+    query = e @ state["encoder.attn_fuser.attention.linear_in.weight"].T
+    context = torch.softmax(query @ e.T, 1) @ e
+    fused = torch.cat([context, query], 1) @ state["encoder.attn_fuser.attention.linear_out.weight"].T
+    x = F.normalize(fused.mean(0, keepdim=True)) @ state["decoder.fc.0.weight"].T
+    x = F.glu(normalised(x, state, "decoder.fc.1"), 1)
+    x = x.view(1, x.shape[1] // 16, 4, 4)
+    up = [f"decoder.{'up_layers' if resolution == 64 else 'up_low_layers'}.{number}" for number in range(4)]
+    for name in up + ["decoder.up_mid_layer"] * (resolution == 128):
+        x = F.conv2d(x.repeat_interleave(2, 2).repeat_interleave(2, 3), state[f"{name}.1.weight"], padding=1)
+        x = F.glu(normalised(x, state, f"{name}.2"), 1)
+    head = "decoder.gnet" if resolution == 64 else "decoder.gnet_mid"
+    x = F.leaky_relu(F.conv2d(x, state[f"{head}.0.weight"], state[f"{head}.0.bias"], padding=1))
+    return F.conv2d(x, state[f"{head}.2.weight"], state[f"{head}.2.bias"])
+
+
+@pytest.mark.parametrize("resolution", [64, 128])
+def test_a_checkpoint_in_the_authors_form_draws_the_authors_picture(tmp_path: Path, resolution: int) -> None:
+    config = Config(variant="official", width=0.05, resolution=resolution)
+    generator = torch.Generator().manual_seed(resolution)
+    state = {}
+    for ours, tensor in config.network().state_dict().items():
+        values = torch.randn(tensor.shape, generator=generator)
+        if tensor.dtype == torch.int64:
+            values = tensor
+        elif "running_var" in ours:
+            values = values.abs() + 0.5
+        elif tensor.ndim > 1:
+            values = values * tensor[0].numel() ** -0.5
+        state[official_name(ours, resolution)] = values
+    # Far from even, attention and the query beside its context both matter.
+    state["encoder.attn_fuser.attention.linear_in.weight"] *= 8
+    path = tmp_path / "best_R10_with_model.pt"
+    torch.save({"model_state": {f"module.{name}": tensor for name, tensor in state.items()}}, path)
+    sf2f = SF2F(config, path)
+    sf2f.load("cpu")
+    speech = speechlike(3.0)
+    banks = log_filter_banks(torch.from_numpy(speech))
+    segments = torch.stack([banks[:, start : start + 125] for start in range(0, banks.shape[1] - 124, 63)])
+    face = official_faces(state, segments, resolution)[0]
+    mean, deviation = torch.tensor([[[0.485]], [[0.456]], [[0.406]]]), torch.tensor([[[0.229]], [[0.224]], [[0.225]]])
+    levels = ((face * deviation + mean) * 255).clamp(0, 255).permute(1, 2, 0).numpy()
+    assert ((levels > 0) & (levels < 255)).mean() > 0.3
+    (picture,) = sf2f.generate([example(speech)])
+    # Cut, not rounded: but for the last bits of the sums, a pixel lies between 0 and 1 below its value.
+    below = levels - picture
+    assert picture.shape == levels.shape and below.min() > -1e-2 and below.max() < 1 + 1e-2
+    assert 0.4 < below[(levels > 1) & (levels < 254)].mean() < 0.6
+
+
+def test_official_pictures_cut_fractions_off_and_keep_whole_numbers() -> None:
+    faces = torch.arange(256, dtype=torch.uint8).repeat(3).view(1, 3, 16, 16)
+    deviation = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    for fraction, offset in ((0.01, 0), (0.5, 0), (0.99, 0), (-0.01, -1)):
+        expected = (faces.numpy().astype(int) + offset).clip(0, 255).transpose(0, 2, 3, 1)
+        found = official_pictures(to_imagenet(faces) + fraction / 255 / deviation)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_official_checkpoints_are_checked(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from benchmark.datasets.manifest import Manifest
 from benchmark.evaluation import RunView, conclude
 from benchmark.media import read_audio, read_image, write_audio
 from benchmark.reports import sound_report
+from benchmark.reports.parts import Parts
 from benchmark.reports.run_report import write_report
 from benchmark.reports.sound_report import by_condition_csv, by_condition_markdown, file_names, pick, read_rows
 from benchmark.reports.spectrograms import Column, Panel, draw_gain, draw_spectrograms, log_magnitude
@@ -331,7 +332,7 @@ def test_the_report_of_a_run_holds_its_sounds(tmp_path):
     peer = bench.add("peer", {}, "peer (video=shuffled_1) <i>", lambda s: noisy(s) / 3 if s.id != ids[1] else None)[1]
     stale = view.run.path / "report" / "audio" / "older_noisy.wav"
     write_audio(stale, Audio(np.ones(10, np.float32), RATE))
-    folder = write_report(view, [*results, peer, clean], SCORER)
+    folder = write_report(view, [*results, peer, clean], SCORER).folder
 
     assert not stale.exists()
     made = {path.name for path in (folder / "audio").glob("*.wav")}
@@ -364,7 +365,7 @@ def test_labels_and_kinds_of_noise_are_shown_and_nothing_else(tmp_path):
     view, result = bench.add(
         "flowavse", {"si_sdr": {("m000", 0): {"si_sdr": 1.0}}}, label, lambda s: np.ones(RATE // 2)
     )
-    folder = write_report(view, [result], SCORER)
+    folder = write_report(view, [result], SCORER).folder
     texts = {
         path.name: path.read_text(encoding="utf-8") for path in folder.rglob("*.*") if path.suffix in (".md", ".html")
     }
@@ -382,7 +383,7 @@ def test_a_run_without_outputs_gets_the_tables_alone(tmp_path):
     view, result = bench.add("flowavse", {}, sound=lambda sample: None)
     (view.run.path / "report").mkdir()
     (view.run.path / "report" / "spectrograms.png").write_bytes(b"of an earlier report")
-    folder = write_report(view, [result], SCORER)
+    folder = write_report(view, [result], SCORER).folder
     assert {path.name for path in folder.iterdir()} == {
         *("table.md", "table.csv", "table.tex", "by_condition.md", "by_condition.csv")
     }
@@ -393,7 +394,7 @@ def test_broken_and_missing_files_cost_their_panel_alone(tmp_path):
     view, results = heard(bench, [1.0, 2.0], floor=False)
     (view.run.path / view.run.output_path("m000", 0, ".wav")).write_bytes(b"RIFF nonsense")
     bench.samples[1].targets["speech"][0].unlink()
-    folder = write_report(view, results, SCORER)
+    folder = write_report(view, results, SCORER).folder
     assert {path.name for path in (folder / "audio").iterdir()} == {"index.html", "m000_noisy.wav", "m000_clean.wav"}
     assert not (folder / "gain.png").exists()
 
@@ -406,14 +407,15 @@ def test_the_gain_of_every_output_is_drawn(tmp_path, monkeypatch):
     results = [result, bench.add("noisy", {"si_sdr": floor})[1]]
     drawn = []
     monkeypatch.setattr("benchmark.reports.spectrograms.draw_gain", lambda points, *rest: drawn.append(points))
-    sound_report.write_sound_report(view, results, SCORER)
+    sound_report.write_sound_report(view, results, SCORER, Parts(view.run.path / "report"))
     assert drawn == [{"white": [(0.5, 9.5), (4.5, 2.5)]}]
 
 
 @pytest.mark.parametrize("spread", [0.1, 10.0])
 def test_gains_are_strips_where_all_mixtures_begin_alike(tmp_path, monkeypatch, spread):
     figures = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *rest, **more: figures.append(figure))
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda f, *rest, **more: (figures.append(f), save(f, *rest, **more)))
     points = {"white": [(0.0, 5.0), (spread, 4.0 + spread), (0.0, -2.0)], "pink": [(spread / 2, 6.0)], "none": []}
     assert draw_gain(points, "SI-SDR", "dB", "title", tmp_path / "gain.png")
     axes = figures[0].axes[0]
@@ -434,7 +436,11 @@ def test_no_points_no_figure(tmp_path):
 def test_without_a_scorer_the_report_is_the_table(graded):
     bench, own, _ = graded
     view, result = bench.add("flowavse", own)
-    assert {path.name for path in write_report(view, [result]).iterdir()} == {"table.md", "table.csv", "table.tex"}
+    assert {path.name for path in write_report(view, [result]).folder.iterdir()} == {
+        "table.md",
+        "table.csv",
+        "table.tex",
+    }
 
 
 @pytest.mark.parametrize("length", [1, 100, 128, 6000])

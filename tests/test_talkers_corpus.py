@@ -94,7 +94,7 @@ def test_linked_traits_correlate_by_link_and_others_do_not() -> None:
 def test_a_split_holds_what_it_says(home: Path) -> None:
     manifest = Talkers(None, home, limit=2).open("test", TASK)
     assert (manifest.dataset, manifest.split, manifest.task) == ("talkers", "test", TASK)
-    assert manifest.path == home / "talkers" / "v1" / "test.speech2face.first2.jsonl"
+    assert manifest.path == Talkers(None, home).media_root() / f"test.speech2face.first2.{corpus._lister()}.jsonl"
     assert [sample.id for sample in manifest.samples] == [one.id for one in people("test")[:2]]
     sample, who = manifest.samples[0], people("test")[0]
     assert sample.speaker == who.id
@@ -114,6 +114,33 @@ def test_an_open_corpus_is_not_built_again(home: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(corpus, "build", lambda job: pytest.fail("built again"))
     monkeypatch.setattr(corpus, "known_facts", lambda job: pytest.fail("looked into"))
     assert len(Talkers(None, home, limit=2).open("test", TASK).samples) == 2
+
+
+def test_other_code_finds_neither_manifests_nor_media_of_this_code(home: Path, monkeypatch) -> None:
+    ours = Talkers(None, home, limit=2).open("test", TASK)
+    made = []
+    monkeypatch.setattr(corpus, "known_facts", lambda job: made.append(job) or {"landmarks": [], "samples": [1] * 6})
+    monkeypatch.setattr(corpus, "_lister", lambda: "other lister")
+    again = Talkers(None, home, limit=2).open("test", TASK)
+    again.path.unlink()
+    assert len(made) == 4 and again.path != ours.path and again.root == ours.root
+    monkeypatch.setattr(corpus, "_generator", lambda: "other generator")
+    assert Talkers(None, home).media_root() != ours.root
+
+
+def test_what_makes_the_corpus_is_in_its_name(monkeypatch) -> None:
+    from benchmark import sources
+
+    seen = []
+    monkeypatch.setattr(
+        sources, "_short", lambda seed, *files: seen.append((seed, {file.name for file in files})) or ""
+    )
+    corpus._generator.__wrapped__()
+    corpus._lister.__wrapped__()
+    (writers, generator), (_, lister) = seen
+    assert {"voice.py", "espeak.py", "face_hair.py", "lips.py", "identity.py", "types.py"} <= generator
+    assert "crf" in writers and "espeakng-loader 0" in writers
+    assert {"corpus.py", "mixtures.py", "mixing.py", "manifest.py"} <= lister and not {"corpus.py"} & generator
 
 
 def test_workers_change_no_byte(home: Path, tmp_path: Path) -> None:
@@ -154,7 +181,7 @@ def test_a_script_without_a_main_guard_gets_its_corpus(home: Path, tmp_path: Pat
     )
     subprocess.run([sys.executable, str(script)], env=_ENV, check=True, capture_output=True, timeout=100)
     built = media(tmp_path)
-    assert "v1/test.speech2face.first1.jsonl" in built
+    assert any(path.endswith(f"/test.speech2face.first1.{corpus._lister()}.jsonl") for path in built)
     assert all(media(home)[path] == content for path, content in built.items() if not path.endswith(".jsonl"))
 
 
@@ -170,8 +197,8 @@ def test_an_interrupt_leaves_no_manifest_and_no_partial_file(tmp_path: Path) -> 
 @pytest.mark.parametrize("harm", ["remove", "empty", "facts", "manifest"])
 def test_a_damaged_corpus_is_repaired(home: Path, harm: str) -> None:
     before = media(home)
-    root = home / "talkers" / "v1"
-    manifest = root / "test.speech2face.first2.jsonl"
+    root = Talkers(None, home).media_root()
+    manifest = root / f"test.speech2face.first2.{corpus._lister()}.jsonl"
     portrait_file = next((root / "test" / "faces").rglob("2.png"))
     if harm == "remove":
         portrait_file.unlink()
@@ -191,13 +218,13 @@ def test_some_fields_have_a_manifest_of_their_own_and_build_no_more(tmp_path: Pa
     sample = manifest.samples[0]
     assert not sample.inputs and len(sample.targets["face"]) == PORTRAITS and "texts" not in sample.attributes
     assert not list(tmp_path.rglob("*.flac"))
-    assert manifest.path.name == "train.speech2face.face.first1.jsonl"
+    assert manifest.path.name == f"train.speech2face.face.first1.{corpus._lister()}.jsonl"
     with pytest.raises(UsageError, match="no field 'video'"):
         Talkers(None, tmp_path, limit=1).open("train", TASK, fields=("video",))
 
 
 def test_the_manifest_says_nothing_that_a_codec_decides(home: Path) -> None:
-    text = (home / "talkers" / "v1" / "test.speech2face.first2.jsonl").read_text()
+    text = Talkers(None, home, limit=2).open("test", TASK).path.read_text()
     assert not any(content in text for content in media(home).values())
     for line in text.splitlines()[1:]:
         points = np.array(json.loads(line)["attributes"]["landmarks"])

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from metrics.networks.state import read_tensors
 from metrics.networks.vggface2_resnet50 import MEAN, ResNet50, VGGFace2Classifier, load, prepare
+from metrics.networks.weight_files import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +71,18 @@ def test_blocks_stride_in_their_first_convolution_and_the_pooling_rounds_up(netw
 def test_rgb_stays_rgb_unless_bgr_is_asked_for():
     x = torch.rand(1, 3, 64, 64) * 255
     rgb, bgr = prepare(x), prepare(x, "bgr")
-    expected = functional.interpolate(x, (224, 224), mode="bilinear") - torch.tensor(MEAN).view(1, 3, 1, 1)
+    expected = torch.nn.UpsamplingBilinear2d(size=(224, 224))(x) - torch.tensor(MEAN).view(1, 3, 1, 1)
     assert rgb.numpy() == pytest.approx(expected.numpy(), abs=1e-3)
     assert torch.equal(rgb.flip(1), bgr)
+
+
+def test_the_corners_of_a_picture_stay_in_the_corners():
+    """Row i of 224 lies at i * (64 - 1) / (224 - 1) of 64: a ramp stays a ramp from its first to its last value."""
+    ramp = torch.arange(64.0).expand(1, 3, 64, 64)
+    expected = torch.arange(224) * 63 / 223
+    for found in (prepare(ramp)[0], prepare(ramp.transpose(2, 3))[0].transpose(1, 2)):
+        for channel, mean in zip(found, MEAN, strict=True):
+            assert (channel + mean).numpy() == pytest.approx(expected.expand(224, 224).numpy(), abs=1e-3)
 
 
 def test_probabilities_are_a_softmax_and_do_not_depend_on_the_batch(network):
@@ -86,7 +95,7 @@ def test_probabilities_are_a_softmax_and_do_not_depend_on_the_batch(network):
     for image, row in zip(images, found, strict=True):
         scores = network(prepare(torch.from_numpy(image).permute(2, 0, 1)[None].float()))
         assert row == pytest.approx(functional.softmax(scores[0].double(), 0).numpy(), rel=1e-4)
-    assert "rgb" in classifier.signature
+    assert "corners,rgb|in-v2" in classifier.signature
     assert VGGFace2Classifier(network, channel_order="bgr").signature != classifier.signature
     with pytest.raises(ValueError, match="rgb or bgr"):
         VGGFace2Classifier(network, channel_order="RGB")
@@ -110,14 +119,14 @@ def test_each_form_of_file_gives_the_same_tensors(tmp_path):
     torch.save(state, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     save_file(state, tmp_path / "x.safetensors")
     for path in tmp_path.iterdir():
-        found = read_tensors(path)
+        found = read_weights(path)
         assert all(torch.equal(found[name], value) for name, value in state.items()), path
 
 
-def test_a_pickle_with_anything_but_arrays_is_refused(tmp_path):
+def test_a_pickle_with_no_array_is_refused(tmp_path):
     path = tmp_path / "resnet50_ft_weight.pkl"
     path.write_bytes(pickle.dumps({"conv1.weight": pytest.approx}))
-    with pytest.raises(ValueError, match="is no array"):
+    with pytest.raises(ValueError, match="conv1.weight .a pickled _pytest"):
         load(path)
     with pytest.raises(FileNotFoundError, match="give the path"):
         load(None)

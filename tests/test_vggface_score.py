@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metrics.faces.vggface_score import VGGFaceScore, split_scores
-from metrics.metric import FaceItem, Identity
+from metrics.metric import FaceItem, Failed, Identity
 
 
 def plain_score(p):
@@ -137,3 +137,11 @@ def test_the_callers_random_state_is_untouched():
     before = np.random.get_state()[1].copy()
     split_scores(some_probabilities(10, 4))
     assert np.array_equal(before, np.random.get_state()[1])
+
+
+def test_answers_that_are_no_distribution_fail_alone():
+    p = np.array([[0.5, 0.5], [np.nan, 0.5], [-0.1, 1.1], [0.0, 0.0], [0.1, 0.9]])
+    rows = VGGFaceScore(Table(p), splits=1).measure(items(5))
+    none = Failed("the classifier's answer is no distribution: it is negative somewhere, or all zero")
+    assert rows[1:4] == [Failed("probabilities came out as NaN or infinity"), none, none]
+    np.testing.assert_allclose([row["probabilities"] for row in (rows[0], rows[4])], p[[0, 4]], rtol=1e-6)

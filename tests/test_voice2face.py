@@ -1,12 +1,15 @@
 """voice2face: layer counts, the wrapper, the official files, both stages of its training."""
 
+import copy
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from test_frontends import speechlike
+from PIL import Image
+from test_frontends import halting, plain_collector, plain_sphinx_mel, speechlike
+from torch.nn import functional as F
 
 from baselines.checkpoints import export
 from baselines.people import People, Person
@@ -20,8 +23,9 @@ from baselines.voice2face.network import (
     Voice2FaceNetwork,
     disturbed,
 )
-from baselines.voice2face.training import FaceRecipe, VoiceRecipe
+from baselines.voice2face.training import FaceRecipe, VoiceRecipe, recipes
 from benchmark.errors import InvalidConfig, MethodError, MissingWeights
+from benchmark.media import write_audio, write_image
 from benchmark.types import Audio, Example, Sample
 
 SMALL = Config(width=0.05, vad=False)
@@ -87,6 +91,8 @@ def test_networks_have_the_authors_sizes() -> None:
     face = 3 * 32 + 32 + sum(16 * a * b + b for a, b in zip(channels, channels[1:], strict=False)) + 16 * 512 * 64 + 64
     assert parameters(FaceEmbedding()) == face
     assert parameters(FaceCritics(924)) == 2 * face + 64 + 64 * 924
+    assert parameters(FaceCritics(924, shared=True)) == face + 64 + 64 * 924
+    assert round(face / 1e6, 2) == 3.31
 
 
 def test_shapes_and_unit_length() -> None:
@@ -119,7 +125,9 @@ def test_an_output_does_not_depend_on_its_batch_and_is_deterministic(tmp_path: P
 
 def test_stretch_uses_the_whole_range_of_each_picture(tmp_path: Path) -> None:
     faces = torch.tensor([[-0.5, 0.0], [0.1, 0.3]]).view(2, 1, 1, 2)
-    torch.testing.assert_close(stretched(faces).flatten(), torch.tensor([0.0, 1.0, 0.0, 1.0]))
+    # torchvision 0.3, which the authors name, divides by the range plus 1e-5.
+    expected = torch.tensor([0.0, 0.5 / 0.50001, 0.0, 0.2 / 0.20001])
+    torch.testing.assert_close(stretched(faces).flatten(), expected)
     plain, wide = (method(tmp_path, dataclasses.replace(SMALL, stretch=s)) for s in (False, True))
     (a,), (b,) = (m.generate([example(speechlike(2.0))]) for m in (plain, wide))
     assert (np.min(b), np.max(b)) == (0, 255)
@@ -150,6 +158,48 @@ def test_official_files_give_the_same_outputs(tmp_path: Path) -> None:
         torch.testing.assert_close(v2f.network(x), network(x))
 
 
+def test_files_in_the_authors_form_draw_the_authors_picture(tmp_path: Path) -> None:
+    """Voice activity, features, both networks and the stretched picture, from the authors' own names."""
+    generator = torch.Generator().manual_seed(5)
+
+    def saved(network: torch.nn.Module, name: str) -> dict[str, torch.Tensor]:
+        state = {}
+        for key, tensor in network.state_dict().items():
+            values = torch.randn(tensor.shape, generator=generator)
+            if tensor.ndim > 1:
+                values *= (tensor[0].numel() if "weight" in key and "encoder" in name else tensor.shape[0]) ** -0.5
+            state[key] = values.abs() + 0.5 if "running_var" in key else values.to(tensor.dtype)
+        torch.save(state, tmp_path / f"{name}.pth")
+        return state
+
+    small = Voice2FaceNetwork(0.05)
+    voice, face = saved(small.encoder, "voice_embedding"), saved(small.decoder, "generator")
+    speech = halting(3)
+    x = torch.from_numpy(plain_sphinx_mel(plain_collector(speech, 2, 20, 2, again=True))).float()
+    x = (x - x.mean(1, keepdim=True)) / (x.std(1, correction=0, keepdim=True) + np.finfo(np.float32).eps)
+    x = x.repeat(1, 1000)[None, :, :1000]
+    for number in (0, 3, 6, 9):
+        x = F.conv1d(x, voice[f"model.{number}.weight"], stride=2, padding=1)
+        norm = [voice[f"model.{number + 1}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
+        x = F.relu(F.batch_norm(x, *norm))
+    x = F.conv1d(x, voice["model.12.weight"], voice["model.12.bias"], stride=2, padding=1)
+    x = F.normalize(x.mean(2))[:, :, None, None]
+    for number, stride in ((0, 1), (2, 2), (4, 2), (6, 2), (8, 2)):
+        weight, bias = (face[f"model.{number}.{part}"] for part in ("weight", "bias"))
+        x = F.relu(F.conv_transpose2d(x, weight, bias, stride, stride - 1))
+    x = F.conv_transpose2d(x, face["model.10.weight"], face["model.10.bias"])[0].clamp(-1, 1)
+    levels = ((x - x.min()) / (x.max() - x.min() + 1e-5) * 255).permute(1, 2, 0).numpy()
+    v2f = Voice2Face(dataclasses.replace(SMALL, vad=True, stretch=True), tmp_path)
+    v2f.load("cpu")
+    (picture,) = v2f.generate([example(speech)])
+    assert ((levels > 0) & (levels < 254)).mean() > 0.3
+    assert np.abs(picture - levels).max() < 0.5 + 1e-2
+    asked_once = Voice2Face(dataclasses.replace(SMALL, stretch=True), tmp_path)
+    asked_once.load("cpu")
+    (other,) = asked_once.generate([example(plain_collector(speech, 2, 20, 2, again=False))])
+    assert np.abs(picture.astype(int) - other).max() > 1
+
+
 def test_official_files_are_checked(tmp_path: Path) -> None:
     with pytest.raises(MissingWeights, match="voice_embedding"):
         Voice2Face(SMALL, tmp_path).load("cpu")
@@ -176,6 +226,72 @@ def test_the_voice_encoder_learns_its_speakers() -> None:
         last = float(losses["speaker"].detach())
         first = first or last
     assert last < 0.5 * first
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_critics_learn_from_their_own_losses_on_one_network_or_two(shared: bool) -> None:
+    recipe = FaceRecipe(SMALL, dataclasses.replace(QUICK, shared_critics=shared), people())
+    critics = copy.deepcopy(recipe.critics)
+    batch = recipe.batch(np.random.default_rng(0))
+    true = (batch["faces"].float() - 127.5) / 127.5
+    fake = recipe.network.eval().decoder(disturbed(recipe.network.encoder(batch["voices"]), batch["noise"])).detach()
+    known = (critics.discriminator if shared else critics.classifier)(true)
+    loss = F.softplus(-critics.real(critics.discriminator(true))).mean()
+    loss = loss + F.softplus(critics.real(critics.discriminator(fake))).mean()
+    loss = loss + F.cross_entropy(critics.identity(known), batch["seen"])
+    loss.backward()
+    gradients = {}
+
+    def update(name: str, loss: torch.Tensor) -> None:
+        loss.backward()
+        if name == "critics":
+            gradients.update({key: p.grad.clone() for key, p in recipe.critics.named_parameters()})
+
+    recipe.step(batch, update)
+    expected = {key: p.grad for key, p in critics.named_parameters()}
+    assert gradients.keys() == expected.keys()
+    assert any("classifier" in key for key in gradients) is not shared
+    for key, gradient in expected.items():
+        torch.testing.assert_close(gradients[key], gradient, rtol=1e-3, atol=1e-6, msg=key)
+
+
+def test_drawn_by_file_voices_and_faces_are_of_other_people_and_labelled_as_such() -> None:
+    """Each file is drawn as often as any other; the generator answers for the voices, the classifier for the faces."""
+
+    def person(index: int, voices: int, faces: int) -> Person:
+        sound = tuple(torch.full((64, 100), float(index)) for _ in range(voices))
+        return Person(f"p{index}", sound, torch.full((faces, 3, 64, 64), index, dtype=torch.uint8))
+
+    crowd = People((person(0, 1, 3), person(1, 3, 1)))
+    settings = dataclasses.replace(QUICK, batch=64, drawn_by_file=True)
+    recipe = FaceRecipe(SMALL, settings, crowd)
+    batches = [recipe.batch(np.random.default_rng(seed)) for seed in range(20)]
+    for batch in batches:
+        assert torch.equal(batch["voices"][:, 0, 0], batch["heard"].float())
+        assert torch.equal(batch["faces"][:, 0, 0, 0], batch["seen"].to(torch.uint8))
+    heard, seen = (torch.cat([batch[name] for batch in batches]).float().mean() for name in ("heard", "seen"))
+    assert float(heard) == pytest.approx(3 / 4, abs=0.05)
+    assert float(seen) == pytest.approx(1 / 4, abs=0.05)
+    together = FaceRecipe(SMALL, dataclasses.replace(settings, drawn_by_file=False), crowd)
+    batch = together.batch(np.random.default_rng(0))
+    assert torch.equal(batch["heard"], batch["seen"])
+    made = recipe.step(batches[0], lambda name, loss: None)["classifier"]
+    faces = recipe.network.decoder(disturbed(recipe.network.encoder(batches[0]["voices"]), batches[0]["noise"]))
+    torch.testing.assert_close(made, F.cross_entropy(recipe.critics(faces)[1], batches[0]["heard"]))
+
+
+@pytest.mark.parametrize("how", ["bicubic", "nearest"])
+def test_training_faces_are_resized_as_asked(tmp_path: Path, how: str) -> None:
+    large = np.random.default_rng(0).integers(0, 256, (100, 90, 3), dtype=np.uint8)
+    write_image(tmp_path / "f.png", large)
+    write_audio(tmp_path / "a.wav", Audio(speechlike(2.0), 16000))
+    sample = Sample("p", "p", {"speech": (tmp_path / "a.wav",)}, {"face": (tmp_path / "f.png",)})
+    (first, _) = recipes(SMALL, {"face_resampling": how}, [sample])
+    (face,) = first.build(tmp_path).people.persons[0].faces
+    expected = np.asarray(Image.fromarray(large).resize((64, 64), Image.Resampling[how.upper()]))
+    np.testing.assert_array_equal(face.permute(1, 2, 0).numpy(), expected)
+    with pytest.raises(InvalidConfig, match="face_resampling"):
+        recipes(SMALL, {"face_resampling": "lanczos"}, [sample])
 
 
 def test_the_generator_stage_leaves_the_voice_encoder_alone() -> None:

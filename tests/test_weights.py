@@ -380,11 +380,9 @@ def test_torch_files_of_tensors_are_loaded(tmp_path: Path, old: bool) -> None:
     assert_same(weights.load_state(tmp_path / "x.pt"))
 
 
-def test_checkpoints_keep_their_nesting(tmp_path: Path) -> None:
+def test_the_state_dict_in_a_checkpoint_is_found(tmp_path: Path) -> None:
     torch.save({"model_state": OrderedDict(STATE), "counters": {"t": 3}}, tmp_path / "x.pt")
-    state = weights.load_state(tmp_path / "x.pt")
-    assert_same(state["model_state"])
-    assert state["counters"] == {"t": 3}
+    assert_same(weights.load_state(tmp_path / "x.pt"))
 
 
 def test_safetensors_are_loaded(tmp_path: Path) -> None:
@@ -421,13 +419,13 @@ class Bomb:
 
 
 @pytest.mark.parametrize("form", ["zip", "old", "pickle"])
-def test_pickled_code_is_refused_and_never_run(tmp_path: Path, form: str) -> None:
+def test_pickled_code_is_named_and_never_run(tmp_path: Path, form: str) -> None:
     path, trace = tmp_path / "x.pt", tmp_path / "trace"
     if form == "pickle":
         path.write_bytes(pickle.dumps({"a": Bomb(trace)}))
     else:
         torch.save({"a": Bomb(trace)}, path, _use_new_zipfile_serialization=form == "zip")
-    with pytest.raises(PrerequisiteError, match=r"x.pt is refused.*could run any program"):
+    with pytest.raises(PrerequisiteError, match=r"expected a state dict, got a .a pickled \w+"):
         weights.load_state(path)
     assert not trace.exists()
     assert pickle.loads(pickle.dumps(Bomb(trace))) is None and trace.exists()  # the bomb is live

@@ -20,7 +20,7 @@ from benchmark.errors import MediaError, MissingDataset
 from benchmark.face_video import read_face_video
 from benchmark.media import read_audio, since_sound
 from benchmark.mixing import BABBLE_VOICES, NOISES, RATE, RECORDED, TALKER, looped, mix, noise
-from benchmark.types import Sample
+from benchmark.types import Grey, Sample
 
 VIDEO_FRAME = RATE // 25
 """Samples of sound in a frame of video."""
@@ -68,12 +68,13 @@ def loaders() -> int:
 class Clips:
     """Draws clips from a training split; what was decoded stays in memory while there is room."""
 
-    def __init__(self, samples: Sequence[Sample], settings: Training) -> None:
+    def __init__(self, samples: Sequence[Sample], settings: Training, grey: Grey = "luma") -> None:
         rows = {sample.targets["speech"][0]: sample for sample in samples if sample.targets.get("speech")}
         self.samples = list(rows.values())
         if not self.samples:
             raise MissingDataset("No clean speech in the split: expected one of av_enhancement or av_separation")
         self.settings = settings
+        self.grey = grey
         self.recorded = sorted(
             {path for s in samples if s.attributes.get("noise") == RECORDED for path in s.inputs.get("noise", ())}
         )
@@ -164,7 +165,7 @@ class Clips:
         path = sample.inputs["video"][0]
 
         def read() -> np.ndarray:
-            frames = read_face_video(path, find=find).frames
+            frames = read_face_video(path, find, self.grey).frames
             together = path == sample.targets["speech"][0]
             return since_sound(path, frames, RATE // VIDEO_FRAME, seconds) if together else frames
 

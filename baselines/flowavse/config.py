@@ -14,13 +14,14 @@ from torch import Tensor
 from baselines.flowavse.flow_matching import FlowMatching, Prior
 from baselines.flowavse.ncsnpp import Size
 from baselines.flowavse.network import FlowAVSENetwork
+from benchmark.types import Grey
 
 Field = Callable[[Tensor, Tensor], Tensor]
 """field(state `[B, 2, F, T]`, time `[B]`) -> the second stage's velocity or score."""
 
 
 INFERENCE_ALONE = frozenset(
-    {"video", "padding", "longest_s", "precision", "steps", "temperature", "corrector_snr"},
+    {"video", "padding", "pictures", "longest_s", "precision", "steps", "temperature", "corrector_snr"},
 )
 """Settings of the methods that change nothing of a training but the measures beside it."""
 
@@ -57,6 +58,11 @@ class EnhancerConfig(ABC):
     padding: Literal["zeros", "mirror"] = "zeros"
     """What fills the frames up to a multiple of 64: zeros, as in the official inference, or the sound played backwards
     from its end. Trainings see full clips alone, so zeros are new to the networks."""
+    pictures: Literal["own", "held"] = "own"
+    """What is shown beside the frames that were filled up: nothing more, so that the networks see the pictures of the
+    sound alone, as in the official inference; or the last picture, held to the end."""
+    grey: Grey = "opencv"
+    """Grey pictures as OpenCV makes them of the decoded colours, as in the official code, or the codec's luma."""
     longest_s: float = 10.24
     """Longer recordings are worked on in windows of at most this length, which overlap."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -146,6 +152,8 @@ class Training:
     clip: float = 0.0
     """Largest norm of the gradients; 0, as in the paper, sets no limit."""
     ema: float = 0.999
+    ema_statistics: bool = False
+    """The moving average follows the statistics of batch normalisation too; the official one does not."""
     predictor_weight: float = 0.5
     """Lambda 1 of Eq. 10."""
     refiner_weight: float = 0.5

@@ -22,7 +22,7 @@ from baselines.flowavse.spectrogram import HOP, frames_of, noise_like, spectrogr
 from baselines.method import Method
 from baselines.training import seeded
 from benchmark.errors import InvalidConfig, MediaError, MethodError
-from benchmark.types import Example, FaceVideo, derive_seed
+from benchmark.types import Example, FaceVideo, Grey, derive_seed
 
 RATE = 16_000
 SHORTEST = RATE // 10
@@ -74,6 +74,10 @@ class Enhancer(Method):
     task: ClassVar[str] = "av_enhancement"
     further_tasks: ClassVar[tuple[str, ...]] = ("av_separation",)
     config: EnhancerConfig
+
+    @property
+    def grey(self) -> Grey:  # type: ignore[override]
+        return self.config.grey
 
     def load(self, device: str) -> None:
         """Build the networks and fill them with our own or with the official weights.
@@ -165,14 +169,16 @@ class Enhancer(Method):
             raise MethodError("The noisy speech is silent")
         noisy = noisy / peak
         length = min(len(noisy), int(self.config.longest_s * RATE) // VIDEO_FRAME * VIDEO_FRAME)
-        shown = np.arange(video_frames_of(padded_frames(length)))
+        held = self.config.pictures == "held"
+        shown = np.arange(video_frames_of(padded_frames(length)) if held else math.ceil(length / VIDEO_FRAME))
         # Starts are moved to frames of the video, which can take one frame from an overlap.
         gaps = math.ceil((len(noisy) - length) / (length - OVERLAP - VIDEO_FRAME))
         found = []
         for number in range(gaps + 1):
             ideal = number * (len(noisy) - length) / max(gaps, 1)
             start = len(noisy) - length if number and number == gaps else int(ideal // VIDEO_FRAME) * VIDEO_FRAME
-            frames = video[np.minimum(shown + round(start / VIDEO_FRAME), len(video) - 1)]
+            numbers = np.minimum(shown + round(start / VIDEO_FRAME), len(video) - 1)
+            frames = video[numbers if held else np.unique(numbers)]
             seed = derive_seed(example.seed, number)
             found.append(Window(index, start, noisy[start : start + length], frames, seed))
         return found
@@ -235,12 +241,12 @@ def _mirrored(sound: np.ndarray, length: int) -> np.ndarray:
 
 
 def _batches(windows: Sequence[Window], frames_at_once: int) -> Iterator[list[Window]]:
-    """Windows of one padded length together, up to `frames_at_once`, and at least one; the longest first."""
-    groups: dict[int, list[Window]] = {}
+    """Windows of one padded length and number of pictures together, up to `frames_at_once`; the longest first."""
+    groups: dict[tuple[int, int], list[Window]] = {}
     for window in windows:
-        groups.setdefault(window.frames, []).append(window)
-    for frames in sorted(groups, reverse=True):
-        group = groups[frames]
+        groups.setdefault((window.frames, len(window.video)), []).append(window)
+    for key in sorted(groups, reverse=True):
+        group, frames = groups[key], key[0]
         size = max(1, frames_at_once // frames)
         for start in range(0, len(group), size):
             yield group[start : start + size]

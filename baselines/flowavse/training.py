@@ -44,7 +44,8 @@ class EnhancerRecipe(Recipe):
     ) -> None:
         self.config, self.training = config, training
         self.loaders = loaders()
-        self.clips = Clips(samples, training)
+        self.averages_statistics = training.ema_statistics
+        self.clips = Clips(samples, training, config.grey)
         with seeded(self.name, config.size, config.width):
             self.network = config.network()
         if training.start_from:
@@ -60,7 +61,7 @@ class EnhancerRecipe(Recipe):
                 fill(own, tensors, encoder)
         parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.optimiser = torch.optim.Adam(parameters, lr=training.learning_rate)
-        self._validation = Clips(validation, training) if validation else None
+        self._validation = Clips(validation, training, config.grey) if validation else None
         self._held: dict[str, Tensor] | None = None
 
     @abstractmethod

@@ -47,13 +47,13 @@ class VisualEncoderRecipe(Recipe):
     ) -> None:
         self.config, self.training = config, training
         self.loaders = loaders()
-        self.clips = Clips(samples, training)
+        self.clips = Clips(samples, training, config.grey)
         with seeded(self.name, config.width):
             self.encoder = VisualEncoder(config.width)
             self.head = nn.Linear(self.encoder.features, BANDS)
         parameters = [p for p in (*self.encoder.parameters(), *self.head.parameters()) if p.requires_grad]
         self.optimiser = torch.optim.Adam(parameters, lr=training.visual_learning_rate)
-        self._validation = Clips(validation, training) if validation else None
+        self._validation = Clips(validation, training, config.grey) if validation else None
         self._held: dict[str, Tensor] | None = None
 
     def modules(self) -> Mapping[str, nn.Module]:
@@ -65,7 +65,12 @@ class VisualEncoderRecipe(Recipe):
     def description(self) -> Mapping[str, Any]:
         own = ("frames", "visual_batch", "visual_learning_rate")
         training = {name: getattr(self.training, name) for name in own}
-        return {"width": self.config.width, "training": training, "clips": len(self.clips.samples)}
+        return {
+            "width": self.config.width,
+            "grey": self.config.grey,
+            "training": training,
+            "clips": len(self.clips.samples),
+        }
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         return self.clips.batch_in_quiet(rng, self.training.visual_batch)

@@ -43,6 +43,16 @@ def to_pictures(faces: Tensor) -> np.ndarray:
     return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).cpu().numpy())
 
 
+def official_pictures(faces: Tensor) -> np.ndarray:
+    """What SF2F's authors save of ImageNet-normalised faces `[B, 3, H, W]`: uint8 `[B, H, W, 3]`, fractions cut off.
+
+    The order of the operations is theirs: near a whole number another order would cut to the level below.
+    """
+    mean, deviation = _imagenet(faces.device)
+    levels = ((faces.detach().float() / (1 / deviation) + mean) * 255).clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
+
+
 def _imagenet(device: torch.device) -> tuple[Tensor, Tensor]:
     return (
         torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1),

@@ -13,7 +13,7 @@ class Config:
     """Architecture and inference; every ablation of Table 7 that is not a loss is here."""
 
     variant: Literal["paper", "official"] = "paper"
-    """`paper` follows the text and its tables, `official` the released code: other decoder, other fuser."""
+    """`paper` follows the text and its tables, `official` the released code, in training too."""
     width: float = 1.0
     """Multiplies all channels; 1 is the paper's size."""
     resolution: int = 64
@@ -72,6 +72,8 @@ class Training:
     fuser_learning_rate: float = 5e-4
     critic_learning_rate: float = 5e-4
     """Of D_real and D_id; the paper does not set it apart."""
+    fuser_critic_learning_rate: float = 5e-4
+    """The same while the fuser is trained."""
     beta1: float = 0.9
     beta2: float = 0.98
     l1: float = 10.0

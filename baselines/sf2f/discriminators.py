@@ -40,7 +40,7 @@ class Discriminator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """A map of real/fake logits from valid convolutions with LeakyReLU 0.1: the official image discriminator.
+    """A map of real/fake logits: the official image discriminator.
 
     Shape:
         `[B, 3, S, S]` -> `[B, 1, S', S']`
@@ -78,6 +78,9 @@ class AuxiliaryClassifier(nn.Module):
 class Adversaries(nn.Module):
     """D_real and D_id at one resolution, with the losses that both sides take from them.
 
+    In the official variant D_id also tells real from generated faces, and learns whose face it is from real ones alone.
+    Losses on real and on generated faces are summed there, and averaged in the paper's variant.
+
     The paper's L_G is written as the minimax game; the generator's side is trained in its non-saturating form, which
     has the same fixed point and gradients that do not vanish while the discriminator wins.
     """
@@ -98,12 +101,22 @@ class Adversaries(nn.Module):
         """-log of the probability that D_real gives to `faces` being real (or fake)."""
         return _wrongness(self.real(faces), real)
 
-    def recognise(self, faces: Tensor, people: Tensor, real: bool) -> Tensor:
-        """-log of the probability that D_id gives to the right person; the official one adds its own real/fake term."""
+    def recognise(self, faces: Tensor, people: Tensor) -> Tensor:
+        """-log of the probability that D_id gives to the right person; the official one adds that of a real face."""
         if self.official:
             logit, identity = self.identity(faces)
-            return F.cross_entropy(identity, people) + _wrongness(logit, real)
+            return F.cross_entropy(identity, people) + _wrongness(logit, True)
         return F.cross_entropy(self.identity(faces), people)
+
+    def lesson_of_real(self, real: Tensor, fake: Tensor) -> Tensor:
+        """What D_real has to make small, of true and of generated faces."""
+        both = self.judge(real, real=True) + self.judge(fake, real=False)
+        return both if self.official else both / 2
+
+    def lesson_of_identity(self, real: Tensor, fake: Tensor, people: Tensor) -> Tensor:
+        """What D_id has to make small; only the official one sees generated faces, and learns nobody from them."""
+        loss = self.recognise(real, people)
+        return loss + _wrongness(self.identity(fake)[0], False) if self.official else loss
 
 
 def _wrongness(logits: Tensor, real: bool) -> Tensor:
@@ -113,11 +126,12 @@ def _wrongness(logits: Tensor, real: bool) -> Tensor:
 
 
 def _valid_convolutions(resolution: int, width: float) -> tuple[nn.Sequential, int]:
+    """Convolutions 4x4 of stride 2 without padding; before each but the first, normalisation and LeakyReLU 0.1."""
     wanted = CHANNELS if resolution == 64 else (*CHANNELS, 512)
     channels = [3, *(scaled(c, width) for c in wanted)]
     layers: list[nn.Module] = []
-    for index, (inputs, outputs) in enumerate(pairwise(channels)):
+    for inputs, outputs in pairwise(channels):
+        if layers:
+            layers += [nn.BatchNorm2d(inputs), nn.LeakyReLU(0.1)]
         layers.append(nn.Conv2d(inputs, outputs, 4, stride=2))
-        # The first convolution looks at raw pixels and is left unnormalised there.
-        layers += [nn.LeakyReLU(0.1)] if index == 0 else [nn.BatchNorm2d(outputs), nn.LeakyReLU(0.1)]
     return nn.Sequential(*layers), channels[-1]

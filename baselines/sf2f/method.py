@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from baselines.checkpoints import fill, read
-from baselines.layers.pixels import imagenet_to_unit, to_pictures
+from baselines.layers.pixels import imagenet_to_unit, official_pictures, to_pictures
 from baselines.layers.windows import sliding_windows
 from baselines.method import Method
 from baselines.sf2f.config import Config
@@ -82,14 +82,15 @@ class SF2F(Method):
         embeddings = self._encode(windows)
         order = np.asarray(owners)
         usable = sorted(set(owners))
+        official = self.config.variant == "official"
         if self.network.fuser is not None:
             embeddings = torch.cat([self.network.fuser(embeddings[order == index][None]) for index in usable])
         for start in range(0, len(usable), CHUNK):
-            faces = imagenet_to_unit(self.network.decoder(embeddings[start : start + CHUNK])[-1])
+            faces = self.network.decoder(embeddings[start : start + CHUNK])[-1]
             for index, finite, picture in zip(
                 usable[start : start + CHUNK],
                 faces.isfinite().flatten(1).all(1).tolist(),
-                to_pictures(faces),
+                official_pictures(faces) if official else to_pictures(imagenet_to_unit(faces)),
                 strict=True,
             ):
                 outputs[index] = (

@@ -50,10 +50,12 @@ class EmbeddingFuser(nn.Module):
     """Self-attention over segment embeddings, a linear map, mean over segments (Sec. 4, Embedding Fuser).
 
     s(e_i, e_j) = e_i' W_a e_j, without scaling; beta = softmax over j; a_i = sum_j beta_ij e_j;
-    f_i = W_f [a_i, e_i] + b_f; f = mean_i f_i. The official variant has no b_f and gives f unit length afterwards.
+    f_i = W_f [a_i, e_i] + b_f; f = mean_i f_i. The official variant puts the mapped query W_a' e_i in the place of e_i
+    in f_i, has no b_f, and gives f unit length afterwards.
 
     The paper does not say how the weights start. Here W_f starts as the average of a_i and e_i, so that the fuser
-    begins at the mean of the segments, which the trained decoder can already draw, and improves on that.
+    begins at the mean of the segments, which the trained decoder can already draw, and improves on that. The official
+    variant starts as torch's linear layers do.
 
     Shape:
         `[B, N, D]` -> `[B, D]`
@@ -64,16 +66,18 @@ class EmbeddingFuser(nn.Module):
         self.query = nn.Linear(embedding, embedding, bias=False)
         """Holds the transpose of W_a: e_i' W_a e_j = (W_a' e_i)' e_j."""
         self.output = nn.Linear(2 * embedding, embedding, bias=variant == "paper")
-        self.unit_length = variant == "official"
-        with torch.no_grad():
-            self.output.weight.copy_(torch.eye(embedding).repeat(1, 2) / 2)
-            if self.output.bias is not None:
+        self.official = variant == "official"
+        if not self.official:
+            with torch.no_grad():
+                self.output.weight.copy_(torch.eye(embedding).repeat(1, 2) / 2)
                 self.output.bias.zero_()
 
     def forward(self, segments: Tensor) -> Tensor:
-        beta = torch.softmax(self.query(segments) @ segments.transpose(1, 2), dim=2)
-        fused = self.output(torch.cat([beta @ segments, segments], dim=2)).mean(dim=1)
-        return F.normalize(fused, dim=1, eps=EPSILON) if self.unit_length else fused
+        queries = self.query(segments)
+        beta = torch.softmax(queries @ segments.transpose(1, 2), dim=2)
+        beside = queries if self.official else segments
+        fused = self.output(torch.cat([beta @ segments, beside], dim=2)).mean(dim=1)
+        return F.normalize(fused, dim=1, eps=EPSILON) if self.official else fused
 
 
 class FaceDecoder(nn.Module):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -40,6 +41,9 @@ class SF2FRecipe(Recipe):
     """What both stages share: the conjugated loss of the generator, and its adversaries' losses.
 
     L = lambda1 L1 + lambda2 L_G + lambda3 L_C + lambda4 L_P, summed over resolutions where there are two.
+
+    In the paper's variant the adversaries learn before the generator, of which the paper says nothing; in the official
+    one after it, from the same faces.
     """
 
     def __init__(
@@ -64,7 +68,7 @@ class SF2FRecipe(Recipe):
             )
         self.generator_optimiser = self._adam(self.trained(), self.learning_rate())
         judged = [p for a in self.adversaries.values() for p in self._needed(a)]
-        self.critic_optimiser = self._adam(judged, training.critic_learning_rate) if judged else None
+        self.critic_optimiser = self._adam(judged, self.critic_learning_rate()) if judged else None
 
     @abstractmethod
     def trained(self) -> list[nn.Parameter]:
@@ -73,8 +77,15 @@ class SF2FRecipe(Recipe):
     def learning_rate(self) -> float:
         return self.training.learning_rate
 
+    def critic_learning_rate(self) -> float:
+        return self.training.critic_learning_rate
+
+    @property
+    def official(self) -> bool:
+        return self.config.variant == "official"
+
     def resolutions(self) -> tuple[int, ...]:
-        both = self.config.multi_resolution or (self.config.variant == "official" and self.config.resolution == 128)
+        both = self.config.multi_resolution or (self.official and self.config.resolution == 128)
         return (64, 128) if both else (self.config.resolution,)
 
     def modules(self) -> Mapping[str, nn.Module]:
@@ -99,19 +110,27 @@ class SF2FRecipe(Recipe):
 
     def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
         self.prepare()
-        truth = [to_imagenet(_resized(batch["faces"], size)) for size in self.resolutions()]
+        shrink = _thinned if self.official else _resized
+        truth = [to_imagenet(shrink(batch["faces"], size)) for size in self.resolutions()]
         made = self.network(batch["speech"])
-        losses: dict[str, Tensor] = {}
-        if self.critic_optimiser is not None:
-            critic = self.critic_losses(truth, [face.detach() for face in made], batch["people"])
-            update("adversaries", torch.stack(list(critic.values())).sum())
-            losses.update(critic)
-        with frozen(self.adversaries):
-            parts = self.generator_losses(made, truth, batch["people"])
-            weights = self.weights()
-            total = torch.stack([weights[name] * value for name, value in parts.items()]).sum()
-            update("network", total)
-        return {"total": total, **parts, **losses}
+
+        def teach_adversaries() -> dict[str, Tensor]:
+            if self.critic_optimiser is None:
+                return {}
+            losses = self.critic_losses(truth, [face.detach() for face in made], batch["people"])
+            update("adversaries", torch.stack(list(losses.values())).sum())
+            return losses
+
+        def teach_generator() -> dict[str, Tensor]:
+            with frozen(self.adversaries):
+                parts = self.generator_losses(made, truth, batch["people"])
+                weights = self.weights()
+                total = torch.stack([weights[name] * value for name, value in parts.items()]).sum()
+                update("network", total)
+            return {"total": total, **parts}
+
+        turns = (teach_generator, teach_adversaries) if self.official else (teach_adversaries, teach_generator)
+        return {name: loss for turn in turns for name, loss in turn().items()}
 
     def weights(self) -> dict[str, float]:
         settings = self.training
@@ -131,7 +150,7 @@ class SF2FRecipe(Recipe):
             here = {
                 "l1": lambda face=face, wanted=wanted: F.l1_loss(face, wanted),
                 "adversarial": lambda face=face, adversary=adversary: adversary.judge(face, real=True),
-                "classifier": lambda face=face, adversary=adversary: adversary.recognise(face, people, real=True),
+                "classifier": lambda face=face, adversary=adversary: adversary.recognise(face, people),
                 "perceptual": lambda face=face, wanted=wanted: self.perceptual_loss(face, wanted),
             }
             for name, loss in here.items():
@@ -142,19 +161,19 @@ class SF2FRecipe(Recipe):
 
     def perceptual_loss(self, face: Tensor, wanted: Tensor) -> Tensor:
         assert self.perceptual is not None
-        return perceptual_loss(self.perceptual, imagenet_to_unit(face), imagenet_to_unit(wanted))
+        face = imagenet_to_unit(face)
+        # Where the official network's pixels leave the range, this loss neither sees nor moves them.
+        return perceptual_loss(self.perceptual, face.clamp(0, 1) if self.official else face, imagenet_to_unit(wanted))
 
     def critic_losses(self, truth: list[Tensor], made: list[Tensor], people: Tensor) -> dict[str, Tensor]:
-        """D_real on true and generated faces, D_id on true ones (the official D_id on both)."""
+        """Of each adversary with a weight above 0, by resolution."""
         losses: dict[str, Tensor] = {}
         for size, real, fake in zip(self.resolutions(), truth, made, strict=True):
             adversary = self.adversaries[str(size)]
             if self.training.adversarial:
-                losses[f"real_{size}"] = (adversary.judge(real, real=True) + adversary.judge(fake, real=False)) / 2
+                losses[f"real_{size}"] = adversary.lesson_of_real(real, fake)
             if self.training.classifier:
-                losses[f"identity_{size}"] = adversary.recognise(real, people, real=True)
-                if adversary.official:
-                    losses[f"identity_{size}"] += adversary.recognise(fake, people, real=False)
+                losses[f"identity_{size}"] = adversary.lesson_of_identity(real, fake, people)
         return losses
 
     def prepare(self) -> None:
@@ -264,6 +283,9 @@ class FuserRecipe(SF2FRecipe):
     def learning_rate(self) -> float:
         return self.training.fuser_learning_rate
 
+    def critic_learning_rate(self) -> float:
+        return self.training.fuser_critic_learning_rate
+
     def start_from(self, exported: Path, checkpoint: Path | None = None) -> None:
         """Take encoder and decoder from the export before, and the adversaries from a checkpoint of stage 1."""
         tensors, _ = read(exported, "sf2f")
@@ -293,9 +315,12 @@ class FuserRecipe(SF2FRecipe):
         return self.windows(self.validation, np.arange(len(self.validation)), np.random.default_rng(0), frames)
 
     def windows(self, people: People, who: np.ndarray, rng: np.random.Generator, frames: int) -> Tensor:
-        """`[B, N, 40, window]`."""
+        """`[B, N, 40, window]`; the official pieces do not overlap, and none spans two recordings."""
+        window = self.config.window_frames
+        if self.official:
+            return people.segments(who, rng, max(1, frames // window), window)
         speech = people.long_crops(who, rng, frames)
-        return torch.stack([sliding_windows(x, self.config.window_frames, self.config.overlap) for x in speech])
+        return torch.stack([sliding_windows(x, window, self.config.overlap) for x in speech])
 
     def export(self, path: Path) -> Path:
         return export(path, self.network.state_dict(), _metadata(self, fuser=True))
@@ -330,6 +355,7 @@ def recipes(
     def people() -> tuple[People, People | None]:
         if not loaded:
             size = config.resolution
+            how = Image.Resampling.BILINEAR if config.variant == "official" else Image.Resampling.BICUBIC
 
             def features(audio: Audio) -> Tensor:
                 try:
@@ -337,8 +363,8 @@ def recipes(
                 except MethodError as error:
                     raise MediaError(str(error)) from error
 
-            loaded["train"] = load_people(samples, features, size, settings.recordings, progress)
-            loaded["validation"] = load_people(validation, features, size, 1) if validation else None
+            loaded["train"] = load_people(samples, features, size, settings.recordings, progress, how)
+            loaded["validation"] = load_people(validation, features, size, 1, resampling=how) if validation else None
         assert loaded["train"] is not None
         return loaded["train"], loaded["validation"]
 
@@ -396,3 +422,9 @@ def _resized(faces: Tensor, size: int) -> Tensor:
         return faces
     mean = F.interpolate(faces.float(), size=(size, size), mode="bilinear", align_corners=False, antialias=True)
     return mean.round().clamp(0, 255).to(torch.uint8)
+
+
+def _thinned(faces: Tensor, size: int) -> Tensor:
+    """uint8 faces at `size`, by leaving out rows and columns: the first of each group stays."""
+    step = faces.shape[-1] // size
+    return faces[..., ::step, ::step]

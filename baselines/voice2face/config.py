@@ -46,6 +46,12 @@ class Training:
     voice_scale: float = 16.0
     """Logits are this times the cosine between voice and class."""
     critic_width: float = 1.0
+    shared_critics: bool = False
+    """One face network below both critics, as in the authors' code, where the paper gives each its own parameters."""
+    drawn_by_file: bool = False
+    """Voices and faces drawn apart, each file as often as any other, as the authors'; else the same people for both."""
+    face_resampling: str = "bicubic"
+    """How training faces are resized: `bicubic`, or `nearest` as by the Pillow that the authors name."""
     ema: float = 0.0
     """Decay of the exponential moving average of the generator; 0, as the authors', keeps none."""
     recordings: int = 0
@@ -54,5 +60,7 @@ class Training:
     def __post_init__(self) -> None:
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in [0, 1), got {self.ema}")
+        if self.face_resampling not in ("bicubic", "nearest"):
+            raise ValueError(f"face_resampling must be bicubic or nearest, got {self.face_resampling!r}")
         if not 1 <= self.crop_frames[0] <= self.crop_frames[1]:
             raise ValueError(f"crop_frames must be two rising lengths, got {self.crop_frames}")

@@ -80,20 +80,24 @@ def disturbed(embedding: Tensor, noise: Tensor | None, scale: float = 0.05) -> T
 class FaceCritics(nn.Module):
     """Face embedding with two heads: is it real, and whose is it (voice2face, Sec. 3.2).
 
+    Each head has a face network of its own, as the paper gives discriminator and classifier their own parameters;
+    with `shared` both stand on one, as in the authors' code.
+
     Returns:
         one real/fake logit `[B]` and identity logits `[B, identities]`
     """
 
-    def __init__(self, identities: int, embedding: int = 64, width: float = 1.0) -> None:
+    def __init__(self, identities: int, embedding: int = 64, width: float = 1.0, shared: bool = False) -> None:
         super().__init__()
-        # The official training keeps two such networks, one for each head, so that neither task disturbs the other.
         self.discriminator = FaceEmbedding(embedding, width)
         self.real = nn.Linear(embedding, 1, bias=False)
-        self.classifier = FaceEmbedding(embedding, width)
+        self.classifier = None if shared else FaceEmbedding(embedding, width)
         self.identity = nn.Linear(embedding, identities, bias=False)
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        return self.real(self.discriminator(faces))[:, 0], self.identity(self.classifier(faces))
+        seen = self.discriminator(faces)
+        known = seen if self.classifier is None else self.classifier(faces)
+        return self.real(seen)[:, 0], self.identity(known)
 
 
 class FaceEmbedding(nn.Module):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -98,7 +99,10 @@ class FaceRecipe(Voice2FaceRecipe):
     name = "generator"
 
     def build(self) -> None:
-        self.critics = FaceCritics(len(self.people), self.config.embedding, self.training.critic_width)
+        settings = self.training
+        self.critics = FaceCritics(
+            len(self.people), self.config.embedding, settings.critic_width, settings.shared_critics
+        )
         betas = (self.training.beta1, self.training.beta2)
         self.generator_optimiser = torch.optim.Adam(
             self.network.decoder.parameters(), lr=self.training.learning_rate, betas=betas
@@ -120,14 +124,20 @@ class FaceRecipe(Voice2FaceRecipe):
         return {"decoder": self.generator_optimiser, "critics": self.critic_optimiser}
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        who = self.people.draw(rng, self.training.batch)
-        faces = self.people.faces(who, rng)
-        flip = torch.from_numpy(rng.random(len(who)) < 0.5)[:, None, None, None]
-        noise = rng.standard_normal((len(who), self.config.embedding), dtype=np.float32)
+        if self.training.drawn_by_file:
+            persons = self.people.persons
+            heard = _drawn([len(person.voices) for person in persons], rng, self.training.batch)
+            seen = _drawn([len(person.faces) for person in persons], rng, self.training.batch)
+        else:
+            heard = seen = self.people.draw(rng, self.training.batch)
+        faces = self.people.faces(seen, rng)
+        flip = torch.from_numpy(rng.random(len(seen)) < 0.5)[:, None, None, None]
+        noise = rng.standard_normal((len(heard), self.config.embedding), dtype=np.float32)
         return {
-            "voices": self.voices(rng, who),
+            "voices": self.voices(rng, heard),
+            "heard": torch.from_numpy(heard),
             "faces": torch.where(flip, faces.flip(3), faces),
-            "people": torch.from_numpy(who),
+            "seen": torch.from_numpy(seen),
             "noise": torch.from_numpy(noise),
         }
 
@@ -135,7 +145,6 @@ class FaceRecipe(Voice2FaceRecipe):
         self.network.encoder.eval().requires_grad_(False)
         self.network.decoder.train()
         self.critics.train()
-        people = batch["people"]
         truth = to_symmetric(batch["faces"])
         made = self.network.decoder(disturbed(self.network.encoder(batch["voices"]), batch["noise"]))
 
@@ -143,13 +152,13 @@ class FaceRecipe(Voice2FaceRecipe):
         fake_logit = self.critics.real(self.critics.discriminator(made.detach()))[:, 0]
         critic = {
             "real": _bce(real_logit, 1.0) + _bce(fake_logit, 0.0),
-            "identity": F.cross_entropy(identity, people),
+            "identity": F.cross_entropy(identity, batch["seen"]),
         }
         update("critics", critic["real"] + critic["identity"])
 
         with frozen(self.critics):
             logit, identity = self.critics(made)
-            generator = {"adversarial": _bce(logit, 1.0), "classifier": F.cross_entropy(identity, people)}
+            generator = {"adversarial": _bce(logit, 1.0), "classifier": F.cross_entropy(identity, batch["heard"])}
             update("decoder", generator["adversarial"] + generator["classifier"])
         return {**generator, **critic}
 
@@ -199,8 +208,9 @@ def recipes(
                 except MethodError as error:
                     raise MediaError(str(error)) from error
 
-            loaded["train"] = load_people(samples, features, SIZE, settings.recordings, progress)
-            loaded["validation"] = load_people(validation, features, SIZE, 1) if validation else None
+            how = Image.Resampling[settings.face_resampling.upper()]
+            loaded["train"] = load_people(samples, features, SIZE, settings.recordings, progress, how)
+            loaded["validation"] = load_people(validation, features, SIZE, 1, resampling=how) if validation else None
         assert loaded["train"] is not None
         return loaded["train"], loaded["validation"]
 
@@ -216,6 +226,11 @@ def recipes(
         Stage("voice_encoder", settings.voice_steps, voice),
         Stage("generator", settings.steps, generator, settings.ema or None),
     ]
+
+
+def _drawn(files: Sequence[int], rng: np.random.Generator, count: int) -> np.ndarray:
+    """Positions of `count` people, each as often as they have files."""
+    return rng.choice(len(files), count, p=np.asarray(files) / sum(files))
 
 
 def _bce(logits: Tensor, target: float) -> Tensor:

@@ -11,12 +11,15 @@ from typing import Any
 
 from benchmark.reports.escaping import json_text, printable
 
+GAP = 2
+"""Columns between those of a table."""
 WIDTH = 170
 """Columns used where stdout is not a terminal, so that piped tables do not wrap."""
 
 
 def print_json(value: Any) -> None:
-    print(json_text(json.dumps(value, indent=2, ensure_ascii=False)))
+    narrow = not (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json_text(json.dumps(value, indent=2, ensure_ascii=narrow)))
 
 
 def print_table(
@@ -24,35 +27,34 @@ def print_table(
 ) -> None:
     """A table. Nothing in it is taken for markup.
 
+    Where it is too wide, a table that has numbers continues below, with its first column again; one of words alone
+    breaks its cells between words. A word, or a number, is never cut.
+
     Args:
-        right: columns of numbers, aligned right. A table that has some and is wider than the terminal continues below,
-            with its first column again, so that no number is broken; one of words alone folds.
+        right: columns of numbers, aligned right.
     """
     from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    lines = [[printable(cell) for cell in line] for line in (columns, *rows)]
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
     if title:
         console.print(Text(printable(title)))
-    widths = [max(map(cell_len, cells)) + _GAP for cells in zip(*lines, strict=True)]
-    shown = _blocks(widths, console.width + _GAP) if right else [list(range(len(columns)))]
-    for place, block in enumerate(shown):
-        table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
-        for number in block:
+    whole = [max(map(cell_len, column)) + GAP for column in zip(*lines, strict=True)]
+    for place, block in enumerate(_blocks(whole, console.width + GAP) if right else [list(range(len(columns)))]):
+        shown = [[line[number] for number in block] for line in lines]
+        widths = _widths(shown, console.width)
+        table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+        for number, name, width in zip(block, shown[0], widths, strict=True):
             justify = "right" if number in right else "left"
-            table.add_column(Text(lines[0][number]), justify=justify, overflow="fold")  # type: ignore[arg-type]
-        for row in lines[1:]:
-            table.add_row(*(Text(row[number]) for number in block))
+            table.add_column(Text(name), justify=justify, overflow="fold", width=width)  # type: ignore[arg-type]
+        for line in shown[1:]:
+            table.add_row(*map(Text, line))
         if place:
             console.print()
-        console.print(table)
-
-
-_GAP = 2
-"""Spaces between two columns."""
+        Console(width=max(console.width, sum(widths) + GAP * len(widths))).print(table)
 
 
 def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
@@ -67,6 +69,19 @@ def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
             blocks.append([0])
         blocks[-1].append(number)
     return blocks
+
+
+def _widths(lines: Sequence[Sequence[str]], most: int) -> list[int]:
+    """Of columns: their longest cells; where that is too much the widest give way, down to their longest word."""
+    from rich.cells import cell_len
+
+    columns = list(zip(*lines, strict=True))
+    least = [max(cell_len(word) for text in column for word in ["", *text.split()]) for column in columns]
+    widths = [max(map(cell_len, column)) for column in columns]
+    for _ in range(sum(widths) + GAP * len(widths) - most):
+        widest = max(range(len(widths)), key=lambda place: (widths[place] > least[place], widths[place]))
+        widths[widest] = max(widths[widest] - 1, least[widest])
+    return widths
 
 
 def note(line: str, quiet: bool = False) -> None:

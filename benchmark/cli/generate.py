@@ -28,6 +28,7 @@ def generate(
     device: options.Device = "auto",
     runs: options.Runs = Path("runs"),
     retry_failed: options.RetryFailed = False,
+    fresh: options.Fresh = False,
     fail_on_error: options.FailOnError = 0,
     dry_run: options.DryRun = False,
     as_json: options.Json = False,
@@ -38,10 +39,12 @@ def generate(
     \b
     python -m benchmark generate --method sf2f --shard 1/4
     """
+    from benchmark import tracebacks
     from benchmark.cli.console import bars, note, print_json
+    from benchmark.cli.tables import retry_notes
     from benchmark.evaluation import evaluate
     from benchmark.generation import batches
-    from benchmark.session import Request, Session
+    from benchmark.session import Request, Session, remarks_on
 
     request = Request(
         method=method,
@@ -62,6 +65,7 @@ def generate(
         device=device,
         references=False,
         runs=runs,
+        fresh=fresh,
     )
     with bars(quiet) as progress:
         session = Session(request, lambda line: note(line, quiet), progress)
@@ -69,7 +73,7 @@ def generate(
         if dry_run:
             print_json(plan.describe())
             return
-        evaluate(plan, None, progress(plan.method.label), retry_failed=retry_failed)
+        there = evaluate(plan, None, progress(plan.method.label), retry_failed=retry_failed, fresh=fresh)
     known = plan.run.predictions()
     work = batches(plan.samples, plan.protocol.repeats, plan.batch_size, plan.shard)
     made = {key: known[key] for batch in work for key in batch.keys if key in known}
@@ -78,10 +82,13 @@ def generate(
         print_json({"run": str(plan.run.path), "made": len(made) - len(failed), "failed": len(failed)})
     else:
         print(plan.run.path)
-        note(f"{len(made) - len(failed)} outputs, {len(failed)} failed", quiet)
-    for line in session.notes:
+        kept = f"; {there} of them kept from an earlier command" if there else ""
+        note(f"{len(made) - len(failed)} outputs, {len(failed)} failed{kept}", quiet)
+    for line in [*session.notes, *remarks_on(made.values(), plan.samples)]:
         note(line, quiet)
     for row in failed[:10]:
         note(f"  failed: {row.sample} repeat {row.repeat}: {row.reason}", quiet)
+    for line in [*tracebacks.notes(plan.run.path, failed), *retry_notes(len(failed), retry_failed)]:
+        note(line, quiet)
     if len(failed) > fail_on_error:
         raise typer.Exit(1)

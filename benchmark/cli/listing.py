@@ -10,10 +10,16 @@ import typer
 
 from benchmark import registry
 from benchmark.cli import options
-from benchmark.cli.console import print_json, print_table
-from benchmark.errors import UnknownName
+from benchmark.cli.console import note, print_json, print_table
+from benchmark.errors import BrokenPlugIn, UnknownName
 
-KINDS = ("methods", "metrics", "datasets", "tasks", "weights", "runs")
+BOOKS = {
+    "methods": registry.methods,
+    "metrics": registry.metrics,
+    "datasets": registry.datasets,
+    "trainers": registry.trainers,
+}
+KINDS = (*BOOKS, "tasks", "weights", "runs")
 
 
 def listing(
@@ -21,7 +27,7 @@ def listing(
     runs: options.Runs = Path("runs"),
     as_json: options.Json = False,
 ) -> None:
-    """List methods, metrics, datasets, tasks, weights or runs.
+    """List methods, metrics, datasets, trainers, tasks, weights or runs.
 
     \b
     python -m benchmark list metrics
@@ -44,16 +50,28 @@ def listing(
             for item in weights.TABLE.values()
         ]
     else:
-        book = {"methods": registry.methods, "metrics": registry.metrics, "datasets": registry.datasets}[kind]
-        columns = [kind[:-1], "what"] + ([] if kind == "datasets" else ["task"])
-        rows = [
-            [name, book.entry(name).title] + ([] if kind == "datasets" else [book.entry(name).task])
-            for name in sorted(book)
-        ]
+        book = BOOKS[kind]
+        entries = {name: _described(book, name) for name in sorted(book)}
+        about = ["title"] if kind == "datasets" else ["title", "task"]
+        if as_json or any(entry.origin for entry in entries.values()):
+            about.append("origin")
+        columns = [kind[:-1], *({"title": "what", "origin": "from"}.get(column, column) for column in about)]
+        rows = [[name, *(getattr(entry, column) for column in about)] for name, entry in entries.items()]
+        for line in book.hidden:
+            note(line)
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
         print_table(columns, rows)
+
+
+def _described(book: registry.Registry, name: str) -> registry.Entry:
+    """What there is to be said of a name, also of a plug-in that cannot be used."""
+    try:
+        return book.described(name)
+    except BrokenPlugIn as error:
+        entry = book.entry(name)
+        return registry.Entry(entry.target, str(error).splitlines()[0], "?", entry.origin)
 
 
 def _runs(folder: Path) -> list[list[str]]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
 import sys
+from pathlib import Path
+from typing import Any
 
 import typer
 
 from benchmark import __version__
+from benchmark.cli.streams import steady
 from benchmark.errors import BenchmarkError, PrerequisiteError, UsageError
-from benchmark.reports.escaping import printable, printable_lines
+from benchmark.reports.escaping import printable_lines
 
 app = typer.Typer(
     name="benchmark",
@@ -58,29 +64,77 @@ _register()
 def main() -> None:
     """Run a verb.
 
-    Exit codes: 0 fine, 1 more failures than allowed, 2 usage or a missing prerequisite, 130 interrupted.
+    Exit codes: 0 fine, 1 more failures than allowed, 2 usage or a missing prerequisite (room on a disk is one), 130
+    interrupted.
     """
+    output = steady()
+    _settle_matplotlib()
+    code = _exit_code()
+    output.flush()
+    if output.failure is not None and not isinstance(output.failure, BrokenPipeError):
+        _complain(f"standard output: {output.failure.strerror}")
+        code = 2
+    raise SystemExit(code)
+
+
+def _settle_matplotlib() -> None:
+    """Figures are files, whatever a notebook or a display asks for; and nobody needs a home to draw one."""
+    os.environ["MPLBACKEND"] = "agg"
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where its settings cannot be kept it says so at length
     try:
-        try:
-            app(prog_name="python -m benchmark", standalone_mode=True)
-        except SystemExit as ended:
-            if ended.code == 130:
-                raise KeyboardInterrupt from None
-            raise
-    except (UsageError, PrerequisiteError) as error:
-        print(printable_lines(f"error: {error}"), file=sys.stderr)
-        raise SystemExit(2) from None
-    except BenchmarkError as error:
-        print(printable_lines(f"error: {error}"), file=sys.stderr)
-        raise SystemExit(1) from None
+        Path.home()
+    except RuntimeError:
+        from benchmark.weights import home
+
+        os.environ.setdefault("MPLCONFIGDIR", str(home() / "matplotlib"))
+
+
+def _exit_code() -> Any:
+    try:
+        app(prog_name="python -m benchmark", standalone_mode=True)
+    except SystemExit as ended:
+        if ended.code != 130:
+            return ended.code
+        _interrupted()
+        return 130
     except KeyboardInterrupt:
-        print("Interrupted. What was finished is kept: the same command continues from there.", file=sys.stderr)
-        raise SystemExit(130) from None
-    except BrokenPipeError:  # the reader of a pipe went away
-        sys.stderr.close()
-        raise SystemExit(0) from None
+        _interrupted()
+        return 130
+    except (UsageError, PrerequisiteError) as error:
+        _complain(str(error))
+        return 2
+    except BenchmarkError as error:
+        _complain(str(error))
+        return 1
     except OSError as error:  # a path of the user's that cannot be read or written, or a full disk
-        if error.filename is None:
+        if error.filename is None and error.errno not in _SURROUNDINGS:
             raise
-        print(printable(f"error: {error.filename}: {error.strerror}"), file=sys.stderr)
-        raise SystemExit(2) from None
+        _complain(_told(error))
+        return 2
+    return 0
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_SURROUNDINGS = (*_FULL, *_FORBIDDEN, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOENT)
+"""What is the machine's and not a mistake of this program, even where no file is named."""
+
+
+def _told(error: OSError) -> str:
+    """The file, what is wrong with it, and what to do."""
+    from benchmark.weights import home
+
+    told = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror)
+    if error.errno in _FULL:
+        return f"{told}. Make room and give the command again: what was finished is kept"
+    if error.errno in _FORBIDDEN and Path(os.fsdecode(error.filename or "")) in (home(), *home().parents):
+        return f"{told}. Data are kept in {home()}; set FACEVOICE_BENCH_HOME to another folder"
+    return told
+
+
+def _complain(what: str) -> None:
+    print(printable_lines(f"error: {what}"), file=sys.stderr)
+
+
+def _interrupted() -> None:
+    print("Interrupted. What was finished is kept: the same command continues from there.", file=sys.stderr)

@@ -56,6 +56,7 @@ MetricSets = Annotated[
 ]
 Runs = Annotated[Path, typer.Option(help="Folder of run directories.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Make and measure again what failed.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Delete what an earlier run of the same made, and begin anew.")]
 FailOnError = Annotated[int, typer.Option(metavar="N", help="Exit with 1 where more than N rows failed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]

@@ -44,11 +44,12 @@ def predict(
     import numpy as np
 
     from benchmark.cli.console import note, print_json
-    from benchmark.errors import MethodError, UsageError
+    from benchmark.errors import BenchmarkError, MethodError, UsageError
     from benchmark.evaluation import plan_method
     from benchmark.execution import pick_device
-    from benchmark.generation import checked_image
+    from benchmark.generation import checked, outputs_of
     from benchmark.media import write_audio, write_image
+    from benchmark.remarks import remarks
     from benchmark.tasks import get_task
     from benchmark.types import Audio, Example, FaceVideo, Sample, derive_seed
 
@@ -66,20 +67,24 @@ def predict(
         )
     if output.exists() and any(output.samefile(path) for path in (source, video) if path and path.exists()):
         raise UsageError(f"--output {output} is the input itself: choose another file")
-    inputs = task.read(source, video)
     instance = plan.kind(plan.settings.config, plan.weights)
+    with remarks() as heard:
+        inputs = task.read(source, video, getattr(instance, "grey", "luma"))
     instance.load(pick_device(device))
     sample = Sample(source.stem, source.stem, {"input": (source,)})
     example = Example(sample, 0, derive_seed(plan.weights_id, seed), inputs)
     try:
-        (made,) = instance.generate([example])
+        (made,) = outputs_of(instance, [example])
     finally:
         instance.close()
-    if isinstance(made, Exception):
+    if isinstance(made, BenchmarkError):
         raise MethodError(f"{source}: {made}") from made
+    if isinstance(made, Exception):
+        raise made
+    made = checked(made, task)
     output.parent.mkdir(parents=True, exist_ok=True)
     if task.output == "image":
-        write_image(output, checked_image(made))
+        write_image(output, made)
     else:
         peak = float(np.abs(made).max())
         if output.suffix.lower() == ".flac" and peak > 1:
@@ -87,12 +92,16 @@ def predict(
             made = made / peak
         write_audio(output, Audio(made, task.rate))
     seconds = next(value.seconds for value in inputs.values() if isinstance(value, Audio))
-    about = {"input": str(source), "output": str(output), "seconds": seconds, "method": plan.label}
+    about: dict[str, object] = {"input": str(source), "output": str(output), "seconds": seconds, "method": plan.label}
     if isinstance(face := inputs.get("video"), FaceVideo):
         about |= {"video_frames": len(face.frames), "without_face": face.without_face}
         if face.without_face:
             lost = f"no face in {face.without_face} of {len(face.frames)} frames of {video or source}"
             note(f"{lost}: there the crop stays where it was, or in the middle", quiet)
+    if heard:
+        about["remarks"] = heard
+    for text in heard:
+        note(text, quiet)
     if as_json:
         print_json(about)
     else:

@@ -34,6 +34,7 @@ def run(
     references: Annotated[bool, typer.Option(help="Also run the floors, peers and ceilings of the task.")] = True,
     runs: options.Runs = Path("runs"),
     retry_failed: options.RetryFailed = False,
+    fresh: options.Fresh = False,
     fail_on_error: options.FailOnError = 0,
     dry_run: options.DryRun = False,
     signatures: options.Signatures = False,
@@ -42,7 +43,7 @@ def run(
 ) -> None:
     """Generate with a method, score, and print the table beside floors, peers and the ceiling.
 
-    Finished work is kept: the same command continues an interrupted run.
+    Finished work is kept: the same command continues an interrupted run, and --fresh begins anew.
 
     \b
     python -m benchmark run --method sf2f
@@ -79,6 +80,7 @@ def run(
         references=references,
         runs=runs,
         retry_failed=retry_failed,
+        fresh=fresh,
     )
     with bars(quiet) as progress:
         session = Session(request, lambda line: note(line, quiet), progress)
@@ -96,4 +98,6 @@ def run(
         quiet=quiet,
         allowed=fail_on_error,
         scorer=session.scored_with,
+        retried=retry_failed,
+        asked=options.names(metrics),
     )

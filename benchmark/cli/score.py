@@ -84,7 +84,7 @@ def score(
         runs=None if runs == Path("runs") else runs,
     )
     from benchmark.cli.console import bars, note
-    from benchmark.cli.tables import show_failures, show_pairs
+    from benchmark.cli.tables import retry_notes, show_failures, show_pairs
     from benchmark.pair_scoring import PairRequest, score_pairs
     from benchmark.reports.run_report import write_pair_report
 
@@ -104,16 +104,17 @@ def score(
     )
     with bars(quiet) as progress:
         folder, result, notes = score_pairs(request, progress)
-    write_pair_report(folder, result)
     if as_json:
         from benchmark.cli.console import print_json
 
         print_json(result.model_dump())
     else:
         show_pairs(result, signatures)
-    for line in notes:
+    for line in [*notes, *write_pair_report(folder, result).notes]:
         note(line, quiet)
     show_failures(result, quiet)
+    for line in retry_notes(result.failures.rows, retry_failed):
+        note(line, quiet)
     note(f"Scores: {folder}   every file: {folder / 'scores.csv'}", quiet)
     if result.failures.rows > fail_on_error:
         raise typer.Exit(1)
@@ -170,5 +171,7 @@ def _score_run(
         quiet=quiet,
         allowed=fail_on_error,
         scorer=scorer,
+        retried=retry_failed,
+        asked=options.names(metrics),
         beside=peers(view),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,9 @@ import typer
 from benchmark.cli import options
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    from benchmark.registry import Registry
     from benchmark.tasks import Task
 
 
@@ -29,16 +34,16 @@ def show(
     from benchmark.cli.console import print_json
 
     for book in (registry.methods, registry.metrics, registry.datasets):
-        if book is registry.metrics:
-            name = registry.NUMBERS.get(name, name)
-        if name in book:
-            card = describe(name, book)
+        own = registry.NUMBERS.get(name, name) if book is registry.metrics else name
+        if own in book:
+            card = describe(own, book)
             if as_json:
                 print_json({"name": name, "kind": book.kind, "card": card})
             else:
                 print(card)
             return
     from benchmark.cli.tables import show_failures, show_results
+    from benchmark.errors import UsageError
     from benchmark.evaluation import find_run, read_result
     from benchmark.tasks import TASKS, get_task
 
@@ -49,7 +54,14 @@ def show(
         else:
             print("\n".join([f"{name}: {TASKS[name].title}", "", *(f"{k}: {v}" for k, v in about.items())]))
         return
-    result = read_result(find_run(name, runs))
+    try:
+        path = find_run(name, runs)
+    except UsageError as error:
+        names = [*registry.methods, *registry.metrics, *registry.NUMBERS, *registry.datasets, *TASKS]
+        if near := registry.did_you_mean(name, names):
+            raise UsageError(f"{error}{near}") from None
+        raise
+    result = read_result(path)
     if as_json:
         print_json(result.model_dump())
         return
@@ -71,30 +83,57 @@ def describe_task(task: Task) -> dict[str, str]:
         "metrics": ", ".join(task.metrics),
         "ranked by": task.primary,
         "rows beside a method": ", ".join(task.references),
-        "methods": ", ".join(name for name in sorted(methods) if task.name in methods.entry(name).task.split(", ")),
+        "methods": ", ".join(name for name in sorted(methods) if task.name in _tasks(methods, name)),
     }
 
 
-def describe(name: str, book: object) -> str:
-    """The card beside the code, or the docstring where there is no card."""
+def _tasks(methods: Registry, name: str) -> list[str]:
+    """Those that a method serves; none where it is a plug-in that cannot be used, which `list methods` tells."""
+    from benchmark.errors import BrokenPlugIn
+
+    try:
+        return methods.described(name).task.split(", ")
+    except BrokenPlugIn:
+        return []
+
+
+def describe(name: str, book: Registry) -> str:
+    """The card beside the code; where there is none, and for plug-ins, the docstring and the settings."""
     import inspect
     import sys
 
-    from benchmark.registry import Registry
-
-    assert isinstance(book, Registry)
-    kind = book.load(name)
-    source = sys.modules[kind.__module__].__file__
-    module = Path(source or "")
-    card = {"method": module.with_name("README.md"), "metric": module.with_suffix(".md")}.get(book.kind)
-    if card is not None and card.is_file():
-        return card.read_text(encoding="utf-8").rstrip()
-    lines = [f"{name}: {book.entry(name).title}", "", inspect.getdoc(sys.modules[kind.__module__]) or ""]
-    lines += ["", inspect.getdoc(kind) or ""]
+    kind, entry = book.load(name), book.described(name)
+    module = sys.modules[kind.__module__]
+    card = _card(module, book.kind)
+    if card and not entry.origin:
+        return card
+    title = f"{name}: {entry.title}" + (f" ({entry.task})" if entry.task else "")
+    # Of the class itself: inspect.getdoc would answer with that of the class it derives from.
+    parts = [title, *(inspect.cleandoc(text) for text in (module.__doc__, kind.__doc__) if text)]
+    if entry.origin:
+        parts.append(f"From {entry.origin}: {entry.target}")
+    if book.kind == "method" and dataclasses.fields(kind.Config):
+        parts.append("Settings (--set):\n" + "\n".join(_settings(kind.Config)))
     if book.kind == "dataset":
-        lines += [
-            "",
-            f"Revision {kind.revision}; splits: {', '.join(kind.splits)}; tasks: {', '.join(kind.tasks)}",
-            kind.layout,
-        ]
-    return "\n".join(lines).rstrip()
+        about = f"Revision {kind.revision}; splits: {', '.join(kind.splits)}; tasks: {', '.join(kind.tasks)}"
+        parts.append(f"{about}\n{kind.layout}")
+    return "\n\n".join([*parts, *([card] if card else [])]).rstrip()
+
+
+def _card(module: ModuleType, kind: str) -> str | None:
+    """`README.md` beside a method's module, `stoi.md` beside `stoi.py`; nothing lies beside a module in no package."""
+    source = Path(module.__file__ or "")
+    path = {"method": source.with_name("README.md"), "metric": source.with_suffix(".md")}.get(kind)
+    if path is None or not module.__package__ or not path.is_file():
+        return None
+    return path.read_text(encoding="utf-8").rstrip()
+
+
+def _settings(config: type) -> Iterator[str]:
+    for field in dataclasses.fields(config):
+        if field.default is not dataclasses.MISSING:
+            yield f"  {field.name} = {field.default!r}"
+        elif field.default_factory is not dataclasses.MISSING:
+            yield f"  {field.name} = {field.default_factory()!r}"
+        else:
+            yield f"  {field.name}, which has to be given"

@@ -73,10 +73,11 @@ def speed(
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
     from benchmark.errors import UsageError
+    from benchmark.files import write_whole
 
+    content = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_whole(path, lambda partial: partial.write_text(content, encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--output {path} cannot be written: {error.strerror}") from error
 

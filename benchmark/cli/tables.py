@@ -25,7 +25,7 @@ def show_results(results: Sequence[Result], columns: Sequence[str], signatures: 
     title = (
         f"{first.label} on {spec.dataset} {spec.split} ({spec.task}): {first.speakers} speakers, {length}, "
         f"{spec.repeats} evaluation run{'s' if spec.repeats > 1 else ''}"
-        f"{'; PARTIAL, cannot be ranked' if first.partial else ''}"
+        f"{f'; {first.why_unranked.upper()}, cannot be ranked' if first.why_unranked else ''}"
     )
     rows = []
     for item in tables.chosen(results, columns):
@@ -89,6 +89,13 @@ def show_failures(result: Result | PairResult, quiet: bool) -> None:
         _more(len(reasons), quiet)
 
 
+def retry_notes(failed: int, retried: bool) -> list[str]:
+    """How rows that failed are tried again, where there are some and they were not just now."""
+    if not failed or retried:
+        return []
+    return ["The same command leaves failed rows as they are; with --retry-failed it makes and measures them again"]
+
+
 def finish(
     view: RunView,
     results: Sequence[Result],
@@ -99,27 +106,29 @@ def finish(
     quiet: bool,
     allowed: int,
     scorer: Scorer | None,
+    retried: bool,
+    asked: Sequence[str],
     beside: Sequence[Result] = (),
 ) -> None:
-    """Write the report, print the table, and leave with 1 where more rows failed than `allowed`.
+    """Print the table, write the report, and leave with 1 where more rows failed than `allowed`.
 
     Args:
+        asked: what the user named; the table shows such numbers too.
+        retried: what had failed before was tried again.
         beside: rows of the report that were not asked for now.
     """
     from benchmark.evaluation import fuller_result
     from benchmark.reports.run_report import write_report
 
-    folder = view.run.path / "report"
-    if fuller_result(view) is None:
-        folder = write_report(view, [*results, *beside], scorer)
     if as_json:
         print_json([result.model_dump() for result in results])
     else:
-        show_results(results, view.task.columns, signatures)
-    for line in notes:
-        note(line, quiet)
+        show_results(results, tuple(dict.fromkeys([*view.task.columns, *asked])), signatures)
+    lacking = write_report(view, [*results, *beside], scorer).notes if fuller_result(view) is None else []
     for result in results:
         show_failures(result, quiet)
-    note(f"Run: {view.run.path}   report: {folder}", quiet)
+    for line in [*notes, *lacking, *retry_notes(sum(result.failures.rows for result in results), retried)]:
+        note(line, quiet)
+    note(f"Run: {view.run.path}   report: {view.run.path / 'report'}", quiet)
     if results[0].failures.rows > allowed:
         raise typer.Exit(1)

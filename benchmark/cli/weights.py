@@ -60,7 +60,10 @@ def verify() -> None:
 
 @app.command("fit")
 def fit(
-    dataset: Annotated[str, typer.Option(help="Dataset whose training split the heads are fitted to.")] = "talkers",
+    dataset: Annotated[
+        str,
+        typer.Option(help="Dataset whose training split the heads are fitted to (of `folder`, all people)."),
+    ] = "talkers",
     data_root: options.DataRoot = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write them.  [default: the weights folder]")
@@ -71,6 +74,7 @@ def fit(
 
     \b
     python -m benchmark weights fit --dataset hq_voxceleb --data-root /data/hq
+    python -m benchmark weights fit --dataset folder --data-root my_people
     """
     from benchmark.cli.console import bars, note
     from benchmark.training import fit_face_heads

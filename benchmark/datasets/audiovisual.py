@@ -12,7 +12,7 @@ from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder
 from benchmark.datasets.mixtures import SNRS_DB, Utterance, noisy_rows, two_talker_rows
-from benchmark.datasets.names import safe_ids
+from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.noise_lists import missing_noise_list, noise_files, noise_list
 from benchmark.datasets.pair_lists import pair_list, pair_rows
 from benchmark.errors import UsageError
@@ -99,12 +99,12 @@ def spoken_by(
 
 
 def name_below(file: str, folder: str) -> str:
-    """The name of an utterance: its file's path below a folder, without the suffix.
+    """The name of an utterance, in one normal form: its file's path below a folder, without the suffix.
 
     >>> name_below("dev/wav/id1/clip/00001.wav", "dev/wav")
     'id1/clip/00001'
     """
-    return PurePosixPath(file).relative_to(folder).with_suffix("").as_posix()
+    return same(PurePosixPath(file).relative_to(folder).with_suffix("").as_posix())
 
 
 def held_out(corpus: str, speaker: str) -> bool:

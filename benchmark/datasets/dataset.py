@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.datasets.manifest import Manifest, Row, read_manifest, write_manifest
+from benchmark.datasets.manifest import Manifest, Row, parse_manifest, write_manifest
 from benchmark.errors import MissingDataset, UsageError
 
 Progress = Callable[[int, int, str], None]
@@ -62,11 +64,10 @@ class Dataset(ABC):
                 f"No usable sample of '{self.name}' ({split}) under {self.root}. Expected:\n{self.layout}"
                 + "".join(f"\n  {line}" for line in self.problems[:10])
             )
-        path = self.home / "manifests" / f"{self.name}.{split}.{task}.jsonl"
-        write_manifest(
-            path, rows, dataset=self.name, revision=self.revision, split=split, task=task, problems=self.problems
-        )
-        return read_manifest(path, self.media_root())
+        place = hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:10]  # each root has manifests of its own
+        path = self.home / "manifests" / f"{self.name}-{place}.{split}.{task}.jsonl"
+        about = {"dataset": self.name, "revision": self.revision, "split": split, "task": task}
+        return parse_manifest(write_manifest(path, rows, **about, problems=self.problems), path, self.media_root())
 
     def check(self, split: str, task: str) -> None:
         if split not in self.splits:

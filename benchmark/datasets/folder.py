@@ -15,7 +15,7 @@ from benchmark.datasets.media_files import MediaFinder, is_portrait, is_speech
 from benchmark.datasets.mixtures import Utterance, as_recorded_rows
 from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.noise_lists import LAYOUT, NAMES
-from benchmark.datasets.tables import read_table, sex_of
+from benchmark.datasets.tables import lrs3_words, read_table, sex_of
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import audio_seconds, check_header, is_audio, is_image, is_video
 from benchmark.text_files import read_text
@@ -74,10 +74,15 @@ class Folder(AudioVisualCorpus):
         else:
             rows = super().rows(split, task)
         digest = cache(lambda file: _digest(self.media_root() / file))
-        return [
-            replace(row, attributes={**row.attributes, "media": _together(digest(file) for file in _files(row))})
-            for row in rows
-        ]
+        kept = []
+        for row in rows:
+            try:
+                media = _together(digest(file) for file in _files(row))
+            except MediaError as error:
+                self.problems.append(f"{row.id}: {error}")
+            else:
+                kept.append(replace(row, attributes={**row.attributes, "media": media}))
+        return kept
 
     def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
         """The usable videos by `<person>/<name>`: with their clean speech, or in the split `noisy` with their sound."""
@@ -109,7 +114,12 @@ class Folder(AudioVisualCorpus):
         folders, known = self._folders(finder)
         ids = safe_ids([path.name for path in folders])
         for path in folders:
-            files = list(finder.media(path, _is_medium, _check))
+            files = {}
+            for file in finder.media(path, _is_medium, _check):
+                try:
+                    files[file] = _digest(root / file)
+                except MediaError as error:
+                    finder.leave_out(root / file, str(error).removeprefix(f"{root / file}: "))
             speech = [file for file in files if not is_image(file)]
             faces = [file for file in files if is_image(file)]
             if not speech or not faces:
@@ -117,7 +127,7 @@ class Folder(AudioVisualCorpus):
                 finder.leave_out(path, f"this person has no usable {lacking}")
                 continue
             person = ids[path.name]
-            media = _together(_digest(root / file) for file in [*speech, *faces])
+            media = _together(files[file] for file in [*speech, *faces])
             attributes = {**known.get(same(path.name), {}), "media": media}
             yield Row(person, person, {"speech": tuple(speech)}, {"face": tuple(faces)}, attributes)
 
@@ -197,7 +207,7 @@ def _clips(folder: Path, finder: MediaFinder) -> dict[str, dict[str, str]]:
         if is_image(file):
             continue
         kind = "video" if is_video(file) else "sound" if is_audio(file) else "words"
-        name = path.with_suffix("").as_posix()
+        name = same(path.with_suffix("").as_posix())
         if kind == "sound" and path.stem.endswith(_CLEAN):
             kind, name = "clean", name.removesuffix(_CLEAN)
         other = clips.setdefault(name, {}).setdefault(kind, file)
@@ -231,9 +241,10 @@ def _words(path: Path) -> str:
         MediaError: not UTF-8, or without a word.
     """
     try:
-        words = " ".join(read_text(path).split())
+        text = read_text(path)
     except UsageError as error:
         raise MediaError(f"{path}: {str(error).removeprefix(str(path)).lstrip(', :')}") from error
+    words = lrs3_words(text) or " ".join(text.split())
     if not words:
         raise MediaError(f"{path}: no words in it")
     return words
@@ -246,8 +257,11 @@ def _files(row: Row) -> list[str]:
 
 
 def _digest(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").digest()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _together(digests: Iterable[bytes]) -> str:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from benchmark.errors import MissingDataset
+from benchmark.files import write_whole
 from benchmark.types import Sample
 
 FORMAT = 1
@@ -50,8 +50,12 @@ class Manifest:
 
 def write_manifest(
     path: Path, rows: Iterable[Row], *, dataset: str, revision: str, split: str, task: str, problems: Iterable[str] = ()
-) -> None:
-    """Write rows sorted by id, atomically, so that the same rows always give the same bytes."""
+) -> str:
+    """Write rows sorted by id, atomically, so that the same rows always give the same bytes.
+
+    Returns:
+        What was written. To be parsed instead of read back: by then another process may have written the same path.
+    """
     header = {"manifest": FORMAT, "dataset": dataset, "revision": revision, "split": split, "task": task}
     header["problems"] = sorted(problems)
     lines = [_dumps(header)]
@@ -67,10 +71,9 @@ def write_manifest(
                 }
             )
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.replace(path)
+    content = "\n".join(lines) + "\n"
+    write_whole(path, lambda partial: partial.write_text(content, encoding="utf-8"))
+    return content
 
 
 def read_manifest(path: Path, root: Path) -> Manifest:
@@ -84,7 +87,15 @@ def read_manifest(path: Path, root: Path) -> Manifest:
     except OSError as error:
         raise MissingDataset(f"Manifest {path} cannot be read: {error.strerror}") from error
     try:
-        header, *records = [json.loads(line) for line in content.decode("utf-8").split("\n") if line.strip()]
+        return parse_manifest(content.decode("utf-8"), path, root)
+    except UnicodeDecodeError as error:
+        raise MissingDataset(f"Manifest {path} is broken ({error}): delete it and build it again") from error
+
+
+def parse_manifest(content: str, path: Path, root: Path) -> Manifest:
+    """Make a manifest of what `path` holds, or held; see `read_manifest`."""
+    try:
+        header, *records = [json.loads(line) for line in content.split("\n") if line.strip()]
         if header.get("manifest") != FORMAT:
             raise MissingDataset(
                 f"Manifest {path} has format {header.get('manifest')!r}; expected {FORMAT}: build it again"

@@ -50,7 +50,7 @@ class MediaFinder:
             else:
                 try:
                     check(path)
-                except MediaError as error:
+                except (MediaError, OSError) as error:
                     self.leave_out(path, str(error).removeprefix(f"{path}: "))
                 else:
                     yield path.relative_to(self.root).as_posix()
@@ -64,7 +64,15 @@ class MediaFinder:
         except OSError as error:
             self.leave_out(folder, f"cannot be listed ({error.strerror})")
             return []
-        return [folder / name for name in names if self._may_list(folder / name)]
+        found = []
+        for path in (folder / name for name in names):
+            try:
+                if self._may_list(path):
+                    path.is_dir()  # asked below and by the adapters: whether it can be answered shows here
+                    found.append(path)
+            except OSError as error:
+                self.leave_out(path, f"cannot be opened ({error.strerror})")
+        return found
 
     def folders(self, folder: Path) -> list[Path]:
         """The folders in a folder; files beside them are named as strays."""

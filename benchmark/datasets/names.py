@@ -46,9 +46,19 @@ def readable(name: str) -> str:
     >>> readable("a\nb"), readable("Jos\udce9")
     ('a\\nb', 'Jos\\xe9')
     """
-    name = re.sub("[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", unicodedata.normalize("NFC", name))
+    if not _is_utf8(name):  # on disk, or in a process that takes the names of files for ASCII
+        name = os.fsencode(name).decode("utf-8", "backslashreplace")
+    name = unicodedata.normalize("NFC", name)
     odd = ("Cc", "Cs", "Zl", "Zp")
     return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in odd else c for c in name)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def on_disk(path: Path) -> Path | None:

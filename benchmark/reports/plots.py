@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmark.reports.figures import drawn_text, figure_file
 from benchmark.results import Aggregate, PairResult, Result
 
 _RECALL = re.compile(r"recall_at_(\d+)$")
@@ -20,26 +21,21 @@ def recall_curve(results: Sequence[Result], path: Path) -> bool:
     curves = [(result, points) for result, points in curves if points]
     if not curves:
         return False
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for result, points in curves:
-        ks, values, lows, highs = zip(*points, strict=True)
-        (line,) = axes.plot(ks, values, marker="o", markersize=3, label=result.label.replace("$", r"\$"))
-        axes.fill_between(ks, lows, highs, color=line.get_color(), alpha=0.12, linewidth=0)
-    floor = [(k, item.value) for k, item in _named(curves[0][0], "chance_") if item.value is not None]
-    if floor:
-        axes.plot(*zip(*floor, strict=True), "k:", linewidth=1, label="permuted labels")
-    axes.set(xscale="log", xlabel="K", ylabel="recall at K, %", ylim=(0, 102))
-    ticks = [k for k, *_ in curves[0][1]]
-    axes.set_xticks(ticks, [str(k) for k in ticks])
-    axes.minorticks_off()
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, frameon=False)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
+    with figure_file(path, 6.4, 4.4, dpi=150) as figure:
+        axes = figure.add_subplot()
+        for result, points in curves:
+            ks, values, lows, highs = zip(*points, strict=True)
+            (line,) = axes.plot(ks, values, marker="o", markersize=3, label=drawn_text(result.label))
+            axes.fill_between(ks, lows, highs, color=line.get_color(), alpha=0.12, linewidth=0)
+        floor = [(k, item.value) for k, item in _named(curves[0][0], "chance_") if item.value is not None]
+        if floor:
+            axes.plot(*zip(*floor, strict=True), "k:", linewidth=1, label="permuted labels")
+        axes.set(xscale="log", xlabel="K", ylabel="recall at K, %", ylim=(0, 102))
+        ticks = [k for k, *_ in curves[0][1]]
+        axes.set_xticks(ticks, [str(k) for k in ticks])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, frameon=False)
     return True
 
 
@@ -60,22 +56,17 @@ def distributions(result: PairResult, scores: Path, path: Path) -> bool:
             panels.append((item, values, scale * item.value))
     if not panels:
         return False
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(2.9 * columns, 2.1 * lines), layout="constrained")
-    FigureCanvasAgg(figure)
-    for place, (item, values, value) in enumerate(panels, 1):
-        axes = figure.add_subplot(lines, columns, place)
-        axes.hist(values, bins=min(40, max(5, len(values) // 4)), color="0.6")
-        axes.axvline(value, color="C3", linewidth=1.5)
-        unit = f", {item.unit}" if item.unit else ""
-        axes.set_title(f"{item.title}{unit}  {value:.3g}  (n = {len(values)})", fontsize=9)
-        axes.tick_params(labelsize=7)
-    figure.supylabel("files", fontsize=8)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
+    with figure_file(path, 2.9 * columns, 2.1 * lines, dpi=150) as figure:
+        for place, (item, values, value) in enumerate(panels, 1):
+            axes = figure.add_subplot(lines, columns, place)
+            axes.hist(values, bins=min(40, max(5, len(values) // 4)), color="0.6")
+            axes.axvline(value, color="C3", linewidth=1.5)
+            unit = f", {item.unit}" if item.unit else ""
+            axes.set_title(f"{item.title}{unit}  {value:.3g}  (n = {len(values)})", fontsize=9)
+            axes.tick_params(labelsize=7)
+        figure.supylabel("files", fontsize=8)
     return True
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmark.evaluation import RunView
 from benchmark.reports import tables
+from benchmark.reports.parts import Parts
 from benchmark.reports.plots import distributions, recall_curve
 from benchmark.results import PairResult, Result
 from benchmark.scoring import Scorer
@@ -16,36 +17,45 @@ SHOWN = 20
 """Speakers on a contact sheet."""
 
 
-def write_report(view: RunView, results: Sequence[Result], scorer: Scorer | None = None) -> Path:
-    """Write table.md, table.csv, table.tex, and what shows the outputs; returns the folder.
+def write_report(view: RunView, results: Sequence[Result], scorer: Scorer | None = None) -> Parts:
+    """Write table.md, table.csv, table.tex, and what shows the outputs; returns the folder, and what it lacks.
 
     Faces: recall.png and contact_sheet.png. Speech, where the scorer is given: what `sound_report` names.
     """
-    run = view.run
-    run.write_document("report/table.md", tables.markdown(results, view.task.columns))
-    run.write_document("report/table.csv", tables.long_csv(results))
-    run.write_document("report/table.tex", tables.latex(results, view.task.columns))
-    recall_curve(results, run.path / "report" / "recall.png")
+    parts = _tables(view.run, results, view.task.columns)
+    with parts.part("recall.png") as path:
+        recall_curve(results, path)
     if view.task.output == "image":
-        write_contact_sheet(view, results[1:])
+        with parts.part("contact_sheet.png") as path:
+            write_contact_sheet(view, results[1:], path)
     if view.task.output == "audio" and scorer is not None:
         from benchmark.reports.sound_report import write_sound_report
 
-        write_sound_report(view, results, scorer)
-    return run.path / "report"
+        with parts.part("by_condition.md"):
+            write_sound_report(view, results, scorer, parts)
+    return parts
 
 
-def write_pair_report(folder: Path, result: PairResult) -> Path:
-    """Write table.md, table.csv, table.tex and distributions.png; returns the folder."""
-    run = RunDirectory(folder)
-    run.write_document("report/table.md", tables.markdown([result], ()))
-    run.write_document("report/table.csv", tables.long_csv([result]))
-    run.write_document("report/table.tex", tables.latex([result], ()))
-    distributions(result, folder / "scores.csv", folder / "report" / "distributions.png")
-    return folder / "report"
+def write_pair_report(folder: Path, result: PairResult) -> Parts:
+    """Write table.md, table.csv, table.tex and distributions.png; returns the folder, and what it lacks."""
+    parts = _tables(RunDirectory(folder), [result], ())
+    with parts.part("distributions.png") as path:
+        distributions(result, folder / "scores.csv", path)
+    return parts
 
 
-def write_contact_sheet(view: RunView, others: Sequence[Result]) -> None:
+def _tables(run: RunDirectory, results: Sequence[Result | PairResult], columns: Sequence[str]) -> Parts:
+    parts = Parts(run.path / "report")
+    with parts.part("table.md"):
+        run.write_document("report/table.md", tables.markdown(results, columns))
+    with parts.part("table.csv"):
+        run.write_document("report/table.csv", tables.long_csv(results))
+    with parts.part("table.tex"):
+        run.write_document("report/table.tex", tables.latex(results, columns))
+    return parts
+
+
+def write_contact_sheet(view: RunView, others: Sequence[Result], path: Path) -> None:
     """Three evaluation runs of the method and one of each other row, beside two true faces, for the first speakers."""
     from benchmark.errors import MediaError
     from benchmark.media import read_image, write_image
@@ -81,6 +91,4 @@ def write_contact_sheet(view: RunView, others: Sequence[Result]) -> None:
             str(sample.attributes[key]) for key in ("sex", "age") if sample.attributes.get(key) is not None
         )
         rows.append((f"{sample.speaker}\n{about}", cells))
-    path = view.run.path / "report" / "contact_sheet.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_image(path, contact_sheet(rows, heads))

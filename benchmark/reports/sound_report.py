@@ -25,6 +25,7 @@ import numpy as np
 
 from benchmark.evaluation import RunView
 from benchmark.reports import escaping, tables
+from benchmark.reports.parts import Parts
 from benchmark.results import Aggregate, Result
 from benchmark.scoring import Scorer, stacked
 from benchmark.statistics import row_weights, speaker_index
@@ -48,23 +49,28 @@ ALL = "all"
 """Name of the margins."""
 
 
-def write_sound_report(view: RunView, results: Sequence[Result], scorer: Scorer) -> None:
+def write_sound_report(view: RunView, results: Sequence[Result], scorer: Scorer, parts: Parts) -> None:
     """Write the files named above; pictures and sounds only of outputs that are there.
 
     Args:
         view: the run, whose result is the first of `results`.
         results: all rows of the table; their runs lie beside the run's.
         scorer: the metrics that scored them.
+        parts: of the report.
     """
     folder = view.run.path / "report"
     rows = read_rows(view, results, scorer)
-    view.run.write_document("report/by_condition.md", by_condition_markdown(view, rows))
-    view.run.write_document("report/by_condition.csv", by_condition_csv(view, rows))
+    with parts.part("by_condition.md"):
+        view.run.write_document("report/by_condition.md", by_condition_markdown(view, rows))
+    with parts.part("by_condition.csv"):
+        view.run.write_document("report/by_condition.csv", by_condition_csv(view, rows))
     sounds = folder / "audio"
     for stale in (folder / "gain.png", folder / "spectrograms.png", sounds / "index.html", *sounds.glob("*.wav")):
         stale.unlink(missing_ok=True)  # of an earlier report, which may have shown other mixtures
-    _write_gain(view, rows, folder / "gain.png")
-    _write_examples(view, rows, folder)
+    with parts.part("gain.png") as path:
+        _write_gain(view, rows, path)
+    with parts.part("audio"):
+        _write_examples(view, rows, parts)
 
 
 # -- stored rows -----------------------------------------------------------------------------------------------------
@@ -135,13 +141,13 @@ def read_rows(view: RunView, results: Sequence[Result], scorer: Scorer) -> list[
     rows = []
     for number, result in enumerate(results):
         run = RunDirectory(view.run.path.parent / result.run_id) if number else view.run
-        stored = run.scores()
+        stored = scorer.rows(run)
         measured = {}
         for item in result.aggregates:
             metric = scorer.metrics.get(item.metric)
             if metric is None or item.signature != scorer.report_signature(item.metric, item.name):
                 continue
-            found = stored.get((item.metric, scorer.signature(item.metric)), {})
+            found = stored[item.metric]
             good = {key: found[key] for key in sorted(found) if found[key].status == "ok"}
             if good:
                 defined = metric.defined(item.name, stacked(list(good.values())))
@@ -351,7 +357,7 @@ def pick(view: RunView, rows: Sequence[Row]) -> list[Sample]:
     return picked
 
 
-def _write_examples(view: RunView, rows: Sequence[Row], folder: Path) -> None:
+def _write_examples(view: RunView, rows: Sequence[Row], parts: Parts) -> None:
     """spectrograms.png, and audio/ with its page; nothing where there is no output."""
     from benchmark.clips import mixture_clip
     from benchmark.errors import MediaError
@@ -379,16 +385,17 @@ def _write_examples(view: RunView, rows: Sequence[Row], folder: Path) -> None:
                     samples = None
             file = f"{stem}_{signal.file}.wav"
             if samples is not None:
-                write_audio(folder / "audio" / file, Audio(samples, rate))
+                write_audio(parts.folder / "audio" / file, Audio(samples, rate))
             panels.append(Panel(samples, "" if samples is None else _about(signal.row, sample)))
             sounds.append(None if samples is None else file)
         noise, snr_db = condition(sample)
         columns.append(Column(sample.id, str(noise) if snr_db is None else f"{noise}, {_snr(snr_db)}", panels))
         files.append(sounds)
     if columns:
-        caption = _caption(rows, picked)
-        draw_spectrograms(columns, [signal.name for signal in signals], rate, caption, folder / "spectrograms.png")
-        page = _page(view.label, [signal.name for signal in signals], columns, files, caption)
+        caption, names = _caption(rows, picked), [signal.name for signal in signals]
+        with parts.part("spectrograms.png") as path:
+            draw_spectrograms(columns, names, rate, caption, path)
+        page = _page(view.label, names, columns, files, caption)
         view.run.write_document("report/audio/index.html", page)
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from benchmark.reports.figures import drawn_text, figure_file
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 N_FFT, HOP = 510, 128
 """Of the spectrograms, in samples: those that FlowAVSE works on."""
@@ -63,48 +64,49 @@ def draw_spectrograms(columns: Sequence[Column], names: Sequence[str], rate: int
         caption: printed below.
         path: of the PNG.
     """
-    figure = _figure(0.8 + 3.3 * len(columns), 1.0 + 1.7 * len(names))
-    grid = figure.subplots(len(names), len(columns), squeeze=False, sharex="col", sharey=True)
-    image = None
-    for place, column in enumerate(columns):
-        noisy = column.panels[0].samples
-        assert noisy is not None
-        level = log_magnitude(noisy).max()
-        for axes, panel in zip(grid[:, place], column.panels, strict=True):
-            axes.tick_params(labelsize=7)
-            if panel.samples is None:
-                axes.text(0.5, 0.5, "no output", transform=axes.transAxes, ha="center", color="grey")
-            else:
-                spectrum = log_magnitude(panel.samples) - level
-                half_frame, half_bin = HOP / rate / 2, rate / N_FFT / 2000
-                image = axes.imshow(
-                    spectrum,
-                    origin="lower",
-                    aspect="auto",
-                    cmap="magma",
-                    vmin=-RANGE_DB,
-                    vmax=0,
-                    extent=(
-                        -half_frame,
-                        (2 * spectrum.shape[1] - 1) * half_frame,
-                        -half_bin,
-                        (2 * spectrum.shape[0] - 1) * half_bin,
-                    ),
-                )
-            axes.set(xlim=(0, len(noisy) / rate), ylim=(0, rate / 2000))
-            axes.set_title(_drawn(panel.about), fontsize=8, loc="left", pad=2)
-        head = (column.id, column.condition, column.panels[0].about)
-        grid[0, place].set_title("\n".join(_drawn(line) for line in head if line), fontsize=8, loc="left", pad=2)
-        grid[-1, place].set_xlabel("time, s", fontsize=8)
-    for axes, name in zip(grid[:, 0], names, strict=True):
-        axes.set_ylabel(f"{_drawn(name, 26)}\nkHz", fontsize=8)
-    if image is not None:
-        bar = figure.colorbar(image, ax=grid, pad=0.01, aspect=40, shrink=0.8)
-        bar.set_label("dB, re the mixture's loudest bin", fontsize=8)
-        bar.ax.tick_params(labelsize=7)
-    lines = textwrap.wrap(_drawn(caption, None), 14 + 46 * len(columns))
-    figure.supxlabel("\n".join(lines), fontsize=8, x=0.01, ha="left")
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    with figure_file(path, 0.8 + 3.3 * len(columns), 1.0 + 1.7 * len(names), dpi=110) as figure:
+        grid = figure.subplots(len(names), len(columns), squeeze=False, sharex="col", sharey=True)
+        image = None
+        for place, column in enumerate(columns):
+            noisy = column.panels[0].samples
+            assert noisy is not None
+            level = log_magnitude(noisy).max()
+            for axes, panel in zip(grid[:, place], column.panels, strict=True):
+                axes.tick_params(labelsize=7)
+                if panel.samples is None:
+                    axes.text(0.5, 0.5, "no output", transform=axes.transAxes, ha="center", color="grey")
+                else:
+                    spectrum = log_magnitude(panel.samples) - level
+                    half_frame, half_bin = HOP / rate / 2, rate / N_FFT / 2000
+                    image = axes.imshow(
+                        spectrum,
+                        origin="lower",
+                        aspect="auto",
+                        cmap="magma",
+                        vmin=-RANGE_DB,
+                        vmax=0,
+                        extent=(
+                            -half_frame,
+                            (2 * spectrum.shape[1] - 1) * half_frame,
+                            -half_bin,
+                            (2 * spectrum.shape[0] - 1) * half_bin,
+                        ),
+                    )
+                axes.set(xlim=(0, len(noisy) / rate), ylim=(0, rate / 2000))
+                axes.set_title(drawn_text(panel.about), fontsize=8, loc="left", pad=2)
+            head = (column.id, column.condition, column.panels[0].about)
+            grid[0, place].set_title(
+                "\n".join(drawn_text(line) for line in head if line), fontsize=8, loc="left", pad=2
+            )
+            grid[-1, place].set_xlabel("time, s", fontsize=8)
+        for axes, name in zip(grid[:, 0], names, strict=True):
+            axes.set_ylabel(f"{drawn_text(name, 26)}\nkHz", fontsize=8)
+        if image is not None:
+            bar = figure.colorbar(image, ax=grid, pad=0.01, aspect=40, shrink=0.8)
+            bar.set_label("dB, re the mixture's loudest bin", fontsize=8)
+            bar.ax.tick_params(labelsize=7)
+        lines = textwrap.wrap(drawn_text(caption, None), 14 + 46 * len(columns))
+        figure.supxlabel("\n".join(lines), fontsize=8, x=0.01, ha="left")
 
 
 def draw_gain(
@@ -124,27 +126,28 @@ def draw_gain(
     found = np.array([point for pairs in points.values() for point in pairs], np.float64).reshape(-1, 2)
     if not len(found):
         return False
-    figure = _figure(5.6, 5.0)
-    axes = figure.add_subplot()
-    kinds = {kind: np.array(pairs, np.float64) for kind, pairs in sorted(points.items()) if pairs}
-    low, high = found[:, 0].min(), found[:, 0].max()
-    ending = f", {unit}" if unit else ""
-    if high - low < ONE_LEVEL:
-        _strips(axes, kinds)
-        axes.set_ylabel(f"gain in {_drawn(name)}{ending}")
-    else:
-        margin = 0.05 * (high - low) + 0.1
-        ends = [low - margin, high + margin]
-        for kind, pairs in kinds.items():
-            axes.scatter(*pairs.T, s=14, alpha=0.6, linewidths=0, label=_counted(kind, pairs))
-        axes.plot(ends, ends, "k--", linewidth=1, label="unchanged")
-        axes.set(
-            xlim=ends, xlabel=f"{_drawn(name)} of the mixture{ending}", ylabel=f"{_drawn(name)} of the output{ending}"
-        )
-    axes.set_title(_drawn(title, 70), fontsize=9)
-    axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
+    with figure_file(path, 5.6, 5.0, dpi=150) as figure:
+        axes = figure.add_subplot()
+        kinds = {kind: np.array(pairs, np.float64) for kind, pairs in sorted(points.items()) if pairs}
+        low, high = found[:, 0].min(), found[:, 0].max()
+        ending = f", {unit}" if unit else ""
+        if high - low < ONE_LEVEL:
+            _strips(axes, kinds)
+            axes.set_ylabel(f"gain in {drawn_text(name)}{ending}")
+        else:
+            margin = 0.05 * (high - low) + 0.1
+            ends = [low - margin, high + margin]
+            for kind, pairs in kinds.items():
+                axes.scatter(*pairs.T, s=14, alpha=0.6, linewidths=0, label=_counted(kind, pairs))
+            axes.plot(ends, ends, "k--", linewidth=1, label="unchanged")
+            axes.set(
+                xlim=ends,
+                xlabel=f"{drawn_text(name)} of the mixture{ending}",
+                ylabel=f"{drawn_text(name)} of the output{ending}",
+            )
+        axes.set_title(drawn_text(title, 70), fontsize=9)
+        axes.grid(alpha=0.3)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return True
 
 
@@ -156,26 +159,9 @@ def _strips(axes: Axes, kinds: Mapping[str, np.ndarray]) -> None:
         axes.scatter(places, gains, s=14, alpha=0.6, linewidths=0, label=_counted(kind, pairs))
         axes.hlines(float(np.median(gains)), number - 0.4, number + 0.4, color="k", linewidth=1.5)
     axes.axhline(0, color="k", linestyle="--", linewidth=1, label="unchanged")
-    axes.set_xticks(range(len(kinds)), [_drawn(kind) for kind in kinds])
+    axes.set_xticks(range(len(kinds)), [drawn_text(kind) for kind in kinds])
     axes.set_xlim(-0.6, len(kinds) - 0.4)
 
 
 def _counted(kind: str, pairs: np.ndarray) -> str:
-    return f"{_drawn(kind)} (n = {len(pairs)}, {(pairs[:, 1] < pairs[:, 0]).sum()} worse)"
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _drawn(text: str, most: int | None = 48) -> str:
-    """Text without what matplotlib takes for mathematics or its font lacks (beyond Latin, Greek and Cyrillic)."""
-    plain = "".join(c if c.isprintable() and ord(c) < 0x500 else "?" for c in text)
-    if most is not None and len(plain) > most:
-        plain = plain[: most - 3] + "..."
-    return plain.replace("$", r"\$")
+    return f"{drawn_text(kind)} (n = {len(pairs)}, {(pairs[:, 1] < pairs[:, 0]).sum()} worse)"

@@ -11,7 +11,7 @@ from benchmark.reports import escaping
 from benchmark.results import Aggregate, PairResult, Result
 from benchmark.statistics import FEWEST
 
-PARTIAL = "Partial: not everything was asked for, made and measured; such a row cannot be ranked."
+PARTIAL = "A row with a remark behind its name (partial, mixed, changed) cannot be ranked."
 """What `label` means by it."""
 
 
@@ -73,8 +73,8 @@ def head(item: Aggregate, result: Result | PairResult) -> str:
 
 
 def label(result: Result | PairResult) -> str:
-    """A row's name, with the mark of a partial run."""
-    return f"{result.label} (partial)" if result.partial else result.label
+    """A row's name, with the reason why it cannot be ranked, if there is one."""
+    return f"{result.label} ({result.why_unranked})" if result.why_unranked else result.label
 
 
 def chosen(results: Sequence[Result | PairResult], columns: Sequence[str]) -> list[Aggregate]:

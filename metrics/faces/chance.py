@@ -47,8 +47,10 @@ def permutation_floor(
         permutations: how many are drawn for the interval.
 
     Raises:
-        ValueError: no query has its label in the gallery.
+        ValueError: no query has its label in the gallery, or numbers that are not finite.
     """
+    if not (np.isfinite(queries).all() and np.isfinite(gallery).all()):
+        raise ValueError("expected finite queries and gallery, got NaN or infinity; leave out what has no descriptor")
     labels = np.unique(np.asarray(gallery_labels))
     known = np.isin(query_labels, labels)
     if not known.any():

@@ -7,11 +7,12 @@ and a count: O(Q G D) operations, memory that does not grow with the gallery, an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+
+from metrics.plain import plain
 
 # Queries and gallery rows of one product: what stays in a processor's cache, what keeps a GPU busy.
 _CPU, _GPU = (256, 8192), (1024, 65536)
@@ -78,7 +79,7 @@ def target_ranks(
     greater, ties = np.zeros(len(x), np.int64), np.zeros(len(x), np.int64)
     blocks = [(first, x[first : first + block_size].to(device)) for first in range(0, len(x), block_size)]
     products = _Products(min(len(x), block_size), min(len(gallery), chunk), device)
-    with _full_precision(), torch.inference_mode():
+    with plain():  # the margin does not hold for products in TF32 or bfloat16
         for start in range(0, len(gallery), chunk):
             part = _rows(gallery, start, start + chunk, device)
             norm = float(torch.linalg.vector_norm(part, dim=1).max())
@@ -205,14 +206,3 @@ def _check(queries: Any, gallery: Any, query_labels: np.ndarray, gallery_labels:
         )
     if chunk is not None and chunk < 1:
         raise ValueError(f"expected a chunk of at least one gallery row, got {chunk}")
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Float32 products in float32: the margin does not hold for TF32 or bfloat16."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +15,12 @@ from metrics.networks.face_embedder import FaceEmbedder
 
 KS = {"hundreds": (1, 2, 5, 10, 20, 50), "full": (1, 5, 10), "within": (1, 5, 10)}
 """Ranks reported for each kind of gallery."""
+ALONE = {
+    "hundreds": "the speaker is left over where the identities are cut into galleries",
+    "full": "the gallery holds nobody else",
+    "within": "too few others are known to be of the speaker's sex and age",
+}
+"""Why a face has no rank in each kind of gallery."""
 BAND = 10
 """Years of one age band; the bands are 0 to 9, 10 to 19 and so on."""
 
@@ -22,6 +28,10 @@ BAND = 10
 def report_name(k: int, kind: str, chance: bool = False) -> str:
     """`recall_at_10`, `recall_at_10_full`, `chance_recall_at_10_within`."""
     return f"{'chance_' if chance else ''}recall_at_{k}{'' if kind == 'hundreds' else f'_{kind}'}"
+
+
+def _kind_and_k(report: str) -> tuple[str, int]:
+    return next((kind, k) for kind, ks in KS.items() for k in ks if report.endswith(report_name(k, kind)))
 
 
 def consecutive_galleries(identities: int, size: int) -> np.ndarray:
@@ -61,6 +71,9 @@ class Retrieval(Metric):
 
     name = "retrieval"
     version = 1
+    lacking: ClassVar[Mapping[str, str]] = {
+        f"{name}_{kind}": why for kind, why in ALONE.items() for name in ("greater", "ties", "size")
+    }
 
     def __init__(self, embedder: FaceEmbedder, gallery_size: int = 100) -> None:
         if gallery_size < 2:
@@ -169,8 +182,11 @@ class Retrieval(Metric):
         ]
 
     def defined(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
-        kind, k = next((kind, k) for kind, ks in KS.items() for k in ks if report.endswith(report_name(k, kind)))
+        kind, k = _kind_and_k(report)
         return self._counts(kind, k, np.asarray(statistics[f"size_{kind}"], np.float64))
+
+    def why_undefined(self, report: str) -> str:
+        return ALONE[_kind_and_k(report)[0]]
 
     @staticmethod
     def _counts(kind: str, k: int, size: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ everyone else stands beside it, and the area under the ROC of matched against mi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,13 +21,14 @@ OTHERS = 500
 
 
 def pairwise_cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of rows `[N, D]` with rows `[N, D]` -> `[N]`, float64.
+    """Cosine of rows `[N, D]` with rows `[N, D]` -> `[N]`, float64; NaN where a row is all zeros.
 
     >>> pairwise_cosine(np.array([[3.0, 4.0]]), np.array([[4.0, 3.0]])).round(2).tolist()
     [0.96]
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    return (a * b).sum(axis=-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
+    dot, norms = (a * b).sum(axis=-1), np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return np.divide(dot, norms, out=np.full(norms.shape, np.nan), where=norms > 0)
 
 
 def pairwise_l1(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -54,8 +55,13 @@ def pooled_auc(matched: np.ndarray, mismatched: np.ndarray, weights: np.ndarray 
 
     Returns:
         `[B]`, 0.5 for chance; NaN where a draw weighs nothing or M is 0.
+
+    Raises:
+        ValueError: similarities that are not finite, which would be sorted as the largest.
     """
     matched, mismatched = np.asarray(matched), np.asarray(mismatched)
+    if not (np.isfinite(matched).all() and np.isfinite(mismatched).all()):
+        raise ValueError("expected finite similarities, got NaN or infinity; leave out the faces that have none")
     weights = np.ones((1, len(matched))) if weights is None else np.asarray(weights, np.float64)
     total = weights.sum(axis=1)
     if not mismatched.size:
@@ -73,6 +79,7 @@ class FaceSimilarity(Metric):
 
     name = "face_similarity"
     version = 1
+    lacking: ClassVar[Mapping[str, str]] = {"mismatched": "the gallery holds nobody else"}
 
     def __init__(self, embedder: FaceEmbedder, renormalise: bool = True) -> None:
         self.embedder, self.renormalise = embedder, renormalise

@@ -123,17 +123,21 @@ class VGGFaceScore(Metric):
         self._identities = len(gallery)
 
     def measure(self, items: Sequence[FaceItem]) -> list[Statistics | Undefined | Failed]:
-        """Rows of `probabilities`, `[C]` float32.
+        """Rows of `probabilities`, `[C]` float32; failed where the classifier answers with something else.
 
         Raises:
             ValueError: a picture that cannot be classified.
         """
         if not items:
             return []
-        return [
-            {"probabilities": row.astype(np.float32)}
-            for row in self.classifier.probabilities([item.image for item in items])
-        ]
+        rows: list[Statistics | Undefined | Failed] = []
+        for row in self.classifier.probabilities([item.image for item in items]):
+            p = np.asarray(row, np.float32)
+            if (p < 0).any() or p.sum() == 0:
+                rows.append(Failed("the classifier's answer is no distribution: it is negative somewhere, or all zero"))
+            else:
+                rows.append({"probabilities": p})
+        return rows
 
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         p = statistics["probabilities"]

@@ -17,6 +17,7 @@ from PIL import Image
 
 from metrics.networks import dlib_resnet
 from metrics.networks.face_embedder import Embeddings, Remembered, check_image, normalise_rows
+from metrics.plain import plain
 
 SIDE = 160
 """Pictures with a shorter side below this are enlarged to it before detection, which needs faces of 80 pixels."""
@@ -85,8 +86,7 @@ class DlibFaces:
             `[N, 150, 150, 3]` uint8 -> `[N, 128]` float32
         """
         rows = []
-        # On a GPU the shortened mantissa of TF32 would cost three digits.
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with plain():
             for start in range(0, len(chips), self.batch_size):
                 part = torch.from_numpy(chips[start : start + self.batch_size]).to(self.device)
                 rows.append(self._network(part.permute(0, 3, 1, 2).float()).cpu().numpy())

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metrics.plain import fresh
+
 SIDE = 150
 """Pixels along an edge of the aligned picture."""
 DIM = 128
@@ -84,9 +86,9 @@ def load(path: Path) -> DlibResNet:
     Raises:
         ValueError: the file is not that network.
     """
-    network = DlibResNet()
     file = _Reader(path)
-    with torch.no_grad():
+    with fresh():
+        network = DlibResNet()
         convolutions = [network.stem]
         for block in network.blocks:
             assert isinstance(block, Residual)

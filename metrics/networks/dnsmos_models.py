@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from metrics.networks.mel import mel_power, slaney_filters
 from metrics.networks.state import fill
+from metrics.plain import fresh, plain
 
 RATE = 16_000
 HOP = 160
@@ -53,14 +54,13 @@ class DnsmosModels:
         self.device = torch.device(device)
         self.p808_name, self.p835_name = (f"{path.stem}-{_digest(path)}" for path in (p808, p835))
         """File name and the beginning of the sha256, for signatures."""
-        # Fresh layers draw random weights, from numbers that are not ours to take.
-        with torch.random.fork_rng(devices=[]):
+        with fresh():
             self._p808, self._p835 = _p808_network(), _P835()
-        _fill(self._p808, p808, [f"conv2d_{n}" for n in range(5, 10)], "mos_estimator_small_1/dense_{}", (3, 4, 5))
-        convolutions = ["conv2d", *(f"conv2d_{n}" for n in range(1, 7))]
-        _fill(self._p835, p835, convolutions, "mos_estimator_logpow/dense{}", ("", "_1", "_3"))
-        for network in (self._p808, self._p835):
-            network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+            _fill(self._p808, p808, [f"conv2d_{n}" for n in range(5, 10)], "mos_estimator_small_1/dense_{}", (3, 4, 5))
+            convolutions = ["conv2d", *(f"conv2d_{n}" for n in range(1, 7))]
+            _fill(self._p835, p835, convolutions, "mos_estimator_logpow/dense{}", ("", "_1", "_3"))
+            for network in (self._p808, self._p835):
+                network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
         self._filters = slaney_filters(RATE, 2 * HOP + 1, 120).to(self.device)
 
     def __call__(self, samples: np.ndarray, starts: Sequence[int], period: int) -> np.ndarray:
@@ -77,8 +77,7 @@ class DnsmosModels:
         x = torch.from_numpy(np.ascontiguousarray(samples, np.float64))
         cycle = int(np.lcm(period, HOP)) // HOP
         parts = []
-        # On a GPU the shortened mantissa of TF32 would cost three digits.
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with plain():
             for first in range(0, len(starts), _BLOCK):
                 block = starts[first : first + _BLOCK]
                 part = x[block[0] : block[-1] + WINDOW].to(self.device)

@@ -112,7 +112,17 @@ def _fingerprint(image: np.ndarray) -> bytes:
 
 
 def normalise_rows(vectors: np.ndarray) -> np.ndarray:
-    """Scale each row to Euclidean norm 1, float32; a row of zeros stays zero."""
+    """Scale each row to Euclidean norm 1, float32; a row of zeros stays zero.
+
+    Raises:
+        ValueError: a row holds NaN or infinity, as those of a network with broken weights do.
+    """
     vectors = np.asarray(vectors, np.float64)
+    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=-1))
+    if len(broken):
+        raise ValueError(
+            f"expected finite descriptors, got NaN or infinity in {len(broken)} of {len(vectors)}, first in number "
+            f"{broken[0]}; check the weights of the network"
+        )
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return (vectors / np.where(norms > 0, norms, 1.0)).astype(np.float32)

@@ -44,9 +44,11 @@ class LinearHead:
         """`[N, D]` -> `[N, C]`, float64, rows sum to 1.
 
         Raises:
-            ValueError: descriptors of another length.
+            ValueError: descriptors of another length, or that hold NaN or infinity.
         """
         descriptors = np.asarray(descriptors, np.float64)
+        if not np.isfinite(descriptors).all():
+            raise ValueError("expected finite descriptors, got NaN or infinity; leave out what could not be embedded")
         if descriptors.ndim != 2 or descriptors.shape[1] != self.weight.shape[1]:
             raise ValueError(
                 f"expected descriptors [N, {self.weight.shape[1]}], got {list(descriptors.shape)}; "

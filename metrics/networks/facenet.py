@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metrics.networks.face_embedder import Embeddings, Remembered, check_image, normalise_rows
-from metrics.networks.state import fill, read_tensors
+from metrics.networks.state import fill
+from metrics.networks.weight_files import read_weights
+from metrics.plain import fresh, plain
 
 DIM = 512
 CLASSES = 8631
@@ -217,8 +219,7 @@ class FaceNet:
         """Embed pictures of any sizes; see `FaceEmbedder.embed`."""
         images = [check_image(image, number) for number, image in enumerate(images)]
         rows = []
-        # On a GPU the shortened mantissa of TF32 would cost three digits.
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with plain():
             for start in range(0, len(images), self.batch_size):
                 batch = torch.cat([self._prepared(image) for image in images[start : start + self.batch_size]])
                 rows.append(self.network(batch).cpu().numpy())
@@ -238,8 +239,9 @@ def load_network(path: Path, device: str = "cpu") -> InceptionResnetV1:
         FileNotFoundError: no such file.
         ValueError: the file is not that network.
     """
-    network = InceptionResnetV1()
-    fill(network, read_tensors(path), path, ignore=("logits.",))
+    with fresh():
+        network = InceptionResnetV1()
+        fill(network, read_weights(path), path, ignore=("logits.",))
     return network.eval().requires_grad_(False).to(device)
 
 

@@ -19,6 +19,8 @@ from torch.nn import functional
 from metrics.metric import Undefined
 from metrics.networks.mel import mel_power, slaney_filters
 from metrics.networks.state import fill
+from metrics.networks.weight_files import read_weights
+from metrics.plain import fresh, plain
 
 LEAST_S = 0.4
 """Seconds of voice below which there is no embedding: a window of 1.6 s would be mostly zeros."""
@@ -60,19 +62,20 @@ class Ge2e(nn.Module):
             return Undefined(f"{len(voiced) / self.rate:.2f} s of voice; the speaker network needs {LEAST_S:g} s")
         starts = window_starts(len(voiced))
         missing = max(0, (starts[-1] + _WINDOW) * _HOP - len(voiced))
-        # On a GPU the shortened mantissa of TF32 would cost three digits.
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with plain():
             # Frames are centred: the first one begins half a frame before the sound.
             x = functional.pad(torch.from_numpy(voiced), (_N_FFT // 2, missing + _N_FFT // 2))
             mels = mel_power(x, self._filters, _N_FFT, _HOP).to(self.linear.weight)
             mean = self(torch.stack([mels[start : start + _WINDOW] for start in starts])).mean(dim=0)
         mean = mean.double().cpu().numpy()
-        return mean / np.linalg.norm(mean)
+        norm = np.linalg.norm(mean)
+        return Undefined("the speaker network answers with zeros") if norm == 0 else mean / norm
 
 
 def raised(samples: np.ndarray) -> np.ndarray:
     """Samples with their level brought up to -30 dBFS; itself where they are louder, or silent."""
-    level = np.sqrt(np.mean(samples**2)) if len(samples) else 0.0
+    with np.errstate(over="ignore"):  # what overflows is loud
+        level = np.sqrt(np.mean(samples**2)) if len(samples) else 0.0
     target = 10 ** (_LEVEL_DB / 20)
     return samples * (target / level) if 0 < level < target else samples
 
@@ -91,7 +94,7 @@ def without_pauses(samples: np.ndarray) -> np.ndarray:
         return samples
     detector = webrtcvad.Vad(3)
     # Peaks beyond full scale are clipped; an integer that overflows would turn them around.
-    pcm = np.clip(np.round(samples * 32767), -32768, 32767).astype("<i2").reshape(count, _VAD_FRAME)
+    pcm = np.clip(np.round(np.clip(samples, -2, 2) * 32767), -32768, 32767).astype("<i2").reshape(count, _VAD_FRAME)
     heard = np.array([detector.is_speech(frame.tobytes(), Ge2e.rate) for frame in pcm])
     around = np.convolve(heard, np.ones(8))[4 : 4 + count]
     kept = np.convolve(around >= 5, np.ones(7))[3 : 3 + count] > 0
@@ -134,13 +137,10 @@ def load(path: Path | None = None, device: str = "cpu") -> Ge2e:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: give GE2E's pretrained.pt, or none for the carried one")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
-    except Exception as error:  # parsers meeting a corrupt file raise nearly anything
-        raise ValueError(
-            f"{path}: expected GE2E's pretrained.pt, got {type(error).__name__}; fetch it again"
-        ) from error
-    # Fresh layers draw random weights, from numbers that are not ours to take.
-    with torch.random.fork_rng(devices=[]):
+        state = read_weights(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; expected GE2E's pretrained.pt") from error
+    with fresh():
         network = Ge2e()
-    fill(network, state, path, ignore=("similarity_",))
+        fill(network, state, path, ignore=("similarity_",))
     return network.eval().requires_grad_(False).to(device)

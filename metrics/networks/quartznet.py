@@ -18,6 +18,7 @@ import soundfile
 import torch
 
 from metrics.networks.recognisers import checked
+from metrics.plain import fresh, plain
 
 LEAST_S = 0.1
 """Seconds; shorter signals get zeros behind them, because NeMo refuses those that hold no whole frame."""
@@ -54,7 +55,8 @@ class QuartzNet:
                 whole = np.pad(signal, (0, max(int(LEAST_S * self.rate) - len(signal), 0)))
                 soundfile.write(path, whole, self.rate, subtype="FLOAT")
             # One at a time: in a batch the zeros behind the shorter ones reach into them through the convolutions.
-            found = self._network.transcribe(paths, batch_size=1, verbose=False)
+            with plain():
+                found = self._network.transcribe(paths, batch_size=1, verbose=False)
         # NeMo 1 answers with strings, NeMo 2 with hypotheses that have a text.
         texts = [one if isinstance(one, str) else one.text for one in found]
         if len(texts) != len(signals):
@@ -65,7 +67,7 @@ class QuartzNet:
     def _network(self) -> Any:
         from nemo.collections.asr.models import EncDecCTCModel
 
-        with torch.random.fork_rng(devices=[]):
+        with fresh():
             return EncDecCTCModel.restore_from(str(self.path), map_location=torch.device(self.device)).eval()
 
 

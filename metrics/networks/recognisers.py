@@ -74,10 +74,17 @@ def load(name: str, device: str = "cpu") -> Recogniser:
 
 def checked(signals: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The signals as float32, or a ValueError that says what is wrong with one."""
-    arrays = [np.asarray(signal, np.float32) for signal in signals]
+    arrays = [_single(np.asarray(signal)) for signal in signals]
     for number, signal in enumerate(arrays):
         if signal.ndim != 1:
             raise ValueError(f"Signal {number}: expected mono [T], got shape {list(signal.shape)}; mix it down")
         if not np.isfinite(signal).all():
             raise ValueError(f"Signal {number}: expected finite samples, got NaN or infinity; leave it out")
     return arrays
+
+
+def _single(signal: np.ndarray) -> np.ndarray:
+    """The signal in float32, divided by its peak where float32 could not hold it: no recogniser goes by the level."""
+    peak = np.abs(signal).max(initial=0)
+    too_large = np.finfo(np.float32).max < peak < np.inf
+    return np.asarray(signal / peak if too_large else signal, np.float32)

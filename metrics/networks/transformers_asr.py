@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -18,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from metrics.networks.recognisers import checked
+from metrics.plain import fresh
 
 MODELS = {
     "whisper": "openai/whisper-large-v3",
@@ -49,7 +48,7 @@ class Whisper:
 
     def transcribe(self, signals: Sequence[np.ndarray]) -> list[str]:
         """As `Recogniser.transcribe`. Whisper may well hear words in silence; they are insertions."""
-        with _inference():
+        with fresh():  # layers of older versions draw random numbers, for a layer drop that is off
             return [self._transcribe(signal) for signal in checked(signals)]
 
     def _transcribe(self, signal: np.ndarray) -> str:
@@ -100,7 +99,7 @@ class Wav2Vec2:
 
     def transcribe(self, signals: Sequence[np.ndarray]) -> list[str]:
         """As `Recogniser.transcribe`."""
-        with _inference():
+        with fresh():  # layers of older versions draw random numbers, for a layer drop that is off
             return [self._transcribe(signal) for signal in checked(signals)]
 
     def _transcribe(self, signal: np.ndarray) -> str:
@@ -177,13 +176,3 @@ def _digest(folder: Path) -> str:
 def _network(kind: Any, folder: Path, device: str) -> Any:
     """The network in float32, whatever precision its file has."""
     return kind.from_pretrained(folder, local_files_only=True).float().eval().to(device)
-
-
-@contextmanager
-def _inference() -> Iterator[None]:
-    """No gradients; no TF32, whose short mantissa would change words; and none of the caller's random numbers.
-
-    Loading draws some, and so do the layers of older versions, for a layer drop that is off.
-    """
-    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False), torch.random.fork_rng(devices=[]):
-        yield

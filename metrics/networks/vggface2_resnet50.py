@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metrics.networks.face_embedder import check_image
-from metrics.networks.state import fill, read_tensors
+from metrics.networks.state import fill
+from metrics.networks.weight_files import read_weights
+from metrics.plain import fresh, plain
 
 CLASSES = 8631
 MEAN = (131.0912, 103.8827, 91.4953)
@@ -76,14 +78,14 @@ def _layer(channels_in: int, width: int, blocks: int, stride: int) -> nn.Sequent
 
 
 def prepare(x: Tensor, channel_order: ChannelOrder = "rgb") -> Tensor:
-    """Subtract the mean and resize, bilinear, to 224 x 224.
+    """Subtract the mean and resize, bilinear with aligned corners as SF2F's numbers were made, to 224 x 224.
 
     Args:
         x: `[B, 3, H, W]`, RGB in 0..255.
         channel_order: `rgb` feeds red first, as SF2F's published numbers were made; `bgr` is what the weights expect.
     """
     mean = torch.tensor(MEAN, dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
-    x = functional.interpolate(x - mean, (SIDE, SIDE), mode="bilinear", align_corners=False)
+    x = functional.interpolate(x - mean, (SIDE, SIDE), mode="bilinear", align_corners=True)
     return x.flip(1) if channel_order == "bgr" else x
 
 
@@ -101,13 +103,13 @@ class VGGFace2Classifier:
         self.channel_order: ChannelOrder = channel_order
         self.network = network.eval().requires_grad_(False).to(self.device)
         self.classes = network.fc.out_features
-        self.signature = f"vggface2-resnet50ft|in:whole-{SIDE},{channel_order}"
+        self.signature = f"vggface2-resnet50ft|in:whole-{SIDE},corners,{channel_order}|in-v2"
 
     def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """`[N, classes]`, float64, rows sum to 1; pictures `[H, W, 3]` uint8 RGB of any sizes."""
         images = [check_image(image, number) for number, image in enumerate(images)]
         rows = [np.empty((0, self.classes))]
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with plain():
             for start in range(0, len(images), self.batch_size):
                 batch = torch.cat([self._prepared(image) for image in images[start : start + self.batch_size]])
                 rows.append(functional.softmax(self.network(batch).double(), dim=1).cpu().numpy())
@@ -127,6 +129,7 @@ def load(path: Path | None, device: str = "cpu", channel_order: ChannelOrder = "
     """
     if path is None:
         raise FileNotFoundError("VGGFace2's ResNet-50 comes with no package: give the path of resnet50_ft_weight.pkl")
-    network = ResNet50()
-    fill(network, read_tensors(path), path)
+    with fresh():
+        network = ResNet50()
+        fill(network, read_weights(path), path)
     return VGGFace2Classifier(network, device, channel_order)

@@ -53,7 +53,7 @@ class Wespeaker:
         features = (energies - energies.mean(dim=0)).float().numpy()[None]
         vector = np.ravel(self._session.run(None, {self._session.get_inputs()[0].name: features})[0]).astype(np.float64)
         norm = np.linalg.norm(vector)
-        return vector / norm if norm > 0 else Undefined("the speaker network answers with zeros")
+        return Undefined("the speaker network answers with zeros") if norm == 0 else vector / norm
 
     def _open(self) -> Any:
         import onnxruntime

@@ -14,9 +14,20 @@ import torch
 from numpy.polynomial.polynomial import polyval
 from torch import Tensor
 
-from metrics.metric import Failed, Metric, Report, SpeechItem, Statistics, Undefined, Values, weighted_mean
+from metrics.metric import (
+    Failed,
+    Metric,
+    Report,
+    SpeechItem,
+    Statistics,
+    Undefined,
+    Values,
+    checked_values,
+    weighted_mean,
+)
 from metrics.networks.dnsmos_models import HOP, RATE, WINDOW, DnsmosModels, load
-from metrics.speech.signals import checked_lengths, fault, resampled
+from metrics.plain import plain
+from metrics.speech.signals import checked_lengths, fault, resampled, rows
 
 COLUMNS = ("p808", "sig", "bak", "ovrl")
 
@@ -30,6 +41,7 @@ _FITS = np.array(
 )
 
 
+@plain()
 def dnsmos(
     *,
     estimate: Tensor,
@@ -54,11 +66,7 @@ def dnsmos(
         ValueError: the estimate is no `[B, T]`, or lengths do not fit it.
         ModuleNotFoundError: no models are given and speechmos is not installed.
     """
-    x = torch.atleast_2d(torch.as_tensor(estimate))
-    if x.ndim != 2:
-        raise ValueError(f"Expected an estimate [B, T] or [T], got {list(x.shape)}")
-    if not x.is_floating_point():
-        raise ValueError(f"Expected floating point with full scale 1.0, got {x.dtype}: the level counts here")
+    x = rows(estimate, "an estimate", level=True)
     models = models or load()
     values = torch.full((len(x), len(COLUMNS)), torch.nan, dtype=torch.float64)
     reasons: list[Undefined | Failed | None] = []
@@ -67,7 +75,7 @@ def dnsmos(
         if isinstance(scores, np.ndarray):
             row[:] = torch.from_numpy(scores)
         reasons.append(None if isinstance(scores, np.ndarray) else scores)
-    return Values(values, tuple(reasons))
+    return checked_values(values, reasons, COLUMNS)
 
 
 def window_starts(samples: int) -> list[int]:
@@ -84,10 +92,10 @@ def window_starts(samples: int) -> list[int]:
 
 def _scores(item: SpeechItem, models: DnsmosModels) -> np.ndarray | Undefined | Failed:
     """The four scores of one item."""
-    wrong = fault(item, reference=False)
+    wrong = fault(item, reference=False, level=True)
     if wrong is not None:
         return wrong
-    if not item.estimate.any():
+    if not np.any(item.estimate):
         return Undefined("the estimate is silent")
     signal = resampled(item.estimate, item.rate, RATE)
     if not len(signal):

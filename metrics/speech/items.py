@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from metrics.metric import SpeechItem
-from metrics.speech.delay import aligned, estimate_delay
+from metrics.metric import SpeechItem, Statistics
+from metrics.speech.delay import Alignments, aligned, alignments, evidence_of
 from metrics.speech.signals import resampled
+
+ALIGNED = "delay:corrected-v2,own-else-common"
+"""Part of the signature of a number that is measured on aligned items."""
 
 
 def speech_item(
@@ -21,11 +25,11 @@ def speech_item(
     text: str | None = None,
     seconds: float | None = None,
 ) -> SpeechItem:
-    """Bring an estimate and its reference, mono `[T]`, to one rate, the lower of theirs, and look for a delay."""
+    """Bring an estimate and its reference, mono `[T]`, to one rate, the lower of theirs."""
     if reference is None or reference_rate is None:
         return SpeechItem(key, estimate, estimate_rate, text=text, seconds=seconds)
     rate = min(estimate_rate, reference_rate)
-    item = SpeechItem(
+    return SpeechItem(
         key,
         resampled(estimate, estimate_rate, rate),
         rate,
@@ -34,14 +38,16 @@ def speech_item(
         seconds,
         converted_from=max(estimate_rate, reference_rate) if estimate_rate != reference_rate else None,
     )
-    assert item.reference is not None
-    delay = estimate_delay(reference=item.reference, estimate=item.estimate, rate=rate)
-    return replace(item, delay_s=delay.seconds)
 
 
-def aligned_item(item: SpeechItem) -> SpeechItem:
-    """The item with its delay, where one was found, taken out of the estimate."""
-    if item.reference is None or not item.delay_s:
+def alignments_of(rows: Sequence[Statistics]) -> Alignments:
+    """Decide on the delays of a set of clips from what the metric `delay` kept of each."""
+    return alignments([evidence_of(row) for row in rows])
+
+
+def aligned_item(item: SpeechItem, delay_s: float) -> SpeechItem:
+    """The item with a delay taken out of its estimate."""
+    if item.reference is None:
         return item
-    reference, estimate = aligned(item.reference, item.estimate, item.delay_s, item.rate)
+    reference, estimate = aligned(item.reference, item.estimate, delay_s, item.rate)
     return replace(item, reference=reference, estimate=estimate)

@@ -16,7 +16,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from metrics.metric import Failed, Metric, Report, SpeechItem, Statistics, Undefined, Values, weighted_mean
+from metrics.metric import (
+    Failed,
+    Metric,
+    Report,
+    SpeechItem,
+    Statistics,
+    Undefined,
+    Values,
+    checked_values,
+    weighted_mean,
+)
 from metrics.networks.recognisers import Recogniser
 from metrics.speech.signals import fault, resampled
 
@@ -75,7 +85,8 @@ def _similarities(reference: Sequence[Sequence[str]], estimate: Sequence[Sequenc
         for said, heard in zip(reference, estimate, strict=True)
     ]
     none = Undefined("the recogniser hears no phones in the reference")
-    return Values(torch.tensor(values, dtype=torch.float64), tuple(None if said else none for said in reference))
+    found = torch.tensor(values, dtype=torch.float64, device="cpu")
+    return checked_values(found, [None if said else none for said in reference], ["the similarity"])
 
 
 class LevenshteinPhonemeSimilarity(Metric):

@@ -17,8 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.metric import Failed, Metric, Report, SpeechItem, Statistics, Undefined, Values, weighted_mean
-from metrics.speech.signals import checked_lengths, fault
+from metrics.metric import (
+    Failed,
+    Metric,
+    Report,
+    SpeechItem,
+    Statistics,
+    Undefined,
+    Values,
+    checked_values,
+    weighted_mean,
+)
+from metrics.plain import fresh, plain
+from metrics.speech.signals import checked_lengths, fault, plain_samples, rows
 
 COLUMNS = ("mos", "noi", "dis", "col", "loud")
 """In the order in which the network answers; the papers name coloration before discontinuity."""
@@ -26,6 +37,7 @@ COLUMNS = ("mos", "noi", "dis", "col", "loud")
 URL = "https://github.com/gabrielmittag/NISQA/raw/master/weights/nisqa.tar"
 
 
+@plain()
 def nisqa(*, estimate: Tensor, rate: int, lengths: Tensor | Sequence[int] | None = None) -> Values:
     """Predict overall quality, noisiness, discontinuity, coloration and loudness of each signal.
 
@@ -46,9 +58,7 @@ def nisqa(*, estimate: Tensor, rate: int, lengths: Tensor | Sequence[int] | None
         ModuleNotFoundError: librosa, requests or torchmetrics is not installed.
         FileNotFoundError: the weights are not on this machine.
     """
-    x = torch.atleast_2d(torch.as_tensor(estimate))
-    if x.ndim != 2:
-        raise ValueError(f"Expected an estimate [B, T] or [T], got {list(x.shape)}")
+    x = rows(estimate, "an estimate", level=True)
     weights_file()
     values = torch.full((len(x), len(COLUMNS)), torch.nan, dtype=torch.float64)
     reasons: list[Undefined | Failed | None] = []
@@ -57,7 +67,7 @@ def nisqa(*, estimate: Tensor, rate: int, lengths: Tensor | Sequence[int] | None
         if isinstance(scores, Tensor):
             row[:] = scores
         reasons.append(None if isinstance(scores, Tensor) else scores)
-    return Values(values, tuple(reasons))
+    return checked_values(values, reasons, COLUMNS)
 
 
 def weights_file() -> Path:
@@ -86,18 +96,19 @@ def _scores(item: SpeechItem) -> Tensor | Undefined | Failed:
     """The five scores of one item."""
     from torchmetrics.functional.audio.nisqa import non_intrusive_speech_quality_assessment
 
-    wrong = fault(item, reference=False)
+    wrong = fault(item, reference=False, level=True)
     if wrong is not None:
         return wrong
-    if not item.estimate.any():
+    if not np.any(item.estimate):
         return Undefined("the estimate is silent")
     seconds = len(item.estimate) / item.rate
+    signal = torch.from_numpy(plain_samples(item.estimate)).float()
     # The first call makes a network, which draws random weights before it reads its own.
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    with fresh(), warnings.catch_warnings():
         # librosa remarks on what is shorter than its FFT; the frames are zero-padded to it anyway.
         warnings.filterwarnings("ignore", message="n_fft=.* is too large")
         try:
-            return non_intrusive_speech_quality_assessment(torch.from_numpy(item.estimate).float(), item.rate).double()
+            return non_intrusive_speech_quality_assessment(signal, item.rate).double()
         except RuntimeError as error:
             if "too short" in str(error):
                 return Undefined(f"{seconds:.2f} s are too short for NISQA, which needs about 0.15 s")

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -22,7 +23,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from metrics.metric import Failed, Metric, Report, SpeechItem, Statistics, Undefined, Values, weighted_mean
+from metrics.metric import (
+    Failed,
+    Metric,
+    Report,
+    SpeechItem,
+    Statistics,
+    Undefined,
+    Values,
+    checked_values,
+    weighted_mean,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +47,9 @@ UTTERANCES = 50
 
 OVERRUN_S = 20.0
 """No shorter reference can hold more: an utterance lasts at least 0.2 s, and so does the pause behind it."""
+
+START_LIMIT_S = 300.0
+"""A process that is not ready by then is taken for stuck."""
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from metrics.speech.pesq import serve; serve()"
 _READY = "ready\n"
@@ -82,30 +96,33 @@ def pesq(
     """
     import torch
 
-    from metrics.speech.signals import checked_lengths
+    from metrics.plain import plain
+    from metrics.speech.signals import checked_lengths, rows
 
     if mode not in ("wb", "nb"):
         raise ValueError(f"Expected mode 'wb' or 'nb', got '{mode}'")
     if rate != 16000 and (mode, rate) != ("nb", 8000):
         rates = "16000 Hz" if mode == "wb" else "8000 or 16000 Hz"
         raise ValueError(f"PESQ ({mode}) takes {rates}, got {rate}; resample both signals first")
-    signals = [torch.atleast_2d(torch.as_tensor(x)) for x in (reference, estimate)]
-    if any(x.ndim != 2 for x in signals) or len(signals[0]) != len(signals[1]):
-        shapes = " and ".join(str(list(x.shape)) for x in signals)
-        raise ValueError(f"Expected references [B, T] and as many estimates [B, T'], got {shapes}")
-    valid = (
-        checked_lengths(signals[0], lengths),
-        checked_lengths(signals[1], lengths if estimate_lengths is None else estimate_lengths),
-    )
-    # The package scales in the precision that it is given, so the precision of the caller is kept.
-    rows = [(x if x.dtype == torch.float32 else x.double()).detach().cpu().numpy() for x in signals]
-    items = [
-        SpeechItem("", estimate=e[:length_e], rate=rate, reference=r[:length_r])
-        for r, e, length_r, length_e in zip(*rows, *(v.tolist() for v in valid), strict=True)
-    ]
+    with plain():
+        signals = [rows(x, name) for x, name in ((reference, "references"), (estimate, "estimates"))]
+        if len(signals[0]) != len(signals[1]):
+            shapes = " and ".join(str(list(x.shape)) for x in signals)
+            raise ValueError(f"Expected references [B, T] and as many estimates [B, T'], got {shapes}")
+        valid = (
+            checked_lengths(signals[0], lengths),
+            checked_lengths(signals[1], lengths if estimate_lengths is None else estimate_lengths),
+        )
+        # The package scales in the precision that it is given, so the precision of the caller is kept.
+        arrays = [x.cpu().numpy() for x in signals]
+        items = [
+            SpeechItem("", estimate=e[:length_e], rate=rate, reference=r[:length_r])
+            for r, e, length_r, length_e in zip(*arrays, *(v.tolist() for v in valid), strict=True)
+        ]
     scores = _scores(items, mode, _cores() if workers is None else workers)
-    values = torch.tensor([s if isinstance(s, float) else torch.nan for s in scores], dtype=torch.float64)
-    return Values(values, tuple(None if isinstance(s, float) else s for s in scores))
+    found = [s if isinstance(s, float) else float("nan") for s in scores]
+    values = torch.tensor(found, dtype=torch.float64, device="cpu")
+    return checked_values(values, [None if isinstance(s, float) else s for s in scores], [f"pesq_{mode}"])
 
 
 def score_pairs(jobs: Iterable[Job], *, mode: Mode, workers: int) -> Iterator[float | Undefined | Failed]:
@@ -184,6 +201,8 @@ class _Worker:
         )
         assert self._process.stdin and self._process.stdout
         self._requests, self._answers = self._process.stdin, self._process.stdout
+        if not select.select([self._answers], [], [], START_LIMIT_S)[0]:
+            self._process.kill()
         if self._answers.readline().decode() != _READY:
             status = self.close()
             raise RuntimeError(

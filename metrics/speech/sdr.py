@@ -13,13 +13,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.metric import Failed, Metric, Report, SpeechItem, Statistics, Undefined, Values, weighted_mean
+from metrics.metric import (
+    Failed,
+    Metric,
+    Report,
+    SpeechItem,
+    Statistics,
+    Undefined,
+    Values,
+    checked_values,
+    weighted_mean,
+)
+from metrics.plain import plain
 from metrics.speech.signals import batch, fault, same_length
 
 LIMIT_DB = 120.0
 """Beyond it, in either direction, the filter's rounding is a sizeable part of what is left."""
 
 
+@plain()
 def sdr(
     *, reference: Tensor, estimate: Tensor, lengths: Tensor | Sequence[int] | None = None, taps: int = 512
 ) -> Values:
@@ -55,7 +67,7 @@ def sdr(
         for i, ratio in zip(good, ratios.tolist(), strict=True):
             reasons[i] = _limit(ratio)
             values[i] = ratio if reasons[i] is None else torch.nan
-    return Values(values, tuple(reasons))
+    return checked_values(values, reasons, ["sdr"])
 
 
 def _ratios(s: Tensor, s_hat: Tensor, taps: int) -> Tensor:
@@ -131,7 +143,7 @@ class Sdr(Metric):
         pair = fault(item) or same_length(item)
         if isinstance(pair, Undefined | Failed):
             return pair
-        reference, estimate = (torch.from_numpy(np.ascontiguousarray(x)) for x in (pair.reference, pair.estimate))
+        reference, estimate = (torch.from_numpy(x) for x in (pair.reference, pair.estimate))
         values, (reason,) = sdr(reference=reference, estimate=estimate)
         return reason or {"sdr": float(values[0]), "cut_s": pair.cut_s}
 

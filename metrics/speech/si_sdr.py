@@ -13,7 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.metric import Failed, Metric, Report, SpeechItem, Statistics, Undefined, Values, weighted_mean
+from metrics.metric import (
+    Failed,
+    Metric,
+    Report,
+    SpeechItem,
+    Statistics,
+    Undefined,
+    Values,
+    checked_values,
+    weighted_mean,
+)
+from metrics.plain import plain
 from metrics.speech.signals import batch, fault, same_length
 
 LIMIT_DB = 280.0
@@ -46,13 +57,17 @@ def si_snr(*, reference: Tensor, estimate: Tensor, lengths: Tensor | Sequence[in
     return _ratio(reference, estimate, lengths, zero_mean=True)
 
 
-def _ratio(reference: Tensor, estimate: Tensor, lengths: Tensor | Sequence[int] | None, *, zero_mean: bool) -> Values:
+@plain()
+def _ratio(reference: Any, estimate: Any, lengths: Tensor | Sequence[int] | None, *, zero_mean: bool) -> Values:
     reference, estimate, lengths = batch(reference, estimate, lengths)
     count = lengths.to(reference.device)[:, None]
     inside = torch.arange(reference.shape[1], device=reference.device) < count
 
     def valid(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = torch.where(inside, x.double(), 0.0)
+        peak = x.abs().amax(1, keepdim=True) if x.shape[1] else x.new_zeros(len(x), 1)
+        # Brought to a peak from 0.5 to 1 by a power of two, which rounds nothing: no square is too large or too small.
+        x = x * (torch.frexp(peak).mantissa / peak.clamp(min=2.0**-1000))
         energy = x.square().sum(1)
         if zero_mean:
             x = torch.where(inside, x - x.sum(1, keepdim=True) / count, 0.0)
@@ -65,9 +80,9 @@ def _ratio(reference: Tensor, estimate: Tensor, lengths: Tensor | Sequence[int] 
     target = (s * s_hat).sum(1, keepdim=True) / power[:, None] * s
     ratio = 10 * torch.log10(target.square().sum(1) / (s_hat - target).square().sum(1))
     found = torch.stack([ratio, energy, power, energy_hat, power_hat]).cpu()
-    reasons = tuple(_reason(int(length), *row) for length, row in zip(lengths, found.T.tolist(), strict=True))
+    reasons = [_reason(int(length), *row) for length, row in zip(lengths, found.T.tolist(), strict=True)]
     defined = torch.tensor([reason is None for reason in reasons], dtype=torch.bool)
-    return Values(torch.where(defined, found[0], torch.nan), reasons)
+    return checked_values(torch.where(defined, found[0], torch.nan), reasons, ["the ratio"])
 
 
 def _reason(
@@ -110,8 +125,7 @@ class _ScaleInvariant(Metric):
         pair = fault(item) or same_length(item)
         if isinstance(pair, Undefined | Failed):
             return pair
-        signals = (torch.from_numpy(np.ascontiguousarray(x)) for x in (pair.reference, pair.estimate))
-        values, (reason,) = _ratio(*signals, None, zero_mean=self.zero_mean)
+        values, (reason,) = _ratio(pair.reference, pair.estimate, None, zero_mean=self.zero_mean)
         return reason or {self.name: float(values[0]), "cut_s": pair.cut_s}
 
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,8 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.metric import Failed, Metric, Report, SpeechItem, Statistics, Undefined, Values, weighted_mean
-from metrics.speech.signals import checked_lengths, fault, resampled
+from metrics.metric import (
+    Failed,
+    Metric,
+    Report,
+    SpeechItem,
+    Statistics,
+    Undefined,
+    Values,
+    checked_values,
+    weighted_mean,
+)
+from metrics.plain import plain
+from metrics.speech.signals import checked_lengths, fault, resampled, rows
 
 _REMEMBERED = 1000
 """Embeddings of references that are kept: several methods, or repeats, are compared with the same ones."""
@@ -30,6 +41,7 @@ class SpeakerNetwork(Protocol):
         """`[T]` at its rate -> `[D]` of length 1."""
 
 
+@plain()
 def speaker_similarity(
     *,
     reference: Tensor,
@@ -56,8 +68,8 @@ def speaker_similarity(
     Raises:
         ValueError: no two batches of one size, or lengths that do not fit.
     """
-    r, e = torch.atleast_2d(torch.as_tensor(reference)), torch.atleast_2d(torch.as_tensor(estimate))
-    if r.ndim != 2 or e.ndim != 2 or len(r) != len(e):
+    r, e = rows(reference, "a reference", level=True), rows(estimate, "an estimate", level=True)
+    if len(r) != len(e):
         raise ValueError(
             f"Expected a reference [B, T'] and an estimate [B, T], got {list(r.shape)} and {list(e.shape)}"
         )
@@ -67,15 +79,15 @@ def speaker_similarity(
         network = ge2e.load()
     metric = SpeakerSimilarity(network)
     sizes = zip(checked_lengths(r, reference_lengths).tolist(), checked_lengths(e, lengths).tolist(), strict=True)
-    rows = metric.measure(
+    found = metric.measure(
         [
             SpeechItem("", e[n, :length].cpu().numpy(), rate, r[n, :reference_length].cpu().numpy())
             for n, (reference_length, length) in enumerate(sizes)
         ]
     )
-    reasons = tuple(row if isinstance(row, (Undefined, Failed)) else None for row in rows)
-    values = [torch.nan if reason else row["cosine"] for row, reason in zip(rows, reasons, strict=True)]
-    return Values(torch.tensor(values, dtype=torch.float64), reasons)
+    reasons = [row if isinstance(row, (Undefined, Failed)) else None for row in found]
+    values = [torch.nan if reason else row["cosine"] for row, reason in zip(found, reasons, strict=True)]
+    return checked_values(torch.tensor(values, dtype=torch.float64), reasons, ["the cosine"])
 
 
 class SpeakerSimilarity(Metric):
@@ -126,7 +138,7 @@ class SpeakerSimilarity(Metric):
         return [self._measure(item) for item in items]
 
     def _measure(self, item: SpeechItem) -> Statistics | Undefined | Failed:
-        wrong = fault(item)
+        wrong = fault(item, level=True)
         if wrong is not None:
             return wrong
         assert item.reference is not None

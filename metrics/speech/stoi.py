@@ -15,17 +15,29 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.metric import Failed, Metric, Report, SpeechItem, Statistics, Undefined, Values, weighted_ratio
+from metrics.metric import (
+    Failed,
+    Metric,
+    Report,
+    SpeechItem,
+    Statistics,
+    Undefined,
+    Values,
+    checked_values,
+    weighted_ratio,
+)
+from metrics.plain import plain
 from metrics.speech.octave_resample import octave_resample, resampled_length
 from metrics.speech.signals import TOLERANCE_S, batch, fault, padded, same_length
 
 RATE_HZ = 10_000
+NOTHING_VARIES = "no envelope of one of the signals varies where the reference speaks"
 FRAME, HOP, FFT = 256, 128, 512
 BANDS, LOWEST_HZ = 15, 150.0
 SEGMENT = 30
@@ -38,6 +50,7 @@ EPS = float(np.finfo(np.float64).eps)
 """Kept where pystoi has it in a formula: it decides for signals near 1e-15."""
 SILENT_DB = 20 * math.log10(2 * EPS)
 """Level of a frame that holds nothing but this."""
+HUGE = 1e100
 FLAT = 1e-12
 """What varies by less, relative to itself, is rounding: its correlation would be 0/0."""
 
@@ -64,7 +77,7 @@ def stoi(*, reference: Tensor, estimate: Tensor, rate: int, lengths: Tensor | Se
         ValueError: shapes, lengths or a rate that cannot be meant.
     """
     found = _intelligibility(reference, estimate, rate, lengths, (True, False))
-    return Values(found.values[:, 0], found.reasons)
+    return checked_values(found.values[:, 0], found.reasons, ["stoi"])
 
 
 def estoi(*, reference: Tensor, estimate: Tensor, rate: int, lengths: Tensor | Sequence[int] | None = None) -> Values:
@@ -76,7 +89,7 @@ def estoi(*, reference: Tensor, estimate: Tensor, rate: int, lengths: Tensor | S
     Arguments, shapes, reasons and errors as in `stoi`.
     """
     found = _intelligibility(reference, estimate, rate, lengths, (False, True))
-    return Values(found.values[:, 1], found.reasons)
+    return checked_values(found.values[:, 1], found.reasons, ["estoi"])
 
 
 def intelligibility(
@@ -88,7 +101,7 @@ def intelligibility(
     >>> intelligibility(reference=x, estimate=-2 * x, rate=16000).values.round(decimals=6).tolist()
     [[1.0, 1.0]]
     """
-    return _intelligibility(reference, estimate, rate, lengths, (True, True))
+    return checked_values(*_intelligibility(reference, estimate, rate, lengths, (True, True)), ["stoi", "estoi"])
 
 
 class _Speech(NamedTuple):
@@ -280,6 +293,10 @@ def _pass(reference: Tensor, estimate: Tensor, rate: int, lengths: list[int], wh
     if min(lengths) < signals.shape[2]:
         behind = torch.arange(signals.shape[2]) >= torch.tensor(lengths)[:, None]
         signals.masked_fill_(behind.to(signals.device), 0)
+    if signals.dtype == torch.float64 and signals.shape[2]:
+        # Squares of what is beyond this would be infinite; how loud such signals are counts for nothing.
+        peak = signals.abs().amax(dim=2, keepdim=True)
+        signals *= torch.where((peak > HUGE) & peak.isfinite(), 1 / peak, 1.0)
     peaks = signals.abs().amax(dim=2).T.tolist() if signals.shape[2] else [[0.0, 0.0]] * len(lengths)
     names = ("reference", "estimate")
     broken = [[name for name, peak in zip(names, pair, strict=True) if not math.isfinite(peak)] for pair in peaks]
@@ -308,12 +325,12 @@ def _pass(reference: Tensor, estimate: Tensor, rate: int, lengths: list[int], wh
         elif peaks[row][1] == 0:
             reason = Undefined("the estimate is silent")
         elif any(math.isnan(score) for score, asked in zip(scores, which, strict=True) if asked):
-            reason = Undefined("no envelope of one of the signals varies where the reference speaks")
+            reason = Undefined(NOTHING_VARIES)
         reasons.append(reason)
     return Values(values, tuple(reasons))
 
 
-@torch.no_grad()
+@plain()
 def _intelligibility(
     reference: Tensor,
     estimate: Tensor,
@@ -331,7 +348,8 @@ def _intelligibility(
         longest = max(sizes[part])
         parts.append(_pass(reference[part, :longest], estimate[part, :longest], rate, sizes[part], which))
     values = torch.cat([reference.new_empty(0, 2, dtype=torch.float64), *(part.values for part in parts)])
-    return Values(values, tuple(reason for part in parts for reason in part.reasons))
+    reasons = [reason for part in parts for reason in part.reasons]
+    return Values(values, tuple(reasons))
 
 
 class Stoi(Metric):
@@ -340,6 +358,7 @@ class Stoi(Metric):
     name = "stoi"
     version = 1
     paired = True
+    lacking: ClassVar[Mapping[str, str]] = {"estoi": NOTHING_VARIES}
     reports = (
         Report(
             "stoi",
@@ -387,8 +406,8 @@ class Stoi(Metric):
             room = max(1, _room(self.device)[0] // len(first.reference))
             taken = [number for number in order[-room:] if pairs[number].rate == first.rate]
             del order[-len(taken) :]
-            reference, lengths = padded([pairs[number].reference for number in taken], torch.float32)
-            estimate, _ = padded([pairs[number].estimate for number in taken], torch.float32)
+            reference, lengths = padded([pairs[number].reference for number in taken])
+            estimate, _ = padded([pairs[number].estimate for number in taken])
             values, reasons = intelligibility(
                 reference=reference.to(self.device),
                 estimate=estimate.to(self.device),

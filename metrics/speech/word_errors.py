@@ -15,7 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from metrics.metric import Failed, Metric, Report, SpeechItem, Statistics, Undefined, Values, weighted_ratio
+from metrics.metric import (
+    Failed,
+    Metric,
+    Report,
+    SpeechItem,
+    Statistics,
+    Undefined,
+    Values,
+    checked_values,
+    weighted_ratio,
+)
 from metrics.networks.recognisers import Recogniser
 from metrics.speech.normalisers import Normaliser
 from metrics.speech.normalisers import normaliser as find_normaliser
@@ -81,7 +91,7 @@ def error_rate(*, reference: Sequence[str], estimate: Sequence[str], normaliser:
     for said, heard in _tokens(reference, estimate, normaliser):
         rates.append(Levenshtein.distance(said, heard) / len(said) if said else float("nan"))
         reasons.append(None if said else Undefined("the reference has no words"))
-    return Values(torch.tensor(rates, dtype=torch.float64), tuple(reasons))
+    return checked_values(torch.tensor(rates, dtype=torch.float64, device="cpu"), reasons, ["the rate"])
 
 
 def wer(*, reference: Sequence[str], estimate: Sequence[str], normaliser: str = "whisper_english") -> float:
@@ -231,6 +241,9 @@ class WordErrors(Metric):
         heard = iter(self.transcripts(known))
         none = Failed("not recognised")
         return self.rows([item.text for item in items], [none if i.text is None else next(heard) for i in items])
+
+    def why_undefined(self, report: str) -> str:
+        return f"the reference has no {'characters' if report == 'cer' else 'words'}"
 
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         count = {name: np.asarray(values, np.float64) for name, values in statistics.items() if name != "transcript"}

@@ -7,9 +7,7 @@ says of them; where facts and files are all there, nothing is made again.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +15,7 @@ import numpy as np
 
 from benchmark.datasets.talkers.identity import Person
 from benchmark.datasets.talkers.sentences import Sentence, sentences
+from benchmark.files import write_whole
 
 UTTERANCES = 6
 """Sentences of each person."""
@@ -48,12 +47,13 @@ class Job(NamedTuple):
 
 
 def announced(jobs: Sequence[Job], workers: int) -> str:
-    """`speech and faces of 100 people, about 20 seconds, once`."""
+    """`speech and faces of 100 people, about 20 seconds on 2 free cores, once`."""
     kinds = " and ".join(dict.fromkeys(FOLDER[job.kind] for job in jobs))
     people = len({job.person.id for job in jobs})
     seconds = sum(CORE_S[job.kind] for job in jobs) / workers
     time = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{max(10, round(seconds, -1)):.0f} seconds"
-    return f"{kinds} of {people} people, about {time}, once"
+    cores = f"{workers} free cores" if workers > 1 else "a free core"
+    return f"{kinds} of {people} people, about {time} on {cores}, once"
 
 
 def known_facts(job: Job) -> dict[str, Any] | None:
@@ -73,14 +73,8 @@ def build(job: Job) -> dict[str, Any]:
         return facts
     job.folder.mkdir(parents=True, exist_ok=True)
     facts = {"of": len(job.files), **{"speech": _speech, "face": _faces, "video": _video}[job.kind](job)}
-    partial = job.folder / f".facts.{os.getpid()}"
-    try:
-        partial.write_text(json.dumps(facts, separators=(",", ":")), encoding="utf-8")
-        partial.replace(job.folder / "facts.json")
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+    content = json.dumps(facts, separators=(",", ":"))
+    write_whole(job.folder / "facts.json", lambda partial: partial.write_text(content, encoding="utf-8"))
     return facts
 
 

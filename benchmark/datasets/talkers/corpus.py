@@ -1,33 +1,35 @@
 """Talkers as a dataset: built where it is missing, one split and one task at a time.
 
-    <home>/talkers/v<revision>/<split>.<task>.jsonl      the manifest, written last: a split that has one is complete
-    <home>/talkers/v<revision>/<split>/speech/<id>/<k>.flac     16 kHz, 6 sentences of the GRID grammar
-    <home>/talkers/v<revision>/<split>/faces/<id>/<k>.png       128 x 128, 4 portraits; speech2face
-    <home>/talkers/v<revision>/<split>/video/<id>/<k>.mp4       112 x 112, 25 fps, with sound; the tasks with lips
+    <home>/talkers/<generator>/<split>.<task>.<lister>.jsonl    the manifest, written last: a split with one is whole
+    <home>/talkers/<generator>/<split>/speech/<id>/<k>.flac     16 kHz, 6 sentences of the GRID grammar
+    <home>/talkers/<generator>/<split>/faces/<id>/<k>.png       128 x 128, 4 portraits; speech2face
+    <home>/talkers/<generator>/<split>/video/<id>/<k>.mp4       112 x 112, 25 fps, with sound; the tasks with lips
 
-Manifests hold traits, texts, lengths and landmarks, but no hashes of media, which codecs may change between machines.
+`generator` is a hash of the code that makes voices and faces, `lister` of the code that writes manifests: what older
+code has left is never taken for what this code makes. Manifests hold traits, texts, lengths and landmarks, but no
+hashes of media, which codecs may change between machines.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import multiprocessing.connection
+import functools
 import os
-import signal
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmark.datasets.dataset import Dataset, Progress
-from benchmark.datasets.manifest import Manifest, Row, read_manifest, write_manifest
+from benchmark.datasets.manifest import Manifest, Row, parse_manifest, read_manifest, write_manifest
 from benchmark.datasets.mixtures import SNRS_DB, Utterance, noisy_rows, two_talker_rows
 from benchmark.datasets.talkers.build import Job, announced, build, known_facts
 from benchmark.datasets.talkers.identity import REVISION, SPLITS, Person, people
 from benchmark.datasets.talkers.sentences import sentences
-from benchmark.errors import MissingDataset, UsageError
-from benchmark.processes import end_with_parent
+from benchmark.errors import MissingDataset, PrerequisiteError, UsageError
+from benchmark.processes import ProcessPool, WorkerDied
+from benchmark.sources import source_of_modules
 
 _FIELDS = {
     "speech2face": ("speech", "face"),
@@ -40,6 +42,8 @@ _PEOPLE = {"test_snr": "test"}
 """Splits that are another list of mixtures of the same people."""
 _PER_SPEAKER = {"val": 2, "test": 2, "test_snr": 4}
 """Utterances of each person in a mixing list; all of them in training."""
+DEATHS = 3
+"""So often a job may take its process with it before the building is given up."""
 
 
 class Talkers(Dataset):
@@ -68,7 +72,7 @@ class Talkers(Dataset):
         self.workers, self.limit = workers or _cores(), limit
 
     def media_root(self) -> Path:
-        return self.home / "talkers" / f"v{self.revision}"
+        return self.home / "talkers" / _generator()
 
     def people(self, split: str) -> list[Person]:
         """The persons of a split, or the first `limit` of them."""
@@ -88,7 +92,7 @@ class Talkers(Dataset):
         if split in _PEOPLE and task != "av_enhancement":
             raise UsageError(f"Split '{split}' of Talkers is a grid of SNRs for av_enhancement, not for {task}")
         wanted = self._wanted(task, fields)
-        path = self.media_root() / f"{split}.{task}{self._part(task, wanted)}.jsonl"
+        path = self.media_root() / f"{split}.{task}{self._part(task, wanted)}.{_lister()}.jsonl"
         if path.is_file():
             try:
                 manifest = read_manifest(path, self.media_root())
@@ -98,13 +102,13 @@ class Talkers(Dataset):
                 path.unlink(missing_ok=True)
         try:
             rows = self._build(split, task, wanted, progress)
-            write_manifest(path, rows, dataset=self.name, revision=self.revision, split=split, task=task)
+            about = {"dataset": self.name, "revision": self.revision, "split": split, "task": task}
+            return parse_manifest(write_manifest(path, rows, **about), path, self.media_root())
         except OSError as error:
             raise MissingDataset(
                 f"Talkers cannot be built in {self.media_root()} ({error.strerror or error}): "
                 "set FACEVOICE_BENCH_HOME to a folder that can be written and has room"
             ) from error
-        return read_manifest(path, self.media_root())
 
     def rows(self, split: str, task: str) -> Iterable[Row]:
         """The samples of one split, built where missing."""
@@ -146,6 +150,27 @@ class Talkers(Dataset):
             return list(list_rows(spoken, of=f"talkers {split}", per_speaker=_PER_SPEAKER.get(split), **grid))
         rows = _rows_of_people if task == "speech2face" else _rows_of_utterances
         return [row for person in persons for row in rows(self.media_root(), folder, person, wanted, facts)]
+
+
+@functools.cache
+def _generator() -> str:
+    """Hash of what makes the media: the generator's code, how files are written, and the synthesiser."""
+    import inspect
+
+    from benchmark.media import pictures, sound, video
+
+    writers = (sound.write_audio, pictures.write_image, video.write_video, video._encode_sound)
+    espeak = metadata.version("espeakng-loader")
+    also = "".join(inspect.getsource(writer) for writer in writers) + f"espeakng-loader {espeak}"
+    return source_of_modules(
+        "benchmark.datasets.talkers.build", within=("benchmark.datasets.talkers", "benchmark.types"), also=also
+    )
+
+
+@functools.cache
+def _lister() -> str:
+    """Hash of what writes the manifests."""
+    return source_of_modules(__name__, within=("benchmark.datasets", "benchmark.mixing", "benchmark.types"))
 
 
 def _rows_of_people(
@@ -190,33 +215,39 @@ def _utterances(
 def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
     """Do the jobs, in whatever order they end; without further processes for one worker, or where they cannot start."""
     left = dict.fromkeys(jobs)
+    deaths: Counter[Job] = Counter()
     if workers > 1:
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker)
+        pool = ProcessPool(workers)
         try:
             # a few at a time, so that an interrupt waits for little
-            queue, running = iter(jobs), dict[Future[dict[str, Any]], Job]()
+            queue, running = deque(jobs), dict[Future[dict[str, Any]], Job]()
             while left:
-                for job in queue:
+                while queue and len(running) < 2 * workers:
+                    job = queue.popleft()
                     running[pool.submit(build, job)] = job
-                    if len(running) >= 2 * workers:
-                        break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     job = running.pop(future)
-                    result = future.result()
+                    try:
+                        result = future.result()
+                    except WorkerDied as error:
+                        deaths[job] += 1
+                        if deaths[job] == DEATHS:
+                            raise MissingDataset(
+                                f"Talkers cannot be built: the process that made the {job.kind} of {job.person.id} "
+                                f"died {DEATHS} times, perhaps for lack of memory"
+                            ) from error
+                        queue.append(job)
+                        continue
                     del left[job]
                     yield job, result
-        except BrokenProcessPool:
-            pass  # a script without a main guard, or a worker that was killed: go on in this process
+        except PrerequisiteError as error:
+            if isinstance(error, MissingDataset):
+                raise
+            # processes do not start here, as in a script without a main guard: go on in this one
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.close(finish=True)  # no half-written file is left
     for job in list(left):
         yield job, build(job)
-
-
-def _prepare_worker() -> None:
-    """Leave interrupts to the parent, and end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
 
 
 def _all_there(manifest: Manifest) -> bool:

@@ -1,0 +1,107 @@
+"""`score --align`: the delay that each pair is aligned by, decided when those of all pairs have been looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmark.store import Key, Prediction, ScoreRow
+
+SHIFTED_MS = 1.0
+"""From here on a delay is told."""
+MAY_BE_NONE_MS = 6.0
+"""Resynthesised speech that is on time can be found up to so far off."""
+
+
+@dataclass(frozen=True)
+class PairDelay:
+    """What is known of one pair's delay."""
+
+    seconds: float | None
+    """None where the pair cannot be aligned."""
+    by: str = ""
+    """`own` or `common`: whose delay it is."""
+    status: str = "undefined"
+    """Of the aligned metrics where there is none: `undefined` or `failed`."""
+    reason: str = ""
+    """Why there is none."""
+
+
+@dataclass(frozen=True)
+class PairDelays:
+    """The delays of all pairs."""
+
+    pairs: Mapping[str, PairDelay]
+    """By id."""
+    common_s: float | None
+    """The method's own delay; None where the pairs have none in common."""
+    agreeing: int
+    """Pairs that show it by themselves."""
+
+    def seconds(self) -> dict[str, float]:
+        """Of the pairs that can be aligned."""
+        return {key: pair.seconds for key, pair in self.pairs.items() if pair.seconds is not None}
+
+    def marked(self, predictions: Mapping[Key, Prediction]) -> dict[Key, Prediction]:
+        """Versions that name the delay, so that what was measured under another one is void."""
+        marked = {}
+        for key, prediction in predictions.items():
+            pair = self.pairs[prediction.sample]
+            mark = "not aligned" if pair.seconds is None else f"aligned {1000 * pair.seconds:+.4f} ms {pair.by}"
+            marked[key] = replace(prediction, version=f"{prediction.version} {mark}")
+        return marked
+
+    def notes(self, align: bool) -> list[str]:
+        """What a reader has to know: how late the estimates are, and what was done about it."""
+        found = [1000 * pair.seconds for pair in self.pairs.values() if pair.seconds is not None and pair.by == "own"]
+        late = [delay for delay in found if abs(delay) >= SHIFTED_MS]
+        common_ms = 0.0 if self.common_s is None else 1000 * self.common_s
+        notes = []
+        if self.common_s is not None and (align or abs(common_ms) >= SHIFTED_MS):
+            notes.append(f"method delay: {common_ms:+.1f} ms, from {self.agreeing} of {len(self.pairs)} clips")
+        if late:
+            line = (
+                f"{len(late)} of {len(self.pairs)} estimates are shifted by {SHIFTED_MS:g} ms or more ({_spread(late)})"
+            )
+            if not align:
+                line += ", not corrected: STOI, SI-SDR and SDR suffer; --align takes it out"
+            if np.median(np.abs(late)) < MAY_BE_NONE_MS:
+                line += "; resynthesised speech that is on time can read so"
+            notes.append(line)
+        if align:
+            ways = [pair.by for pair in self.pairs.values() if pair.seconds is not None]
+            line = f"aligned: {ways.count('own')} of {len(self.pairs)} by a delay of their own"
+            line += f", {ways.count('common')} by the method's" if "common" in ways else ""
+            if lacking := len(self.pairs) - len(ways):
+                line += f"; {lacking} without a delay are not counted in the aligned numbers"
+            notes.append(line)
+        return notes
+
+
+def decide(ids: Iterable[str], rows: Mapping[str, ScoreRow]) -> PairDelays:
+    """Decide on all pairs together from their rows of the metric `delay`, by id."""
+    from metrics.speech.items import alignments_of
+
+    evidence = {key: row.statistics for key, row in rows.items() if row.statistics}
+    together = alignments_of(list(evidence.values()))
+    aligned = dict(zip(evidence, together.clips, strict=True))
+    pairs = {}
+    for key in ids:
+        one, row = aligned.get(key), rows.get(key)
+        if one is not None and one.seconds is not None:
+            pairs[key] = PairDelay(one.seconds, one.by)
+        elif row is None:
+            pairs[key] = PairDelay(None, status="failed", reason="not aligned: the delay could not be measured")
+        else:
+            pairs[key] = PairDelay(None, status=row.status, reason=f"not aligned: {row.reason}")
+    return PairDelays(pairs, together.common_s, together.agreeing)
+
+
+def _spread(delays: list[float]) -> str:
+    """Medians of signed delays cancel, so their sizes and their range are told."""
+    low, high = min(delays), max(delays)
+    if f"{low:.1f}" == f"{high:.1f}":
+        return f"{low:+.1f} ms"
+    return f"{low:+.1f} to {high:+.1f} ms, median size {np.median(np.abs(delays)):.1f} ms"

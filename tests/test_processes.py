@@ -1,0 +1,170 @@
+"""Worker processes die at every moment of their life; whoever waits for them is told."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from benchmark.errors import PrerequisiteError
+from benchmark.processes import ProcessPool, WorkerDied, ending
+
+_content = None
+
+
+def remember(content):
+    global _content
+    _content = content
+
+
+def size_of_content():
+    return len(_content)
+
+
+def die(_=None):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_the_first_time(marker):
+    if not os.path.exists(marker):
+        open(marker, "w").close()
+        die()
+
+
+def stand_still(_):
+    time.sleep(60)
+
+
+def fail(_=None):
+    raise ValueError("no such thing")
+
+
+def large_answer(megabytes):
+    return np.ones(megabytes << 20, np.uint8)
+
+
+def die_in_the_middle_of_an_answer():
+    class Deadly:
+        def __reduce__(self):
+            return _never, ()
+
+    pipe = [cell for cell in sys._getframe(1).f_locals.values() if hasattr(cell, "send_bytes")][0]
+    os.write(pipe.fileno(), b"\x00\x10\x00\x00half an answer")
+    die()
+
+
+def _never():
+    raise AssertionError
+
+
+@pytest.fixture
+def pool(request):
+    made = ProcessPool(*getattr(request, "param", (2,)))
+    yield made
+    made.close()
+
+
+def test_what_all_workers_need_is_handed_over_whatever_its_size():
+    pool = ProcessPool(2, remember, b"x" * (5 << 20))
+    try:
+        answers = [pool.submit(size_of_content) for _ in range(6)]
+        assert [answer.result(60) for answer in answers] == [5 << 20] * 6
+        folder = pool._folder
+    finally:
+        pool.close()
+    assert not folder.exists()
+
+
+def test_a_worker_that_dies_takes_its_own_task_alone(pool):
+    good = [pool.submit(abs, -number) for number in range(5)]
+    bad = pool.submit(die)
+    more = [pool.submit(abs, -number) for number in range(5)]
+    with pytest.raises(WorkerDied):
+        bad.result(60)
+    assert [answer.result(60) for answer in good + more] == [*range(5), *range(5)]
+
+
+def test_half_an_answer_is_a_death_and_not_a_wait(pool):
+    with pytest.raises(WorkerDied):
+        pool.submit(die_in_the_middle_of_an_answer).result(60)
+
+
+def test_what_a_task_raises_comes_back(pool):
+    with pytest.raises(ValueError, match="no such thing"):
+        pool.submit(fail).result(60)
+    assert len(pool.submit(large_answer, 3).result(60)) == 3 << 20
+
+
+@pytest.mark.parametrize("prepare", [die, fail])
+def test_workers_that_never_start_are_an_error_that_says_so(prepare):
+    pool = ProcessPool(1, prepare, b"x" * (1 << 20))
+    try:
+        with pytest.raises(PrerequisiteError, match=r"do not start .*(signal 9|ValueError: no such thing).*3 times"):
+            pool.submit(abs, 1).result(60)
+    finally:
+        pool.close()
+
+
+def test_a_worker_killed_while_it_starts_is_started_again(tmp_path):
+    pool = ProcessPool(1, die_the_first_time, str(tmp_path / "marker"))
+    try:
+        assert pool.submit(abs, -3).result(60) == 3
+    finally:
+        pool.close()
+
+
+def test_a_worker_that_stands_still_at_its_start_is_given_up():
+    pool = ProcessPool(1, stand_still, None, start_limit_s=1.0)
+    try:
+        with pytest.raises(PrerequisiteError, match="not ready after 1 s"):
+            pool.submit(abs, 1).result(60)
+    finally:
+        pool.close()
+
+
+def test_closing_ends_what_is_at_work():
+    pool = ProcessPool(1)
+    waiting = pool.submit(time.sleep, 600)
+    while not pool._all:
+        time.sleep(0.01)
+    (worker,) = pool._all
+    pool.close()
+    assert waiting.done() and worker.process.exitcode is not None
+
+
+def test_workers_and_their_folder_go_with_a_parent_that_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "from benchmark.processes import ProcessPool\n"
+        "if __name__ == '__main__':\n"
+        "    pool = ProcessPool(1)\n"
+        "    print(pool.submit(os.getpid).result(), pool._folder, flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    worker, folder = parent.stdout.readline().split()
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 30
+    while (is_running(int(worker)) or os.path.exists(folder)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(int(worker)) and not os.path.exists(folder)
+
+
+def is_running(number):
+    try:
+        with open(f"/proc/{number}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_how_a_process_ended_is_told():
+    assert ending(0) == "its process ended with exit code 0"
+    assert ending(-11) == "its process was killed by signal 11"
+    assert "lack of memory" in ending(-9)

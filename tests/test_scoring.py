@@ -1,0 +1,135 @@
+"""Rows of statistics: what a metric cannot tell of one output takes nothing from the others."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from test_evaluation import finish, plan_of
+from test_pair_scoring import noisy, put, scored, speechlike, table
+from toys import Brightness
+
+from benchmark.execution import WorkerPool
+from benchmark.scoring import Scorer, gallery, unscored
+from benchmark.store import ScoreRow
+from metrics.metric import Report
+from metrics.speech.si_sdr import SiSdr
+
+
+class Careless(Brightness):
+    """Brightness that lets something through for one speaker."""
+
+    reports = (Report("brightness_error", "err", False, (0, 255)), Report("shade", "shade", None, (0, 1)))
+    lacking = {"shade": "the picture has no shade"}  # noqa: RUF012
+
+    def __init__(self, speaker: str, error: Any = 1.0, shade: Any = 0.5) -> None:
+        super().__init__("", "")
+        self.speaker, self.answer = speaker, {"error": error, "shade": shade}
+
+    def measure(self, items: Sequence[Any]) -> list[Any]:
+        return [
+            self.answer if item.identity == self.speaker else {**row, "shade": 0.25}
+            for item, row in zip(items, super().measure(items), strict=True)
+        ]
+
+    def defined(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.isfinite(statistics["shade" if report == "shade" else "error"])
+
+    def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
+        known = np.isfinite(statistics["shade"])
+        shade = np.where(known, statistics["shade"], 0.0)
+        return {
+            "brightness_error": super().aggregate(statistics, weights)["brightness_error"],
+            "shade": (weights @ shade) / np.maximum(weights @ known, 1e-9),
+        }
+
+
+def run_of(corpus, folder, speaker: str = "p03", **answer):
+    metric = Careless(speaker, **answer)
+    metric.prepare(gallery(corpus.samples)[0])
+    plan = plan_of(corpus, folder)
+    return plan, Scorer({"careless": metric}), finish(plan, WorkerPool(Scorer({"careless": metric}), 0))
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), np.float32("nan"), None, [1.0, "x"]])
+def test_a_number_that_is_none_fails_its_rows_and_leaves_the_column(tiny_corpus, tmp_path, wrong):
+    others = replace(tiny_corpus, samples=[s for s in tiny_corpus.samples if s.speaker != "p03"])
+    expected = run_of(others, tmp_path / "others")[2].aggregate("brightness_error").value
+    _, _, result = run_of(tiny_corpus, tmp_path / "all", error=wrong)
+    error = result.aggregate("brightness_error")
+    assert error.value == pytest.approx(expected)
+    assert (error.scored, error.total) == (33, 36)
+    ((reason, count),) = error.reasons.items()
+    assert reason.startswith("failed: ") and "error" in reason and count == 3
+    assert result.failures.rows == 3
+
+
+def test_what_a_row_may_lack_is_counted_with_its_reason(tiny_corpus, tmp_path):
+    _, _, result = run_of(tiny_corpus, tmp_path, shade=float("nan"))
+    error, shade = result.aggregate("brightness_error"), result.aggregate("shade")
+    assert (error.scored, error.reasons) == (36, {})
+    assert (shade.value, shade.scored) == (pytest.approx(0.25), 33)
+    assert shade.reasons == {"undefined: the picture has no shade": 3}
+    assert result.failures.rows == 0
+
+
+def test_rows_that_an_older_version_stored_are_checked_as_they_are_read(tiny_corpus, tmp_path):
+    plan, scorer, whole = run_of(tiny_corpus, tmp_path, speaker="nobody")
+    file = plan.run.path / "scores.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows[5]["statistics"]["error"] = None  # how a number that is not finite was, and is, stored
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = finish(plan, WorkerPool(scorer, 0))
+    error = result.aggregate("brightness_error")
+    assert error.scored == 35 and np.isfinite([error.value, error.low, error.high]).all()
+    assert error.reasons == {"failed: error came out as NaN or infinity": 1}
+    predictions = plan.run.predictions()
+    assert unscored(scorer, plan.run, predictions) == {"careless": set()}
+    assert unscored(scorer, plan.run, predictions, retry_failed=True) == {
+        "careless": {(rows[5]["sample"], rows[5]["repeat"])}
+    }
+    again = finish(plan, WorkerPool(scorer, 0), retry_failed=True).aggregate("brightness_error")
+    assert again == whole.aggregate("brightness_error")
+
+
+def test_one_file_takes_no_cell_of_another(tmp_path, monkeypatch):
+    """A cell is a mean with the weight of one row, and 0 times NaN is NaN."""
+    for number in range(4):
+        put(tmp_path / "clean" / f"{number}.wav", speechlike(number))
+        put(tmp_path / "made" / f"{number}.wav", noisy(speechlike(number), 5.0 * number))
+    measured = SiSdr._row
+    monkeypatch.setattr(
+        SiSdr, "_row", lambda self, item: {"si_sdr": np.nan, "cut_s": 0.0} if item.id == "2" else measured(self, item)
+    )
+    folder, result, _ = scored(tmp_path)
+    rows = table(folder)
+    assert [float(rows[key]["si_sdr"]) for key in "013"] == pytest.approx([0, 5, 15], abs=0.01)
+    assert (rows["2"]["si_sdr"], rows["2"]["reasons"]) == ("", "si_sdr failed: si_sdr came out as NaN or infinity")
+    assert result.aggregate("si_sdr").value == pytest.approx(20 / 3, abs=0.01)
+
+
+def test_a_cell_that_is_empty_has_its_reason_beside_it(tmp_path):
+    """Of an impulse STOI has a value and ESTOI none."""
+    put(tmp_path / "clean/a.wav", speechlike(0))
+    put(tmp_path / "made/a.wav", np.eye(1, 24_000, 16_000)[0])
+    folder, _, _ = scored(tmp_path, metrics=("stoi",))
+    with (folder / "scores.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["stoi"] and not row["estoi"]
+    assert "estoi undefined: no envelope of one of the signals varies" in row["reasons"]
+
+
+def test_stored_rows_of_other_definitions_are_none_of_a_metrics_own(tmp_path):
+    from benchmark.store import RunDirectory
+
+    run = RunDirectory(tmp_path)
+    metric = SiSdr()
+    scorer = Scorer({"si_sdr": metric})
+    mine = ScoreRow("a", "a", 0, "si_sdr", scorer.signature("si_sdr"), "ok", None, {"si_sdr": 1.0, "cut_s": 0.0})
+    run.append_scores([mine, replace(mine, sample="b", signature="another")])
+    assert list(scorer.rows(run)["si_sdr"]) == [("a", 0)]
