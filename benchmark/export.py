@@ -35,6 +35,7 @@ from benchmark.datasets.names import safe_ids
 from benchmark.errors import BenchmarkError, PrerequisiteError, UsageError
 from benchmark.face_video import FPS
 from benchmark.media import regular_file, write_audio, write_video
+from benchmark.remarks import counted, remarks
 from benchmark.reports.escaping import csv_cell
 from benchmark.store import RunDirectory
 from benchmark.tasks import Protocol, SpeechFromMixture
@@ -89,6 +90,8 @@ class Exported:
     """Those of them that an earlier command had written."""
     failed: dict[str, str] = field(default_factory=dict)
     """Id of each mixture that cannot be made, to the reason."""
+    remarks: list[str] = field(default_factory=list)
+    """What the readers said of files that they read all the same; of those written now."""
 
 
 class Clip:
@@ -100,6 +103,7 @@ class Clip:
             BenchmarkError: what the mixture needs cannot be read or used.
         """
         self.sample = sample
+        self.heard: tuple[str, ...] = ()
         self.example: Example | None = None
         self.source: Path | None = None
         self.start_s = 0.0
@@ -152,7 +156,7 @@ def write_mixtures(
     rows = {row["id"]: row for row in _rows(folder) if _is_whole(folder, row)}
     _write_tables(folder, rows)  # without what a kill has torn, so that lines can be added
     todo = [sample for sample in samples if names[sample.id] not in rows]
-    kept, failed = len(samples) - len(todo), {}
+    kept, failed, heard = len(samples) - len(todo), {}, []
     progress(kept, len(samples))
     with ThreadPoolExecutor(2) as pool, (folder / _ROWS).open("a", encoding="utf-8") as table:
         for done, (sample, clip) in enumerate(_ahead(pool, partial(_opened, export), todo), kept + 1):
@@ -161,17 +165,21 @@ def write_mixtures(
             if isinstance(clip, Exception):
                 failed[sample.id] = str(clip)
             else:
+                heard.append(clip.heard)
                 row = rows[names[sample.id]] = clip.write(export, names[sample.id])
                 table.write(_line(row))
                 table.flush()
             progress(done, len(samples))
     _write_tables(folder, rows)
-    return Exported(len(samples) - len(failed), kept, failed)
+    return Exported(len(samples) - len(failed), kept, failed, counted(heard))
 
 
 def _opened(export: Export, sample: Sample) -> Clip | Exception:
     try:
-        return Clip(export, sample)
+        with remarks() as heard:
+            clip = Clip(export, sample)
+        clip.heard = tuple(heard)
+        return clip
     except (BenchmarkError, OSError, ValueError, LookupError, ArithmeticError) as error:  # as a run would
         return error
 

@@ -225,7 +225,7 @@ def test_a_run_without_clean_speech_measures_what_needs_none(
     assert any("1 left out" in note for note in one.notes) and any("notes.pdf" in note for note in one.notes)
     show_results([result], ENHANCE.columns, False)
     assert "OVRL" in capsys.readouterr().out
-    folder = write_report(plans[0].view, [result], one.scored_with)
+    folder = write_report(plans[0].view, [result], one.scored_with).folder
     by_condition = (folder / "by_condition.md").read_text()
     assert "| as recorded |" in by_condition and " dB" not in by_condition
     assert {path.name.rpartition("_")[2] for path in (folder / "audio").glob("*.wav")} == {"noisy.wav"}
@@ -246,7 +246,7 @@ def test_where_some_clean_speech_is_known_the_others_are_undefined(root: Path, t
     expected = 10 * np.log10(np.sum((scale * clean) ** 2) / np.sum((noisy - scale * clean) ** 2))
     assert numbers["si_sdr"].value == pytest.approx(expected, abs=1e-4)
     assert numbers["dnsmos_ovrl"].scored == 4
-    table = (write_report(plans[0].view, [result], one.scored_with) / "table.csv").read_text()
+    table = (write_report(plans[0].view, [result], one.scored_with).folder / "table.csv").read_text()
     assert {row["metric"]: row["scored"] for row in csv.DictReader(io.StringIO(table))}["si_sdr"] == "1"
 
 

@@ -365,7 +365,7 @@ def test_labels_and_kinds_of_noise_are_shown_and_nothing_else(tmp_path):
     view, result = bench.add(
         "flowavse", {"si_sdr": {("m000", 0): {"si_sdr": 1.0}}}, label, lambda s: np.ones(RATE // 2)
     )
-    folder = write_report(view, [result], SCORER)
+    folder = write_report(view, [result], SCORER).folder
     texts = {
         path.name: path.read_text(encoding="utf-8") for path in folder.rglob("*.*") if path.suffix in (".md", ".html")
     }

@@ -27,34 +27,34 @@ def print_table(
 ) -> None:
     """A table. Nothing in it is taken for markup.
 
+    Where it is too wide, a table that has numbers continues below, with its first column again; one of words alone
+    breaks its cells between words. A word, or a number, is never cut.
+
     Args:
-        right: columns of numbers, aligned right. A table that has some and is wider than the terminal continues below,
-            with its first column again. Where columns are still too wide, their cells break between words; a word, or a
-            number, is never cut.
+        right: columns of numbers, aligned right.
     """
     from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    lines = [[printable(cell) for cell in line] for line in (columns, *rows)]
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
     if title:
         console.print(Text(printable(title)))
-    widths = [max(map(cell_len, cells)) + GAP for cells in zip(*lines, strict=True)]
-    shown = _blocks(widths, console.width + GAP) if right else [list(range(len(columns)))]
-    for place, block in enumerate(shown):
-        part = [[line[number] for number in block] for line in lines]
-        fitted = _widths(part, console.width)
+    whole = [max(map(cell_len, column)) + GAP for column in zip(*lines, strict=True)]
+    for place, block in enumerate(_blocks(whole, console.width + GAP) if right else [list(range(len(columns)))]):
+        shown = [[line[number] for number in block] for line in lines]
+        widths = _widths(shown, console.width)
         table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
-        for number, name, width in zip(block, part[0], fitted, strict=True):
+        for number, name, width in zip(block, shown[0], widths, strict=True):
             justify = "right" if number in right else "left"
             table.add_column(Text(name), justify=justify, overflow="fold", width=width)  # type: ignore[arg-type]
-        for line in part[1:]:
+        for line in shown[1:]:
             table.add_row(*map(Text, line))
         if place:
             console.print()
-        Console(width=max(console.width, sum(fitted) + GAP * len(fitted))).print(table)
+        Console(width=max(console.width, sum(widths) + GAP * len(widths))).print(table)
 
 
 def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:

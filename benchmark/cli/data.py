@@ -138,7 +138,7 @@ def export(
         manifest = _manifest(name, split, chosen.name, data_root, progress)
         wanted = Export(manifest, chosen, with_protocol(chosen, seconds, 1), output, seed, video)
         made = write_mixtures(wanted, limit, lambda done, total: progress(f"{name} {split}")("export", done, total))
-    for line in left_out(manifest):
+    for line in [*left_out(manifest), *made.remarks]:
         note(line, quiet)
     if as_json:
         print_json({"folder": str(output), "mixtures": made.mixtures, "kept": made.kept, "failed": made.failed})
