@@ -76,8 +76,8 @@ def read_face_video(path: str | Path, find: bool = False) -> FaceVideo:
     """Read the face of the person who speaks in a video.
 
     Frame k is the one on screen k / 25 seconds after the first. The same file is read and searched once while it stays
-    among the last CACHE_BYTES of results; `frames` is therefore read-only. What there is to be said of the video is said
-    at each call (`benchmark.remarks`).
+    among the last CACHE_BYTES of results; `frames` is therefore read-only. What is to be said of the video is said at
+    each call (`benchmark.remarks`).
 
     Faces are looked for in LOOKS frames a second and followed from look to look. Of several the one with the largest
     sum of areas is kept; a face that jumps, as at a cut, counts as another. The crop is a square in which the
