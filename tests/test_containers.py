@@ -237,3 +237,13 @@ def test_remarks_stay_with_who_listens() -> None:
 def test_remarks_of_a_kind_are_counted_by_row() -> None:
     rows = [["a.mkv: 2 sound tracks; the first is read", "a.mkv: a gap of 1.5 s"], [], ["b.mkv: a gap of 0.3 s"] * 2]
     assert counted(rows) == ["a.mkv: 2 sound tracks; the first is read", "2 x a gap of 1.5 s (a.mkv) and the like"]
+
+
+def test_examples_in_docstrings() -> None:
+    import doctest
+
+    from benchmark import remarks as module
+    from benchmark.media import time_stamps
+
+    for result in (doctest.testmod(module), doctest.testmod(time_stamps)):
+        assert result.attempted and not result.failed
