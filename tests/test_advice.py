@@ -179,11 +179,22 @@ def test_every_option_that_is_named_exists():
         name, _, value = re.sub(r"[.,;:)]+$", "", words).partition(" ")
         if name.partition("=")[0] in EVERYWHERE or "GAP" in name:
             continue
+        if name in options_of_scripts(where):
+            continue
         assert name in OPTIONS, f"{where}: there is no option {name}"
         if name in ("--metrics", "--metric-set", "--face-network", "--dataset", "--task") and value:
             check(f"run {name} {value}")
         if (name == "--set" and "=" in value) or name == "--preset":
             assert any(takes(method, f"{name} {value}") for method in registry.methods), f"{where}: {words}"
+
+
+def options_of_scripts(page: str) -> set[str]:
+    """The options of the scripts that a page names."""
+    if not page.endswith(".md"):
+        return set()
+    scripts = re.findall(r"python (tests/\S+\.py)", (ROOT / page).read_text(encoding="utf-8"))
+    sources = [(ROOT / script).read_text(encoding="utf-8") for script in scripts]
+    return {option for source in sources for option in re.findall(r'"(--[a-z][a-z-]*)"', source)}
 
 
 def takes(method: str, words: str) -> bool:

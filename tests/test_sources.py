@@ -60,7 +60,7 @@ def test_of_this_project_what_is_imported_counts_and_the_rest_does_not(tmp_path,
     touch("baselines/flowavse/ncsnpp.py")  # through the method's own modules
     changed, same = both()
     assert changed != method and same == metric
-    touch("benchmark/media.py")  # what opens the inputs
+    touch("benchmark/media/video.py")  # what opens the inputs
     assert both()[0] != changed
     touch("metrics/speech/octave_resample.py")
     assert both()[1] != metric
