@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import InvalidConfig, UnknownName, UsageError
-from benchmark.registry import did_you_mean
+from benchmark.errors import InvalidConfig, UnknownName, UsageError, did_you_mean
 from benchmark.text_files import read_text
 
 

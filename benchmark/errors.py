@@ -20,6 +20,8 @@ UsageError and PrerequisiteError end a command with exit code 2 and no traceback
 
 from __future__ import annotations
 
+import difflib
+
 
 class BenchmarkError(Exception):
     """Anything this package raises on purpose."""
@@ -75,3 +77,9 @@ class MetricError(BenchmarkError):
 
 class SubmissionError(BenchmarkError):
     """A result file breaks a rule of the leaderboard."""
+
+
+def did_you_mean(name: str, names: object) -> str:
+    """' Did you mean 'sf2f'?' or nothing."""
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)  # type: ignore[call-overload]
+    return f" Did you mean '{near[0]}'?" if near else ""

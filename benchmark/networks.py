@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from benchmark.errors import UnknownName
-from benchmark.registry import did_you_mean
+from benchmark.errors import UnknownName, did_you_mean
 
 # name -> (module with `load(path, device)`, name in the table of weights or None where the module finds a carried file)
 NETWORKS: dict[str, tuple[str, str | None]] = {

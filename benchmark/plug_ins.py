@@ -6,12 +6,9 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmark.errors import BrokenPlugIn
-
-if TYPE_CHECKING:
-    from benchmark.registry import Entry
+from benchmark.errors import BrokenPlugIn, did_you_mean
 
 BASES = {
     "method": "baselines.method:Method",
@@ -41,21 +38,23 @@ ATTRIBUTES: dict[str, dict[str, tuple[type, str]]] = {
 """Class attributes that each kind must set: their type, and what they are."""
 
 
-def load(kind: str, name: str, entry: Entry) -> Any:
+def load(kind: str, name: str, target: str, origin: str) -> Any:
     """Import a plug-in's class and check that it is one.
+
+    Args:
+        target: `module:Class`.
+        origin: the distribution that it comes with.
 
     Raises:
         BrokenPlugIn: it cannot be imported, or is not what its kind needs; says what was expected, and where.
     """
-    module_name, _, attribute = entry.target.partition(":")
-    where = f"{kind} '{name}' ({entry.target}, from {entry.origin})"
+    module_name, _, attribute = target.partition(":")
+    where = f"{kind} '{name}' ({target}, from {origin})"
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # an author's module: whatever it raises is to be told
         raise BrokenPlugIn(f"{where} {_unimported(error, module_name, kind)}") from error
     if not hasattr(module, attribute):
-        from benchmark.registry import did_you_mean
-
         classes = [key for key, value in vars(module).items() if inspect.isclass(value)]
         raise BrokenPlugIn(
             f"{where}: module '{module_name}' ({module.__file__}) has no '{attribute}'."
@@ -84,8 +83,6 @@ def _unimported(error: Exception, module: str, kind: str) -> str:
 
 def _faults(kind: str, name: str, thing: Any) -> list[str]:
     """What is wrong with a class, a line each."""
-    from benchmark.registry import did_you_mean
-
     base_module, _, base_name = BASES[kind].partition(":")
     base = getattr(importlib.import_module(base_module), base_name)
     if not (inspect.isclass(thing) and issubclass(thing, base)):
@@ -128,12 +125,12 @@ def _known_tasks(kind: str) -> list[str]:
     return ["speech2face", "speech"] if kind == "metric" else list(TASKS)
 
 
-def described(kind: str, name: str, entry: Entry) -> Entry:
-    """The entry with title (else the first line of its docstring) and tasks as the class itself gives them.
+def described(kind: str, name: str, target: str, origin: str) -> tuple[str, str]:
+    """Title (else the first line of its docstring) and tasks as the class itself gives them.
 
     Raises:
         BrokenPlugIn: as `load`.
     """
-    thing = load(kind, name, entry)
+    thing = load(kind, name, target, origin)
     title = getattr(thing, "title", None) or (thing.__doc__ or "").strip().partition("\n")[0]
-    return dataclasses.replace(entry, title=title, task=", ".join(_tasks(kind, thing)))
+    return title, ", ".join(_tasks(kind, thing))

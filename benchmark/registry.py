@@ -5,13 +5,12 @@ Outside packages add names through the entry-point groups `facevoice_bench.metho
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmark.errors import MissingDependency, UnknownName
+from benchmark.errors import MissingDependency, UnknownName, did_you_mean
 
 
 @dataclass
@@ -69,7 +68,8 @@ class Registry:
             return entry
         from benchmark import plug_ins
 
-        return plug_ins.described(self.kind, name, entry)
+        title, task = plug_ins.described(self.kind, name, entry.target, entry.origin)
+        return replace(entry, title=title, task=task)
 
     def load(self, name: str) -> Any:
         """Import what the name stands for.
@@ -82,7 +82,7 @@ class Registry:
         if entry.origin:
             from benchmark import plug_ins
 
-            return plug_ins.load(self.kind, name, entry)
+            return plug_ins.load(self.kind, name, entry.target, entry.origin)
         module, _, attribute = entry.target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
@@ -105,12 +105,6 @@ class Entry:
     task: str = ""
     origin: str = ""
     """Distribution and version that a plug-in comes with; empty for a built-in."""
-
-
-def did_you_mean(name: str, names: object) -> str:
-    """' Did you mean 'sf2f'?' or nothing."""
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)  # type: ignore[call-overload]
-    return f" Did you mean '{near[0]}'?" if near else ""
 
 
 methods = Registry(

@@ -231,8 +231,7 @@ def metric_options(names: Sequence[str], face_network: str, sets: Sequence[str])
     import inspect
 
     from benchmark.configuration import literal
-    from benchmark.errors import InvalidConfig
-    from benchmark.registry import did_you_mean
+    from benchmark.errors import InvalidConfig, did_you_mean
     from benchmark.registry import metrics as registry
 
     taken = {key for name in names for key in inspect.signature(registry.load(name).create).parameters} - {"networks"}

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.clips import crop_speech, mixture_clip, only_file
-from benchmark.errors import UnknownName, UsageError
+from benchmark.errors import UnknownName, UsageError, did_you_mean
 from benchmark.media import is_video, read_audio, since_sound
-from benchmark.registry import did_you_mean
 from benchmark.types import Audio, Example, Grey, Sample, derive_seed
 
 

@@ -27,9 +27,9 @@ from benchmark.errors import (
     PrerequisiteError,
     UnknownName,
     UsageError,
+    did_you_mean,
 )
 from benchmark.files import write_whole
-from benchmark.registry import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
