@@ -48,17 +48,19 @@ def main() -> None:
         print(f"undisturbed: {usual_s:.1f} s, {len(expected)} numbers", flush=True)
         told: Counter[str] = Counter()
         fresh = True
-        for number in range(arguments.kills):
-            victim = VICTIMS[number % len(VICTIMS)]
-            killed, ended = one_round(folder, fresh, victim, chance.uniform(0, 0.8 * usual_s), chance)
+        kills = rounds = 0
+        while kills < arguments.kills:
+            victim = VICTIMS[rounds % len(VICTIMS)]
+            killed, ended = one_round(folder, fresh, victim, chance.uniform(0, 0.6 * usual_s), chance)
+            rounds, kills = rounds + 1, kills + bool(killed)
             told[killed or "came too late"] += 1
             if not ended:  # the parent is dead: the next command continues
                 fresh = False
-                print(f"{number + 1:3}  {killed}", flush=True)
+                print(f"{kills:3}  {killed}", flush=True)
                 continue
             equal = numbers(folder) == expected
             told["runs that ended in the same numbers" if equal else "RUNS WITH OTHER NUMBERS"] += 1
-            print(f"{number + 1:3}  {killed or '-'}; the run ended, numbers equal: {equal}", flush=True)
+            print(f"{kills:3}  {killed or '-'}; the run ended, numbers equal: {equal}", flush=True)
             fresh = True
         finish = one_round(folder, False, None, 0.0, chance)[1]
         told["runs that ended in the same numbers" if finish and numbers(folder) == expected else "BAD END"] += 1
@@ -124,7 +126,7 @@ def one_round(
     """What was killed, and whether the command came to its end; SystemExit where it hangs or fails."""
     process = started(folder, fresh)
     killed = None
-    if victim in ("parent", "worker"):
+    if victim == "parent":
         time.sleep(after_s)
     if victim == "parent" and process.poll() is None:
         process.kill()
@@ -132,8 +134,8 @@ def one_round(
         return "parent killed", False
     while victim in ("worker", "starting worker") and process.poll() is None and killed is None:
         if workers := workers_of(process.pid):
-            if victim == "starting worker":  # anywhere in its imports
-                time.sleep(chance.uniform(0, 0.5))
+            # Anywhere in its imports, or behind them.
+            time.sleep(chance.uniform(0, 0.5) if victim == "starting worker" else 0.5 + 0.5 * after_s)
             with suppress(ProcessLookupError):
                 os.kill(chance.choice(workers), signal.SIGKILL)
                 killed = f"{victim} killed"
