@@ -17,7 +17,7 @@ from benchmark.errors import MissingWeights, PrerequisiteError, UsageError
 from benchmark.execution import WorkerPool
 from benchmark.generation import Batch, batches, generate, unfinished
 from benchmark.results import Failures, Result, RunSpec
-from benchmark.scoring import NOT_MEASURED, Scorer, Work, aggregate, unscored
+from benchmark.scoring import NOT_MEASURED, Scorer, Work, aggregate, current_rows, unscored
 from benchmark.sources import source_of_method
 from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.tasks import Protocol, Task
@@ -38,15 +38,16 @@ class MethodPlan:
     weights: Path | None
     weights_sha256: str | None
     label: str
+    source: str = ""
+    """Hash of the code that its outputs depend on, as it was when the plan was made."""
+
+    def __post_init__(self) -> None:
+        # Now, not when outputs are made: by then the files may have been edited, and what runs is what was imported.
+        object.__setattr__(self, "source", self.source or source_of_method(self.kind))
 
     @property
     def weights_id(self) -> str:
         return self.weights_sha256 or "none"
-
-    @property
-    def source(self) -> str:
-        """Hash of the code that its outputs depend on."""
-        return source_of_method(self.kind)
 
 
 def plan_method(
@@ -288,8 +289,11 @@ def evaluate(
             if todo:
                 _make(plan, todo, finished)
         except Exception:
-            if scoring:  # what is under way belongs to this run, and the pool goes on to the next
-                scoring.collect(wait=True)
+            if scoring and pool:  # what is under way belongs to this run, and the pool goes on to the next
+                try:
+                    scoring.collect(wait=True)
+                finally:
+                    pool.forget()
             raise
         if scoring:
             if alone:
@@ -362,7 +366,9 @@ def conclude(view: RunView, scorer: Scorer, unwritten: list[OSError] | None = No
     predictions = view.run.predictions()
     wanted = {(sample.id, repeat) for sample in view.samples for repeat in range(view.spec.repeats)}
     rows = [row for key, row in predictions.items() if key in wanted]
-    aggregates = aggregate(scorer, view.run, view.samples, view.spec.repeats)
+    now = view.run.as_they_are({row.key: row for row in rows})
+    measured = current_rows(scorer, view.run, now)
+    aggregates = aggregate(scorer, measured, view.samples, view.spec.repeats)
     scoring: Counter[str] = Counter()
     for item in aggregates:
         for reason, count in item.reasons.items():
@@ -370,11 +376,12 @@ def conclude(view: RunView, scorer: Scorer, unwritten: list[OSError] | None = No
                 text = f"{item.metric}: {reason.removeprefix('failed: ')}"
                 scoring[text] = max(scoring[text], count)
     failed = {row.key for row in rows if row.status != "ok"}
-    for measured in scorer.rows(view.run).values():
-        failed |= {key for key, row in measured.items() if key in wanted and row.status == "failed"}
+    for each in measured.values():
+        failed |= {key for key, row in each.items() if row.status == "failed"}
     makers = view.run.makers(row.made_by for row in rows)
     sources = sorted({str(maker.get("source") or "unknown") for maker in makers})
-    now = view.run.as_they_are(predictions)
+    if len(makers) < len({row.made_by for row in rows}):  # a record that is gone
+        sources = sorted({*sources, "unknown"})
     changed = sum(bool(row.version) and row.version != now[row.key].version for row in rows)
     result = Result(
         run_id=view.spec.run_id(),

@@ -76,6 +76,10 @@ class WorkerPool:
                     rows = self._narrowed(work)
                 receive(rows)
 
+    def forget(self) -> None:
+        """What is not collected yet is nobody's any more."""
+        self._pending.clear()
+
     def _narrowed(self, work: Work) -> list[ScoreRow]:
         """Measure once more what its worker died of, and narrow the cause down to an item and a metric."""
         try:

@@ -37,6 +37,7 @@ from benchmark.face_video import FPS
 from benchmark.media import regular_file, write_audio, write_video
 from benchmark.remarks import counted, remarks
 from benchmark.reports.escaping import csv_cell
+from benchmark.sources import INPUTS, source_of_modules
 from benchmark.store import RunDirectory
 from benchmark.tasks import Protocol, SpeechFromMixture
 from benchmark.types import Audio, Example, Sample
@@ -77,6 +78,7 @@ class Export:
             "seconds": self.protocol.seconds,
             "seed": self.seed,
             "video": self.pictures,
+            "code": source_of_modules(__name__, within=("benchmark.export", *INPUTS)),
         }
 
 

@@ -67,6 +67,7 @@ class PairRequest:
 def score_pairs(
     request: PairRequest,
     progress: Callable[[str], Progress] = lambda label: lambda stage, done, total: None,
+    unwritten: list[OSError] | None = None,
 ) -> tuple[Path, PairResult, list[str]]:
     """Score what is not scored yet; returns the folder, the result, and notes for the reader.
 
@@ -118,8 +119,16 @@ def score_pairs(
             _measure(aligned, run, found, marked, missing, request, partial(report, "score aligned"))
             rows |= _current(run, aligned, marked)
         rows = {name: rows[name] for name in scorer.metrics}
-        result = _conclude(run, scorer, spec, found, samples, rows, request)
-        run.write_document("scores.csv", _per_file(scorer, rows, found.pairs, delays if request.align else None))
+        result = _conclude(scorer, spec, found, samples, rows, request)
+        table = _per_file(scorer, rows, found.pairs, delays if request.align else None)
+        documents = {"scores.csv": table, "result.json": result.model_dump_json(indent=2) + "\n"}
+        try:
+            for name, content in documents.items():
+                run.write_document(name, content)
+        except OSError as error:
+            if unwritten is None:
+                raise
+            unwritten.append(error)
         notes += [
             *counted(_remarks(rows).values()),
             *_cut_notes(rows),
@@ -170,21 +179,18 @@ def _without_delay(
         for key in sorted(keys):
             one, pair = predictions[key], delays.pairs[key[0]]
             if pair.seconds is None:
-                about = name, scorer.signature(name), pair.status, pair.reason
-                rows.append(ScoreRow(one.sample, one.speaker, one.repeat, *about, version=one.version))
+                rows.append(scorer.without_value(one, name, pair.status, pair.reason))
     return rows
 
 
 def _found(request: PairRequest) -> Pairs:
-    if request.limit is not None and request.limit < 1:
-        raise UsageError(f"--limit {request.limit}: expected 1 or more")
     found = find_pairs(request.estimate, request.reference)
     if request.speakers:
         found = with_speakers(found, request.speakers)
     if request.texts:
         found = with_texts(found, request.texts)
     if request.limit is not None:
-        found = Pairs(found.pairs[: request.limit], clusters=found.clusters)
+        found = replace(found, pairs=found.pairs[: request.limit])
     return found
 
 
@@ -301,7 +307,6 @@ def _current(
 
 
 def _conclude(
-    run: RunDirectory,
     scorer: Scorer,
     spec: PairSpec,
     found: Pairs,
@@ -311,7 +316,8 @@ def _conclude(
 ) -> PairResult:
     from benchmark import provenance
 
-    aggregates = aggregate(scorer, run, samples, 1)
+    measured = {name: {(key, 0): row for key, row in each.items()} for name, each in rows.items()}
+    aggregates = aggregate(scorer, measured, samples, 1)
     result = PairResult(
         run_id=spec.run_id(),
         label=request.estimate.name,
@@ -330,7 +336,6 @@ def _conclude(
         undefined=_reasons(rows, "undefined"),
         provenance=provenance.collect(),
     )
-    run.write_document("result.json", result.model_dump_json(indent=2) + "\n")
     return result
 
 

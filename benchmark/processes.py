@@ -53,8 +53,12 @@ class ProcessPool:
         self._start_limit_s = start_limit_s
         self._folder = Path(tempfile.mkdtemp(prefix="facevoice-workers-"))
         self._handed_over = self._folder / "content.pickle"
-        with naming(self._handed_over):
-            self._handed_over.write_bytes(pickle.dumps((prepare, content), pickle.HIGHEST_PROTOCOL))
+        try:
+            with naming(self._handed_over):
+                self._handed_over.write_bytes(pickle.dumps((prepare, content), pickle.HIGHEST_PROTOCOL))
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="worker")  # each feeds a process and waits for it
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
@@ -89,7 +93,7 @@ class ProcessPool:
         worker = worker or self._started()
         try:
             answer = worker.ask((function, arguments))
-        except WorkerDied:
+        except BaseException:  # dead, or its answer cannot be unpickled
             self._forget(worker)
             raise
         with self._lock:

@@ -186,6 +186,10 @@ class Scorer:
         """The row of a prediction that a metric could not measure."""
         return self._row(prediction, metric, "failed", reason)
 
+    def without_value(self, prediction: Prediction, metric: str, status: str, reason: str) -> ScoreRow:
+        """The row of a prediction of which it is known, without a look at it, that the metric has no value."""
+        return self._row(prediction, metric, status, reason)
+
     def _row(
         self,
         prediction: Prediction,
@@ -283,25 +287,47 @@ def unscored(
     With `retry_failed` those whose measuring failed too.
     """
     missing: dict[str, set[Key]] = {}
-    for metric, rows in scorer.rows(run).items():
+    for metric, rows in current_rows(scorer, run, predictions).items():
         missing[metric] = {
             key
             for key, prediction in predictions.items()
-            if key not in rows
-            or (rows[key].version, rows[key].source) != (prediction.version, scorer.sources[metric])
-            or (prediction.status == "ok" and retry_failed and rows[key].status == "failed")
+            if key not in rows or (prediction.status == "ok" and retry_failed and rows[key].status == "failed")
         }
     return missing
 
 
+def current_rows(
+    scorer: Scorer, run: RunDirectory, predictions: Mapping[Key, Prediction]
+) -> dict[str, dict[Key, ScoreRow]]:
+    """Metric -> key -> row, of these outputs as they are now, measured by the metric's code as it is now."""
+    return {
+        name: {
+            key: row
+            for key, row in rows.items()
+            if key in predictions and (row.version, row.source) == (predictions[key].version, scorer.sources[name])
+        }
+        for name, rows in scorer.rows(run).items()
+    }
+
+
 def aggregate(
-    scorer: Scorer, run: RunDirectory, samples: Sequence[Sample], repeats: int, draws: int = DRAWS
+    scorer: Scorer,
+    measured: Mapping[str, Mapping[Key, ScoreRow]],
+    samples: Sequence[Sample],
+    repeats: int,
+    draws: int = DRAWS,
 ) -> list[Aggregate]:
-    """All reported numbers of a run, computed from its stored rows alone."""
+    """All reported numbers of a run, computed from its rows alone.
+
+    Args:
+        measured: as `current_rows` gives them. Who speaks is said by `samples`: it may have been unknown when a row was
+            measured.
+    """
     wanted = {(sample.id, repeat) for sample in samples for repeat in range(repeats)}
+    speakers = {sample.id: sample.speaker for sample in samples}
     found: list[Aggregate] = []
-    for name, stored in scorer.rows(run).items():
-        rows = {key: row for key, row in stored.items() if key in wanted}
+    for name, stored in measured.items():
+        rows = {key: replace(row, speaker=speakers[row.sample]) for key, row in stored.items() if key in wanted}
         metric = scorer.metrics[name]
         found.extend(_aggregate_metric(name, metric, rows, len(wanted), repeats, draws, scorer.report_signature))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -219,16 +219,6 @@ class Session:
             metric.prepare(identities)
         return Scorer(made)
 
-    def _note_inputs(self, plan: RunPlan) -> None:
-        made, asked = plan.run.predictions(), [(sample.id, 0) for sample in plan.samples]
-        self.notes.extend(remarks_on(made.values(), plan.samples))
-        lost = [made[key].without_face for key in asked if key in made and made[key].without_face]
-        if lost:
-            self.notes.append(
-                f"no face was found in {sum(lost)} frames of {len(lost)} videos: there the crop stays where the face "
-                "was last, or in the middle of the picture"
-            )
-
     def _no_words(self, manifest: Manifest, protocol: Protocol) -> str | None:
         """Why the offline recogniser, which knows sentences of the GRID grammar alone, cannot count errors."""
         if protocol.seconds is not None:
@@ -258,16 +248,18 @@ class Session:
                         retry_failed=self.request.retry_failed,
                         fresh=self.request.fresh and plan is first,
                     )
-                except BenchmarkError as error:
+                except (BenchmarkError, OSError) as error:
                     if plan is first:
                         raise
                     self.notes.append(f"{plan.method.label} is left out: {str(error).splitlines()[0]}")
+                    if isinstance(error, OSError):  # a full disk: what is finished is told, and then this
+                        self.unwritten.append(error)
                     continue
                 results.append(conclude(plan.view, scorer, self.unwritten))
                 if there:
                     kept[plan.method.label] = there
                 if plan is first:
-                    self._note_inputs(plan)
+                    self.notes.extend(notes_on_inputs(plan.view))
                 self.notes.extend(notes_on(plan.view, results[-1], plan.method.source))
         finally:
             pool.close()
@@ -291,6 +283,28 @@ def remarks_on(rows: Iterable[Prediction], samples: Iterable[Sample]) -> list[st
     return counted(map(list, heard.values()))
 
 
+def notes_on_inputs(view: RunView) -> list[str]:
+    """What was said of the inputs when outputs were made from them, and videos in which no face was found."""
+    made, asked = view.run.predictions(), [(sample.id, 0) for sample in view.samples]
+    notes = remarks_on(made.values(), view.samples)
+    lost = [made[key].without_face for key in asked if key in made and made[key].without_face]
+    if lost:
+        notes.append(
+            f"no face was found in {sum(lost)} frames of {len(lost)} videos: there the crop stays where the face "
+            "was last, or in the middle of the picture"
+        )
+    return notes
+
+
+def notes_on_code(label: str, method: str, makers: Sequence[Mapping[str, Any]], source: str) -> list[str]:
+    """Whether outputs, by the records of what made them, are of the code that is here now."""
+    known = {str(maker.get("source") or "unknown") for maker in makers}
+    if known <= {source}:
+        return []
+    state = "several states of its code, mixed" if len(known) > 1 else "other code than is here now"
+    return [f"the outputs of {label} were made by {state}; `run --method {method}` with --fresh makes them anew"]
+
+
 def notes_on(view: RunView, result: Result, source: str | None = None) -> list[str]:
     """What a reader of a result should know beside its numbers.
 
@@ -298,20 +312,20 @@ def notes_on(view: RunView, result: Result, source: str | None = None) -> list[s
         source: hash of the method's code as it is here, where that is known.
     """
     notes = []
-    label = view.label
+    label, anew = view.label, f"`run --method {view.spec.method}`, as they were made, with --fresh makes them anew"
     if fuller := fuller_result(view):
         notes.append(f"{view.run.path} keeps the result and the report of {fuller.samples} samples")
     if len(result.sources) > 1:
         notes.append(
             f"the outputs of {label} were made by {len(result.sources)} states of its code and are mixed: the result "
-            "cannot be ranked; --fresh makes them anew"
+            f"cannot be ranked; {anew}"
         )
     elif source and result.sources and result.sources != [source]:
-        notes.append(f"the outputs of {label} were made by other code than is here now; --fresh makes them anew")
+        notes.append(f"the outputs of {label} were made by other code than is here now; {anew}")
     if result.changed:
         notes.append(
             f"{result.changed} outputs of {label} are not as they were made: their files were changed since, and the "
-            "result cannot be ranked; --fresh makes them anew"
+            f"result cannot be ranked; {anew}"
         )
     commits = sorted({(maker["git"] or {}).get("commit", "no commit")[:10] for maker in result.generated_by})
     if len(commits) > 1:
@@ -336,6 +350,7 @@ def score_run(
     data_root: Path | None = None,
     limit: int | None = None,
     retry_failed: bool = False,
+    unwritten: list[OSError] | None = None,
     say: Say = lambda line: None,
     progress: Callable[[str], Progress] = lambda label: lambda stage, done, total, about="": None,
 ) -> tuple[RunView, Result, list[str], Scorer]:
@@ -381,8 +396,9 @@ def score_run(
         rescore(view, pool, task.batch_size, progress(view.label), retry_failed=retry_failed)
     finally:
         pool.close()
-    result = conclude(view, scorer)
-    return view, result, [*session.notes, *notes_on(view, result, _source_here(spec.method))], scorer
+    result = conclude(view, scorer, unwritten)
+    notes = [*session.notes, *notes_on_inputs(view), *notes_on(view, result, _source_here(spec.method))]
+    return view, result, notes, scorer
 
 
 def _source_here(method: str) -> str | None:

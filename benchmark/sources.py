@@ -18,21 +18,25 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 """The folder of the packages `benchmark`, `baselines` and `metrics`."""
 OWN = ("benchmark", "baselines", "metrics")
-_INPUTS = (
+INPUTS = (
     *("benchmark.tasks", "benchmark.clips", "benchmark.mixing", "benchmark.media", "benchmark.face_video"),
     "benchmark.generation",
 )
 """What opens and crops the inputs of a method, and writes its outputs."""
+_READERS = ("metrics.speech.items", "benchmark.clips", "benchmark.mixing", "benchmark.media")
+"""What opens outputs and true files for metrics."""
 
 
 def source_of_method(kind: type) -> str:
     """Hash of what a method's outputs depend on: its code, and what opens its inputs and writes its outputs."""
-    return _short(_source_of(kind, ("baselines", *_INPUTS)), *_files_behind(_INPUTS, _INPUTS))
+    return _short(_source_of(kind, ("baselines", *INPUTS)), *_files_behind(INPUTS, INPUTS))
 
 
 def source_of_metric(kind: type) -> str:
-    """Hash of the code of a metric, and of what it imports of `metrics`."""
-    return _short(_source_of(kind, ("metrics",)))
+    """Hash of what a metric's rows depend on: its code, the networks, which are found by name, and what reads files."""
+    networks = tuple(f"metrics.networks.{path.stem}" for path in sorted((ROOT / "metrics" / "networks").glob("*.py")))
+    shared = _files_behind((*networks, *_READERS), ("metrics", *_READERS))
+    return _short(_source_of(kind, ("metrics",)), *shared)
 
 
 def source_of_modules(*names: str, within: Iterable[str], also: str = "") -> str:
@@ -86,10 +90,13 @@ def _foreign_files(module: str) -> tuple[Path, ...]:
 
     top = module.partition(".")[0]
     files: set[Path] = set()
-    own = getattr(sys.modules.get(top), "__file__", None)
-    if own:
-        path = Path(own).resolve()
-        files.update(path.parent.rglob("*.py") if path.name == "__init__.py" else [path])
+    loaded = sys.modules.get(top)
+    for folder in getattr(loaded, "__path__", ()):
+        files.update(path.resolve() for path in Path(folder).rglob("*.py"))
+    if (own := getattr(loaded, "__file__", None)) and not files:  # a file by itself, with what is loaded from beside it
+        folder = Path(own).resolve().parent
+        known = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+        files.update(path for path in (Path(file).resolve() for file in known if file) if path.parent == folder)
     for name in set(metadata.packages_distributions().get(top, ())):
         with suppress(metadata.PackageNotFoundError):
             listed = metadata.files(name) or ()

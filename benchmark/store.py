@@ -145,8 +145,9 @@ class RunDirectory:
             for path in self.path.iterdir():
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
-                elif not path.name.startswith(".lock"):
+                elif path.name != "run.json" and not path.name.startswith(".lock"):
                     path.unlink()
+            (self.path / "run.json").unlink()  # last: without it the next command would take the rest for nothing
 
     @property
     def _tag(self) -> str:
@@ -182,7 +183,10 @@ class RunDirectory:
     def makers(self, names: Iterable[str]) -> list[dict[str, Any]]:
         """What made outputs, by the names that `write_maker` gave; what is no longer there is left out."""
         paths = [self.path / "provenance" / f"{name}.json" for name in sorted(set(names)) if name]
-        return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+        try:
+            return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+        except ValueError as error:
+            raise UsageError(f"{self.path}/provenance holds a file that is not JSON ({error}): delete it") from error
 
     # -- predictions -------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from benchmark.execution import WorkerPool, parse_shard, pick_device
 from benchmark.generation import checked_image, checked_speech
 from benchmark.media import read_image, write_image
 from benchmark.scoring import Scorer, gallery
-from benchmark.session import notes_on
+from benchmark.session import notes_on, notes_on_code
 from benchmark.store import Prediction, RunDirectory
 from benchmark.tasks import Protocol, get_task
 from metrics.metric import Failed
@@ -506,32 +507,81 @@ def test_fewer_than_no_workers_are_refused(tiny_corpus):
 
 
 def with_code(monkeypatch, name):
+    """Plans that are made from here on are of this state of the code."""
     monkeypatch.setattr("benchmark.evaluation.source_of_method", lambda kind: name)
 
 
 def test_outputs_of_two_states_of_the_code_are_never_mixed_without_a_word(tiny_corpus, tmp_path, monkeypatch):
-    plan = plan_of(tiny_corpus, tmp_path)
     with_code(monkeypatch, "before")
-    finish(replace(plan, limit=5), pool_of(tiny_corpus))
+    finish(replace(plan_of(tiny_corpus, tmp_path), limit=5), pool_of(tiny_corpus))
     with_code(monkeypatch, "after")
+    plan = plan_of(tiny_corpus, tmp_path)
     mixed = finish(plan, pool_of(tiny_corpus))
     assert mixed.sources == ["after", "before"] and mixed.partial
     assert mixed.why_unranked == "mixed: outputs of 2 states of the code"
     (note,) = notes_on(plan.view, mixed, "after")
     assert "2 states of its code and are mixed" in note and "--fresh" in note
+    makers = plan.run.makers(row.made_by for row in plan.run.predictions().values())
+    assert "mixed" in notes_on_code("painter", "painter", makers, "after")[0]
     anew = finish(plan, pool_of(tiny_corpus), fresh=True)
     assert anew.sources == ["after"] and not anew.partial and not notes_on(plan.view, anew, "after")
+    shutil.rmtree(plan.run.path / "provenance")  # what nobody knows is not taken for the same
+    assert conclude(plan.view, pool_of(tiny_corpus).scorer).sources == ["unknown"]
 
 
 def test_outputs_of_older_code_are_told(tiny_corpus, tmp_path, monkeypatch):
-    plan = plan_of(tiny_corpus, tmp_path)
     with_code(monkeypatch, "before")
-    finish(plan, pool_of(tiny_corpus))
+    finish(plan_of(tiny_corpus, tmp_path), pool_of(tiny_corpus))
     with_code(monkeypatch, "after")
-    pool = pool_of(tiny_corpus)
+    plan, pool = plan_of(tiny_corpus, tmp_path), pool_of(tiny_corpus)
     assert evaluate(plan, pool) == 36  # kept
     (note,) = notes_on(plan.view, conclude(plan.view, pool.scorer), plan.method.source)
     assert "made by other code than is here now" in note
+
+
+def test_an_edit_after_the_start_is_not_taken_for_what_ran(tiny_corpus, tmp_path, monkeypatch):
+    with_code(monkeypatch, "imported")
+    plan = plan_of(tiny_corpus, tmp_path)
+    with_code(monkeypatch, "edited meanwhile")
+    assert finish(plan, pool_of(tiny_corpus)).sources == ["imported"]
+
+
+def test_rows_that_other_code_measured_or_whose_output_is_gone_are_not_counted(tiny_corpus, tmp_path, monkeypatch):
+    plan = plan_of(tiny_corpus, tmp_path)
+    finish(plan, pool_of(tiny_corpus))
+    (plan.run.path / plan.run.predictions()["p01", 0].file).unlink()
+    result = conclude(plan.view, pool_of(tiny_corpus).scorer)
+    assert result.aggregate("brightness_error").scored == 35
+    assert result.aggregate("brightness_error").reasons == {"not measured": 1} and result.partial
+    monkeypatch.setattr("benchmark.scoring.source_of_metric", lambda kind: "edited")
+    assert conclude(plan.view, pool_of(tiny_corpus).scorer).aggregate("brightness_error").scored == 0
+
+
+def test_a_kill_while_a_run_is_cleared_leaves_it_to_be_cleared(tiny_corpus, tmp_path, monkeypatch):
+    plan = plan_of(tiny_corpus, tmp_path)
+    finish(plan, pool_of(tiny_corpus))
+
+    def killed(path):
+        raise Killed
+
+    monkeypatch.setattr("benchmark.store.shutil.rmtree", killed)
+    with pytest.raises(Killed):
+        plan.run.clear()
+    monkeypatch.undo()
+    assert evaluate(plan, None, fresh=True) == 0
+
+
+def test_rows_that_nobody_collected_go_to_no_other_run(tiny_corpus, tmp_path, monkeypatch):
+    pool = pool_of(tiny_corpus)
+
+    def full(self, rows):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunDirectory, "append_scores", full)
+    with pytest.raises(OSError):
+        evaluate(plan_of(tiny_corpus, tmp_path, gain=3.0), pool)
+    monkeypatch.undo()
+    assert not pool._pending
 
 
 def test_a_fresh_run_keeps_nothing(tiny_corpus, tmp_path):

@@ -164,6 +164,29 @@ def is_running(number):
         return False
 
 
+class Unreadable(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"{one} {two}")
+
+
+def raise_unreadable():
+    raise Unreadable("a", "b")
+
+
+def test_an_exception_that_cannot_be_read_back_is_an_error_and_leaves_no_worker(pool):
+    with pytest.raises(TypeError):
+        pool.submit(raise_unreadable).result(60)
+    assert not pool._all
+    assert pool.submit(abs, -1).result(60) == 1
+
+
+def test_content_that_cannot_be_handed_over_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmark.processes.tempfile.mkdtemp", lambda prefix: str(tmp_path))
+    with pytest.raises(Exception, match="pickle"):
+        ProcessPool(1, None, lambda: None)
+    assert not tmp_path.exists()
+
+
 def test_how_a_process_ended_is_told():
     assert ending(0) == "its process ended with exit code 0"
     assert ending(-11) == "its process was killed by signal 11"

@@ -60,10 +60,41 @@ def test_of_this_project_what_is_imported_counts_and_the_rest_does_not(tmp_path,
     touch("baselines/flowavse/ncsnpp.py")  # through the method's own modules
     changed, same = both()
     assert changed != method and same == metric
-    touch("benchmark/media/video.py")  # what opens the inputs
-    assert both()[0] != changed
-    touch("metrics/speech/octave_resample.py")
-    assert both()[1] != metric
+    touch("benchmark/media/video.py")  # what opens the inputs, and the outputs
+    assert both()[0] != changed and both()[1] != metric
+    for name in ("metrics/speech/octave_resample.py", "metrics/networks/dlib_faces.py", "metrics/speech/items.py"):
+        before = both()[1]
+        touch(name)  # networks are found by name, and every metric's items are read alike
+        assert both()[1] != before
+
+
+def test_a_package_without_an_init_file_counts(tmp_path, monkeypatch):
+    folder = tmp_path / "bare_method"
+    folder.mkdir()
+    (folder / "method.py").write_text("class Mine:\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        kind = importlib.import_module("bare_method.method").Mine
+        first = fresh(sources.source_of_method, kind)
+        (folder / "method.py").write_text("class Mine:\n    other = 1\n")
+        assert first != fresh(sources.source_of_method, kind)
+    finally:
+        for name in ("bare_method.method", "bare_method"):
+            sys.modules.pop(name, None)
+
+
+def test_a_module_by_itself_counts_with_what_it_loads_from_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "flat_method.py").write_text("import flat_helper\n\n\nclass Mine:\n    pass\n")
+    (tmp_path / "flat_helper.py").write_text("SIZE = 3\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        kind = importlib.import_module("flat_method").Mine
+        first = fresh(sources.source_of_method, kind)
+        (tmp_path / "flat_helper.py").write_text("SIZE = 4\n")
+        assert first != fresh(sources.source_of_method, kind)
+    finally:
+        for name in ("flat_method", "flat_helper"):
+            sys.modules.pop(name, None)
 
 
 def test_imports_are_found_wherever_they_stand(tmp_path):

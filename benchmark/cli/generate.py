@@ -44,7 +44,7 @@ def generate(
     from benchmark.cli.tables import retry_notes
     from benchmark.evaluation import evaluate
     from benchmark.generation import batches
-    from benchmark.session import Request, Session, remarks_on
+    from benchmark.session import Request, Session, notes_on_code, remarks_on
 
     request = Request(
         method=method,
@@ -84,7 +84,9 @@ def generate(
         print(plan.run.path)
         kept = f"; {there} of them kept from an earlier command" if there else ""
         note(f"{len(made) - len(failed)} outputs, {len(failed)} failed{kept}", quiet)
-    for line in [*session.notes, *remarks_on(made.values(), plan.samples)]:
+    makers = plan.run.makers(row.made_by for row in made.values())
+    about_code = notes_on_code(plan.method.label, plan.method.name, makers, plan.method.source)
+    for line in [*session.notes, *remarks_on(made.values(), plan.samples), *about_code]:
         note(line, quiet)
     for row in failed[:10]:
         note(f"  failed: {row.sample} repeat {row.repeat}: {row.reason}", quiet)

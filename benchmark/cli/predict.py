@@ -51,6 +51,7 @@ def predict(
     from benchmark.media import write_audio, write_image
     from benchmark.remarks import remarks
     from benchmark.tasks import get_task
+    from benchmark.tracebacks import last_lines
     from benchmark.types import Audio, Example, FaceVideo, Sample, derive_seed
 
     plan = plan_method(method, preset, config, tuple(sets or ()), weights)
@@ -80,7 +81,7 @@ def predict(
     if isinstance(made, BenchmarkError):
         raise MethodError(f"{source}: {made}") from made
     if isinstance(made, Exception):
-        raise made
+        raise MethodError(f"{source}: {plan.name} raised\n{last_lines(made)}") from made
     made = checked(made, task)
     output.parent.mkdir(parents=True, exist_ok=True)
     if task.output == "image":

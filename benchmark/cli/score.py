@@ -106,8 +106,9 @@ def score(
         out,
         retry_failed,
     )
+    unwritten: list[OSError] = []
     with bars(quiet) as progress:
-        folder, result, notes = score_pairs(request, progress)
+        folder, result, notes = score_pairs(request, progress, unwritten)
     if as_json:
         from benchmark.cli.console import print_json
 
@@ -117,9 +118,11 @@ def score(
     for line in [*notes, *write_pair_report(folder, result).notes]:
         note(line, quiet)
     show_failures(result, quiet)
-    for line in retry_notes(result.failures.rows, retry_failed):
+    for line in retry_notes(result.failures.rows, retry_failed, "measures"):
         note(line, quiet)
     note(f"Scores: {folder}   every file: {folder / 'scores.csv'}", quiet)
+    for error in unwritten:
+        raise error
     if result.failures.rows > fail_on_error:
         raise typer.Exit(1)
 
@@ -152,6 +155,7 @@ def _score_run(
     from benchmark.evaluation import find_run, peers
     from benchmark.session import score_run
 
+    unwritten: list[OSError] = []
     with bars(quiet) as progress:
         path = find_run(run, runs)
         view, result, notes, scorer = score_run(
@@ -163,6 +167,7 @@ def _score_run(
             data_root=data_root,
             limit=limit,
             retry_failed=retry_failed,
+            unwritten=unwritten,
             say=lambda line: note(line, quiet),
             progress=progress,
         )
@@ -178,4 +183,6 @@ def _score_run(
         retried=retry_failed,
         asked=options.names(metrics),
         beside=peers(view),
+        unwritten=unwritten,
+        verb="measures",
     )

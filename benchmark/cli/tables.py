@@ -89,11 +89,16 @@ def show_failures(result: Result | PairResult, quiet: bool) -> None:
         _more(len(reasons), quiet)
 
 
-def retry_notes(failed: int, retried: bool) -> list[str]:
-    """How rows that failed are tried again, where there are some and they were not just now."""
+def retry_notes(failed: int, retried: bool, verb: str = "makes and measures") -> list[str]:
+    """How rows that failed are tried again, where there are some and they were not just now.
+
+    Args:
+        verb: what the command does with an output.
+    """
     if not failed or retried:
         return []
-    return ["The same command leaves failed rows as they are; with --retry-failed it makes and measures them again"]
+    line = f"The same command leaves failed rows as they are; with --retry-failed it {verb} them again"
+    return [line + ("; after a change of the method's code take --fresh" if "makes" in verb else "")]
 
 
 def finish(
@@ -110,6 +115,7 @@ def finish(
     asked: Sequence[str],
     beside: Sequence[Result] = (),
     unwritten: Sequence[OSError] = (),
+    verb: str = "makes and measures",
 ) -> None:
     """Print the table, write the report, and leave with 1 where more rows failed than `allowed`.
 
@@ -118,6 +124,7 @@ def finish(
         retried: what had failed before was tried again.
         beside: rows of the report that were not asked for now.
         unwritten: results that could not be written; raised when everything is told.
+        verb: what the command does with outputs that failed, where they are to be retried.
     """
     from benchmark.evaluation import fuller_result
     from benchmark.reports.run_report import write_report
@@ -129,7 +136,7 @@ def finish(
     lacking = write_report(view, [*results, *beside], scorer).notes if fuller_result(view) is None else []
     for result in results:
         show_failures(result, quiet)
-    for line in [*notes, *lacking, *retry_notes(sum(result.failures.rows for result in results), retried)]:
+    for line in [*notes, *lacking, *retry_notes(results[0].failures.rows, retried, verb)]:
         note(line, quiet)
     note(f"Run: {view.run.path}   report: {view.run.path / 'report'}", quiet)
     for error in unwritten:
