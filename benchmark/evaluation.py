@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,8 +66,6 @@ def plan_method(
         UnknownName, InvalidConfig: as `configuration.resolve`.
         MissingWeights: a preset without weights, or a file that is not there.
     """
-    import sys
-
     from benchmark import weights as table
     from benchmark.registry import methods, trainers
 
@@ -311,10 +310,12 @@ def _make(plan: RunPlan, todo: Sequence[Batch], finished: Callable[[Batch, list[
 
     run = plan.run
     training = plan.training.samples if plan.training else ()
-    with tracebacks.of_loading(plan.method.name, run):
-        method = plan.method.kind(plan.method.settings.config, plan.method.weights, training)
-        method.load(plan.device)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # what a method prints is no part of the table
+        with tracebacks.of_loading(plan.method.name, run):
+            method = plan.method.kind(plan.method.settings.config, plan.method.weights, training)
+            method.load(plan.device)
+        stack.callback(method.close)
         generate(
             method,
             plan.task,
@@ -332,8 +333,6 @@ def _make(plan: RunPlan, todo: Sequence[Batch], finished: Callable[[Batch, list[
             ),
             finished=finished,
         )
-    finally:
-        method.close()
 
 
 def rescore(

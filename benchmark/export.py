@@ -38,13 +38,14 @@ from benchmark.media import regular_file, write_audio, write_video
 from benchmark.remarks import counted, remarks
 from benchmark.reports.escaping import csv_cell
 from benchmark.sources import INPUTS, source_of_modules
-from benchmark.store import RunDirectory
+from benchmark.store import RunDirectory, content_hash
 from benchmark.tasks import Protocol, SpeechFromMixture
 from benchmark.types import Audio, Example, Sample
 
 FORMAT = 1
 PICTURES = ("crops", "files", "none")
 """What is written of the videos: what a method is given, the corpus's own files, nothing."""
+_KINDS = ("noisy", "clean", "video")
 COLUMNS = ("id", "speaker", "noise", "snr_db", "seconds", "noisy", "clean", "video", "start_s", "text")
 _ABOUT, _ROWS, _TABLE = "export.json", "mixtures.jsonl", "mixtures.csv"
 _AHEAD = 4
@@ -137,7 +138,8 @@ class Clip:
         elif self.source is not None:
             row["video"] = f"source/{self.source.relative_to(export.manifest.root).as_posix()}"
             _copy(self.source, export.folder / row["video"])
-        return {**row, "attributes": dict(about)}
+        hashes = {kind: content_hash(export.folder / row[kind]) for kind in _KINDS if kind in row}
+        return {**row, "hashes": hashes, "attributes": dict(about)}
 
 
 def write_mixtures(
@@ -242,8 +244,8 @@ def _rows(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _is_whole(folder: Path, row: Mapping[str, Any]) -> bool:
-    """Whether every file of a row is there."""
-    return all((folder / row[kind]).is_file() for kind in ("noisy", "clean", "video") if kind in row)
+    """Whether every file of a row is there, as it was written."""
+    return all(content_hash(folder / row[kind]) == row.get("hashes", {}).get(kind) for kind in _KINDS if kind in row)
 
 
 def _write_tables(folder: Path, rows: Mapping[str, Mapping[str, Any]]) -> None:

@@ -145,9 +145,9 @@ def outputs_of(method: Any, examples: list[Example]) -> list[Any]:
         return outputs
     except PrerequisiteError:  # every sample would fail for the same lack
         raise
-    except Exception as error:  # a method is foreign code: whatever it raises becomes a failed row
+    except (Exception, SystemExit) as error:  # a method is foreign code: whatever it raises becomes a failed row
         if len(examples) == 1:
-            return [error]
+            return [_told_exit(error) if isinstance(error, SystemExit) else error]
         return [outputs_of(method, [example])[0] for example in examples]
 
 
@@ -180,6 +180,13 @@ def checked(output: Any, task: Task) -> np.ndarray:
         MethodError: it is something else; the message says what was expected, what came, and how one becomes the other.
     """
     return checked_image(output) if task.output == "image" else checked_speech(output)
+
+
+def _told_exit(error: SystemExit) -> Exception:
+    """An exception in place of the end of the program that a method asked for."""
+    told = RuntimeError(f"the method called sys.exit({error.code!r})")
+    told.__cause__ = error
+    return told.with_traceback(error.__traceback__)
 
 
 def checked_image(output: Any) -> np.ndarray:

@@ -37,7 +37,7 @@ def _end(text: str) -> str:
     return "\n".join(f"  {line}" for line in lines[frames[-1] if frames else 0 :])
 
 
-def keep(error: Exception, what: str, run: RunDirectory, kept: dict[str, str]) -> str | None:
+def keep(error: BaseException, what: str, run: RunDirectory, kept: dict[str, str]) -> str | None:
     """Write the traceback of what a method raised; returns the file, relative to the run directory.
 
     Errors that a method raises on purpose (MethodError) say all in their reason, unless something else caused them.
@@ -69,7 +69,7 @@ def of_loading(method: str, run: RunDirectory) -> Iterator[None]:
         yield
     except BenchmarkError:
         raise
-    except Exception as error:  # a method is foreign code
+    except (Exception, SystemExit) as error:  # a method is foreign code
         file = keep(error, f"{method} was loaded", run, {})
         raise MethodError(
             f"{method} cannot be loaded; traceback: {run.path / str(file)}\n{last_lines(error)}"

@@ -698,3 +698,27 @@ def test_what_is_no_list_of_outputs_is_told(tiny_corpus, tmp_path, monkeypatch, 
     plan = plan_of(tiny_corpus, tmp_path)
     evaluate(plan, None)
     assert {row.reason for row in plan.run.predictions().values()} == {reason}
+
+
+def test_a_method_that_ends_the_program_fails_its_rows_alone(tiny_corpus, tmp_path, monkeypatch):
+    one = Painter._one
+
+    def leave(self, example):
+        if example.sample.id == "p04":
+            raise SystemExit(3)
+        return one(self, example)
+
+    monkeypatch.setattr(Painter, "_one", leave)
+    plan = plan_of(tiny_corpus, tmp_path)
+    evaluate(plan, None)
+    failed = [row for row in plan.run.predictions().values() if row.status != "ok"]
+    assert {(row.sample, row.reason) for row in failed} == {("p04", "RuntimeError: the method called sys.exit(3)")}
+    assert all((plan.run.path / row.traceback).is_file() for row in failed)
+
+
+def test_what_a_method_prints_is_no_part_of_the_table(tiny_corpus, tmp_path, monkeypatch, capsys):
+    generate = Painter.generate
+    monkeypatch.setattr(Painter, "generate", lambda self, examples: print("hello") or generate(self, examples))
+    evaluate(plan_of(tiny_corpus, tmp_path), None)
+    said = capsys.readouterr()
+    assert not said.out and "hello" in said.err

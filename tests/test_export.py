@@ -199,6 +199,16 @@ def test_a_mixture_that_cannot_be_made_is_told_and_tried_again(export: Export, r
     assert (again.mixtures, again.failed) == (4, {})
 
 
+@pytest.mark.parametrize("kind", ["noisy", "clean", "video"])
+def test_a_file_that_was_damaged_is_written_again(export: Export, kind: str) -> None:
+    write_mixtures(export)
+    path = export.folder / table(export.folder)[1][kind]
+    whole = path.read_bytes()
+    path.write_bytes(b"junk")
+    again = write_mixtures(export)
+    assert (again.kept, path.read_bytes()) == (3, whole)
+
+
 def test_recordings_that_are_noisy_as_they_are_are_exported_too(export: Export, root: Path) -> None:
     write_audio(root / "bo" / "clip.clean.wav", Audio(voice(9), RATE))
     manifest = Folder(root, root.parent / "home").open("noisy", "av_enhancement")

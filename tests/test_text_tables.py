@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.datasets.tables import file_table, read_file_table, read_table
+from benchmark.datasets.tables import file_table, read_file_table, read_table, two_columns
 from benchmark.errors import MissingDataset, UsageError
 
 WORDS = {
@@ -130,3 +130,11 @@ def test_a_table_may_come_through_a_pipe():
     os.close(writing)
     assert found(Path(f"/dev/fd/{reading}"), ["s1", "s2"]) == {"s1": "set white", "s2": "bin blue"}
     os.close(reading)
+
+
+@pytest.mark.parametrize(("what", "head"), [("text", "id,speaker"), ("speaker", "id\ttext")])
+def test_a_table_of_something_else_is_refused(tmp_path, what, head):
+    path = tmp_path / ("t.csv" if "," in head else "t.tsv")
+    path.write_text(head + "\n" + head.replace("id", "a").replace("speaker", "anna").replace("text", "bin blue") + "\n")
+    with pytest.raises(UsageError, match=f"its columns are called id and .*; expected one called {what}"):
+        two_columns(path, what)

@@ -45,6 +45,14 @@ def show_results(results: Sequence[Result], columns: Sequence[str], signatures: 
         *[tables.label(other).replace("_", " ") for other in others],
     ]
     print_table(heads, rows, title, right=[1, *range(3, len(heads))])
+    why: dict[tuple[str, int], list[str]] = {}
+    for item in tables.chosen(results, columns):
+        for reason, count in item.reasons.items():
+            if reason.startswith("undefined: "):
+                why.setdefault((reason.removeprefix("undefined: "), count), []).append(item.title)
+    for (reason, count), titles in list(why.items())[:SHOWN_REASONS]:
+        print(printable(f"undefined in {count}: {', '.join(titles)}: {reason}"))
+    _more(len(why))
     if signatures:
         print_table(["number", "signature"], [[item.name, item.signature] for item in first.aggregates])
 
