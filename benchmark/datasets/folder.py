@@ -61,9 +61,7 @@ class Folder(AudioVisualCorpus):
     def check(self, split: str, task: str) -> None:
         super().check(split, task)
         if task == "speech2face" and split != "test":
-            raise UsageError(
-                f"Split '{split}' of {self.name} is of videos, not for {task}; take --task av_enhancement"
-            )
+            raise UsageError(f"Split '{split}' of {self.name} is of videos, not for {task}; take --task av_enhancement")
 
     def rows(self, split: str, task: str) -> list[Row]:
         """The people, or the mixtures; what is left out is named in `problems`."""

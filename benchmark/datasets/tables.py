@@ -251,11 +251,9 @@ def _named_columns(path: Path, rows: Sequence[Row], what: str) -> list[Row] | No
     key = next((name for name in _HEADS["id"] if name in heads and name != value), None)
     if key is None or value is None:
         other = next((kind for kind in ("text", "speaker") if kind != what and set(_HEADS[kind]) & set(heads)), None)
-        if key is not None and other is not None:  # a table of something else
-            called = ", ".join(rows[0].cells)
-            raise UsageError(
-                f"{path}, line {rows[0].line}: its columns are called {called}; expected one called {what}"
-            )
+        if key is not None and other is not None and len(heads) == 2:  # a table of something else
+            called, line = " and ".join(rows[0].cells), rows[0].line
+            raise UsageError(f"{path}, line {line}: its columns are called {called}; expected one called {what}")
         return None
     places = []
     for name in (key, value):
