@@ -26,7 +26,7 @@ from benchmark.tasks import TASKS, get_task
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(path for room in ("benchmark", "baselines", "metrics") for path in (ROOT / room).rglob("*.py"))
-PAGES = sorted(path for path in ROOT.rglob("*.md") if not any(part.startswith(".") for part in path.parts[-3:]))
+PAGES = sorted(p for p in ROOT.rglob("*.md") if not any(part.startswith(".") for part in p.relative_to(ROOT).parts))
 GAP = "GAP"
 """Stands for what a message fills in; upper case, as the placeholders that people write: NAME, FILE, RUN."""
 OPTIONS = {option: item for item in ALL.values() for p in item.params for option in (*p.opts, *p.secondary_opts)}

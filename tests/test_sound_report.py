@@ -24,7 +24,7 @@ from benchmark.reports.sound_report import by_condition_csv, by_condition_markdo
 from benchmark.reports.spectrograms import Column, Panel, draw_gain, draw_spectrograms, log_magnitude
 from benchmark.results import Result, RunSpec
 from benchmark.scoring import Scorer
-from benchmark.store import Prediction, RunDirectory, ScoreRow
+from benchmark.store import Prediction, RunDirectory
 from benchmark.tasks import get_task
 from benchmark.types import Audio, Sample
 from metrics.metric import Metric, Report, weighted_mean, weighted_ratio
@@ -104,21 +104,27 @@ class Bench:
     def add(self, method: str, scores: dict, label: str | None = None, sound=None) -> tuple[RunView, Result]:
         """A run with `scores[metric][(sample, repeat)] = statistics`, and outputs `sound(sample)` where given."""
         view = self.view(method, label)
+        for sample in self.samples:
+            for repeat in range(self.repeats):
+                samples = sound(sample) if sound and repeat == 0 else None
+                file = None
+                if samples is not None:
+                    file = view.run.output_path(sample.id, repeat, ".wav")
+                    write_audio(view.run.path / file, Audio(samples, RATE))
+                status, reason = ("ok", None) if file else ("failed", "asked to fail")
+                view.run.append_predictions([Prediction(sample.id, sample.speaker, repeat, status, file, reason)])
+        outputs = view.run.as_they_are(view.run.predictions())
         for name, rows in scores.items():
             view.run.append_scores(
-                ScoreRow(s.id, s.speaker, repeat, name, SCORER.signature(name), "ok", None, rows[s.id, repeat])
+                replace(
+                    SCORER.without_value(outputs[s.id, repeat], name, "ok", ""),
+                    reason=None,
+                    statistics=rows[s.id, repeat],
+                )
                 for s in self.samples
                 for repeat in range(self.repeats)
                 if (s.id, repeat) in rows
             )
-        for sample in self.samples if sound else ():
-            samples = sound(sample)
-            file = None
-            if samples is not None:
-                file = view.run.output_path(sample.id, 0, ".wav")
-                write_audio(view.run.path / file, Audio(samples, RATE))
-            status, reason = ("ok", None) if file else ("failed", "asked to fail")
-            view.run.append_predictions([Prediction(sample.id, sample.speaker, 0, status, file, reason)])
         return view, conclude(view, SCORER)
 
 
