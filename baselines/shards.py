@@ -69,6 +69,9 @@ class Maker(Protocol):
     """Turns a part of a corpus into arrays: a frozen dataclass whose fields are all the settings that matter."""
 
     kind: str
+    """Names the folder."""
+    otherwise: str
+    """How to train without its shards, as the end of a sentence: what to do where there is no room. May be empty."""
 
     def __call__(self, content: Any) -> Shard: ...
 
@@ -151,7 +154,7 @@ def _build(
                 written += size
                 if progress is not None:
                     progress(done, total, what)
-                _check_room(path.parent, written * (total - done) / (done - begun), what)
+                _check_room(path.parent, written * (total - done) / (done - begun), what, maker.otherwise)
     except JobKills as error:
         raise PrerequisiteError(f"The shard {error.job[2]} cannot be made: {error}") from error
 
@@ -230,13 +233,13 @@ def _gone(path: Path) -> PrerequisiteError:
     )
 
 
-def _check_room(folder: Path, needed: float, what: str) -> None:
+def _check_room(folder: Path, needed: float, what: str, otherwise: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise PrerequisiteError(
             f"The shards of this training's {what} need {needed / 2**30:.1f} GiB more in {folder}, where "
             f"{free / 2**30:.1f} GiB are free. Make room there (whatever else lies in {folder.parent} may be deleted), "
-            "or set FACEVOICE_BENCH_HOME to a folder on a larger disk"
+            f"or set FACEVOICE_BENCH_HOME to a folder on a larger disk{otherwise}"
         )
 
 
