@@ -56,6 +56,7 @@ def examine() -> list[Finding]:
     findings.append(_device())
     findings.append(_disk())
     findings.extend(_old_corpora())
+    findings.extend(_shards())
     findings.extend(_weights())
     return findings
 
@@ -139,6 +140,19 @@ def _old_corpora() -> list[Finding]:
     return [
         Finding("note", "Talkers of other code", f"{names}: {size:.0f} MiB", f"may be deleted, in {current.parent}")
     ]
+
+
+def _shards() -> list[Finding]:
+    """What trainings read, which they make again where it is gone."""
+    from benchmark.weights import home
+
+    folder = home() / "shards"
+    files = list(folder.glob("*/*.safetensors"))
+    if not files:
+        return []
+    size = sum(file.stat().st_size for file in files) / 2**20
+    remedy = "may be deleted whenever no training runs: the next one makes again what it needs"
+    return [Finding("note", "training shards", f"{size:.0f} MiB in {folder}", remedy)]
 
 
 def _weights() -> list[Finding]:

@@ -22,9 +22,12 @@ from torch import Tensor
 
 from baselines import person_shards, shards
 from baselines.people import People, Person, load_people
-from baselines.sf2f.config import Config
+from baselines.sf2f.config import Config, Training
 from baselines.sf2f.speech import FrontEnd, speech_features
+from baselines.sf2f.training import EncoderDecoderRecipe
 from baselines.shards import Part, Shard, Shards
+from baselines.training import Loop, train
+from benchmark import diagnosis
 from benchmark.errors import MediaError, PrerequisiteError
 from benchmark.media import read_audio, write_audio, write_image
 from benchmark.processes import WorkerDied
@@ -46,6 +49,14 @@ class Levels:
             raise MediaError("silent")
         whole = audio.samples[: len(audio.samples) // 8 * 8]
         return self.gain * torch.from_numpy(whole.reshape(-1, 8).T.copy())
+
+
+@dataclasses.dataclass(frozen=True)
+class Bands:
+    """40 bands, of which each frame is a sample repeated."""
+
+    def __call__(self, audio: Audio) -> Tensor:
+        return torch.from_numpy(np.arange(1, 41, dtype=np.float32)[:, None] * audio.samples[:200])
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +158,22 @@ def test_draws_are_those_of_the_files_themselves(crowd: list[Sample], monkeypatc
         assert segments.is_contiguous()
         np.testing.assert_array_equal(segments.numpy(), expected)
         assert rng.bit_generator.state == same.bit_generator.state
+
+
+def test_a_training_is_the_same_as_from_people_in_memory(
+    crowd: list[Sample], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small_shards(monkeypatch)
+    held = [
+        Person(f"p{n}", tuple(map(torch.from_numpy, truth.voices)), torch.from_numpy(np.array(truth.faces)))
+        for n, truth in enumerate(truths(crowd, Bands(), 64))
+    ]
+    weights = []
+    for name, people in {"held": People(held), "shards": load_people(crowd, Bands(), 64)}.items():
+        settings = Training(batch=4, perceptual=0.0)
+        recipe = EncoderDecoderRecipe(Config(width=0.05), settings, people, None, None)
+        weights.append(load_file(train(recipe, tmp_path / name, 2, Loop(device="cpu"))))
+    assert all(tensor.equal(weights[1][name]) for name, tensor in weights[0].items())
 
 
 def test_mean_faces_and_counts(crowd: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -488,3 +515,11 @@ def test_a_shard_is_an_ordinary_file_of_tensors(crowd: list[Sample]) -> None:
     load_people(crowd, Levels(), 16)
     (path,) = files()
     assert load_file(path)["faces"].shape == (14, 3, 16, 16)
+
+
+def test_doctor_says_where_shards_are_and_that_they_may_go(crowd: list[Sample]) -> None:
+    assert diagnosis._shards() == []
+    load_people(crowd, Levels(), 16)
+    (finding,) = diagnosis._shards()
+    assert finding.state == "note" and str(home() / "shards") in finding.found
+    assert "may be deleted whenever no training runs" in finding.remedy
