@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from benchmark.errors import PrerequisiteError
@@ -104,9 +104,9 @@ class Shards:
         if None in abouts.values():
             with _naming_the_folder(self.folder), _alone(self.folder):
                 # another process may have made them while this one waited
-                lacking = {path: part for path, part in zip(self._paths, parts, strict=True) if not _about(path)}
+                lacking = {path: part for path, part in zip(self._paths, parts, strict=True) if _about(path) is None}
                 _build(maker, lacking, sum(part.count for part in parts), what, progress, workers or cores())
-            abouts = {path: about or _about(path) for path, about in abouts.items()}
+            abouts = {path: _about(path) if about is None else about for path, about in abouts.items()}
         elif progress is not None:
             total = sum(part.count for part in parts)
             progress(total, total, what)
@@ -168,9 +168,9 @@ def _make(job: tuple[Maker, Hashable, Path]) -> int:
         arrays, about = maker(content)
     finally:
         torch.set_num_threads(threads)
-    metadata = {"about": json.dumps(about)}
-    write_whole(path, lambda partial: save_file({k: v.contiguous() for k, v in arrays.items()}, partial, metadata))
-    return path.stat().st_size
+    content = save({name: array.contiguous() for name, array in arrays.items()}, {"about": json.dumps(about)})
+    write_whole(path, lambda partial: partial.write_bytes(content))
+    return len(content)
 
 
 def _about(path: Path) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import time
@@ -466,14 +467,23 @@ def test_too_little_room_is_told_after_the_first_shard(tmp_path: Path, monkeypat
     assert len(Shards(Slow(tmp_path, size=size), numbered(10), "things", workers=1)) == 10
 
 
-def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(shards, "save_file", full)
-    with pytest.raises(PrerequisiteError, match=r"cannot be written in .*No space left.*FACEVOICE_BENCH_HOME"):
-        Shards(Slow(tmp_path), numbered(3), "things", workers=1)
+def test_a_disk_that_takes_no_more_is_told(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(PrerequisiteError, match=r"cannot be written in .*too large.*FACEVOICE_BENCH_HOME"):
+            Shards(Slow(tmp_path, size=10_000), numbered(3), "things", workers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list((home() / "shards").rglob("*.safetensors"))
+
+
+def test_a_shard_that_says_nothing_of_itself_is_found_again() -> None:
+    Shards(Deadly(), numbered(1), "things")
+    (path,) = files()
+    before = path.stat()
+    assert Shards(Deadly(), numbered(1), "things").about == [{}]
+    assert path.stat() == before
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
