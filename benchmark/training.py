@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 from benchmark.configuration import Presets, Settings, resolve
 from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
+from benchmark.datasets.population import TRAINING, VALIDATION, Population
 from benchmark.errors import InvalidConfig, UsageError
 from benchmark.evaluation import Progress
 from benchmark.execution import pick_device
@@ -35,8 +37,9 @@ class TrainingPlan:
             "preset": self.settings.preset,
             "config": self.settings.as_dict(),
             "training": dict(self.settings.training),
+            "population": self._population(),
             "stages": {stage.name: stage.steps for stage in self.stages},
-            "people": len(self.training.samples),
+            "people": len({sample.speaker for sample in self.training.samples}),
             "manifest_sha256": self.training.sha256,
             "out": str(self.out),
         }
@@ -79,6 +82,11 @@ class TrainingPlan:
         asked = {name: value for name, value in self.describe().items() if name not in ("preset", "stages", "out")}
         return train_stages(self.stages, self.out, loop, asked, begin)
 
+    def _population(self) -> dict[str, int] | None:
+        """What was drawn; None where the people are those of a split."""
+        drawn = self.settings.population
+        return dataclasses.asdict(drawn) if drawn.people else None
+
     @property
     def _record(self) -> Path:
         return self.out / "training.json"
@@ -115,7 +123,7 @@ def prepare(
     out: Path | None,
     progress: Callable[[str], Progress],
 ) -> TrainingPlan:
-    """Resolve settings, open the training and validation splits, and lay out the stages.
+    """Resolve settings, open the people to train on and to validate by, and lay out the stages.
 
     Raises:
         UnknownName, InvalidConfig, MissingDataset: as they say.
@@ -134,8 +142,7 @@ def prepare(
     )
     settings = resolve(config_class, presets, preset, config, sets)
     task = get_task(trainers.entry(method).task)
-    training = _open(dataset, data_root, "train", task.name, progress)
-    validation = _open(dataset, data_root, "val", task.name, progress) if "val" in _adapter(dataset).splits else None
+    training, validation = _people(settings.population, dataset, data_root, task.name, progress)
     networks = Networks("cpu", dataset)
     try:
         stages = recipes(
@@ -193,6 +200,44 @@ def _adapter(dataset: str) -> Any:
     from benchmark.registry import datasets
 
     return datasets.load(dataset)
+
+
+def _people(
+    wanted: Population, dataset: str, data_root: Path | None, task: str, progress: Callable[[str], Progress]
+) -> tuple[Manifest, Manifest | None]:
+    """Those of a population, or of the training and validation splits."""
+    if not wanted.people:
+        has_validation = "val" in _adapter(dataset).splits
+        return (
+            _open(dataset, data_root, "train", task, progress),
+            _open(dataset, data_root, "val", task, progress) if has_validation else None,
+        )
+    return (
+        draw(wanted, TRAINING, dataset, data_root, task, progress),
+        draw(wanted, VALIDATION, dataset, data_root, task, progress) if wanted.validation else None,
+    )
+
+
+def draw(
+    wanted: Population,
+    part: str,
+    dataset: str,
+    data_root: Path | None,
+    task: str,
+    progress: Callable[[str], Progress],
+) -> Manifest:
+    """Open a part of a population, built where it is missing.
+
+    Raises:
+        UsageError: the dataset has the people that it has.
+    """
+    from benchmark.weights import home
+
+    show = progress(f"{dataset} {part}")
+    manifest: Manifest = _adapter(dataset)(data_root, home()).draw(
+        wanted, part, task, lambda done, total, what: show("build", done, total, what)
+    )
+    return manifest
 
 
 def _open(dataset: str, data_root: Path | None, split: str, task: str, progress: Callable[[str], Progress]) -> Manifest:

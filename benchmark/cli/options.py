@@ -20,6 +20,14 @@ Weights = Annotated[Path | None, typer.Option(help="Weights file instead of the 
 Dataset = Annotated[str, typer.Option(help="Dataset; `list datasets` names them.")]
 Split = Annotated[str, typer.Option(help="Split of the dataset.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Where the corpus lies; `data show DATASET` prints the layout.")]
+People = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Draw N new people of a generated dataset instead of a split's, and build them once by all cores; 0 for "
+        "the split's.  [default: the preset's]",
+    ),
+]
 Seconds = Annotated[
     float | None,
     typer.Option(
