@@ -95,7 +95,7 @@ def resolve(
         if key.startswith("training."):
             training[key.removeprefix("training.")] = literal(text)
         elif key.startswith("population."):
-            _update(drawn, {key.removeprefix("population."): literal(text)}, Population, "--set population")
+            _set_population(drawn, key, text)
         else:
             _update(values, {key: literal(text)}, config_class, "--set")
     try:
@@ -107,12 +107,31 @@ def resolve(
     return Settings(preset or presets.default, config, weights, training, Population(**drawn))
 
 
+def population_of(sets: Sequence[str]) -> Population:
+    """The people that `--set population.KEY=VALUE` alone asks for.
+
+    Raises:
+        InvalidConfig: another key, or a value that the field's type does not take.
+    """
+    drawn: dict[str, Any] = {}
+    for item in sets:
+        key, equals, text = item.partition("=")
+        if not equals or not key.startswith("population."):
+            raise InvalidConfig(f"--set takes population.KEY=VALUE here, got '{item}'")
+        _set_population(drawn, key, text)
+    return Population(**drawn)
+
+
 def literal(text: str) -> Any:
     """A value as TOML writes it, or the bare text: `5`, `0.5`, `true`, `[1, 2]`, `right`."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _set_population(drawn: dict[str, Any], key: str, text: str) -> None:
+    _update(drawn, {key.removeprefix("population."): literal(text)}, Population, "--set population")
 
 
 def _update(values: dict[str, Any], given: Mapping[str, Any], config_class: type, origin: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -30,6 +29,8 @@ class TrainingPlan:
     validation: Manifest | None
     out: Path
     stages: list[Any]
+    population: dict[str, int] | None = None
+    """What was drawn to train on; None where the people are those of a split."""
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -37,7 +38,7 @@ class TrainingPlan:
             "preset": self.settings.preset,
             "config": self.settings.as_dict(),
             "training": dict(self.settings.training),
-            "population": self._population(),
+            "population": self.population,
             "stages": {stage.name: stage.steps for stage in self.stages},
             "people": len({sample.speaker for sample in self.training.samples}),
             "manifest_sha256": self.training.sha256,
@@ -62,6 +63,7 @@ class TrainingPlan:
             UsageError, PrerequisiteError: a device or a precision that there is not.
             InvalidConfig: the folder holds a training of another method, on other data or with other settings.
         """
+        from baselines.checkpoints import add_metadata
         from baselines.training import Loop, train_stages
 
         if precision not in ("no", "bf16", "fp16"):
@@ -80,12 +82,11 @@ class TrainingPlan:
 
         loop = Loop(seed=seed, device=device, precision=precision, resume=resume, progress=progress)
         asked = {name: value for name, value in self.describe().items() if name not in ("preset", "stages", "out")}
-        return train_stages(self.stages, self.out, loop, asked, begin)
-
-    def _population(self) -> dict[str, int] | None:
-        """What was drawn; None where the people are those of a split."""
-        drawn = self.settings.population
-        return dataclasses.asdict(drawn) if drawn.people else None
+        weights = train_stages(self.stages, self.out, loop, asked, begin)
+        if self.population:
+            about = {"dataset": self.training.dataset, "manifest_sha256": self.training.sha256, **self.population}
+            add_metadata(weights, {"population": about})
+        return weights
 
     @property
     def _record(self) -> Path:
@@ -96,10 +97,14 @@ class TrainingPlan:
         if not self._record.is_file():
             return
         try:
-            there = json.loads(self._record.read_text(encoding="utf-8"))
+            there = {"population": None} | json.loads(self._record.read_text(encoding="utf-8"))
             differing = [
                 f"{name} is {there[name]} there, {here} here"
-                for name, here in (("method", self.method), ("manifest_sha256", self.training.sha256))
+                for name, here in (
+                    ("method", self.method),
+                    ("population", self.population),
+                    ("manifest_sha256", self.training.sha256),
+                )
                 if there[name] != here
             ]
         except (ValueError, KeyError, TypeError) as error:
@@ -155,8 +160,9 @@ def prepare(
         )
     except TypeError as error:
         raise InvalidConfig(f"{method}: {error}") from error
+    drawn = settings.population.taken(task.name) if settings.population.people else None
     folder = out or Path("runs") / "train" / f"{method}-{settings.preset or 'default'}"
-    return TrainingPlan(method, settings, training, validation, folder, stages)
+    return TrainingPlan(method, settings, training, validation, folder, stages, drawn)
 
 
 def fit_face_heads(

@@ -75,3 +75,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would run, w
 def names(given: list[str] | None) -> tuple[str, ...]:
     """`["a,b", "c"]` -> `("a", "b", "c")`."""
     return tuple(name.strip() for item in given or () for name in item.split(",") if name.strip())
+
+
+def with_people(sets: list[str] | None, people: int | None) -> tuple[str, ...]:
+    """`--people N` is short for `--set population.people=N`."""
+    return (*(sets or ()), *(() if people is None else (f"population.people={people}",)))

@@ -38,7 +38,7 @@ def train(
     """Train with checkpoints; the same command continues after a kill, one with more steps a finished training.
 
     Other settings need another folder. Settings of the training are changed by --set training.KEY=VALUE,
-    those of drawn people by --set population.KEY=VALUE: people, validation, portraits, portrait_size, sentences, videos.
+    what is drawn by --set population.KEY=VALUE: people, validation, portraits, portrait_size, sentences, videos.
 
     \b
     python -m benchmark train --method sf2f --preset talkers
@@ -49,8 +49,7 @@ def train(
     from benchmark.training import prepare
 
     with bars(quiet) as progress:
-        population = () if people is None else (f"population.people={people}",)
-        plan = prepare(method, preset, config, (*(sets or ()), *population), dataset, data_root, out, progress)
+        plan = prepare(method, preset, config, options.with_people(sets, people), dataset, data_root, out, progress)
         if not dry_run:
             show = progress(method)
             weights = plan.train(seed=seed, device=device, precision=precision, resume=resume, progress=show)

@@ -9,10 +9,13 @@ from benchmark.errors import InvalidConfig
 TRAINING, VALIDATION = "population", "population_val"
 """The parts of a population: their names in manifests and messages."""
 
+_SPEECH2FACE, _LIPS = ("sentences", "portraits", "portrait_size"), ("videos",)
+"""What is made of a person for `speech2face`, and for tasks with lips."""
+
 
 @dataclass(frozen=True)
 class Population:
-    """The table `population` of a preset. A task takes what it needs of a person and leaves the rest unmade."""
+    """The table `population` of a preset. Of a person is made what the task needs, and nothing else."""
 
     people: int = 0
     """To train on; 0 for the dataset's own training and validation splits."""
@@ -34,8 +37,14 @@ class Population:
         if not 16 <= self.portrait_size <= 512:
             raise InvalidConfig(f"population.portrait_size = {self.portrait_size}; expected 16 to 512")
 
-    def needs(self, *names: str) -> None:
-        """Refuse a population without what a task cannot do without."""
+    def taken(self, task: str) -> dict[str, int]:
+        """The settings that a task makes use of.
+
+        Raises:
+            InvalidConfig: nothing of a kind that the task cannot do without.
+        """
+        names = _SPEECH2FACE if task == "speech2face" else _LIPS
         for name in names:
             if not getattr(self, name):
-                raise InvalidConfig(f"population.{name} = 0, but this training needs at least 1 of each person")
+                raise InvalidConfig(f"population.{name} = 0; {task} needs at least 1 of each person")
+        return {name: getattr(self, name) for name in ("people", "validation", *names)}

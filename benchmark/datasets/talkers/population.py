@@ -44,13 +44,9 @@ def everyone(root: Path, population: Population, part: str, task: str) -> list[W
     count, numbers = getattr(population, name), NUMBERS[part]
     if not 0 < count <= len(numbers):
         raise InvalidConfig(f"population.{name} = {count}; Talkers draws 1 to {len(numbers)} of them")
-    if task == "speech2face":
-        population.needs("sentences", "portraits")
-        recordings, portraits, videos = population.sentences, population.portraits, 0
-    else:
-        population.needs("videos")
-        recordings, portraits = (videos := population.videos if part == TRAINING else 1), 0
-    size = population.portrait_size
+    taken = population.taken(task)
+    videos = taken.get("videos", 0) if part == TRAINING else min(taken.get("videos", 0), 1)
+    recordings, portraits, size = taken.get("sentences", videos), taken.get("portraits", 0), population.portrait_size
     return [Wanted(root, number, recordings, portraits, size, videos) for number in numbers[:count]]
 
 
