@@ -25,7 +25,7 @@ People = Annotated[
     typer.Option(
         metavar="N",
         help="Draw N new people of a generated dataset instead of a split's, and build them once by all cores; 0 for "
-        "the split's.  [default: the preset's]",
+        "the split's.  [default: the preset's, else 0]",
     ),
 ]
 Seconds = Annotated[

@@ -105,7 +105,7 @@ class Talkers(Dataset):
             path,
             part,
             task,
-            lambda _: population.all_there(persons),
+            population.all_there,
             lambda: population.rows(persons, population.build(persons, self.workers, progress), part, task),
         )
 
