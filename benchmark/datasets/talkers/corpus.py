@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,11 +22,13 @@ from typing import Any, ClassVar
 from benchmark.datasets.dataset import Dataset, Progress
 from benchmark.datasets.manifest import Manifest, Row, parse_manifest, read_manifest, write_manifest
 from benchmark.datasets.mixtures import SNRS_DB, Utterance, noisy_rows, two_talker_rows
+from benchmark.datasets.population import Population
+from benchmark.datasets.talkers import population
 from benchmark.datasets.talkers.build import Job, announced, build, known_facts
 from benchmark.datasets.talkers.identity import REVISION, SPLITS, Person, people
 from benchmark.datasets.talkers.sentences import sentences
-from benchmark.errors import MissingDataset, PrerequisiteError, UsageError
-from benchmark.processes import ProcessPool, WorkerDied
+from benchmark.errors import MissingDataset, UsageError
+from benchmark.processes import DEATHS, JobKills, cores, each
 from benchmark.sources import source_of_modules
 
 _FIELDS = {
@@ -42,8 +42,6 @@ _PEOPLE = {"test_snr": "test"}
 """Splits that are another list of mixtures of the same people."""
 _PER_SPEAKER = {"val": 2, "test": 2, "test_snr": 4}
 """Utterances of each person in a mixing list; all of them in training."""
-DEATHS = 3
-"""So often a job may take its process with it before the building is given up."""
 
 
 class Talkers(Dataset):
@@ -69,7 +67,7 @@ class Talkers(Dataset):
             raise UsageError(f"Expected at least 1 worker but got {workers}")
         if limit is not None and limit < 1:
             raise UsageError(f"Expected a limit of at least 1 but got {limit}")
-        self.workers, self.limit = workers or _cores(), limit
+        self.workers, self.limit = workers or cores(), limit
 
     def media_root(self) -> Path:
         return self.home / "talkers" / _generator()
@@ -93,20 +91,42 @@ class Talkers(Dataset):
             raise UsageError(f"Split '{split}' of Talkers is a grid of SNRs for av_enhancement, not for {task}")
         wanted = self._wanted(task, fields)
         path = self.media_root() / f"{split}.{task}{self._part(task, wanted)}.{_lister()}.jsonl"
+        return self._opened(path, split, task, _all_there, lambda: self._build(split, task, wanted, progress))
+
+    def draw(self, wanted: Population, part: str, task: str, progress: Progress | None = None) -> Manifest:
+        """Read the manifest of a part of a population; build first what is missing of it.
+
+        A manifest is believed where every file that it names is listed in its folder.
+        """
+        self.check(self.splits[0], task)
+        root = self.home / "talkers" / _generator("benchmark.datasets.talkers.population_media") / "population"
+        persons = population.everyone(root, wanted, part, task)
+        path = root / f"{part}.{task}.{population.asked(persons)}.{_lister()}.jsonl"
+        return self._opened(
+            path,
+            part,
+            task,
+            population.all_there,
+            lambda: population.rows(persons, population.build(persons, self.workers, progress), part, task),
+        )
+
+    def _opened(
+        self, path: Path, split: str, task: str, whole: Callable[[Manifest], bool], make: Callable[[], Iterable[Row]]
+    ) -> Manifest:
+        """The manifest at `path`, made anew unless it is there and `whole`; its paths are relative to its folder."""
         if path.is_file():
             try:
-                manifest = read_manifest(path, self.media_root())
-                if _all_there(manifest):
+                manifest = read_manifest(path, path.parent)
+                if whole(manifest):
                     return manifest
             except MissingDataset:
                 path.unlink(missing_ok=True)
         try:
-            rows = self._build(split, task, wanted, progress)
             about = {"dataset": self.name, "revision": self.revision, "split": split, "task": task}
-            return parse_manifest(write_manifest(path, rows, **about), path, self.media_root())
+            return parse_manifest(write_manifest(path, make(), **about), path, path.parent)
         except OSError as error:
             raise MissingDataset(
-                f"Talkers cannot be built in {self.media_root()} ({error.strerror or error}): "
+                f"Talkers cannot be built in {path.parent} ({error.strerror or error}): "
                 "set FACEVOICE_BENCH_HOME to a folder that can be written and has room"
             ) from error
 
@@ -153,8 +173,8 @@ class Talkers(Dataset):
 
 
 @functools.cache
-def _generator() -> str:
-    """Hash of what makes the media: the generator's code, how files are written, and the synthesiser."""
+def _generator(module: str = "benchmark.datasets.talkers.build") -> str:
+    """Hash of what makes the media: a module with all its drawing, how files are written, and the synthesiser."""
     import inspect
 
     from benchmark.media import pictures, sound, video
@@ -162,9 +182,7 @@ def _generator() -> str:
     writers = (sound.write_audio, pictures.write_image, video.write_video, video._encode_sound)
     espeak = metadata.version("espeakng-loader")
     also = "".join(inspect.getsource(writer) for writer in writers) + f"espeakng-loader {espeak}"
-    return source_of_modules(
-        "benchmark.datasets.talkers.build", within=("benchmark.datasets.talkers", "benchmark.types"), also=also
-    )
+    return source_of_modules(module, within=("benchmark.datasets.talkers", "benchmark.types"), also=also)
 
 
 @functools.cache
@@ -213,41 +231,14 @@ def _utterances(
 
 
 def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
-    """Do the jobs, in whatever order they end; without further processes for one worker, or where they cannot start."""
-    left = dict.fromkeys(jobs)
-    deaths: Counter[Job] = Counter()
-    if workers > 1:
-        pool = ProcessPool(workers)
-        try:
-            # a few at a time, so that an interrupt waits for little
-            queue, running = deque(jobs), dict[Future[dict[str, Any]], Job]()
-            while left:
-                while queue and len(running) < 2 * workers:
-                    job = queue.popleft()
-                    running[pool.submit(build, job)] = job
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    job = running.pop(future)
-                    try:
-                        result = future.result()
-                    except WorkerDied as error:
-                        deaths[job] += 1
-                        if deaths[job] == DEATHS:
-                            raise MissingDataset(
-                                f"Talkers cannot be built: the process that made the {job.kind} of {job.person.id} "
-                                f"died {DEATHS} times, perhaps for lack of memory"
-                            ) from error
-                        queue.append(job)
-                        continue
-                    del left[job]
-                    yield job, result
-        except PrerequisiteError as error:
-            if isinstance(error, MissingDataset):
-                raise
-            # processes do not start here, as in a script without a main guard: go on in this one
-        finally:
-            pool.close(finish=True)  # no half-written file is left
-    for job in list(left):
-        yield job, build(job)
+    """Do the jobs, in whatever order they end."""
+    try:
+        yield from each(build, jobs, workers)
+    except JobKills as error:
+        raise MissingDataset(
+            f"Talkers cannot be built: the process that made the {error.job.kind} of {error.job.person.id} "
+            f"died {DEATHS} times, perhaps for lack of memory"
+        ) from error
 
 
 def _all_there(manifest: Manifest) -> bool:
@@ -267,7 +258,3 @@ def _all_there(manifest: Manifest) -> bool:
 
 def _relative(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
