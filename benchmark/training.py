@@ -63,7 +63,6 @@ class TrainingPlan:
             UsageError, PrerequisiteError: a device or a precision that there is not.
             InvalidConfig: the folder holds a training of another method, on other data or with other settings.
         """
-        from baselines.checkpoints import add_metadata
         from baselines.training import Loop, train_stages
 
         if precision not in ("no", "bf16", "fp16"):
@@ -82,11 +81,9 @@ class TrainingPlan:
 
         loop = Loop(seed=seed, device=device, precision=precision, resume=resume, progress=progress)
         asked = {name: value for name, value in self.describe().items() if name not in ("preset", "stages", "out")}
-        weights = train_stages(self.stages, self.out, loop, asked, begin)
-        if self.population:
-            about = {"dataset": self.training.dataset, "manifest_sha256": self.training.sha256, **self.population}
-            add_metadata(weights, {"population": about})
-        return weights
+        about = {"dataset": self.training.dataset, "manifest_sha256": self.training.sha256, **(self.population or {})}
+        notes = {"population": about} if self.population else {}
+        return train_stages(self.stages, self.out, loop, asked, begin, notes)
 
     @property
     def _record(self) -> Path:
