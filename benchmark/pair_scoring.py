@@ -4,7 +4,8 @@
   run.json            what is compared, and provenance
   predictions.jsonl   the estimates, with the versions of the files
   scores.jsonl        appended; one row per file and metric
-  scores.csv          the same as a table: a line per file, a column per number, reasons and remarks at the end
+  scores.csv          the same as a table: a line per file, a column per number, reasons and remarks at the end; an id
+                      or text that a spreadsheet would take for a formula (= + - @ in front) has an apostrophe before it
   result.json         aggregates, written last
 """
 

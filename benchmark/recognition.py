@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -78,6 +77,6 @@ class KeptTranscripts:
 def load(name: str, device: str = "cpu") -> KeptTranscripts:
     """The recogniser of that name, see `metrics.networks.recognisers`, with its transcripts kept below `home()`."""
     from benchmark.weights import home
+    from metrics.networks import recognisers
 
-    recogniser = importlib.import_module("metrics.networks.recognisers").load(name, device)
-    return KeptTranscripts(recogniser, home() / "transcripts")
+    return KeptTranscripts(recognisers.load(name, device), home() / "transcripts")

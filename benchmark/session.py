@@ -220,6 +220,11 @@ class Session:
         self.notes.extend(problems)
         for metric in made.values():
             metric.prepare(identities)
+        yielded = {*made, *(report.name for metric in made.values() for report in metric.reports)}
+        for name in self.request.metrics:
+            if name not in yielded and metric_of(name) in made:
+                several = "; numbers by recording need a speaker with several" if name.endswith("_by_recording") else ""
+                self.notes.append(f"{name} is no number of {metric_of(name)} on these data{several}")
         return Scorer(made)
 
     def _no_words(self, manifest: Manifest, protocol: Protocol) -> str | None:
