@@ -59,10 +59,8 @@ class KeptTranscripts:
     def _transcript(self, signal: np.ndarray) -> str:
         name = hashlib.sha256(np.ascontiguousarray(signal, "<f4").tobytes()).hexdigest()[:32]
         path = self.folder / name[:2] / f"{name}.txt"
-        try:
+        if path.is_file():
             return path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            pass
         text = str(self.recogniser.transcribe([signal])[0])
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -200,7 +200,7 @@ class Session:
             if not self.request.metrics:
                 self.notes.append(f"metric wer is left out: {reason}")
                 names = tuple(name for name in names if name != "wer")
-        if "wer" in names and "recogniser" not in options:
+        if "wer" in names and "recogniser" not in options and any(_texts(manifest)):
             options["recogniser"], why = default_recogniser(_texts(manifest))
             self.notes.append(why)
         made = {}
