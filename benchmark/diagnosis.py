@@ -53,6 +53,7 @@ def examine() -> list[Finding]:
     findings.append(_try("espeak-ng speaks", _speak, "pip install --force-reinstall espeakng-loader"))
     findings.append(_try("dlib face network", _dlib, "pip install --force-reinstall face_recognition_models"))
     findings.append(_try("DNSMOS networks", _dnsmos, "pip install --force-reinstall speechmos"))
+    findings.append(_whisper())
     findings.append(_device())
     findings.append(_disk())
     findings.extend(_old_corpora())
@@ -97,6 +98,20 @@ def _dlib() -> str:
     from benchmark.networks import Networks
 
     return str(Networks()("dlib").signature)
+
+
+def _whisper() -> Finding:
+    from importlib.util import find_spec
+
+    from metrics.networks.whisper import CARRIED, INSTALL, carried
+
+    what = f"whisper:{CARRIED} for English"
+    try:
+        carried()
+    except (ImportError, FileNotFoundError):
+        return Finding("note", what, "not here", INSTALL)
+    here = find_spec("faster_whisper") is not None
+    return Finding("ok", what, "here") if here else Finding("note", what, "no faster-whisper", INSTALL)
 
 
 def _device() -> Finding:

@@ -18,7 +18,7 @@ NETWORKS: dict[str, tuple[str, str | None]] = {
     "ge2e": ("metrics.networks.ge2e", None),
     "wespeaker": ("metrics.networks.wespeaker", None),
     **{
-        name: ("metrics.networks.recognisers", None)
+        name: ("benchmark.recognition", None)
         for name in (
             *("sphinx_grid", "sphinx_lm", "sphinx_allphone"),
             *("whisper", "wav2vec2", "wav2vec2_espeak", "quartznet"),
@@ -54,7 +54,7 @@ class Networks:
 
         module_name, file = NETWORKS[name.partition(":")[0]]
         module = importlib.import_module(module_name)
-        if module_name == "metrics.networks.recognisers":
+        if module_name == "benchmark.recognition":
             return module.load(name, self.device)
         if name == "face_heads":
             return module.load(weights.face_heads(self.dataset), self.device)

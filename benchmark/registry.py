@@ -150,7 +150,7 @@ metrics = Registry(
         ),
         "retrieval": Entry(
             "metrics.faces.retrieval:Retrieval",
-            "recall_at_{1,2,5,10,20,50}: galleries of 100, full, same sex and age",
+            "recall_at_{1,2,5,10,20,50}: galleries of 100, full, people alike",
             "speech2face",
         ),
         "vggface_score": Entry(
@@ -191,7 +191,8 @@ metrics = Registry(
 NUMBERS = {
     **{f"face_{part}": "face_similarity" for part in ("cosine", "cosine_mismatched", "l1", "auc")},
     **{
-        f"{chance}recall_at_{k}{gallery}": "retrieval"
+        f"{chance}recall_at_{k}{gallery}{by}": "retrieval"
+        for by in ("", "_by_recording")
         for chance in ("", "chance_")
         for gallery, ks in {"": (1, 2, 5, 10, 20, 50), "_full": (1, 5, 10), "_within": (1, 5, 10)}.items()
         for k in ks

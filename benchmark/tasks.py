@@ -184,6 +184,8 @@ SPEECH2FACE = FaceFromSpeech(
         "recall_at_5",
         "recall_at_10",
         "recall_at_1_within",
+        *(f"recall_at_{k}_by_recording" for k in (1, 10)),  # where speakers have several recordings
+        "recall_at_1_within_by_recording",
         "vggface_score",
         "sex_agreement",
         "face_detection_rate",

@@ -69,7 +69,7 @@ def test_a_folder_of_people_goes_through_and_leaves_a_whole_report(people, tmp_p
     assert (folder / "scores.jsonl").read_bytes() == before
     scored = command("score", folder, "--workers", 0, "--json")
     assert json.loads(scored.stdout)[0]["aggregates"] == result["aggregates"]
-    assert "R@1 %" in command("show", folder, "--signatures").stdout
+    assert "R@1 by speaker %" in command("show", folder, "--signatures").stdout
     (listed,) = json.loads(command("list", "runs", "--runs", tmp_path, "--json").stdout)
     assert listed["state"] == "scored"
 
@@ -83,7 +83,7 @@ def test_what_is_advised_for_a_metric_that_is_left_out_brings_it(people, tmp_pat
     command(*advised.split(), people)
     shown = command(*words, "--metrics", "sex_agreement,face_cosine,recall_at_5_full", "--signatures")
     assert "left out" not in shown.stderr
-    for head in ("sex %", "cos ↑", "R@5 full"):
+    for head in ("sex %", "cos ↑", "R@5 full by speaker %"):
         assert re.search(rf"^{head}", shown.stdout, re.MULTILINE), shown.stdout
 
 
