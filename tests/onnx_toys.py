@@ -1,4 +1,4 @@
-"""Small ONNX files of the layouts that published networks have, written as protobuf messages without the package onnx."""
+"""Small ONNX files of the layouts that published networks have, written without the package onnx."""
 
 from __future__ import annotations
 
@@ -61,11 +61,12 @@ def write_onnx(
     path.write_bytes(_field(1, 7) + _field(8, _field(2, 12)) + _field(7, graph))
 
 
-def write_scrfd(path: Path, seed: int = 0) -> None:
+def write_scrfd(path: Path, seed: int = 0) -> dict[str, np.ndarray]:
     """A detector of SCRFD's layout that finds faces where the mean over a cell is red.
 
     Scores are `sigmoid(8 (r - g) - 3)` of the normalised colours in the first anchor, lower in the second; boxes and
-    points depend on the colours a little, so that a wrong order of channels, cells or outputs shows.
+    points depend on the colours a little, so that a wrong order of channels, cells or outputs shows. Gives the weights:
+    `box8.w` is `[2 * 4, 3, 1, 1]`, for both anchors in turn.
     """
     random = np.random.default_rng(seed)
     nodes: list[bytes] = []
@@ -92,6 +93,7 @@ def write_scrfd(path: Path, seed: int = 0) -> None:
             ]
             outputs[name] = [f"n{step}", width]
     write_onnx(path, nodes, weights, ("x", [1, 3, "h", "w"]), outputs)
+    return weights
 
 
 def write_arcface(path: Path, seed: int = 1) -> None:
