@@ -320,7 +320,7 @@ def add(name: str, path: Path) -> Path:
 
 
 def face_heads(dataset: str) -> Path:
-    """The classifiers of sex and identity on face descriptors that were fitted to a dataset's training faces.
+    """The heads for sex, age and identity on face descriptors that were fitted to a dataset's training faces.
 
     One fitted on this machine comes before the one that is shipped.
 
@@ -336,7 +336,7 @@ def face_heads(dataset: str) -> Path:
         if path.is_file():
             return path
     raise MissingWeights(
-        f"No classifiers of sex and identity are fitted to dataset '{dataset}' (looked for {own}). "
+        f"No heads for sex, age and identity are fitted to dataset '{dataset}' (looked for {own}). "
         f"Fit them: python -m benchmark weights fit --dataset {dataset} --data-root FOLDER"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from test_dlib_faces import drawn_face
 
 from benchmark.networks import Networks
+from benchmark.reports import judged_faces
 from metrics.faces.age_agreement import AgeAgreement, decade, weighted_pearson
 from metrics.faces.sex_agreement import SexAgreement
 from metrics.metric import FaceItem, Failed, Identity
@@ -119,6 +121,30 @@ def test_alike_ages_have_no_correlation():
     assert np.isnan(weighted_pearson(np.empty(0), np.empty(0), np.empty((2, 0)))).all()
     metric = AgeAgreement(Toy())
     assert "alike" in metric.why_undefined("age_r_face") and "recorded" in metric.why_undefined("age_error_label")
+
+
+def test_a_confusion_matrix_counts_what_was_read_where(tmp_path):
+    """True faces of 25, 25, 47 and generated ones of 24, 31, 41: one of two in the twenties, one in the forties."""
+    rows = {
+        key: SimpleNamespace(statistics={"face": true, "read": read})
+        for key, (true, read) in enumerate([(25, 24), (25, 31), (47, 41)])
+    }
+    sexes = {
+        key: SimpleNamespace(statistics={"face": true, "read": read})
+        for key, (true, read) in enumerate([(0, 0), (0, 1), (0, 0)])
+    }
+    stored = {"age_error_face": SimpleNamespace(rows=rows), "sex_agreement_face": SimpleNamespace(rows=sexes)}
+    row = SimpleNamespace(result=SimpleNamespace(label="toy"), measured=stored)
+    age, sex = judged_faces._of_age(row), judged_faces._of_sex(row)
+    assert age.classes == ("20s", "30s", "40s")
+    assert age.counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+    assert age.shares[0].tolist() == [0.5, 0.5, 0] and np.isnan(age.shares[1]).all()
+    assert sex.counts.tolist() == [[2, 1], [0, 0]]
+    lines = judged_faces.as_csv([sex, age]).splitlines()
+    assert len(lines) == 1 + 4 + 9 and lines[2] == "toy,sex,f,m,1,0.3333"
+    judged_faces.draw([sex, age], tmp_path / "judged_faces.png")
+    assert np.asarray(Image.open(tmp_path / "judged_faces.png")).shape[1] > 500
+    assert judged_faces._of_age(SimpleNamespace(result=row.result, measured={})) is None
 
 
 def test_decades_begin_at_multiples_of_ten():

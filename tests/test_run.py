@@ -55,11 +55,13 @@ def test_a_folder_of_people_goes_through_and_leaves_a_whole_report(people, tmp_p
         assert (numbers[name]["scored"], numbers[name]["total"]) == (6, 6)
         assert numbers[name]["value"] is not None
     assert "gallery:3x1" in numbers["recall_at_1"]["signature"]
+    assert numbers["sex_agreement"]["scored"] == numbers["age_r_face"]["scored"] == 6
+    assert "dlib-gender-v1" in numbers["sex_agreement"]["signature"]
     assert "vggface_score" not in numbers, "no classifier is fitted to this corpus, and none is borrowed"
     folder = tmp_path / result["run_id"]
     for name in ("run.json", "result.json", "predictions.jsonl", "scores.jsonl"):
         assert (folder / name).stat().st_size > 0
-    for name in ("table.md", "table.csv", "table.tex", "recall.png", "contact_sheet.png"):
+    for name in ("table.md", "table.csv", "table.tex", "recall.png", "contact_sheet.png", "judged_faces.png"):
         assert (folder / "report" / name).stat().st_size > 0
     assert read_image(folder / "report" / "contact_sheet.png").shape[1] > 500
     assert len(list((folder / "outputs").rglob("*.png"))) == 6
