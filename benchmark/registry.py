@@ -159,6 +159,11 @@ metrics = Registry(
         "sex_agreement": Entry(
             "metrics.faces.sex_agreement:SexAgreement", "share of faces whose sex is the speaker's", "speech2face"
         ),
+        "age_agreement": Entry(
+            "metrics.faces.age_agreement:AgeAgreement",
+            "age_{r,error,decade}_{face,label}: age in the face against the speaker's",
+            "speech2face",
+        ),
         "face_detection_rate": Entry(
             "metrics.faces.detection:FaceDetectionRate", "share of outputs in which a face is found", "speech2face"
         ),
@@ -198,6 +203,8 @@ NUMBERS = {
         for k in ks
     },
     "vggface_score_split_std": "vggface_score",
+    "sex_agreement_face": "sex_agreement",
+    **{f"age_{part}_{kind}": "age_agreement" for part in ("r", "error", "decade") for kind in ("face", "label")},
     "estoi": "stoi",
     **{f"dnsmos_{part}": "dnsmos" for part in ("p808", "sig", "bak", "ovrl")},
     **{f"nisqa_{part}": "nisqa" for part in ("mos", "noi", "dis", "col", "loud")},

@@ -150,7 +150,7 @@ class Retrieval(Metric):
         """Make the metric.
 
         Args:
-            embedder: `dlib`, `facenet140` (the paper's), `facenet160`.
+            embedder: `dlib`, `facenet140` (the paper's), `facenet160`, `arcface`, or `arcface:PACK`.
             gallery_size: identities of one gallery of the main protocol.
         """
         return cls(networks(embedder), gallery_size)
