@@ -131,6 +131,9 @@ methods = Registry(
         "chance": Entry("baselines.reference:Chance", "floor: a face of the training split at random", "speech2face"),
         "mean_face": Entry("baselines.reference:MeanFace", "floor: mean of the training faces", "speech2face"),
         "ground_truth": Entry("baselines.reference:GroundTruth", "ceiling: a true face of the speaker", "speech2face"),
+        "linear": Entry(
+            "baselines.linear.method:Linear", "floor: ridge regression from the speech's statistics", "speech2face"
+        ),
         "mean_face_by_sex": Entry(
             "baselines.reference:MeanFaceBySex", "floor: mean training face of the true sex", "speech2face"
         ),

@@ -188,7 +188,10 @@ SPEECH2FACE = FaceFromSpeech(
         "sex_agreement",
         "face_detection_rate",
     ),
-    references=("voice2face", "sf2f", "talkers_oracle", "chance", "mean_face", "mean_face_by_sex", "ground_truth"),
+    references=(
+        *("voice2face", "sf2f", "linear", "talkers_oracle"),
+        *("chance", "mean_face", "mean_face_by_sex", "ground_truth"),
+    ),
 )
 
 _ENHANCED = ("pesq_wb", "estoi", "stoi", "si_sdr", "wer", "rtf")

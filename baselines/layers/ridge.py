@@ -87,7 +87,7 @@ def fit(x: np.ndarray, y: np.ndarray, strengths: Sequence[float] | None = None) 
         a[:, columns] = u.T @ part
         norms += np.einsum("ij,ij->i", part, part)
         cross += part @ a[:, columns].T
-    gram = a @ a.T
+    gram = u.T @ cross  # A A^T = U^T Y A^T
 
     errors = []
     for strength in strengths:
