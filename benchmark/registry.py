@@ -134,6 +134,11 @@ methods = Registry(
         "linear": Entry(
             "baselines.linear.method:Linear", "floor: ridge regression from the speech's statistics", "speech2face"
         ),
+        "wiener": Entry(
+            "baselines.wiener.method:Wiener",
+            "floor: Wiener filter without a face (Ephraim and Malah 1984)",
+            "av_enhancement, av_separation",
+        ),
         "mean_face_by_sex": Entry(
             "baselines.reference:MeanFaceBySex", "floor: mean training face of the true sex", "speech2face"
         ),

@@ -207,7 +207,7 @@ AV_ENHANCEMENT = SpeechFromMixture(
     without_truth=("dnsmos", "wer", "rtf"),
     primary="si_sdr",
     columns=_ENHANCED,
-    references=("noisy", "flowavse", "clean"),
+    references=("noisy", "wiener", "flowavse", "clean"),
     protocol=Protocol(None, 1),
     batch_size=8,
 )
