@@ -139,6 +139,11 @@ methods = Registry(
             "floor: Wiener filter without a face (Ephraim and Malah 1984)",
             "av_enhancement, av_separation",
         ),
+        "deepfilternet": Entry(
+            "baselines.deepfilternet.method:DeepFilterNet",
+            "DeepFilterNet3, without a face (Schröter et al. 2023)",
+            "av_enhancement, av_separation",
+        ),
         "mean_face_by_sex": Entry(
             "baselines.reference:MeanFaceBySex", "floor: mean training face of the true sex", "speech2face"
         ),
