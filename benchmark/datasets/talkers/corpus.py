@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,8 +25,8 @@ from benchmark.datasets.mixtures import SNRS_DB, Utterance, noisy_rows, two_talk
 from benchmark.datasets.talkers.build import Job, announced, build, known_facts
 from benchmark.datasets.talkers.identity import REVISION, SPLITS, Person, people
 from benchmark.datasets.talkers.sentences import sentences
-from benchmark.errors import MissingDataset, PrerequisiteError, UsageError
-from benchmark.processes import ProcessPool, WorkerDied
+from benchmark.errors import MissingDataset, UsageError
+from benchmark.processes import DEATHS, JobKills, cores, each
 from benchmark.sources import source_of_modules
 
 _FIELDS = {
@@ -42,8 +40,6 @@ _PEOPLE = {"test_snr": "test"}
 """Splits that are another list of mixtures of the same people."""
 _PER_SPEAKER = {"val": 2, "test": 2, "test_snr": 4}
 """Utterances of each person in a mixing list; all of them in training."""
-DEATHS = 3
-"""So often a job may take its process with it before the building is given up."""
 
 
 class Talkers(Dataset):
@@ -69,7 +65,7 @@ class Talkers(Dataset):
             raise UsageError(f"Expected at least 1 worker but got {workers}")
         if limit is not None and limit < 1:
             raise UsageError(f"Expected a limit of at least 1 but got {limit}")
-        self.workers, self.limit = workers or _cores(), limit
+        self.workers, self.limit = workers or cores(), limit
 
     def media_root(self) -> Path:
         return self.home / "talkers" / _generator()
@@ -213,41 +209,14 @@ def _utterances(
 
 
 def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
-    """Do the jobs, in whatever order they end; without further processes for one worker, or where they cannot start."""
-    left = dict.fromkeys(jobs)
-    deaths: Counter[Job] = Counter()
-    if workers > 1:
-        pool = ProcessPool(workers)
-        try:
-            # a few at a time, so that an interrupt waits for little
-            queue, running = deque(jobs), dict[Future[dict[str, Any]], Job]()
-            while left:
-                while queue and len(running) < 2 * workers:
-                    job = queue.popleft()
-                    running[pool.submit(build, job)] = job
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    job = running.pop(future)
-                    try:
-                        result = future.result()
-                    except WorkerDied as error:
-                        deaths[job] += 1
-                        if deaths[job] == DEATHS:
-                            raise MissingDataset(
-                                f"Talkers cannot be built: the process that made the {job.kind} of {job.person.id} "
-                                f"died {DEATHS} times, perhaps for lack of memory"
-                            ) from error
-                        queue.append(job)
-                        continue
-                    del left[job]
-                    yield job, result
-        except PrerequisiteError as error:
-            if isinstance(error, MissingDataset):
-                raise
-            # processes do not start here, as in a script without a main guard: go on in this one
-        finally:
-            pool.close(finish=True)  # no half-written file is left
-    for job in list(left):
-        yield job, build(job)
+    """Do the jobs, in whatever order they end."""
+    try:
+        yield from each(build, jobs, workers)
+    except JobKills as error:
+        raise MissingDataset(
+            f"Talkers cannot be built: the process that made the {error.job.kind} of {error.job.person.id} "
+            f"died {DEATHS} times, perhaps for lack of memory"
+        ) from error
 
 
 def _all_there(manifest: Manifest) -> bool:
@@ -267,7 +236,3 @@ def _all_there(manifest: Manifest) -> bool:
 
 def _relative(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
