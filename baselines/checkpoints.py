@@ -29,10 +29,25 @@ def export(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any
         kept = not half or not tensor.is_floating_point() or "running_" in name
         return tensor.detach().cpu().to(tensor.dtype if kept else torch.float16).contiguous()
 
-    content = save(
-        {name: stored(name, tensor) for name, tensor in tensors.items()},
-        metadata={key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()},
-    )
+    return _write(path, {name: stored(name, tensor) for name, tensor in tensors.items()}, _as_text(metadata))
+
+
+def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
+    """Let an exported file say more of itself; its tensors stay as they are, and so does one that says it already."""
+    with safe_open(path, framework="pt") as file:
+        known = file.metadata() or {}
+        if (wanted := known | _as_text(more)) == known:
+            return
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    _write(path, tensors, wanted)
+
+
+def _as_text(metadata: Mapping[str, Any]) -> dict[str, str]:
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
+
+
+def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Path:
+    content = save(tensors, metadata=metadata)
     return write_whole(path, lambda partial: partial.write_bytes(content))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmark.datasets.population import Population
 from benchmark.errors import InvalidConfig, UnknownName, UsageError, did_you_mean
 from benchmark.text_files import read_text
 
@@ -53,6 +54,8 @@ class Settings:
     """A file beside the method, or a name in the table of weights; None where the preset has none."""
     training: Mapping[str, Any]
     """The preset's `training` table."""
+    population: Population = Population()
+    """The preset's `population` table."""
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self.config)
@@ -71,7 +74,9 @@ def resolve(
     weights = table.pop("weights", None)
     training = dict(table.pop("training", {}))
     values: dict[str, Any] = {}
+    drawn: dict[str, Any] = {}
     origin = f"preset '{preset or presets.default}'"
+    _update(drawn, table.pop("population", {}), Population, f"{origin}, population")
     _update(values, table, config_class, origin)
     if file is not None:
         try:
@@ -81,6 +86,7 @@ def resolve(
         except tomllib.TOMLDecodeError as error:
             raise InvalidConfig(f"--config {file} is not TOML: {error}") from error
         training.update(given.pop("training", {}))
+        _update(drawn, given.pop("population", {}), Population, f"{file}, population")
         _update(values, given, config_class, str(file))
     for item in sets:
         key, equals, text = item.partition("=")
@@ -88,6 +94,8 @@ def resolve(
             raise InvalidConfig(f"--set takes key=value, got '{item}'")
         if key.startswith("training."):
             training[key.removeprefix("training.")] = literal(text)
+        elif key.startswith("population."):
+            _set_population(drawn, key, text)
         else:
             _update(values, {key: literal(text)}, config_class, "--set")
     try:
@@ -96,7 +104,22 @@ def resolve(
         raise InvalidConfig(f"{config_class.__name__}: {error}") from error
     if weights is not None and (presets.folder / str(weights)).suffix:
         weights = presets.folder / str(weights)
-    return Settings(preset or presets.default, config, weights, training)
+    return Settings(preset or presets.default, config, weights, training, Population(**drawn))
+
+
+def population_of(sets: Sequence[str]) -> Population:
+    """The people that `--set population.KEY=VALUE` alone asks for.
+
+    Raises:
+        InvalidConfig: another key, or a value that the field's type does not take.
+    """
+    drawn: dict[str, Any] = {}
+    for item in sets:
+        key, equals, text = item.partition("=")
+        if not equals or not key.startswith("population."):
+            raise InvalidConfig(f"--set takes population.KEY=VALUE here, got '{item}'")
+        _set_population(drawn, key, text)
+    return Population(**drawn)
 
 
 def literal(text: str) -> Any:
@@ -105,6 +128,10 @@ def literal(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _set_population(drawn: dict[str, Any], key: str, text: str) -> None:
+    _update(drawn, {key.removeprefix("population."): literal(text)}, Population, "--set population")
 
 
 def _update(values: dict[str, Any], given: Mapping[str, Any], config_class: type, origin: str) -> None:

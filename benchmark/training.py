@@ -12,6 +12,7 @@ from typing import Any
 from benchmark.configuration import Presets, Settings, resolve
 from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
+from benchmark.datasets.population import TRAINING, VALIDATION, Population
 from benchmark.errors import InvalidConfig, UsageError
 from benchmark.evaluation import Progress
 from benchmark.execution import pick_device
@@ -28,6 +29,8 @@ class TrainingPlan:
     validation: Manifest | None
     out: Path
     stages: list[Any]
+    population: dict[str, int] | None = None
+    """What was drawn to train on; None where the people are those of a split."""
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -35,8 +38,9 @@ class TrainingPlan:
             "preset": self.settings.preset,
             "config": self.settings.as_dict(),
             "training": dict(self.settings.training),
+            "population": self.population,
             "stages": {stage.name: stage.steps for stage in self.stages},
-            "people": len(self.training.samples),
+            "people": len({sample.speaker for sample in self.training.samples}),
             "manifest_sha256": self.training.sha256,
             "out": str(self.out),
         }
@@ -59,6 +63,7 @@ class TrainingPlan:
             UsageError, PrerequisiteError: a device or a precision that there is not.
             InvalidConfig: the folder holds a training of another method, on other data or with other settings.
         """
+        from baselines.checkpoints import add_metadata
         from baselines.training import Loop, train_stages
 
         if precision not in ("no", "bf16", "fp16"):
@@ -77,7 +82,11 @@ class TrainingPlan:
 
         loop = Loop(seed=seed, device=device, precision=precision, resume=resume, progress=progress)
         asked = {name: value for name, value in self.describe().items() if name not in ("preset", "stages", "out")}
-        return train_stages(self.stages, self.out, loop, asked, begin)
+        weights = train_stages(self.stages, self.out, loop, asked, begin)
+        if self.population:
+            about = {"dataset": self.training.dataset, "manifest_sha256": self.training.sha256, **self.population}
+            add_metadata(weights, {"population": about})
+        return weights
 
     @property
     def _record(self) -> Path:
@@ -88,10 +97,14 @@ class TrainingPlan:
         if not self._record.is_file():
             return
         try:
-            there = json.loads(self._record.read_text(encoding="utf-8"))
+            there = {"population": None} | json.loads(self._record.read_text(encoding="utf-8"))
             differing = [
                 f"{name} is {there[name]} there, {here} here"
-                for name, here in (("method", self.method), ("manifest_sha256", self.training.sha256))
+                for name, here in (
+                    ("method", self.method),
+                    ("population", self.population),
+                    ("manifest_sha256", self.training.sha256),
+                )
                 if there[name] != here
             ]
         except (ValueError, KeyError, TypeError) as error:
@@ -115,7 +128,7 @@ def prepare(
     out: Path | None,
     progress: Callable[[str], Progress],
 ) -> TrainingPlan:
-    """Resolve settings, open the training and validation splits, and lay out the stages.
+    """Resolve settings, open the people to train on and to validate by, and lay out the stages.
 
     Raises:
         UnknownName, InvalidConfig, MissingDataset: as they say.
@@ -134,8 +147,7 @@ def prepare(
     )
     settings = resolve(config_class, presets, preset, config, sets)
     task = get_task(trainers.entry(method).task)
-    training = _open(dataset, data_root, "train", task.name, progress)
-    validation = _open(dataset, data_root, "val", task.name, progress) if "val" in _adapter(dataset).splits else None
+    training, validation = _people(settings.population, dataset, data_root, task.name, progress)
     networks = Networks("cpu", dataset)
     try:
         stages = recipes(
@@ -148,8 +160,9 @@ def prepare(
         )
     except TypeError as error:
         raise InvalidConfig(f"{method}: {error}") from error
+    drawn = settings.population.taken(task.name) if settings.population.people else None
     folder = out or Path("runs") / "train" / f"{method}-{settings.preset or 'default'}"
-    return TrainingPlan(method, settings, training, validation, folder, stages)
+    return TrainingPlan(method, settings, training, validation, folder, stages, drawn)
 
 
 def fit_face_heads(
@@ -193,6 +206,44 @@ def _adapter(dataset: str) -> Any:
     from benchmark.registry import datasets
 
     return datasets.load(dataset)
+
+
+def _people(
+    wanted: Population, dataset: str, data_root: Path | None, task: str, progress: Callable[[str], Progress]
+) -> tuple[Manifest, Manifest | None]:
+    """Those of a population, or of the training and validation splits."""
+    if not wanted.people:
+        has_validation = "val" in _adapter(dataset).splits
+        return (
+            _open(dataset, data_root, "train", task, progress),
+            _open(dataset, data_root, "val", task, progress) if has_validation else None,
+        )
+    return (
+        draw(wanted, TRAINING, dataset, data_root, task, progress),
+        draw(wanted, VALIDATION, dataset, data_root, task, progress) if wanted.validation else None,
+    )
+
+
+def draw(
+    wanted: Population,
+    part: str,
+    dataset: str,
+    data_root: Path | None,
+    task: str,
+    progress: Callable[[str], Progress],
+) -> Manifest:
+    """Open a part of a population, built where it is missing.
+
+    Raises:
+        UsageError: the dataset has the people that it has.
+    """
+    from benchmark.weights import home
+
+    show = progress(f"{dataset} {part}")
+    manifest: Manifest = _adapter(dataset)(data_root, home()).draw(
+        wanted, part, task, lambda done, total, what: show("build", done, total, what)
+    )
+    return manifest
 
 
 def _open(dataset: str, data_root: Path | None, split: str, task: str, progress: Callable[[str], Progress]) -> Manifest:

@@ -25,16 +25,38 @@ def build(
     name: Name = "talkers",
     split: options.Split = "test",
     task: Task = None,
+    people: options.People = None,
+    sets: options.Sets = None,
     data_root: options.DataRoot = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Generate a corpus, or index one on disk: only what the task asks for, continuing where an earlier build stopped.
 
+    With --people N, what `train` with the same --people and --set population.KEY=VALUE trains on and validates by.
+
     \b
     python -m benchmark data build talkers --split train
+    python -m benchmark data build talkers --people 8000 --set population.sentences=2
     """
-    _open(name, split, task, data_root, as_json, quiet)
+    from benchmark.cli.console import bars
+    from benchmark.configuration import population_of
+    from benchmark.datasets.population import TRAINING, VALIDATION
+    from benchmark.registry import datasets
+    from benchmark.training import draw
+
+    wanted = population_of(options.with_people(sets, people))
+    if not wanted.people:
+        if sets:
+            raise UsageError("--set population.KEY=VALUE says what to draw; --people N, how many: give both")
+        _open(name, split, task, data_root, as_json, quiet)
+        return
+    task = task or datasets.load(name).tasks[0]
+    with bars(quiet) as progress:
+        training = draw(wanted, TRAINING, name, data_root, task, progress)
+        if wanted.validation:
+            draw(wanted, VALIDATION, name, data_root, task, progress)
+    _tell(training, as_json, quiet)
 
 
 @app.command("show")
@@ -167,11 +189,19 @@ def _manifest(
 
 
 def _open(name: str, split: str, task: str | None, data_root: Path | None, as_json: bool, quiet: bool) -> Manifest:
-    from benchmark.cli.console import bars, note, print_json, print_table
-    from benchmark.datasets.dataset import count_left_out
+    from benchmark.cli.console import bars
 
     with bars(quiet) as progress:
         manifest = _manifest(name, split, task, data_root, progress)
+    _tell(manifest, as_json, quiet)
+    return manifest
+
+
+def _tell(manifest: Manifest, as_json: bool, quiet: bool) -> None:
+    """Print what a manifest holds."""
+    from benchmark.cli.console import note, print_json, print_table
+    from benchmark.datasets.dataset import count_left_out
+
     inputs = sum(len(paths) for sample in manifest.samples for paths in sample.inputs.values())
     targets = sum(len(paths) for sample in manifest.samples for paths in sample.targets.values())
     about = {
@@ -195,4 +225,3 @@ def _open(name: str, split: str, task: str | None, data_root: Path | None, as_js
             note(f"left out: {line}", quiet)
         if len(manifest.problems) > 20:
             note(f"... and {len(manifest.problems) - 20} more; all of them with --json", quiet)
-    return manifest

@@ -20,6 +20,14 @@ Weights = Annotated[Path | None, typer.Option(help="Weights file instead of the 
 Dataset = Annotated[str, typer.Option(help="Dataset; `list datasets` names them.")]
 Split = Annotated[str, typer.Option(help="Split of the dataset.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Where the corpus lies; `data show DATASET` prints the layout.")]
+People = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Draw N new people of a generated dataset instead of a split's, and build them once by all cores; 0 for "
+        "the split's.  [default: the preset's, else 0]",
+    ),
+]
 Seconds = Annotated[
     float | None,
     typer.Option(
@@ -67,3 +75,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would run, w
 def names(given: list[str] | None) -> tuple[str, ...]:
     """`["a,b", "c"]` -> `("a", "b", "c")`."""
     return tuple(name.strip() for item in given or () for name in item.split(",") if name.strip())
+
+
+def with_people(sets: list[str] | None, people: int | None) -> tuple[str, ...]:
+    """`--people N` is short for `--set population.people=N`."""
+    return (*(sets or ()), *(() if people is None else (f"population.people={people}",)))

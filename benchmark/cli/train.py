@@ -17,6 +17,7 @@ def train(
     preset: options.Preset = None,
     config: options.Config = None,
     sets: options.Sets = None,
+    people: options.People = None,
     dataset: options.Dataset = "talkers",
     data_root: options.DataRoot = None,
     out: Annotated[
@@ -36,17 +37,19 @@ def train(
 ) -> None:
     """Train with checkpoints; the same command continues after a kill, one with more steps a finished training.
 
-    Other settings need another folder. Settings of the training are changed by --set training.KEY=VALUE.
+    Other settings need another folder. Settings of the training are changed by --set training.KEY=VALUE,
+    what is drawn by --set population.KEY=VALUE: people, validation, portraits, portrait_size, sentences, videos.
 
     \b
     python -m benchmark train --method sf2f --preset talkers
+    python -m benchmark train --method sf2f --people 8000 --set population.portraits=4
     """
     from benchmark.cli.console import bars, note, print_json
     from benchmark.datasets.dataset import left_out
     from benchmark.training import prepare
 
     with bars(quiet) as progress:
-        plan = prepare(method, preset, config, tuple(sets or ()), dataset, data_root, out, progress)
+        plan = prepare(method, preset, config, options.with_people(sets, people), dataset, data_root, out, progress)
         if not dry_run:
             show = progress(method)
             weights = plan.train(seed=seed, device=device, precision=precision, resume=resume, progress=show)

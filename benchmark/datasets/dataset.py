@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmark.datasets.manifest import Manifest, Row, parse_manifest, write_manifest
+from benchmark.datasets.population import Population
 from benchmark.errors import MissingDataset, UsageError
 
 Progress = Callable[[int, int, str], None]
@@ -68,6 +69,17 @@ class Dataset(ABC):
         path = self.home / "manifests" / f"{self.name}-{place}.{split}.{task}.jsonl"
         about = {"dataset": self.name, "revision": self.revision, "split": split, "task": task}
         return parse_manifest(write_manifest(path, rows, **about, problems=self.problems), path, self.media_root())
+
+    def draw(self, wanted: Population, part: str, task: str, progress: Progress | None = None) -> Manifest:
+        """Build one part of a population for one task and read its manifest; for generated corpora alone.
+
+        Args:
+            part: `benchmark.datasets.population.TRAINING` or `VALIDATION`; nobody is in both, or in a split.
+        """
+        raise UsageError(
+            f"Dataset '{self.name}' has the people that it has; only of a generated one (talkers) can any number be "
+            "drawn. --people 0 takes its own splits"
+        )
 
     def check(self, split: str, task: str) -> None:
         if split not in self.splits:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from benchmark.errors import MissingDataset
@@ -124,10 +124,10 @@ def parse_manifest(content: str, path: Path, root: Path) -> Manifest:
 
 def inside(root: Path, relative: str) -> Path:
     """`root / relative`, or MissingDataset where that would lead outside the root."""
-    pure = PurePosixPath(relative)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in relative or "\0" in relative or not pure.parts:
+    parts = set(relative.split("/"))
+    if relative.startswith("/") or ".." in parts or "\\" in relative or "\0" in relative or parts <= {"", "."}:
         raise MissingDataset(f"Path {relative!r} in a manifest leads outside its root {root}")
-    return root / pure
+    return root / relative
 
 
 def _sample(record: Mapping[str, Any], root: Path) -> Sample:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,11 +22,12 @@ from typing import Any, ClassVar
 from benchmark.datasets.dataset import Dataset, Progress
 from benchmark.datasets.manifest import Manifest, Row, parse_manifest, read_manifest, write_manifest
 from benchmark.datasets.mixtures import SNRS_DB, Utterance, noisy_rows, two_talker_rows
+from benchmark.datasets.population import Population
+from benchmark.datasets.talkers import jobs, population
 from benchmark.datasets.talkers.build import Job, announced, build, known_facts
 from benchmark.datasets.talkers.identity import REVISION, SPLITS, Person, people
 from benchmark.datasets.talkers.sentences import sentences
 from benchmark.errors import MissingDataset, UsageError
-from benchmark.processes import DEATHS, JobKills, cores, each
 from benchmark.sources import source_of_modules
 
 _FIELDS = {
@@ -65,7 +66,7 @@ class Talkers(Dataset):
             raise UsageError(f"Expected at least 1 worker but got {workers}")
         if limit is not None and limit < 1:
             raise UsageError(f"Expected a limit of at least 1 but got {limit}")
-        self.workers, self.limit = workers or cores(), limit
+        self.workers, self.limit = workers or jobs.cores(), limit
 
     def media_root(self) -> Path:
         return self.home / "talkers" / _generator()
@@ -89,20 +90,42 @@ class Talkers(Dataset):
             raise UsageError(f"Split '{split}' of Talkers is a grid of SNRs for av_enhancement, not for {task}")
         wanted = self._wanted(task, fields)
         path = self.media_root() / f"{split}.{task}{self._part(task, wanted)}.{_lister()}.jsonl"
+        return self._opened(path, split, task, _all_there, lambda: self._build(split, task, wanted, progress))
+
+    def draw(self, wanted: Population, part: str, task: str, progress: Progress | None = None) -> Manifest:
+        """Read the manifest of a part of a population; build first what is missing of it.
+
+        A manifest is believed where every file that it names is listed in its folder.
+        """
+        self.check(self.splits[0], task)
+        root = self.home / "talkers" / _generator("benchmark.datasets.talkers.population_media") / "population"
+        persons = population.everyone(root, wanted, part, task)
+        path = root / f"{part}.{task}.{population.asked(persons)}.{_lister()}.jsonl"
+        return self._opened(
+            path,
+            part,
+            task,
+            population.all_there,
+            lambda: population.rows(persons, population.build(persons, self.workers, progress), part, task),
+        )
+
+    def _opened(
+        self, path: Path, split: str, task: str, whole: Callable[[Manifest], bool], make: Callable[[], Iterable[Row]]
+    ) -> Manifest:
+        """The manifest at `path`, made anew unless it is there and `whole`; its paths are relative to its folder."""
         if path.is_file():
             try:
-                manifest = read_manifest(path, self.media_root())
-                if _all_there(manifest):
+                manifest = read_manifest(path, path.parent)
+                if whole(manifest):
                     return manifest
             except MissingDataset:
                 path.unlink(missing_ok=True)
         try:
-            rows = self._build(split, task, wanted, progress)
             about = {"dataset": self.name, "revision": self.revision, "split": split, "task": task}
-            return parse_manifest(write_manifest(path, rows, **about), path, self.media_root())
+            return parse_manifest(write_manifest(path, make(), **about), path, path.parent)
         except OSError as error:
             raise MissingDataset(
-                f"Talkers cannot be built in {self.media_root()} ({error.strerror or error}): "
+                f"Talkers cannot be built in {path.parent} ({error.strerror or error}): "
                 "set FACEVOICE_BENCH_HOME to a folder that can be written and has room"
             ) from error
 
@@ -123,10 +146,10 @@ class Talkers(Dataset):
 
     def _build(self, split: str, task: str, wanted: tuple[str, ...], progress: Progress | None) -> list[Row]:
         folder, persons = self.media_root() / _PEOPLE.get(split, split), self.people(split)
-        jobs = [Job(folder, kind, person) for person in persons for kind in wanted]
+        every = [Job(folder, kind, person) for person in persons for kind in wanted]
         facts: dict[tuple[str, str], dict[str, Any]] = {}
         waiting = []
-        for job in jobs:
+        for job in every:
             if (found := known_facts(job)) is None:
                 waiting.append(job)
             else:
@@ -134,11 +157,11 @@ class Talkers(Dataset):
         workers = min(self.workers, len(waiting))
         about = announced(waiting, workers) if waiting else ""
         if progress and waiting:
-            progress(len(facts), len(jobs), about)
-        for job, made in _run(waiting, workers):
+            progress(len(facts), len(every), about)
+        for job, made in jobs.run(waiting, build, workers, lambda job: f"the {job.kind} of {job.person.id}"):
             facts[job.kind, job.person.id] = made
             if progress:
-                progress(len(facts), len(jobs), about)
+                progress(len(facts), len(every), about)
         if task in _MIXED:
             spoken = [u for person in persons for u in _utterances(self.media_root(), folder, person, facts)]
             list_rows = two_talker_rows if task == "av_separation" else noisy_rows
@@ -149,8 +172,8 @@ class Talkers(Dataset):
 
 
 @functools.cache
-def _generator() -> str:
-    """Hash of what makes the media: the generator's code, how files are written, and the synthesiser."""
+def _generator(module: str = "benchmark.datasets.talkers.build") -> str:
+    """Hash of what makes the media: a module with all its drawing, how files are written, and the synthesiser."""
     import inspect
 
     from benchmark.media import pictures, sound, video
@@ -158,9 +181,7 @@ def _generator() -> str:
     writers = (sound.write_audio, pictures.write_image, video.write_video, video._encode_sound)
     espeak = metadata.version("espeakng-loader")
     also = "".join(inspect.getsource(writer) for writer in writers) + f"espeakng-loader {espeak}"
-    return source_of_modules(
-        "benchmark.datasets.talkers.build", within=("benchmark.datasets.talkers", "benchmark.types"), also=also
-    )
+    return source_of_modules(module, within=("benchmark.datasets.talkers", "benchmark.types"), also=also)
 
 
 @functools.cache
@@ -206,17 +227,6 @@ def _utterances(
 ) -> Iterator[Utterance]:
     for row in _rows_of_utterances(root, folder, person, ("speech", "video"), facts):
         yield Utterance(row.id, person.id, *row.inputs["speech"], *row.inputs["video"], row.attributes)
-
-
-def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
-    """Do the jobs, in whatever order they end."""
-    try:
-        yield from each(build, jobs, workers)
-    except JobKills as error:
-        raise MissingDataset(
-            f"Talkers cannot be built: the process that made the {error.job.kind} of {error.job.person.id} "
-            f"died {DEATHS} times, perhaps for lack of memory"
-        ) from error
 
 
 def _all_there(manifest: Manifest) -> bool:
