@@ -276,6 +276,7 @@ def where(one: torch.Tensor, two: torch.Tensor, crowd: People):  # type: ignore[
 def test_normalised_crops_look_as_recordings_of_their_length_do_in_use() -> None:
     """A crop, away from its first frame, is what inference computes from that stretch of sound."""
     sound = speechlike(4.0)
+    sound = sound * np.geomspace(0.01, 1, len(sound), dtype=np.float32)
     whole = speech_features(Audio(sound, 16000), SMALL)[:, :401]
     crowd = People((Person("p", (whole[:, 100:299],), torch.zeros((1, 3, 64, 64), dtype=torch.uint8)),))
     settings = dataclasses.replace(QUICK, batch=1, crop_frames=(199, 199), normalised_crops=True)
@@ -288,7 +289,15 @@ def test_normalised_crops_look_as_recordings_of_their_length_do_in_use() -> None
 
 
 def test_the_warm_up_draws_mean_pictures_and_leaves_the_voice_encoder_alone(tmp_path: Path) -> None:
-    crowd = people(3)
+    colours = torch.tensor(
+        [[20, 90, 200], [60, 30, 220]], dtype=torch.uint8
+    )  # two portraits a person, in plain colours
+    crowd = People(
+        tuple(
+            Person(person.id, person.voices, (colours + 10 * number)[:, :, None, None].repeat(1, 1, 64, 64))
+            for number, person in enumerate(people(3).persons)
+        )
+    )
     settings = dataclasses.replace(QUICK, batch=3, warm_up_learning_rate=3e-3)
     recipe = WarmUpRecipe(SMALL, settings, crowd)
     batch = recipe.batch(np.random.default_rng(0))
