@@ -83,7 +83,9 @@ class Training:
     anneal: bool = False
     """The learning rates of each stage fall to zero along half a cosine."""
     recordings: int = 0
-    """Recordings per person held in memory, 0 for all."""
+    """Recordings per person that are kept, 0 for all."""
+    kept_frames: int = 1000
+    """Shorter recordings are repeated to so many frames, in which crops are cut; in use, always to 1000."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.ema < 1:
@@ -97,5 +99,9 @@ class Training:
             raise ValueError(f"real_target must be in (0.5, 1], got {self.real_target}")
         if self.face_resampling not in ("bicubic", "nearest"):
             raise ValueError(f"face_resampling must be bicubic or nearest, got {self.face_resampling!r}")
+        if self.kept_frames < self.crop_frames[1]:
+            raise ValueError(
+                f"kept_frames must be at least the longest crop, {self.crop_frames[1]}, got {self.kept_frames}"
+            )
         if not 1 <= self.crop_frames[0] <= self.crop_frames[1]:
             raise ValueError(f"crop_frames must be two rising lengths, got {self.crop_frames}")

@@ -29,8 +29,18 @@ SIZE = 64
 SHOWN = 8
 
 
+HEARD = (
+    *("voice_batch", "voice_learning_rate", "voice_scale", "voice_loss", "batch"),
+    *("crop_frames", "normalised_crops", "recordings", "kept_frames"),
+)
+"""The settings on which the voice encoder depends; those of later stages may change without training it again."""
+
+
 class Voice2FaceRecipe(Recipe):
-    """What both stages share: the network, and crops of one length per batch."""
+    """What the stages share: the network, and crops of one length per batch."""
+
+    depends_on: tuple[str, ...] = ()
+    """Settings of the training that decide this stage's weights; empty for all."""
 
     def __init__(self, config: Config, training: Training, people: People, validation: People | None = None) -> None:
         self.config, self.training, self.people, self.validation = config, training, people, validation
@@ -43,9 +53,10 @@ class Voice2FaceRecipe(Recipe):
         """Make what this stage needs beside the network."""
 
     def description(self) -> Mapping[str, Any]:
+        settings = without_steps(self.training)
         return {
             "config": dataclasses.asdict(self.config),
-            "training": without_steps(self.training),
+            "training": {name: settings[name] for name in self.depends_on or settings},
             "people": len(self.people),
         }
 
@@ -88,6 +99,7 @@ class VoiceRecipe(Voice2FaceRecipe):
     """
 
     name = "voice_encoder"
+    depends_on = HEARD
 
     def build(self) -> None:
         self.classes = (
@@ -147,6 +159,7 @@ class WarmUpRecipe(Voice2FaceRecipe):
     """
 
     name = "warm_up"
+    depends_on = (*HEARD, "face_resampling", "warm_up_learning_rate")
 
     def build(self) -> None:
         self.optimiser = torch.optim.Adam(
@@ -306,7 +319,7 @@ def recipes(
 
     def people() -> tuple[People, People | None]:
         if not loaded:
-            features = FrontEnd(config.shortest_s, config.vad)
+            features = FrontEnd(config.shortest_s, config.vad, settings.kept_frames)
             how = Image.Resampling[settings.face_resampling.upper()]
             loaded["train"] = load_people(samples, features, SIZE, settings.recordings, progress, how)
             loaded["validation"] = load_people(validation, features, SIZE, 1, resampling=how) if validation else None
