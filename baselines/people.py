@@ -55,6 +55,10 @@ class People:
         chosen = [self.persons[i].faces for i in who]
         return torch.stack([faces[rng.integers(len(faces))] for faces in chosen])
 
+    def mean_faces(self, who: np.ndarray) -> Tensor:
+        """The mean of each one's faces: `[B, 3, S, S]` float32, 0 to 255."""
+        return torch.stack([self.persons[i].faces.float().mean(0) for i in who])
+
     def crops(self, who: np.ndarray, rng: np.random.Generator, frames: int, padding: float = 0.0) -> Tensor:
         """A random crop of a random recording for each, filled up with `padding`: `[B, bins, frames]`."""
         return torch.stack([crop(self._voice(i, rng), frames, rng, padding) for i in who])
