@@ -24,7 +24,7 @@ from baselines.sf2f.linear_start import reduced_rank_ridge
 from baselines.sf2f.method import SF2F
 from baselines.sf2f.network import EmbeddingFuser, FaceDecoder, SF2FNetwork, VoiceEncoder
 from baselines.sf2f.official import from_official
-from baselines.sf2f.training import EncoderDecoderRecipe, FuserRecipe, VoiceEncoderRecipe, blurred, recipes
+from baselines.sf2f.training import EncoderDecoderRecipe, FuserRecipe, VoiceEncoderRecipe, blurred, recipes, shaken
 from baselines.training import options
 from benchmark.datasets.talkers.face import portrait, views
 from benchmark.datasets.talkers.identity import person
@@ -369,7 +369,29 @@ def test_the_face_network_sees_faces_through_a_blur() -> None:
     wide = np.convolve(taps, taps)
     np.testing.assert_allclose(blurred(dot, 2)[0, 0, 1:6, 1:6], np.outer(wide, wide) / 16, atol=1e-6)
     assert torch.equal(blurred(dot, 0), dot)
-    assert losses(blurs=2)["perceptual"] != losses()["perceptual"]
+    recipe = EncoderDecoderRecipe(SMALL, Training(perceptual=0.0, blurs=2), people(), None, None)
+    expected = [blurred(dot, passes) for passes in range(3)]
+    seen = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        face = recipe.seen_again(dot)
+        seen |= {passes for passes, blurry in enumerate(expected) if torch.equal(face, blurry)}
+    assert seen == {0, 1, 2}
+
+
+def test_the_face_network_sees_faces_moved_a_little() -> None:
+    """Pictures whose levels are their own coordinates tell where each was moved."""
+    side = 64
+    ramp = (torch.arange(side) + 0.5) / side
+    rows, columns = torch.meshgrid(ramp, ramp, indexing="ij")
+    faces = torch.stack([columns, rows, torch.zeros_like(rows)]).expand(500, 3, side, side).contiguous()
+    torch.manual_seed(0)
+    seen = shaken(faces, 0.01)[:, :2, 16:48, 16:48]
+    centre = seen.mean((2, 3)) - 0.5
+    assert centre.std(0).tolist() == pytest.approx([0.01, 0.01], rel=0.15)
+    scale = (seen[:, 0, :, -1] - seen[:, 0, :, 0]).mean(1) / (31 / side)
+    assert float(scale.std()) == pytest.approx(0.01, rel=0.15)
+    assert abs(float(scale.mean()) - 1) < 2e-3
 
 
 def test_descriptors_are_directions_from_the_mean_person() -> None:
@@ -399,7 +421,7 @@ def test_the_voice_encoder_learns_to_tell_directions_and_hands_over(tmp_path: Pa
         loss.backward()
         recipe.optimiser.step()
 
-    lessons = [float(recipe.step(recipe.batch(np.random.default_rng(n)), update)["descriptor"]) for n in range(60)]
+    lessons = [recipe.step(recipe.batch(np.random.default_rng(n)), update)["descriptor"].item() for n in range(60)]
     assert lessons[-1] < 0.5 * lessons[0]
     recipe.network.eval()
     with torch.no_grad():

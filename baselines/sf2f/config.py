@@ -115,8 +115,11 @@ class Training:
     """What pixels and features are held against: one portrait at random, or, with a linear start, what that draws of
     the same voice as the stage begins, so that the decoder departs from it where the face network asks for it alone."""
     blurs: int = 0
-    """Passes of a 3x3 binomial blur through which the face network sees generated faces: no pattern of single pixels
-    pleases it then. Not in the paper."""
+    """The face network sees generated faces after up to so many passes of a 3x3 binomial blur, at random by batch: no
+    pattern of single pixels pleases it then. Not in the paper."""
+    shake: float = 0.0
+    """It sees them shifted, and scaled, at random by this standard deviation in parts of the picture, as a judge's
+    alignment would leave them. Not in the paper."""
     crop_frames: tuple[int, int] = (100, 150)
     """Shortest and longest crop of the first stage; one length per batch (1 to 1.5 s)."""
     fuser_seconds: tuple[float, float] = (6.0, 25.0)

@@ -264,13 +264,20 @@ class SF2FRecipe(Recipe):
 
     def perceptual_loss(self, face: Tensor, wanted: Tensor) -> Tensor:
         assert self.perceptual is not None
-        face = imagenet_to_unit(blurred(face, self.training.blurs))
+        face = imagenet_to_unit(self.seen_again(face))
         # Where the official network's pixels leave the range, this loss neither sees nor moves them.
         return perceptual_loss(self.perceptual, face.clamp(0, 1) if self.official else face, imagenet_to_unit(wanted))
 
+    def seen_again(self, face: Tensor) -> Tensor:
+        """Generated faces as the face network gets to see them: a little blurred and moved, at random, where asked."""
+        settings = self.training
+        if settings.blurs:
+            face = blurred(face, int(torch.randint(settings.blurs + 1, ())))
+        return shaken(face, settings.shake) if settings.shake else face
+
     def descriptor_loss(self, face: Tensor, people: Tensor) -> Tensor:
         assert self.perceptual is not None and self.descriptors is not None
-        described = self.perceptual.features(imagenet_to_unit(blurred(face, self.training.blurs)))[-1]
+        described = self.perceptual.features(imagenet_to_unit(self.seen_again(face)))[-1]
         return self.descriptors.unlikeness(described, self.descriptors.persons[people.cpu()])
 
     def critic_losses(self, truth: list[Tensor], made: list[Tensor], people: Tensor) -> dict[str, Tensor]:
@@ -551,6 +558,15 @@ def blurred(faces: Tensor, passes: int) -> Tensor:
     for _ in range(passes):
         faces = F.conv2d(F.pad(faces, (1, 1, 1, 1), mode="replicate"), kernel, groups=faces.shape[1])
     return faces
+
+
+def shaken(faces: Tensor, deviation: float) -> Tensor:
+    """Each face on its own scaled by 1 + d and shifted by d of its sides, d normal; edges repeated."""
+    drawn = deviation * torch.randn(len(faces), 3, device=faces.device)
+    zoom = (1 + drawn[:, :1, None]) * torch.eye(2, device=faces.device)
+    # The sides are 2 long in the coordinates of the grid.
+    grid = F.affine_grid(torch.cat([zoom, 2 * drawn[:, 1:, None]], dim=2), list(faces.shape), align_corners=False)
+    return F.grid_sample(faces, grid, padding_mode="border", align_corners=False)
 
 
 def _recalls(cosine: Tensor) -> dict[str, float]:
