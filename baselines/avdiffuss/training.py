@@ -40,4 +40,4 @@ def recipes(
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Stage]:
     """One stage, or two where the visual encoder is trained ahead; arguments as for FlowAVSE."""
-    return stages(AVDiffuSSRecipe, config, training, samples, validation)
+    return stages(AVDiffuSSRecipe, config, training, samples, validation, progress)

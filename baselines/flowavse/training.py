@@ -18,13 +18,14 @@ from baselines.flowavse.config import INFERENCE_ALONE, Config, EnhancerConfig, T
 from baselines.flowavse.network import Seen
 from baselines.flowavse.spectrogram import noise_like, spectrogram, waveform
 from baselines.flowavse.visual_training import VisualEncoderRecipe
+from baselines.shards import Progress
 from baselines.training import Recipe, Stage, Update, options, seeded, without_steps
 from benchmark.errors import InvalidConfig
 from benchmark.types import Sample
 
 VALIDATION, SHOWN = 32, 4
 """Clips that are measured and drawn beside a training."""
-ELSEWHERE = frozenset({"memory_mib", "visual_batch", "visual_learning_rate"})
+ELSEWHERE = frozenset({"shards", "visual_batch", "visual_learning_rate"})
 """Settings with no part in the joint training; those of an encoder trained ahead are in its own description."""
 
 
@@ -41,11 +42,12 @@ class EnhancerRecipe(Recipe):
         samples: Sequence[Sample],
         validation: Sequence[Sample],
         encoder: Path | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.config, self.training = config, training
         self.loaders = loaders()
         self.averages_statistics = training.ema_statistics
-        self.clips = Clips(samples, training, config.grey)
+        self.clips = Clips(samples, training, config.grey, progress)
         with seeded(self.name, config.size, config.width):
             self.network = config.network()
         if training.start_from:
@@ -200,11 +202,12 @@ def recipes(
         training: the preset's `training` table; see `Training`.
         samples: mixtures of the training split; their speech and faces are used, mixed anew with their kinds of noise.
         validation: mixtures for the measures in the log.
+        progress: called as progress(done, total, what) while clips are decoded.
 
     Raises:
         InvalidConfig: a setting that cannot be used.
     """
-    return stages(FlowAVSERecipe, config, training, samples, validation)
+    return stages(FlowAVSERecipe, config, training, samples, validation, progress)
 
 
 def stages(
@@ -213,6 +216,7 @@ def stages(
     training: Mapping[str, Any],
     samples: Sequence[Sample],
     validation: Sequence[Sample],
+    progress: Progress | None = None,
 ) -> list[Stage]:
     if not samples:
         raise InvalidConfig(f"{recipe.name}: the training split is empty")
@@ -221,10 +225,10 @@ def stages(
 
     def build(folder: Path) -> Recipe:
         encoder = folder / f"{first}.safetensors" if settings.visual_steps else None
-        return recipe(config, settings, samples, validation, encoder)
+        return recipe(config, settings, samples, validation, encoder, progress)
 
     def build_first(folder: Path) -> Recipe:
-        return VisualEncoderRecipe(config, settings, samples, validation)
+        return VisualEncoderRecipe(config, settings, samples, validation, progress)
 
     ema, clip = settings.ema or None, settings.clip or None
     found = [Stage(recipe.name, settings.steps, build, ema, settings.anneal, clip)]
