@@ -273,11 +273,6 @@ trainers = Registry(
         ),
         "flowavse": Entry("baselines.flowavse.training:recipes", "both stages and their encoders", "av_enhancement"),
         "avdiffuss": Entry("baselines.avdiffuss.training:recipes", "both stages and their encoders", "av_enhancement"),
-        "identity_network": Entry(
-            "baselines.identity_network:recipes",
-            "face recogniser for perceptual losses where FaceNet is absent",
-            "speech2face",
-        ),
     },
     extensible=False,
 )

@@ -110,7 +110,7 @@ class DlibFaces:
     def __init__(self, folder: Path, device: str = "cpu", batch_size: int = 32) -> None:
         self.folder, self.device, self.batch_size = folder, torch.device(device), batch_size
         network = dlib_resnet.load(_file(folder, _RESNET))
-        self._network = network.to(self.device, memory_format=torch.channels_last)
+        self.network = network.to(self.device, memory_format=torch.channels_last)
         self.finder = FaceFinder(folder)
         self._sixty_eight: Any = None
 
@@ -131,7 +131,7 @@ class DlibFaces:
         with plain():
             for start in range(0, len(chips), self.batch_size):
                 part = torch.from_numpy(chips[start : start + self.batch_size]).to(self.device)
-                rows.append(self._network(part.permute(0, 3, 1, 2).float()).cpu().numpy())
+                rows.append(self.network(part.permute(0, 3, 1, 2).float()).cpu().numpy())
         return np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32)
 
     def chip(self, image: np.ndarray) -> tuple[np.ndarray, bool]:
