@@ -77,12 +77,6 @@ class Voice2FaceRecipe(Recipe):
         whole = any(name.startswith("decoder.") for name in tensors)
         fill(self.network if whole else self.network.encoder, tensors, exported)
 
-    def draw(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Faces `[B, 3, 64, 64]` from a batch's voices and noise; the voice encoder stays as it is."""
-        self.network.encoder.eval().requires_grad_(False)
-        self.network.decoder.train()
-        return self.network.decoder(disturbed(self.network.encoder(batch["voices"]), batch["noise"]))
-
     def validation_voices(self) -> Tensor:
         assert self.validation is not None
         rng = np.random.default_rng(0)
@@ -151,7 +145,31 @@ class VoiceRecipe(Voice2FaceRecipe):
         return export(path, self.network.encoder.state_dict(), {"method": "voice2face voice encoder"}, half=False)
 
 
-class WarmUpRecipe(Voice2FaceRecipe):
+class DrawingRecipe(Voice2FaceRecipe):
+    """A stage that trains the generator behind the frozen voice encoder."""
+
+    def draw(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Faces `[B, 3, 64, 64]` from a batch's voices and noise; the voice encoder stays as it is."""
+        self.network.encoder.eval().requires_grad_(False)
+        self.network.decoder.train()
+        return self.network.decoder(disturbed(self.network.encoder(batch["voices"]), batch["noise"]))
+
+    def validate(self) -> dict[str, float]:
+        if self.validation is None:
+            return {}
+        made = self.network(self.validation_voices())
+        truth = torch.stack([person.faces[0] for person in self.validation.persons]).to(made.device)
+        return {"l1": float(F.l1_loss(made, to_symmetric(truth)))}
+
+    def sample_images(self) -> np.ndarray | None:
+        if self.validation is None:
+            return None
+        made = self.network(self.validation_voices()[:SHOWN])
+        truth = torch.stack([person.faces[0] for person in self.validation.persons[:SHOWN]])
+        return np.stack([to_pictures(to_unit(truth)), to_pictures(symmetric_to_unit(made))])
+
+
+class WarmUpRecipe(DrawingRecipe):
     """A stage of ours before the game: the generator alone learns to draw each person's mean picture.
 
     Squared error against the mean picture puts eyes, nose and mouth in their places within some hundred steps; the
@@ -191,7 +209,7 @@ class WarmUpRecipe(Voice2FaceRecipe):
         return export(path, self.network.state_dict(), {"method": "voice2face before its game"}, half=False)
 
 
-class FaceRecipe(Voice2FaceRecipe):
+class FaceRecipe(DrawingRecipe):
     """Last stage: the generator makes faces that one critic takes for real and the other for the speaker's."""
 
     name = "generator"
@@ -279,20 +297,6 @@ class FaceRecipe(Voice2FaceRecipe):
                 loss = loss + settings.reconstruction * generator["reconstruction"]
             update("decoder", loss)
         return {**generator, **critic}
-
-    def validate(self) -> dict[str, float]:
-        if self.validation is None:
-            return {}
-        made = self.network(self.validation_voices())
-        truth = torch.stack([person.faces[0] for person in self.validation.persons]).to(made.device)
-        return {"l1": float(F.l1_loss(made, to_symmetric(truth)))}
-
-    def sample_images(self) -> np.ndarray | None:
-        if self.validation is None:
-            return None
-        made = self.network(self.validation_voices()[:SHOWN])
-        truth = torch.stack([person.faces[0] for person in self.validation.persons[:SHOWN]])
-        return np.stack([to_pictures(to_unit(truth)), to_pictures(symmetric_to_unit(made))])
 
     def export(self, path: Path) -> Path:
         metadata = {
