@@ -56,6 +56,7 @@ class PersonMaker:
     """
 
     kind: ClassVar[str] = "people"
+    otherwise: ClassVar[str] = ""
 
     features: Callable[[Audio], Tensor] | None
     resolution: int

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from benchmark.errors import PrerequisiteError
@@ -69,6 +69,9 @@ class Maker(Protocol):
     """Turns a part of a corpus into arrays: a frozen dataclass whose fields are all the settings that matter."""
 
     kind: str
+    """Names the folder."""
+    otherwise: str
+    """How to train without its shards, as the end of a sentence: what to do where there is no room. May be empty."""
 
     def __call__(self, content: Any) -> Shard: ...
 
@@ -101,9 +104,9 @@ class Shards:
         if None in abouts.values():
             with _naming_the_folder(self.folder), _alone(self.folder):
                 # another process may have made them while this one waited
-                lacking = {path: part for path, part in zip(self._paths, parts, strict=True) if not _about(path)}
+                lacking = {path: part for path, part in zip(self._paths, parts, strict=True) if _about(path) is None}
                 _build(maker, lacking, sum(part.count for part in parts), what, progress, workers or cores())
-            abouts = {path: about or _about(path) for path, about in abouts.items()}
+            abouts = {path: _about(path) if about is None else about for path, about in abouts.items()}
         elif progress is not None:
             total = sum(part.count for part in parts)
             progress(total, total, what)
@@ -151,7 +154,7 @@ def _build(
                 written += size
                 if progress is not None:
                     progress(done, total, what)
-                _check_room(path.parent, written * (total - done) / (done - begun), what)
+                _check_room(path.parent, written * (total - done) / (done - begun), what, maker.otherwise)
     except JobKills as error:
         raise PrerequisiteError(f"The shard {error.job[2]} cannot be made: {error}") from error
 
@@ -165,9 +168,9 @@ def _make(job: tuple[Maker, Hashable, Path]) -> int:
         arrays, about = maker(content)
     finally:
         torch.set_num_threads(threads)
-    metadata = {"about": json.dumps(about)}
-    write_whole(path, lambda partial: save_file({k: v.contiguous() for k, v in arrays.items()}, partial, metadata))
-    return path.stat().st_size
+    content = save({name: array.contiguous() for name, array in arrays.items()}, {"about": json.dumps(about)})
+    write_whole(path, lambda partial: partial.write_bytes(content))
+    return len(content)
 
 
 def _about(path: Path) -> dict[str, Any] | None:
@@ -230,13 +233,13 @@ def _gone(path: Path) -> PrerequisiteError:
     )
 
 
-def _check_room(folder: Path, needed: float, what: str) -> None:
+def _check_room(folder: Path, needed: float, what: str, otherwise: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise PrerequisiteError(
             f"The shards of this training's {what} need {needed / 2**30:.1f} GiB more in {folder}, where "
             f"{free / 2**30:.1f} GiB are free. Make room there (whatever else lies in {folder.parent} may be deleted), "
-            "or set FACEVOICE_BENCH_HOME to a folder on a larger disk"
+            f"or set FACEVOICE_BENCH_HOME to a folder on a larger disk{otherwise}"
         )
 
 

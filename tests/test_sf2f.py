@@ -12,22 +12,26 @@ from test_frontends import speechlike
 from torch.nn import functional as F
 
 from baselines.checkpoints import export
-from baselines.identity_network import IdentityNetwork
 from baselines.layers.inception1d import Inception1D
 from baselines.layers.log_filter_banks import log_filter_banks
-from baselines.layers.perceptual import BoxedFaceNet, perceptual_loss
+from baselines.layers.perceptual import BoxedDlib, BoxedFaceNet, perceptual_loss
 from baselines.layers.pixels import imagenet_to_unit, official_pictures, to_imagenet, to_pictures, to_unit
 from baselines.people import People, Person
 from baselines.sf2f.config import Config, Training
+from baselines.sf2f.descriptors import Descriptors
 from baselines.sf2f.discriminators import Adversaries, Discriminator
+from baselines.sf2f.linear_start import reduced_rank_ridge
 from baselines.sf2f.method import SF2F
 from baselines.sf2f.network import EmbeddingFuser, FaceDecoder, SF2FNetwork, VoiceEncoder
 from baselines.sf2f.official import from_official
-from baselines.sf2f.training import EncoderDecoderRecipe, FuserRecipe, SecondEncoderRecipe, recipes
+from baselines.sf2f.training import EncoderDecoderRecipe, FuserRecipe, VoiceEncoderRecipe, blurred, recipes, shaken
 from baselines.training import options
+from benchmark.datasets.talkers.face import portrait, views
+from benchmark.datasets.talkers.identity import person
 from benchmark.errors import InvalidConfig, MethodError, MissingWeights
 from benchmark.media import write_audio, write_image
 from benchmark.types import Audio, Example, Sample
+from metrics.networks import dlib_faces
 
 SMALL = Config(width=0.05)
 
@@ -57,6 +61,25 @@ def people(count: int = 6, resolution: int = 64) -> People:
 
 def example(samples: np.ndarray, name: str = "a") -> Example:
     return Example(Sample(name, name, {}), 0, 1, {"speech": Audio(samples, 16000)})
+
+
+class Recogniser(torch.nn.Module):
+    """Three layers and an embedding of unit length, as FaceNet gives them, at random."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            self.layers = torch.nn.ModuleList(torch.nn.Conv2d(a, b, 3, 2) for a, b in ((3, 8), (8, 8), (8, 8)))
+            self.project = torch.nn.Linear(8, 16)
+        self.eval().requires_grad_(False)
+
+    def features(self, faces: torch.Tensor) -> list[torch.Tensor]:
+        maps = []
+        for layer in self.layers:
+            faces = layer(faces).relu()
+            maps.append(faces)
+        return [*maps, F.normalize(self.project(faces.mean((2, 3))), dim=1)]
 
 
 def initialised(config: Config, seed: int = 0) -> SF2FNetwork:
@@ -218,8 +241,10 @@ def test_impossible_configurations_are_refused(fields: dict[str, object]) -> Non
 
 def losses(config: Config = SMALL, **settings: float) -> dict[str, float]:
     training = Training(batch=4, discriminator_width=0.1, **settings)
-    perceptual = IdentityNetwork(0.1).eval().requires_grad_(False) if training.perceptual else None
-    recipe = EncoderDecoderRecipe(config, training, people(resolution=config.resolution), None, perceptual)
+    crowd = people(resolution=config.resolution)
+    perceptual = Recogniser() if training.perceptual or training.descriptor else None
+    descriptors = Descriptors.of(perceptual, crowd) if perceptual else None
+    recipe = EncoderDecoderRecipe(config, training, crowd, None, perceptual, descriptors)
     values = recipe.step(recipe.batch(np.random.default_rng(0)), lambda name, loss: None)
     return {name: float(value.detach()) for name, value in values.items()}
 
@@ -241,6 +266,190 @@ def test_total_is_the_weighted_sum_of_the_four_losses() -> None:
 )
 def test_a_weight_of_zero_removes_its_loss_and_its_adversary(ablated: str, gone: set[str]) -> None:
     assert set(losses()) - set(losses(**{ablated: 0.0})) == gone
+
+
+def test_our_own_losses_are_squared_pixels_and_the_angle_between_directions() -> None:
+    """Held against plain numpy: differences from the mean person, by cosine; pixels against the portrait."""
+    settings = {"l1": 0.0, "adversarial": 0.0, "classifier": 0.0, "perceptual": 0.0}
+    training = Training(batch=4, l2=2.0, descriptor=3.0, **settings)
+    crowd, network = people(), Recogniser()
+    recipe = EncoderDecoderRecipe(SMALL, training, crowd, None, network, Descriptors.of(network, crowd))
+    batch = recipe.batch(np.random.default_rng(0))
+    values = {name: float(loss.detach()) for name, loss in recipe.step(batch, lambda name, loss: None).items()}
+    made = recipe.network(batch["speech"])[0].detach()
+    who = batch["people"].numpy()
+
+    def described(faces: torch.Tensor) -> np.ndarray:
+        return network.features(faces)[-1].detach().double().numpy()
+
+    everyone = np.stack([described(to_unit(person.faces)).mean(0) for person in crowd.persons])
+    wanted, own = everyone[who] - everyone.mean(0), described(imagenet_to_unit(made)) - everyone.mean(0)
+    cosine = (wanted * own).sum(1) / np.linalg.norm(wanted, axis=1) / np.linalg.norm(own, axis=1)
+    assert values["descriptor"] == pytest.approx(1 - cosine.mean(), rel=1e-4)
+    truth = to_imagenet(batch["faces"]).double().numpy()
+    pixels = made.double().numpy() - truth
+    assert values["l2"] == pytest.approx((pixels**2).mean(), rel=1e-4)
+    assert values["total"] == pytest.approx(2 * values["l2"] + 3 * values["descriptor"], rel=1e-5)
+
+
+@pytest.mark.parametrize(("rank", "gain"), [(2, 1.0), (5, 1.7)])
+def test_the_linear_start_is_the_best_low_rank_part_of_ridge_regression(rank: int, gain: float) -> None:
+    """Held against numpy: ridge in one piece, and the singular vectors of its predictions."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, 5)) @ rng.standard_normal((5, 5)) + 3
+    y = x @ rng.standard_normal((5, 12)) + rng.standard_normal((300, 12)) + 7
+    batches = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(np.split(x, 6), np.split(y, 6), strict=True)]
+    codes, pictures, constant = (t.numpy() for t in reduced_rank_ridge(batches, rank, gain))
+    centred, wanted = x - x.mean(0), y - y.mean(0)
+    gram = centred.T @ centred
+    slope = np.linalg.solve(gram + 1e-3 * gram.trace() / 5 * np.eye(5), centred.T @ wanted)
+    predicted = centred @ slope
+    _, _, directions = np.linalg.svd(predicted, full_matrices=False)
+    best = predicted @ directions[:rank].T @ directions[:rank]
+    np.testing.assert_allclose(x @ codes.T @ pictures.T + constant, y.mean(0) + gain * best, rtol=1e-2, atol=2e-2)
+    np.testing.assert_allclose((centred @ codes.T).std(0), 1, atol=5e-2)
+
+
+def test_the_decoder_adds_to_the_linear_start_and_begins_with_nothing() -> None:
+    config = dataclasses.replace(SMALL, linear_start=3)
+    recipe = EncoderDecoderRecipe(config, Training(batch=4, perceptual=0.0, linear_gain=2.0), people(), None, None)
+    recipe.start_linearly()
+    network = recipe.network.eval()
+    speech = recipe.batch(np.random.default_rng(0))["speech"]
+    embeddings = network.encoder(speech)
+    algebra = F.linear(
+        F.linear(embeddings, network.linear_start.components.weight), *network.linear_start.picture.parameters()
+    )
+    torch.testing.assert_close(network(speech)[0].flatten(1), algebra, rtol=1e-4, atol=1e-4)
+    before = [p.clone() for p in network.linear_start.parameters()]
+
+    def update(name: str, loss: torch.Tensor) -> None:
+        optimiser = recipe.optimisers()[name]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    recipe.step(recipe.batch(np.random.default_rng(0)), update)
+    assert not any(torch.equal(a, b) for a, b in zip(before, network.linear_start.parameters(), strict=True))
+    assert not torch.equal(network.eval()(speech)[0].flatten(1), algebra)
+
+
+def test_faces_are_held_against_the_linear_start_as_the_stage_found_it() -> None:
+    config = dataclasses.replace(SMALL, linear_start=3)
+    none = {"adversarial": 0.0, "classifier": 0.0, "perceptual": 0.0, "l1": 0.0}
+    training = Training(batch=4, target="linear", l2=1.0, frozen_encoder=True, **none)
+    recipe = EncoderDecoderRecipe(config, training, people(), None, None)
+    recipe.start_linearly()
+    recipe.begin_at_the_reference()
+    encoder = {name: tensor.clone() for name, tensor in recipe.network.encoder.state_dict().items()}
+    with torch.no_grad():
+        recipe.network.linear_start.picture.bias.add_(0.5)
+
+    def update(name: str, loss: torch.Tensor) -> None:
+        recipe.generator_optimiser.zero_grad()
+        loss.backward()
+        recipe.generator_optimiser.step()
+
+    # The decoder adds nothing yet, so the picture differs from the reference by the shift alone.
+    loss = recipe.step(recipe.batch(np.random.default_rng(0)), update)["l2"]
+    assert float(loss.detach()) == pytest.approx(0.25, rel=1e-4)
+    assert all(torch.equal(tensor, encoder[name]) for name, tensor in recipe.network.encoder.state_dict().items())
+    with pytest.raises(InvalidConfig, match="linear_start above 0"):
+        EncoderDecoderRecipe(SMALL, training, people(), None, None)
+
+
+def test_the_face_network_sees_faces_through_a_blur() -> None:
+    dot = torch.zeros(1, 3, 7, 7)
+    dot[:, :, 3, 3] = 16.0
+    taps = np.array([1.0, 2.0, 1.0])
+    expected = np.zeros((7, 7))
+    expected[2:5, 2:5] = np.outer(taps, taps)
+    for channel in blurred(dot, 1)[0]:
+        np.testing.assert_allclose(channel, expected, atol=1e-6)
+    wide = np.convolve(taps, taps)
+    np.testing.assert_allclose(blurred(dot, 2)[0, 0, 1:6, 1:6], np.outer(wide, wide) / 16, atol=1e-6)
+    assert torch.equal(blurred(dot, 0), dot)
+    recipe = EncoderDecoderRecipe(SMALL, Training(perceptual=0.0, blurs=2), people(), None, None)
+    expected = [blurred(dot, passes) for passes in range(3)]
+    seen = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        face = recipe.seen_again(dot)
+        seen |= {passes for passes, blurry in enumerate(expected) if torch.equal(face, blurry)}
+    assert seen == {0, 1, 2}
+
+
+def test_the_face_network_sees_faces_moved_a_little() -> None:
+    """Pictures whose levels are their own coordinates tell where each was moved."""
+    side = 64
+    ramp = (torch.arange(side) + 0.5) / side
+    rows, columns = torch.meshgrid(ramp, ramp, indexing="ij")
+    faces = torch.stack([columns, rows, torch.zeros_like(rows)]).expand(500, 3, side, side).contiguous()
+    torch.manual_seed(0)
+    seen = shaken(faces, 0.01)[:, :2, 16:48, 16:48]
+    centre = seen.mean((2, 3)) - 0.5
+    assert centre.std(0).tolist() == pytest.approx([0.01, 0.01], rel=0.15)
+    scale = (seen[:, 0, :, -1] - seen[:, 0, :, 0]).mean(1) / (31 / side)
+    assert float(scale.std()) == pytest.approx(0.01, rel=0.15)
+    assert abs(float(scale.mean()) - 1) < 2e-3
+
+
+def test_descriptors_are_directions_from_the_mean_person() -> None:
+    crowd, network = people(), Recogniser()
+    known = Descriptors.of(network, crowd)
+    torch.testing.assert_close(known.persons.norm(dim=1), torch.ones(len(crowd)))
+    torch.testing.assert_close(known.others(network, crowd).persons, known.persons)
+    there = known.centre + 0.3 * known.persons
+    assert float(known.unlikeness(there, known.persons)) == pytest.approx(0, abs=1e-5)
+    assert float(known.unlikeness(there, -known.persons)) == pytest.approx(2, abs=1e-5)
+
+
+def test_the_voice_encoder_learns_to_tell_directions_and_hands_over(tmp_path: Path) -> None:
+    """Each person's recordings are one constant; what was learnt about them comes into stage 1 unchanged."""
+    crowd = people()
+    constant = tuple(
+        dataclasses.replace(p, voices=(torch.full((40, 200), float(i)),)) for i, p in enumerate(crowd.persons)
+    )
+    crowd, network = People(constant), Recogniser()
+    training = Training(voice_encoder_batch=6, batch=4, perceptual=0.0, voice_encoder_learning_rate=3e-3)
+    recipe = VoiceEncoderRecipe(
+        SMALL, training, crowd, crowd, Descriptors.of(network, crowd), Descriptors.of(network, crowd)
+    )
+
+    def update(name: str, loss: torch.Tensor) -> None:
+        recipe.optimiser.zero_grad()
+        loss.backward()
+        recipe.optimiser.step()
+
+    lessons = [recipe.step(recipe.batch(np.random.default_rng(n)), update)["descriptor"].item() for n in range(60)]
+    assert lessons[-1] < 0.5 * lessons[0]
+    recipe.network.eval()
+    with torch.no_grad():
+        assert set(recipe.validate()) == {"descriptor", "recall_at_1", "recall_at_10"}
+    path = recipe.export(tmp_path / "voice_encoder.safetensors")
+    second = EncoderDecoderRecipe(SMALL, training, crowd, None, None)
+    second.start_from(path)
+    for name, tensor in recipe.network.encoder.state_dict().items():
+        assert torch.equal(tensor, second.network.encoder.state_dict()[name])
+
+
+def test_dlib_sees_the_box_that_its_own_alignment_cuts_out() -> None:
+    """Talkers portraits: the fixed crop's descriptor against detection, landmarks and alignment."""
+    faces = np.stack([portrait(p, views(p, 1)[0], 64).image for p in map(person, range(700_000, 700_006))])
+    judge = dlib_faces.load()
+    boxed = BoxedDlib(judge.network)
+    pictures = torch.from_numpy(faces).permute(0, 3, 1, 2).float() / 255
+    *layers, seen = boxed.features(pictures)
+    found = judge.embed(list(faces))
+    assert found.detected.all()
+    assert [layer.shape[1] for layer in layers] == [32, 64, 128]
+    cosine = (seen.numpy() * found.vectors).sum(1)
+    assert cosine.min() > 0.985
+    pictures.requires_grad_(True)
+    boxed.features(pictures)[-1][:, 0].sum().backward()
+    inside = pictures.grad[:, :, 20:52, 16:48].abs().sum()
+    assert inside > 0
+    assert pictures.grad[:, :, :14].abs().sum() == 0
 
 
 def test_both_resolutions_are_judged() -> None:
@@ -472,22 +681,6 @@ def test_stage_two_changes_the_fuser_alone() -> None:
     recipe.step(batch, update)
     changed = {name for name, tensor in recipe.network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"fuser.query.weight", "fuser.output.weight", "fuser.output.bias"}
-
-
-def test_the_second_encoder_starts_afresh_beside_the_trained_decoder(tmp_path: Path) -> None:
-    training = Training(batch=4, perceptual=0.0, discriminator_width=0.1)
-    first = EncoderDecoderRecipe(SMALL, training, people(), None, None)
-    with torch.no_grad():
-        for parameter in first.network.parameters():
-            parameter.add_(0.25)
-    second = SecondEncoderRecipe(SMALL, training, people(), None, None)
-    fresh = {name: tensor.clone() for name, tensor in second.network.encoder.state_dict().items()}
-    second.start_from(first.export(tmp_path / "encoder_decoder.safetensors"))
-    for name, tensor in second.network.decoder.state_dict().items():
-        expected = first.network.decoder.state_dict()[name].to(torch.float16).to(tensor.dtype)
-        torch.testing.assert_close(tensor, expected, rtol=2e-3, atol=2e-3)
-    for name, tensor in second.network.encoder.state_dict().items():
-        assert torch.equal(tensor, fresh[name])
 
 
 def test_training_settings_are_checked() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import time
@@ -22,9 +23,12 @@ from torch import Tensor
 
 from baselines import person_shards, shards
 from baselines.people import People, Person, load_people
-from baselines.sf2f.config import Config
+from baselines.sf2f.config import Config, Training
 from baselines.sf2f.speech import FrontEnd, speech_features
+from baselines.sf2f.training import EncoderDecoderRecipe
 from baselines.shards import Part, Shard, Shards
+from baselines.training import Loop, train
+from benchmark import diagnosis
 from benchmark.errors import MediaError, PrerequisiteError
 from benchmark.media import read_audio, write_audio, write_image
 from benchmark.processes import WorkerDied
@@ -46,6 +50,14 @@ class Levels:
             raise MediaError("silent")
         whole = audio.samples[: len(audio.samples) // 8 * 8]
         return self.gain * torch.from_numpy(whole.reshape(-1, 8).T.copy())
+
+
+@dataclasses.dataclass(frozen=True)
+class Bands:
+    """40 bands, of which each frame is a sample repeated."""
+
+    def __call__(self, audio: Audio) -> Tensor:
+        return torch.from_numpy(np.arange(1, 41, dtype=np.float32)[:, None] * audio.samples[:200])
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +159,22 @@ def test_draws_are_those_of_the_files_themselves(crowd: list[Sample], monkeypatc
         assert segments.is_contiguous()
         np.testing.assert_array_equal(segments.numpy(), expected)
         assert rng.bit_generator.state == same.bit_generator.state
+
+
+def test_a_training_is_the_same_as_from_people_in_memory(
+    crowd: list[Sample], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small_shards(monkeypatch)
+    held = [
+        Person(f"p{n}", tuple(map(torch.from_numpy, truth.voices)), torch.from_numpy(np.array(truth.faces)))
+        for n, truth in enumerate(truths(crowd, Bands(), 64))
+    ]
+    weights = []
+    for name, people in {"held": People(held), "shards": load_people(crowd, Bands(), 64)}.items():
+        settings = Training(batch=4, perceptual=0.0)
+        recipe = EncoderDecoderRecipe(Config(width=0.05), settings, people, None, None)
+        weights.append(load_file(train(recipe, tmp_path / name, 2, Loop(device="cpu"))))
+    assert all(tensor.equal(weights[1][name]) for name, tensor in weights[0].items())
 
 
 def test_mean_faces_and_counts(crowd: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,6 +370,7 @@ class Slow:
     """Ones; each shard takes a moment, and leaves a mark where it was made."""
 
     kind: ClassVar[str] = "slow"
+    otherwise: ClassVar[str] = ", or do without"
     marks: Path
     seconds: float = 0.0
     size: int = 1
@@ -355,6 +384,7 @@ class Slow:
 @dataclasses.dataclass(frozen=True)
 class Deadly:
     kind: ClassVar[str] = "deadly"
+    otherwise: ClassVar[str] = ""
 
     def __call__(self, content: int) -> Shard:
         if content == 2 and multiprocessing.parent_process():
@@ -429,7 +459,7 @@ def test_too_little_room_is_told_after_the_first_shard(tmp_path: Path, monkeypat
         monkeypatch.setattr(shards.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1, 1, free))
 
     disk(8 << 20)
-    asked = r"things need 0\.0 GiB more in .*slow-.*, where 0\.0 GiB are free.*FACEVOICE_BENCH_HOME"
+    asked = r"things need 0\.0 GiB more in .*slow-.*, where 0\.0 GiB are free.*larger disk, or do without$"
     with pytest.raises(PrerequisiteError, match=asked):
         Shards(Slow(tmp_path, size=size), numbered(10), "things", workers=1)
     assert len(files()) == 1
@@ -437,14 +467,23 @@ def test_too_little_room_is_told_after_the_first_shard(tmp_path: Path, monkeypat
     assert len(Shards(Slow(tmp_path, size=size), numbered(10), "things", workers=1)) == 10
 
 
-def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(shards, "save_file", full)
-    with pytest.raises(PrerequisiteError, match=r"cannot be written in .*No space left.*FACEVOICE_BENCH_HOME"):
-        Shards(Slow(tmp_path), numbered(3), "things", workers=1)
+def test_a_disk_that_takes_no_more_is_told(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(PrerequisiteError, match=r"cannot be written in .*too large.*FACEVOICE_BENCH_HOME"):
+            Shards(Slow(tmp_path, size=10_000), numbered(3), "things", workers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list((home() / "shards").rglob("*.safetensors"))
+
+
+def test_a_shard_that_says_nothing_of_itself_is_found_again() -> None:
+    Shards(Deadly(), numbered(1), "things")
+    (path,) = files()
+    before = path.stat()
+    assert Shards(Deadly(), numbered(1), "things").about == [{}]
+    assert path.stat() == before
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -486,3 +525,11 @@ def test_a_shard_is_an_ordinary_file_of_tensors(crowd: list[Sample]) -> None:
     load_people(crowd, Levels(), 16)
     (path,) = files()
     assert load_file(path)["faces"].shape == (14, 3, 16, 16)
+
+
+def test_doctor_says_where_shards_are_and_that_they_may_go(crowd: list[Sample]) -> None:
+    assert diagnosis._shards() == []
+    load_people(crowd, Levels(), 16)
+    (finding,) = diagnosis._shards()
+    assert finding.state == "note" and str(home() / "shards") in finding.found
+    assert "may be deleted whenever no training runs" in finding.remedy

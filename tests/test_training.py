@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from baselines import identity_network, training
+from baselines import training
 from baselines.checkpoints import export, load_state, read
 from baselines.ema import ExponentialAverage
 from baselines.people import load_people
@@ -24,6 +24,7 @@ from baselines.voice2face.config import Config as Voice2FaceConfig
 from benchmark.configuration import Settings
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import InvalidConfig, MethodError, MissingDataset, PrerequisiteError, UsageError
+from benchmark.networks import Networks
 from benchmark.training import TrainingPlan
 from benchmark.types import Audio, Sample, derive_seed
 
@@ -265,7 +266,7 @@ def test_an_export_beside_a_checkpoint_of_all_steps_was_made_from_it(tmp_path: P
 
 
 def plan(manifest: Manifest, out: Path, method: str = "toy", steps: int = 3) -> TrainingPlan:
-    settings = Settings(None, identity_network.Config(), None, {"steps": steps})
+    settings = Settings(None, SF2FConfig(), None, {"steps": steps})
     return TrainingPlan(method, settings, manifest, None, out, toy_stages(steps)[:1])
 
 
@@ -430,12 +431,12 @@ TINY = {"steps": 3, "batch": 4}
 
 
 def test_sf2f_trains_from_files_in_three_stages_and_generates(tiny_corpus, tmp_path: Path) -> None:
-    config = SF2FConfig(width=0.05, shortest_s=0.1)
-    table = {**TINY, "fuser_steps": 2, "identity_steps": 2, "identity_width": 0.1, "discriminator_width": 0.1}
-    table |= {"perceptual_network": "identity", "crop_frames": [20, 30], "fuser_seconds": [2, 3]}
+    config = SF2FConfig(width=0.05, shortest_s=0.1, linear_start=4)
+    table = {**TINY, "fuser_steps": 2, "voice_encoder_steps": 2, "voice_encoder_batch": 4, "discriminator_width": 0.1}
+    table |= {"perceptual_network": "dlib", "descriptor": 1.0, "crop_frames": [20, 30], "fuser_seconds": [2, 3]}
     samples = list(tiny_corpus.samples)
-    stages = sf2f_training.recipes(config, table, samples[:8], samples[8:])
-    assert [stage.name for stage in stages] == ["identity_network", "encoder_decoder", "fuser"]
+    stages = sf2f_training.recipes(config, table, samples[:8], samples[8:], Networks())
+    assert [stage.name for stage in stages] == ["voice_encoder", "encoder_decoder", "fuser"]
     path = train_stages(stages, tmp_path, QUIET)
     assert path == tmp_path / "fuser.safetensors"
     # The frozen parts went through stage 2 unchanged.
@@ -456,7 +457,7 @@ def test_sf2f_trains_from_files_in_three_stages_and_generates(tiny_corpus, tmp_p
     assert isinstance(face, np.ndarray)
     # A second call finds everything done and trains nothing.
     before = path.stat().st_mtime_ns
-    train_stages(sf2f_training.recipes(config, table, samples[:8], samples[8:]), tmp_path, QUIET)
+    train_stages(sf2f_training.recipes(config, table, samples[:8], samples[8:], Networks()), tmp_path, QUIET)
     assert path.stat().st_mtime_ns == before
 
 
@@ -465,26 +466,12 @@ def test_ablations_change_the_stages(tiny_corpus) -> None:
         return [stage.name for stage in sf2f_training.recipes(config, table, tiny_corpus.samples)]
 
     assert names(SF2FConfig(), perceptual=0) == ["encoder_decoder", "fuser"]
-    assert names(SF2FConfig(fuser=False), perceptual_network="identity") == ["identity_network", "encoder_decoder"]
+    assert names(SF2FConfig(fuser=False), voice_encoder_steps=3) == ["voice_encoder", "encoder_decoder"]
     stage = sf2f_training.recipes(SF2FConfig(width=0.05), {}, tiny_corpus.samples)[0]
     with pytest.raises(InvalidConfig, match="facenet140"):
         stage.build(Path())
     with pytest.raises(InvalidConfig, match="training split is empty"):
         sf2f_training.recipes(SF2FConfig(), {}, [])
-
-
-def test_a_second_encoder_stands_between_where_it_is_asked_for(tiny_corpus, tmp_path: Path) -> None:
-    config = SF2FConfig(width=0.05, shortest_s=0.1)
-    table = {**TINY, "second_encoder_steps": 2, "fuser_steps": 2, "perceptual": 0, "discriminator_width": 0.1}
-    table |= {"crop_frames": [20, 30], "fuser_seconds": [2, 3]}
-    samples = list(tiny_corpus.samples)
-    stages = sf2f_training.recipes(config, table, samples[:8], samples[8:])
-    assert [stage.name for stage in stages] == ["encoder_decoder", "second_encoder", "fuser"]
-    path = train_stages(stages, tmp_path, QUIET)
-    before, last = read(tmp_path / "second_encoder.safetensors", "sf2f")[0], read(path, "sf2f")[0]
-    assert all(torch.equal(before[name], last[name]) for name in before)
-    first = read(tmp_path / "encoder_decoder.safetensors", "sf2f")[0]
-    assert not any(torch.equal(first[name], before[name]) for name in before if name.endswith("convolution.weight"))
 
 
 def test_voice2face_trains_from_files_in_two_stages(tiny_corpus, tmp_path: Path) -> None:
@@ -495,16 +482,3 @@ def test_voice2face_trains_from_files_in_two_stages(tiny_corpus, tmp_path: Path)
     voice, whole = read(tmp_path / "voice_encoder.safetensors", "v")[0], read(path, "v")[0]
     for name, tensor in voice.items():
         torch.testing.assert_close(whole[f"encoder.{name}"], tensor, rtol=1e-3, atol=1e-3)
-
-
-def test_the_identity_network_tells_colours_apart(tiny_corpus, tmp_path: Path) -> None:
-    config = identity_network.Config(width=0.25)
-    stages = identity_network.recipes(config, {"steps": 150, "batch": 12, "learning_rate": 3e-3}, tiny_corpus.samples)
-    path = train_stages(stages, tmp_path, QUIET)
-    assert logged(tmp_path / "identity_network")[-1]["accuracy"] >= 0.5  # type: ignore[operator]
-    network = identity_network.load_identity_network(path)
-    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    features = network.features(x)
-    assert [tuple(f.shape[1:]) for f in features] == [(16, 16, 16), (32, 8, 8), (64, 4, 4), (128,)]
-    torch.testing.assert_close(features[-1].norm(dim=1), torch.ones(2))
-    assert network.features(torch.rand(1, 3, 128, 128))[0].shape == (1, 16, 16, 16)

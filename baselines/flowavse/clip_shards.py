@@ -70,6 +70,7 @@ class ClipMaker:
     """
 
     kind: ClassVar[str] = "clips"
+    otherwise: ClassVar[str] = ", or decode clips whenever they are drawn (`--set training.shards=false`)"
 
     grey: Grey
 

@@ -13,7 +13,7 @@ LAYER_WEIGHTS = (1 / 16, 1 / 8, 1 / 4, 1.0)
 
 
 class FeatureNetwork(Protocol):
-    """A frozen face network, FaceNet or our own identity network."""
+    """A frozen face network, FaceNet or dlib's."""
 
     def features(self, faces: Tensor) -> list[Tensor]:
         """Three intermediate layers and the unit-length embedding, of RGB faces `[B, 3, H, W]` in 0..1."""
@@ -42,6 +42,37 @@ class BoxedFaceNet(nn.Module):
         x = (255 * faces - 127.5) / 128
         x = x[..., top : bottom + 1, left : right + 1]
         return list(self.network.features(F.interpolate(x, (SIZE, SIZE), mode="bilinear", align_corners=True)))
+
+
+DLIB_BOX = (0.213, 0.280, 0.793, 0.860)
+"""Left, top, right, bottom of the square that dlib's alignment cuts out of a Talkers portrait, in parts of the picture:
+by the least-squares fit of dlib's mean shape to the mean of 40 portraits' five landmarks."""
+DLIB_SIZE = 150
+
+
+class BoxedDlib(nn.Module):
+    """dlib's face-recognition network looking at a fixed crop of a portrait; no face is searched for.
+
+    In Talkers portraits the pupils sit at fixed places, so the descriptor is that of dlib's own alignment but for a
+    cosine of .996. Pictures framed otherwise need a box of their own.
+
+    Args:
+        network: `metrics.networks.dlib_resnet.DlibResNet`, or what has its `features`.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+        left, top, right, bottom = DLIB_BOX
+        part = torch.arange(DLIB_SIZE) / DLIB_SIZE
+        rows, columns = torch.meshgrid(top + part * (bottom - top), left + part * (right - left), indexing="ij")
+        self.register_buffer("grid", 2 * torch.stack([columns, rows], dim=-1) - 1, persistent=False)
+
+    def features(self, faces: Tensor) -> list[Tensor]:
+        grid = self.grid.expand(len(faces), -1, -1, -1)
+        x = F.grid_sample(255 * faces, grid, padding_mode="border", align_corners=False)
+        *layers, descriptor = self.network.features(x.contiguous(memory_format=torch.channels_last))
+        return [*layers, F.normalize(descriptor, dim=1)]
 
 
 def perceptual_loss(network: FeatureNetwork, faces: Tensor, truth: Tensor) -> Tensor:

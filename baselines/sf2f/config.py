@@ -24,6 +24,8 @@ class Config:
     """`baseline` is voice2face's plain 1D-CNN (Table 7)."""
     decoder: Literal["upsampling", "baseline"] = "upsampling"
     """`baseline` is voice2face's deconvolution (Table 7)."""
+    linear_start: int = 0
+    """Rank of a linear map from the embedding to a picture to which the decoder adds; 0, as in the paper, for none."""
     fuser: bool = True
     """False: the encoder takes all of the speech in one pass ("SF2F (no fuser)" in Table 3)."""
     window_frames: int = 125
@@ -42,6 +44,10 @@ class Config:
             raise ValueError("multi_resolution trains 64 px beside 128 px: set resolution = 128")
         if self.decoder == "baseline" and self.resolution != 64:
             raise ValueError("decoder = 'baseline' makes 64 px only: set resolution = 64")
+        if self.linear_start < 0:
+            raise ValueError(f"linear_start must be 0 or more, got {self.linear_start}")
+        if self.linear_start and (self.multi_resolution or (self.variant == "official" and self.resolution == 128)):
+            raise ValueError("linear_start draws one resolution, this configuration two: set linear_start = 0")
         if not 0 < self.width <= 4:
             raise ValueError(f"width must be in (0, 4], got {self.width}")
         if not 0 <= self.overlap < 1:
@@ -53,7 +59,14 @@ class Config:
 
     def network(self) -> SF2FNetwork:
         return SF2FNetwork(
-            self.variant, self.width, self.resolution, self.multi_resolution, self.encoder, self.decoder, self.fuser
+            self.variant,
+            self.width,
+            self.resolution,
+            self.multi_resolution,
+            self.encoder,
+            self.decoder,
+            self.fuser,
+            self.linear_start,
         )
 
 
@@ -61,14 +74,21 @@ class Config:
 class Training:
     """The paper's hyper-parameters (Table 13, App. E.1); a loss weight of 0 is one of Table 7's ablations."""
 
+    voice_encoder_steps: int = 0
+    """Of the encoder alone, which learns the face network's descriptor of the speaker; 0, as in the paper, for none."""
     steps: int = 120_000
     """Of the encoder and decoder."""
-    second_encoder_steps: int = 0
-    """Of a new encoder with that decoder, learning rates annealed; 0, as in the paper, goes on with the first one."""
     fuser_steps: int = 360
     batch: int = 256
+    voice_encoder_batch: int = 64
+    anneal: bool = False
+    """Learning rates of encoder and decoder, and of the fuser, fall to zero along half a cosine; the paper's do not."""
     learning_rate: float = 5e-4
-    second_encoder_learning_rate: float = 1e-3
+    voice_encoder_learning_rate: float = 2e-3
+    linear_learning_rate: float = 3e-5
+    """Of the linear start, where there is one, beside the decoder."""
+    frozen_encoder: bool = False
+    """Keep the encoder as its own stage left it while the decoder learns; the paper trains both together."""
     fuser_learning_rate: float = 5e-4
     critic_learning_rate: float = 5e-4
     """Of D_real and D_id; the paper does not set it apart."""
@@ -78,20 +98,34 @@ class Training:
     beta2: float = 0.98
     l1: float = 10.0
     """Lambda 1, of the image reconstruction."""
+    l2: float = 0.0
+    """Of squared differences of pixels; not in the paper."""
     adversarial: float = 1.0
     """Lambda 2, of D_real."""
     classifier: float = 0.05
     """Lambda 3, of D_id."""
     perceptual: float = 100.0
     """Lambda 4, of the face network's features."""
+    descriptor: float = 0.0
+    """Of 1 - cosine between the face network's descriptors of the face and of the person, both less everyone's mean;
+    not in the paper."""
+    linear_gain: float = 1.0
+    """Times which the linear start's faces differ from the mean face as regression says: it draws what is certain."""
+    target: Literal["portrait", "linear"] = "portrait"
+    """What pixels and features are held against: one portrait at random, or, with a linear start, what that draws of
+    the same voice as the stage begins, so that the decoder departs from it where the face network asks for it alone."""
+    blurs: int = 0
+    """The face network sees generated faces after up to so many passes of a 3x3 binomial blur, at random by batch: no
+    pattern of single pixels pleases it then. Not in the paper."""
+    shake: float = 0.0
+    """It sees them shifted, and scaled, at random by this standard deviation in parts of the picture, as a judge's
+    alignment would leave them. Not in the paper."""
     crop_frames: tuple[int, int] = (100, 150)
     """Shortest and longest crop of the first stage; one length per batch (1 to 1.5 s)."""
     fuser_seconds: tuple[float, float] = (6.0, 25.0)
     """Shortest and longest speech of the second stage; one length per batch."""
-    perceptual_network: str = "facenet140"
-    """`facenet140`, FaceNet on the paper's crop; or `identity`, our own recogniser, trained first on the same split."""
-    identity_steps: int = 800
-    identity_width: float = 0.5
+    perceptual_network: Literal["facenet140", "dlib"] = "facenet140"
+    """`facenet140`, FaceNet on the paper's crop; or `dlib`, dlib's network on a crop of its own."""
     discriminator_width: float = 1.0
     ema: float = 0.0
     """Decay of the exponential moving average of encoder and decoder; 0, as in the paper, keeps none."""
@@ -99,8 +133,10 @@ class Training:
     """Recordings per person held in memory, 0 for all."""
 
     def __post_init__(self) -> None:
-        if self.perceptual_network not in ("facenet140", "identity"):
-            raise ValueError(f"perceptual_network must be facenet140 or identity, got {self.perceptual_network!r}")
+        if self.perceptual_network not in ("facenet140", "dlib"):
+            raise ValueError(f"perceptual_network must be facenet140 or dlib, got {self.perceptual_network!r}")
+        if self.target not in ("portrait", "linear"):
+            raise ValueError(f"target must be portrait or linear, got {self.target!r}")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in [0, 1), got {self.ema}")
         if not 1 <= self.crop_frames[0] <= self.crop_frames[1]:

@@ -48,7 +48,9 @@ class SF2F(Method):
         elif not self.config.fuser:
             tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("fuser.")}
         self._place(device)
-        fill(self.network, tensors, self.weights, "Set variant, width, resolution and fuser as in training")
+        fill(
+            self.network, tensors, self.weights, "Set variant, width, resolution, fuser and linear_start as in training"
+        )
 
     def load_random(self, device: str, seed: int = 0) -> None:
         """Build the network with random weights, to be timed."""
@@ -86,7 +88,7 @@ class SF2F(Method):
         if self.network.fuser is not None:
             embeddings = torch.cat([self.network.fuser(embeddings[order == index][None]) for index in usable])
         for start in range(0, len(usable), CHUNK):
-            faces = self.network.decoder(embeddings[start : start + CHUNK])[-1]
+            faces = self.network.draw(embeddings[start : start + CHUNK])[-1]
             for index, finite, picture in zip(
                 usable[start : start + CHUNK],
                 faces.isfinite().flatten(1).all(1).tolist(),

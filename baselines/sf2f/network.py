@@ -145,8 +145,28 @@ class BaselineFaceDecoder(DeconvolutionDecoder):
         return [super().forward(embedding)]
 
 
+class LinearStart(nn.Module):
+    """A linear map from an embedding to a picture, of low rank: what algebra alone draws (not in the paper).
+
+    Shape:
+        `[B, embedding]` -> `[B, 3, resolution, resolution]`
+    """
+
+    def __init__(self, embedding: int, rank: int, resolution: int) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.components = nn.Linear(embedding, rank, bias=False)
+        self.picture = nn.Linear(rank, 3 * resolution * resolution)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        return self.picture(self.components(embedding)).view(-1, 3, self.resolution, self.resolution)
+
+
 class SF2FNetwork(nn.Module):
-    """Voice encoder, embedding fuser and face decoder, as one: what a checkpoint holds."""
+    """Voice encoder, embedding fuser and face decoder, as one: what a checkpoint holds.
+
+    With `linear_start` above 0, a linear map of that rank draws a picture too, and the decoder adds what is missing.
+    """
 
     def __init__(
         self,
@@ -157,9 +177,10 @@ class SF2FNetwork(nn.Module):
         encoder: Literal["inception", "baseline"] = "inception",
         decoder: Literal["upsampling", "baseline"] = "upsampling",
         fuser: bool = True,
+        linear_start: int = 0,
     ) -> None:
         super().__init__()
-        embedding = scaled(EMBEDDING, width)
+        self.embedding = embedding = scaled(EMBEDDING, width)
         self.encoder: nn.Module = (
             PlainVoiceEncoder(BINS, embedding, width) if encoder == "baseline" else VoiceEncoder(variant, width)
         )
@@ -171,6 +192,12 @@ class SF2FNetwork(nn.Module):
             self.decoder = OfficialFaceDecoder(embedding, resolution, width)
         else:
             self.decoder = FaceDecoder(embedding, resolution, multi_resolution, width)
+        self.linear_start = LinearStart(embedding, linear_start, resolution) if linear_start else None
+
+    def draw(self, embedding: Tensor) -> list[Tensor]:
+        """Faces from embeddings `[B, D]`: one tensor `[B, 3, S, S]` for each resolution."""
+        faces: list[Tensor] = self.decoder(embedding)
+        return faces if self.linear_start is None else [face + self.linear_start(embedding) for face in faces]
 
     def fused(self, segments: Tensor) -> Tensor:
         """One embedding `[B, D]` per sequence of windows `[B, N, 40, T]`."""
@@ -178,9 +205,14 @@ class SF2FNetwork(nn.Module):
         count, windows = segments.shape[:2]
         return self.fuser(self.encoder(segments.flatten(0, 1)).view(count, windows, -1))
 
+    def embed(self, x: Tensor) -> Tensor:
+        """Embeddings `[B, D]` of log filter banks: `[B, 40, T]` without the fuser, `[B, N, 40, T]` through it."""
+        embedding: Tensor = self.fused(x) if x.ndim == 4 else self.encoder(x)
+        return embedding
+
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Faces from log filter banks: `[B, 40, T]` without the fuser, `[B, N, 40, T]` through it."""
-        return self.decoder(self.fused(x) if x.ndim == 4 else self.encoder(x))
+        """Faces from log filter banks, as `embed` takes them."""
+        return self.draw(self.embed(x))
 
 
 def _two_layer_head(channels: int) -> nn.Sequential:

@@ -1,13 +1,14 @@
 """How SF2F is trained: encoder and decoder on short crops, then the fuser alone on long speech (Sec. 4, App. E).
 
-Where people are few, a stage of our own can stand between: see `SecondEncoderRecipe`.
+A stage of our own can stand before them: see `VoiceEncoderRecipe`.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,16 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines import identity_network
 from baselines.checkpoints import export, fill, load_state, read
 from baselines.layers.log_filter_banks import DEVIATION, MEAN
-from baselines.layers.perceptual import BoxedFaceNet, FeatureNetwork, perceptual_loss
+from baselines.layers.perceptual import BoxedDlib, BoxedFaceNet, FeatureNetwork, perceptual_loss
 from baselines.layers.pixels import imagenet_to_unit, to_imagenet, to_pictures, to_unit
 from baselines.layers.windows import sliding_windows
 from baselines.people import People, load_people
 from baselines.sf2f.config import Config, Training
+from baselines.sf2f.descriptors import Descriptors
 from baselines.sf2f.discriminators import Adversaries
+from baselines.sf2f.linear_start import fit_linear_start
 from baselines.sf2f.speech import FrontEnd
 from baselines.training import Recipe, Stage, Update, frozen, options, seeded, without_steps
 from benchmark.errors import InvalidConfig
@@ -35,6 +37,89 @@ PADDING = -MEAN / DEVIATION
 """Short recordings are filled with zeros before normalisation, as the official collation does."""
 SHOWN = 8
 FRAMES_PER_SECOND = 100
+VOICE_ENCODER_SETTINGS = (
+    *("voice_encoder_batch", "voice_encoder_learning_rate", "beta1", "beta2", "crop_frames"),
+    *("perceptual_network", "recordings"),
+)
+"""The settings of `Training` that the voice encoder's own stage depends on."""
+FITTED_AT_ONCE = 100
+"""People in a batch of the linear fit."""
+FITTED_CROPS = 4
+"""Crops of each person in the linear fit."""
+
+
+class VoiceEncoderRecipe(Recipe):
+    """Before stage 1: the encoder alone learns to tell the face network's descriptor of the speaker; not in the paper.
+
+    A linear map from the embedding, dropped afterwards, predicts in which direction the speaker's face differs from
+    the average face. No picture is drawn, so a step costs little, and thousands of people can be heard.
+    """
+
+    name = "voice_encoder"
+
+    def __init__(
+        self,
+        config: Config,
+        training: Training,
+        people: People,
+        validation: People | None,
+        descriptors: Descriptors,
+        known: Descriptors | None = None,
+    ) -> None:
+        self.config, self.training, self.people, self.validation = config, training, people, validation
+        self.descriptors, self.known = descriptors, known
+        with seeded("sf2f", config):
+            self.network = config.network()
+            self.head = nn.Linear(self.network.embedding, descriptors.persons.shape[1])
+        trained = [*self.network.encoder.parameters(), *self.head.parameters()]
+        rate = training.voice_encoder_learning_rate
+        self.optimiser = torch.optim.Adam(trained, lr=rate, betas=(training.beta1, training.beta2))
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        return {"encoder": self.network.encoder, "head": self.head}
+
+    def optimisers(self) -> Mapping[str, torch.optim.Optimizer]:
+        return {"encoder": self.optimiser}
+
+    def averaged(self) -> Mapping[str, nn.Module]:
+        return self.modules()
+
+    def description(self) -> Mapping[str, Any]:
+        """Without the settings of later stages, which may be tried on one voice encoder."""
+        known = without_steps(self.training).items()
+        settings = {name: value for name, value in known if name in VOICE_ENCODER_SETTINGS}
+        return {"config": dataclasses.asdict(self.config), "training": settings, "people": len(self.people)}
+
+    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        who = self.people.draw(rng, self.training.voice_encoder_batch)
+        low, high = self.training.crop_frames
+        return {
+            "speech": self.people.crops(who, rng, int(rng.integers(low, high + 1)), PADDING),
+            "descriptors": self.descriptors.persons[who],
+        }
+
+    def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
+        self.network.train()
+        told = self.head(self.network.encoder(batch["speech"]))
+        loss = (told - batch["descriptors"]).square().sum(dim=1).mean()
+        update("encoder", loss)
+        return {"descriptor": loss}
+
+    def validate(self) -> dict[str, float]:
+        """The loss, and the place of each person's own direction among all by cosine with what was told."""
+        if self.validation is None or self.known is None:
+            return {}
+        device = self.head.weight.device
+        who = np.arange(len(self.validation))
+        speech = self.validation.crops(who, np.random.default_rng(0), self.config.window_frames, PADDING)
+        told = torch.cat([self.head(self.network.encoder(part.to(device))) for part in speech.split(64)]).cpu()
+        loss = (told - self.known.persons).square().sum(dim=1).mean()
+        return {"descriptor": float(loss), **_recalls(F.normalize(told, dim=1) @ self.known.persons.T)}
+
+    def export(self, path: Path) -> Path:
+        kept = {k: v for k, v in self.network.state_dict().items() if k.startswith("encoder.")}
+        metadata = {**_metadata(self, fuser=False), "parts": "encoder"}
+        return export(path, kept, metadata, half=False)
 
 
 class SF2FRecipe(Recipe):
@@ -53,11 +138,14 @@ class SF2FRecipe(Recipe):
         people: People,
         validation: People | None,
         perceptual: FeatureNetwork | None,
+        descriptors: Descriptors | None = None,
     ) -> None:
         self.config, self.training, self.people, self.validation = config, training, people, validation
-        self.perceptual = perceptual
-        if (perceptual is None) != (training.perceptual == 0):
-            raise InvalidConfig("A perceptual weight above 0 needs a perceptual network, and only that does")
+        self.perceptual, self.descriptors = perceptual, descriptors
+        if (perceptual is None) != (training.perceptual == training.descriptor == 0):
+            raise InvalidConfig("A perceptual or descriptor weight above 0 needs a face network, and only that does")
+        if training.descriptor and descriptors is None:
+            raise InvalidConfig("A descriptor weight above 0 needs the people's descriptors")
         with seeded("sf2f", config):
             self.network = config.network()
             self.adversaries = nn.ModuleDict(
@@ -66,13 +154,17 @@ class SF2FRecipe(Recipe):
                     for size in self.resolutions()
                 }
             )
+        if training.target == "linear" and self.network.linear_start is None:
+            raise InvalidConfig("target = 'linear' holds faces against a linear start: set linear_start above 0")
+        self.reference: nn.Module | None = None
+        """The linear start as it is when the stage begins, where faces are held against its pictures."""
         self.generator_optimiser = self._adam(self.trained(), self.learning_rate())
         judged = [p for a in self.adversaries.values() for p in self._needed(a)]
         self.critic_optimiser = self._adam(judged, self.critic_learning_rate()) if judged else None
 
     @abstractmethod
-    def trained(self) -> list[nn.Parameter]:
-        """The generator's parameters that this stage changes."""
+    def trained(self) -> list[dict[str, Any]]:
+        """The generator's parameters that this stage changes, as an optimiser takes them: in groups, with own rates."""
 
     def learning_rate(self) -> float:
         return self.training.learning_rate
@@ -92,7 +184,7 @@ class SF2FRecipe(Recipe):
         return {"network": self.network, "adversaries": self.adversaries}
 
     def carried(self) -> Sequence[nn.Module]:
-        return [self.perceptual] if isinstance(self.perceptual, nn.Module) else []
+        return [m for m in (self.perceptual, self.reference) if isinstance(m, nn.Module)]
 
     def optimisers(self) -> Mapping[str, torch.optim.Optimizer]:
         critic = {"adversaries": self.critic_optimiser} if self.critic_optimiser else {}
@@ -102,17 +194,24 @@ class SF2FRecipe(Recipe):
         return {"network": self.network}
 
     def description(self) -> Mapping[str, Any]:
-        return {
-            "config": dataclasses.asdict(self.config),
-            "training": without_steps(self.training),
-            "people": len(self.people),
-        }
+        return _description(self.config, self.training, self.people)
+
+    def seen(self, who: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
+        """A portrait of each, and who they are."""
+        return {"faces": self.people.faces(who, rng), "people": torch.from_numpy(who)}
+
+    def begin_at_the_reference(self) -> None:
+        """Keep the linear start as it is now, where the training asks for it."""
+        if self.training.target == "linear":
+            self.reference = copy.deepcopy(self.network.linear_start).eval().requires_grad_(False)
 
     def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
         self.prepare()
         shrink = _thinned if self.official else _resized
         truth = [to_imagenet(shrink(batch["faces"], size)) for size in self.resolutions()]
-        made = self.network(batch["speech"])
+        embedding = self.network.embed(batch["speech"])
+        made = self.network.draw(embedding)
+        wanted = truth if self.reference is None else [self.reference(embedding.detach())]
 
         def teach_adversaries() -> dict[str, Tensor]:
             if self.critic_optimiser is None:
@@ -123,7 +222,7 @@ class SF2FRecipe(Recipe):
 
         def teach_generator() -> dict[str, Tensor]:
             with frozen(self.adversaries):
-                parts = self.generator_losses(made, truth, batch["people"])
+                parts = self.generator_losses(made, wanted, batch["people"])
                 weights = self.weights()
                 total = torch.stack([weights[name] * value for name, value in parts.items()]).sum()
                 update("network", total)
@@ -136,22 +235,26 @@ class SF2FRecipe(Recipe):
         settings = self.training
         return {
             "l1": settings.l1,
+            "l2": settings.l2,
             "adversarial": settings.adversarial,
             "classifier": settings.classifier,
             "perceptual": settings.perceptual,
+            "descriptor": settings.descriptor,
         }
 
-    def generator_losses(self, made: list[Tensor], truth: list[Tensor], people: Tensor) -> dict[str, Tensor]:
+    def generator_losses(self, made: list[Tensor], target: list[Tensor], people: Tensor) -> dict[str, Tensor]:
         """Each part with a weight above 0, summed over resolutions, not yet weighted."""
         weights = self.weights()
         parts: dict[str, Tensor] = {}
-        for size, face, wanted in zip(self.resolutions(), made, truth, strict=True):
+        for size, face, wanted in zip(self.resolutions(), made, target, strict=True):
             adversary = self.adversaries[str(size)]
             here = {
                 "l1": lambda face=face, wanted=wanted: F.l1_loss(face, wanted),
+                "l2": lambda face=face, wanted=wanted: F.mse_loss(face, wanted),
                 "adversarial": lambda face=face, adversary=adversary: adversary.judge(face, real=True),
                 "classifier": lambda face=face, adversary=adversary: adversary.recognise(face, people),
                 "perceptual": lambda face=face, wanted=wanted: self.perceptual_loss(face, wanted),
+                "descriptor": lambda face=face: self.descriptor_loss(face, people),
             }
             for name, loss in here.items():
                 if weights[name]:
@@ -161,9 +264,21 @@ class SF2FRecipe(Recipe):
 
     def perceptual_loss(self, face: Tensor, wanted: Tensor) -> Tensor:
         assert self.perceptual is not None
-        face = imagenet_to_unit(face)
+        face = imagenet_to_unit(self.seen_again(face))
         # Where the official network's pixels leave the range, this loss neither sees nor moves them.
         return perceptual_loss(self.perceptual, face.clamp(0, 1) if self.official else face, imagenet_to_unit(wanted))
+
+    def seen_again(self, face: Tensor) -> Tensor:
+        """Generated faces as the face network gets to see them: a little blurred and moved, at random, where asked."""
+        settings = self.training
+        if settings.blurs:
+            face = blurred(face, int(torch.randint(settings.blurs + 1, ())))
+        return shaken(face, settings.shake) if settings.shake else face
+
+    def descriptor_loss(self, face: Tensor, people: Tensor) -> Tensor:
+        assert self.perceptual is not None and self.descriptors is not None
+        described = self.perceptual.features(imagenet_to_unit(self.seen_again(face)))[-1]
+        return self.descriptors.unlikeness(described, self.descriptors.persons[people.cpu()])
 
     def critic_losses(self, truth: list[Tensor], made: list[Tensor], people: Tensor) -> dict[str, Tensor]:
         """Of each adversary with a weight above 0, by resolution."""
@@ -198,10 +313,9 @@ class SF2FRecipe(Recipe):
             one = self.perceptual.features(imagenet_to_unit(made).clamp(0, 1))[-1]
             two = self.perceptual.features(to_unit(truth))[-1]
             cosine = one @ two.T
-            rank = (cosine > cosine.diagonal()[:, None]).sum(1)
             measures["cosine"] = float(cosine.diagonal().mean())
             measures["cosine_other"] = float((cosine.sum() - cosine.trace()) / (cosine.numel() - len(cosine)))
-            measures |= {f"recall_at_{k}": float((rank < k).float().mean()) for k in (1, 10)}
+            measures |= _recalls(cosine)
         return measures
 
     def sample_images(self) -> np.ndarray | None:
@@ -214,7 +328,7 @@ class SF2FRecipe(Recipe):
             [to_pictures(to_unit(_resized(truth, self.config.resolution))), to_pictures(imagenet_to_unit(made))]
         )
 
-    def _adam(self, parameters: list[nn.Parameter], rate: float) -> torch.optim.Adam:
+    def _adam(self, parameters: Sequence[Any], rate: float) -> torch.optim.Adam:
         return torch.optim.Adam(parameters, lr=rate, betas=(self.training.beta1, self.training.beta2))
 
     def _needed(self, adversary: Adversaries) -> list[nn.Parameter]:
@@ -227,16 +341,47 @@ class EncoderDecoderRecipe(SF2FRecipe):
 
     name = "encoder_decoder"
 
-    def trained(self) -> list[nn.Parameter]:
-        return [*self.network.encoder.parameters(), *self.network.decoder.parameters()]
+    def trained(self) -> list[dict[str, Any]]:
+        learning = [self.network.decoder] + ([] if self.training.frozen_encoder else [self.network.encoder])
+        groups: list[dict[str, Any]] = [{"params": [p for module in learning for p in module.parameters()]}]
+        if self.network.linear_start is not None:
+            own = list(self.network.linear_start.parameters())
+            groups.append({"params": own, "lr": self.training.linear_learning_rate})
+        return groups
+
+    def prepare(self) -> None:
+        super().prepare()
+        if self.training.frozen_encoder:
+            self.network.encoder.eval().requires_grad_(False)
+
+    def start_from(self, exported: Path) -> None:
+        """Take the encoder from its own stage's export."""
+        tensors, _ = read(exported, "sf2f")
+        own = {k: v for k, v in self.network.state_dict().items() if not k.startswith("encoder.")}
+        fill(self.network, {**own, **tensors}, exported)
+
+    def start_linearly(self) -> None:
+        """Fit the linear map from embeddings of crops to people's mean pictures, in closed form."""
+
+        def pairs() -> Iterator[tuple[Tensor, Tensor]]:
+            for first in range(0, len(self.people), FITTED_AT_ONCE):
+                who = np.arange(first, min(first + FITTED_AT_ONCE, len(self.people)))
+                pictures = to_imagenet(self.people.mean_faces(who))
+                for again in range(FITTED_CROPS):
+                    rng = np.random.default_rng([first, again])
+                    speech = self.people.crops(who, rng, self.config.window_frames, PADDING)
+                    yield self.network.encoder(speech), pictures
+
+        self.network.eval()
+        with torch.no_grad():
+            fit_linear_start(self.network, pairs(), self.training.linear_gain)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         who = self.people.draw(rng, self.training.batch)
         low, high = self.training.crop_frames
         return {
             "speech": self.people.crops(who, rng, int(rng.integers(low, high + 1)), PADDING),
-            "faces": self.people.faces(who, rng),
-            "people": torch.from_numpy(who),
+            **self.seen(who, rng),
         }
 
     def validation_speech(self) -> Tensor:
@@ -250,35 +395,14 @@ class EncoderDecoderRecipe(SF2FRecipe):
         return export(path, kept, _metadata(self, fuser=False))
 
 
-class SecondEncoderRecipe(EncoderDecoderRecipe):
-    """A new encoder for the trained decoder, briefly; not in the paper.
-
-    With a few hundred people the encoder knows each of them by heart long before the decoder can draw an eye, and a new
-    voice then gets the skin and hair of whichever of them it resembles. The decoder keeps what it learnt from them; an
-    encoder that starts afresh beside it learns what voices share before it learns who is who, and is stopped there.
-    From here on there are no adversaries: theirs know the training people by heart too, and ask for nobody else.
-    """
-
-    name = "second_encoder"
-
-    def learning_rate(self) -> float:
-        return self.training.second_encoder_learning_rate
-
-    def start_from(self, exported: Path) -> None:
-        """Take the decoder from stage 1's export."""
-        tensors, _ = read(exported, "sf2f")
-        own = {k: v for k, v in self.network.state_dict().items() if not k.startswith("decoder.")}
-        fill(self.network, {**{k: v for k, v in tensors.items() if k.startswith("decoder.")}, **own}, exported)
-
-
 class FuserRecipe(SF2FRecipe):
     """Stage 2: the fuser alone, on windows of 6 to 25 s of one person's speech; the adversaries go on learning."""
 
     name = "fuser"
 
-    def trained(self) -> list[nn.Parameter]:
+    def trained(self) -> list[dict[str, Any]]:
         assert self.network.fuser is not None
-        return list(self.network.fuser.parameters())
+        return [{"params": list(self.network.fuser.parameters())}]
 
     def learning_rate(self) -> float:
         return self.training.fuser_learning_rate
@@ -297,16 +421,16 @@ class FuserRecipe(SF2FRecipe):
     def prepare(self) -> None:
         super().prepare()
         # Frozen includes the statistics of batch normalisation.
-        self.network.encoder.eval().requires_grad_(False)
-        self.network.decoder.eval().requires_grad_(False)
+        for part in (self.network.encoder, self.network.decoder, self.network.linear_start):
+            if part is not None:
+                part.eval().requires_grad_(False)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         who = self.people.draw(rng, self.training.batch)
         low, high = (round(s * FRAMES_PER_SECOND) for s in self.training.fuser_seconds)
         return {
             "speech": self.windows(self.people, who, rng, int(rng.integers(low, high + 1))),
-            "faces": self.people.faces(who, rng),
-            "people": torch.from_numpy(who),
+            **self.seen(who, rng),
         }
 
     def validation_speech(self) -> Tensor:
@@ -334,14 +458,14 @@ def recipes(
     networks: Callable[[str], Any] | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Stage]:
-    """The stages, in order: identity network, encoder and decoder, second encoder, fuser, where settings ask for them.
+    """The stages, in order: voice encoder, encoder and decoder, fuser, where settings ask for them.
 
     Args:
         config: architecture, from the preset.
         training: the preset's `training` table; see `Training`.
-        samples: the training split.
+        samples: the training people.
         validation: people for the sample grids and the measures in the log.
-        networks: gives a loaded feature network by name; needed unless `perceptual_network` is "identity".
+        networks: gives a loaded feature network by name; needed where a loss or stage looks through one.
         progress: called as progress(done, total, what) while the corpus is read.
 
     Raises:
@@ -351,6 +475,7 @@ def recipes(
         raise InvalidConfig("sf2f: the training split is empty")
     settings = options(Training, training)
     loaded: dict[str, People | None] = {}
+    looked: dict[str, Any] = {}
 
     def people() -> tuple[People, People | None]:
         if not loaded:
@@ -362,47 +487,86 @@ def recipes(
         assert loaded["train"] is not None
         return loaded["train"], loaded["validation"]
 
-    def perceptual(folder: Path) -> FeatureNetwork | None:
-        if settings.perceptual == 0:
-            return None
-        if settings.perceptual_network == "identity":
-            return identity_network.load_identity_network(folder / "identity_network.safetensors")
+    def face_network() -> FeatureNetwork:
         if networks is None:
             raise InvalidConfig(
                 f"perceptual_network '{settings.perceptual_network}' was asked for, but none can be loaded here"
             )
-        return BoxedFaceNet(networks(settings.perceptual_network).network)
+        if "network" not in looked:
+            boxed = BoxedDlib if settings.perceptual_network == "dlib" else BoxedFaceNet
+            looked["network"] = boxed(networks(settings.perceptual_network).network)
+        return looked["network"]
+
+    def descriptors() -> Descriptors:
+        if "descriptors" not in looked:
+            looked["descriptors"] = Descriptors.of(face_network(), people()[0])
+        return looked["descriptors"]
+
+    def voice(folder: Path) -> Recipe:
+        train, known = people()
+        theirs = descriptors().others(face_network(), known) if known else None
+        return VoiceEncoderRecipe(config, settings, train, known, descriptors(), theirs)
+
+    def seeing() -> tuple[FeatureNetwork | None, Descriptors | None]:
+        looks = settings.perceptual or settings.descriptor
+        return face_network() if looks else None, descriptors() if settings.descriptor else None
 
     def first(folder: Path) -> Recipe:
-        return EncoderDecoderRecipe(config, settings, *people(), perceptual(folder))
-
-    alone = dataclasses.replace(settings, adversarial=0.0, classifier=0.0)
-
-    def second(folder: Path) -> Recipe:
-        recipe = SecondEncoderRecipe(config, alone, *people(), perceptual(folder))
-        recipe.start_from(folder / "encoder_decoder.safetensors")
+        recipe = EncoderDecoderRecipe(config, settings, *people(), *seeing())
+        if settings.voice_encoder_steps:
+            recipe.start_from(folder / "voice_encoder.safetensors")
+        if config.linear_start:
+            recipe.start_linearly()
+        recipe.begin_at_the_reference()
         return recipe
 
     def last(folder: Path) -> Recipe:
-        if settings.second_encoder_steps:
-            recipe = FuserRecipe(config, alone, *people(), perceptual(folder))
-            recipe.start_from(folder / "second_encoder.safetensors")
-        else:
-            recipe = FuserRecipe(config, settings, *people(), perceptual(folder))
-            recipe.start_from(folder / "encoder_decoder.safetensors", folder / "encoder_decoder" / "checkpoint.pt")
+        recipe = FuserRecipe(config, settings, *people(), *seeing())
+        recipe.start_from(folder / "encoder_decoder.safetensors", folder / "encoder_decoder" / "checkpoint.pt")
+        recipe.begin_at_the_reference()
         return recipe
 
     ema = settings.ema or None
-    stages = [Stage("encoder_decoder", settings.steps, first, ema)]
-    if settings.second_encoder_steps:
-        stages.append(Stage("second_encoder", settings.second_encoder_steps, second, ema, anneal=True))
+    stages = [Stage("encoder_decoder", settings.steps, first, ema, settings.anneal)]
+    if settings.voice_encoder_steps:
+        stages.insert(0, Stage("voice_encoder", settings.voice_encoder_steps, voice, anneal=True))
     if config.fuser:
-        stages.append(Stage("fuser", settings.fuser_steps, last))
-    if settings.perceptual and settings.perceptual_network == "identity":
-        own = identity_network.Config(settings.identity_width)
-        table = {"steps": settings.identity_steps}
-        stages = identity_network.recipes(own, table, samples, validation) + stages
+        stages.append(Stage("fuser", settings.fuser_steps, last, anneal=settings.anneal))
     return stages
+
+
+def _description(config: Config, training: Training, people: People) -> dict[str, Any]:
+    return {
+        "config": dataclasses.asdict(config),
+        "training": without_steps(training),
+        "people": len(people),
+    }
+
+
+def blurred(faces: Tensor, passes: int) -> Tensor:
+    """A 3x3 binomial blur, so many times, edges repeated."""
+    if not passes:
+        return faces
+    taps = torch.tensor([1.0, 2.0, 1.0], device=faces.device)
+    kernel = (taps[:, None] * taps / 16).expand(faces.shape[1], 1, 3, 3)
+    for _ in range(passes):
+        faces = F.conv2d(F.pad(faces, (1, 1, 1, 1), mode="replicate"), kernel, groups=faces.shape[1])
+    return faces
+
+
+def shaken(faces: Tensor, deviation: float) -> Tensor:
+    """Each face on its own scaled by 1 + d and shifted by d of its sides, d normal; edges repeated."""
+    drawn = deviation * torch.randn(len(faces), 3, device=faces.device)
+    zoom = (1 + drawn[:, :1, None]) * torch.eye(2, device=faces.device)
+    # The sides are 2 long in the coordinates of the grid.
+    grid = F.affine_grid(torch.cat([zoom, 2 * drawn[:, 1:, None]], dim=2), list(faces.shape), align_corners=False)
+    return F.grid_sample(faces, grid, padding_mode="border", align_corners=False)
+
+
+def _recalls(cosine: Tensor) -> dict[str, float]:
+    """Part of the rows of `[N, N]` whose own column is among the K highest."""
+    rank = (cosine > cosine.diagonal()[:, None]).sum(1)
+    return {f"recall_at_{k}": float((rank < k).float().mean()) for k in (1, 10)}
 
 
 def _metadata(recipe: SF2FRecipe, fuser: bool) -> dict[str, Any]:
@@ -411,7 +575,7 @@ def _metadata(recipe: SF2FRecipe, fuser: bool) -> dict[str, Any]:
 
 
 def _resized(faces: Tensor, size: int) -> Tensor:
-    """uint8 faces at `size`, averaged where smaller."""
+    """Faces of 0..255 at `size`, averaged where smaller; uint8 unless they have that size already."""
     if faces.shape[-1] == size:
         return faces
     mean = F.interpolate(faces.float(), size=(size, size), mode="bilinear", align_corners=False, antialias=True)

@@ -1,4 +1,4 @@
-"""`train`: train a method (or an identity network) on a dataset's training split."""
+"""`train`: train a method on a dataset's training split, or on people drawn for it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from benchmark.cli import options
 
 
 def train(
-    method: Annotated[
-        str, typer.Option("--method", "-m", help="sf2f, voice2face, flowavse, avdiffuss, or identity_network.")
-    ],
+    method: Annotated[str, typer.Option("--method", "-m", help="sf2f, voice2face, flowavse or avdiffuss.")],
     preset: options.Preset = None,
     config: options.Config = None,
     sets: options.Sets = None,

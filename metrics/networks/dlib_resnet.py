@@ -27,6 +27,8 @@ _BLOCKS = (
     *((256, True), (256, False), (256, False)),
     (256, True),
 )
+_LAST = (2, 6, 9)
+"""Places of the last blocks of 32, 64 and 128 channels."""
 
 
 class Residual(nn.Module):
@@ -75,9 +77,18 @@ class DlibResNet(nn.Module):
         )
         self.head = nn.Linear(256, DIM, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The outputs of the last blocks of 32, 64 and 128 channels, and the descriptor."""
         x = functional.max_pool2d(functional.relu(self.stem((x - self.mean) / 256)), 3, 2)
-        return self.head(self.blocks(x).mean((2, 3)))
+        maps = []
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in _LAST:
+                maps.append(x)
+        return [*maps, self.head(x.mean((2, 3)))]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.features(x)[-1]
 
 
 def load(path: Path) -> DlibResNet:

@@ -18,11 +18,11 @@ from benchmark.datasets.dataset import Progress
 from benchmark.datasets.manifest import Manifest, Row
 from benchmark.datasets.mixtures import Utterance, noisy_rows, two_talker_rows
 from benchmark.datasets.population import TRAINING, VALIDATION, Population
-from benchmark.datasets.talkers import jobs
 from benchmark.datasets.talkers.identity import person
 from benchmark.datasets.talkers.population_media import CORE_S, Wanted, make, portrait_core_s
 from benchmark.datasets.talkers.sentences import sentences
-from benchmark.errors import InvalidConfig, UsageError
+from benchmark.errors import InvalidConfig, MissingDataset, UsageError
+from benchmark.processes import JobKills, each
 
 NUMBERS = {TRAINING: range(100_000, 1_000_000), VALIDATION: range(90_000, 100_000)}
 """Of the people of each part; the splits have numbers below 90,000."""
@@ -78,10 +78,13 @@ def build(wanted: list[Wanted], workers: int, progress: Progress | None) -> dict
     lengths = {one.number: make(one) for one in wanted if folders.hold(one.files())}
     if progress and waiting:
         progress(len(lengths), len(wanted), about)
-    for one, made in jobs.run(waiting, make, workers, lambda one: f"the files of {one.id}"):
-        lengths[one.number] = made
-        if progress:
-            progress(len(lengths), len(wanted), about)
+    try:
+        for one, made in each(make, waiting, workers):
+            lengths[one.number] = made
+            if progress:
+                progress(len(lengths), len(wanted), about)
+    except JobKills as error:
+        raise MissingDataset(f"Talkers cannot be built: at the files of {error.job.id} {error}") from error
     return lengths
 
 
