@@ -374,7 +374,7 @@ def recipes(
         recipe.take(folder / f"{before[-1].name}.safetensors")
         return recipe
 
-    before = [Stage("voice_encoder", settings.voice_steps, voice, anneal=settings.anneal)]
+    before = [Stage("voice_encoder", settings.voice_steps, voice, settings.ema or None, settings.anneal)]
     if settings.warm_up_steps:
         before.append(Stage("warm_up", settings.warm_up_steps, warm_up, settings.ema or None, settings.anneal))
     return [*before, Stage("generator", settings.steps, generator, settings.ema or None, settings.anneal)]
