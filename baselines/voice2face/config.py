@@ -57,14 +57,19 @@ class Training:
     normalised_crops: bool = False
     """Normalise each bin over the crop again, so that a crop looks as a recording of its length does in use."""
     warm_up_steps: int = 0
-    """Before the critics come: the generator alone learns to draw the mean picture of each person, by squared error."""
+    """Before the critics come: the generator learns the picture that is to be expected of a voice, by squared error
+    against what ridge regression, in closed form, draws from the embedding."""
+    warm_up_gain: float = 1.0
+    """Times which an expected picture differs from the mean of all as regression says. Regression draws what is
+    certain, so its pictures differ less than people do."""
     warm_up_learning_rate: float = 2e-3
     adversarial: float = 1.0
     """Weight of the discriminator's answer in the generator's loss."""
     classifier: float = 1.0
     """Weight of the classifier's answer in the generator's loss."""
     reconstruction: float = 0.0
-    """Weight of the squared error to the person's mean picture in the generator's loss; the authors' has no such."""
+    """Weight of the squared error to the expected picture, as in the warm-up, in the generator's loss; the authors' has
+    no such."""
     real_target: float = 1.0
     """What the discriminator is told about true faces; below 1 (label smoothing) it stays unsure, and gentle."""
     classifier_loss: str = "classes"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from baselines.checkpoints import export, fill, read
 from baselines.layers.pixels import symmetric_to_unit, to_pictures, to_symmetric, to_unit
 from baselines.layers.sphinx_mel import normalised
 from baselines.people import People, crop, load_people
+from baselines.sf2f.linear_start import reduced_rank_ridge
 from baselines.training import Recipe, Stage, Update, frozen, options, seeded, without_steps
 from baselines.voice2face.config import Config, Training
 from baselines.voice2face.network import FaceCritics, Voice2FaceNetwork, disturbed
@@ -27,6 +29,8 @@ from benchmark.types import Sample
 
 SIZE = 64
 SHOWN = 8
+PORTION = 64
+"""People whose voices and pictures are read at once for the regression."""
 
 
 HEARD = (
@@ -77,18 +81,29 @@ class Voice2FaceRecipe(Recipe):
         whole = any(name.startswith("decoder.") for name in tensors)
         fill(self.network if whole else self.network.encoder, tensors, exported)
 
-    def draw(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Faces `[B, 3, 64, 64]` from a batch's voices and noise; the voice encoder stays as it is."""
-        self.network.encoder.eval().requires_grad_(False)
-        self.network.decoder.train()
-        return self.network.decoder(disturbed(self.network.encoder(batch["voices"]), batch["noise"]))
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def validate(self) -> dict[str, float]:
+        if self.validation is None:
+            return {}
+        made = self.network(self.validation_voices())
+        truth = torch.stack([person.faces[0] for person in self.validation.persons]).to(made.device)
+        return {"l1": float(F.l1_loss(made, to_symmetric(truth)))}
+
+    def sample_images(self) -> np.ndarray | None:
+        if self.validation is None:
+            return None
+        made = self.network(self.validation_voices()[:SHOWN])
+        truth = torch.stack([person.faces[0] for person in self.validation.persons[:SHOWN]])
+        return np.stack([to_pictures(to_unit(truth)), to_pictures(symmetric_to_unit(made))])
 
     def validation_voices(self) -> Tensor:
         assert self.validation is not None
         rng = np.random.default_rng(0)
-        device = next(self.network.parameters()).device
         who = np.arange(len(self.validation))
-        return self.prepared(self.validation.crops(who, rng, self.training.crop_frames[1])).to(device)
+        return self.prepared(self.validation.crops(who, rng, self.training.crop_frames[1])).to(self.device)
 
 
 class VoiceRecipe(Voice2FaceRecipe):
@@ -151,15 +166,48 @@ class VoiceRecipe(Voice2FaceRecipe):
         return export(path, self.network.encoder.state_dict(), {"method": "voice2face voice encoder"}, half=False)
 
 
-class WarmUpRecipe(Voice2FaceRecipe):
-    """A stage of ours before the game: the generator alone learns to draw each person's mean picture.
+class DrawingRecipe(Voice2FaceRecipe):
+    """A stage that trains the generator behind the frozen voice encoder."""
 
-    Squared error against the mean picture puts eyes, nose and mouth in their places within some hundred steps; the
-    critics, which never say what is wrong where, need many thousands. The voice encoder is frozen.
+    @functools.cached_property
+    def embeddings(self) -> Tensor:
+        """One of each training person's voice, `[people, embedding]`."""
+        self.network.encoder.eval()
+        rng = np.random.default_rng(0)
+        parts = [self.voices(rng, who) for who in self._portions()]
+        with torch.no_grad():
+            return torch.cat([self.network.encoder(part.to(self.device)) for part in parts])
+
+    @functools.cached_property
+    def regression(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Ridge regression of people's mean pictures, -1..1, by their embeddings: see `reduced_rank_ridge`."""
+        pictures = (to_symmetric(self.people.mean_faces(who)).flatten(1).to(self.device) for who in self._portions())
+        pairs = zip(self.embeddings.split(PORTION), pictures, strict=True)
+        found = reduced_rank_ridge(pairs, self.config.embedding, self.training.warm_up_gain)
+        codes, components, constant = (part.float() for part in found)
+        return codes, components, constant
+
+    def expected(self, embedding: Tensor) -> Tensor:
+        """The pictures that are to be expected of voices, `[B, embedding]` -> `[B, 3, 64, 64]`."""
+        codes, components, constant = self.regression
+        with torch.no_grad():
+            return (embedding @ codes.T @ components.T + constant).unflatten(1, (3, SIZE, SIZE))
+
+    def _portions(self) -> Iterator[np.ndarray]:
+        for first in range(0, len(self.people), PORTION):
+            yield np.arange(first, min(first + PORTION, len(self.people)))
+
+
+class WarmUpRecipe(DrawingRecipe):
+    """A stage of ours before the game: the generator alone learns to draw the picture to be expected of a voice.
+
+    That is the linear regression of people's mean pictures by their embeddings. Squared error against a function
+    without noise puts eyes, nose and mouth in their places, and makes faces differ with voices, within some hundred
+    steps; against the people's own pictures most of the error is what no voice tells, such as the colour of the hair.
     """
 
     name = "warm_up"
-    depends_on = (*HEARD, "face_resampling", "warm_up_learning_rate")
+    depends_on = (*HEARD, "face_resampling", "warm_up_learning_rate", "warm_up_gain")
 
     def build(self) -> None:
         self.optimiser = torch.optim.Adam(
@@ -178,12 +226,12 @@ class WarmUpRecipe(Voice2FaceRecipe):
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         who = self.people.draw(rng, self.training.batch)
         noise = rng.standard_normal((len(who), self.config.embedding), dtype=np.float32)
-        voices, faces = self.voices(rng, who), self.people.mean_faces(who)
-        return {"voices": voices, "faces": faces, "noise": torch.from_numpy(noise)}
+        return {"people": torch.from_numpy(who), "noise": torch.from_numpy(noise)}
 
     def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
-        made = self.draw(batch)
-        loss = F.mse_loss(made, to_symmetric(batch["faces"]))
+        self.network.decoder.train()
+        embedding = disturbed(self.embeddings[batch["people"]], batch["noise"])
+        loss = F.mse_loss(self.network.decoder(embedding), self.expected(embedding))
         update("decoder", loss)
         return {"l2": loss}
 
@@ -191,7 +239,7 @@ class WarmUpRecipe(Voice2FaceRecipe):
         return export(path, self.network.state_dict(), {"method": "voice2face before its game"}, half=False)
 
 
-class FaceRecipe(Voice2FaceRecipe):
+class FaceRecipe(DrawingRecipe):
     """Last stage: the generator makes faces that one critic takes for real and the other for the speaker's."""
 
     name = "generator"
@@ -232,8 +280,6 @@ class FaceRecipe(Voice2FaceRecipe):
         }
         if len(pictures) > 1:
             batch["others"] = pictures[1]
-        if self.training.reconstruction:
-            batch["means"] = self.people.mean_faces(heard)
         return batch
 
     def portraits(self, rng: np.random.Generator, who: np.ndarray) -> list[Tensor]:
@@ -250,7 +296,10 @@ class FaceRecipe(Voice2FaceRecipe):
     def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
         settings = self.training
         self.critics.train()
-        made = self.draw(batch)
+        self.network.encoder.eval().requires_grad_(False)
+        self.network.decoder.train()
+        embedding = disturbed(self.network.encoder(batch["voices"]), batch["noise"])
+        made = self.network.decoder(embedding)
         truth = to_symmetric(batch["faces"])
         if "others" in batch:
             truth = torch.cat([truth, to_symmetric(batch["others"])])
@@ -274,25 +323,11 @@ class FaceRecipe(Voice2FaceRecipe):
                 generator = {"classifier": F.cross_entropy(identity, batch["heard"])}
             generator["adversarial"] = _bce(logit, 1.0)
             loss = settings.adversarial * generator["adversarial"] + settings.classifier * generator["classifier"]
-            if "means" in batch:
-                generator["reconstruction"] = F.mse_loss(made, to_symmetric(batch["means"]))
+            if settings.reconstruction:
+                generator["reconstruction"] = F.mse_loss(made, self.expected(embedding))
                 loss = loss + settings.reconstruction * generator["reconstruction"]
             update("decoder", loss)
         return {**generator, **critic}
-
-    def validate(self) -> dict[str, float]:
-        if self.validation is None:
-            return {}
-        made = self.network(self.validation_voices())
-        truth = torch.stack([person.faces[0] for person in self.validation.persons]).to(made.device)
-        return {"l1": float(F.l1_loss(made, to_symmetric(truth)))}
-
-    def sample_images(self) -> np.ndarray | None:
-        if self.validation is None:
-            return None
-        made = self.network(self.validation_voices()[:SHOWN])
-        truth = torch.stack([person.faces[0] for person in self.validation.persons[:SHOWN]])
-        return np.stack([to_pictures(to_unit(truth)), to_pictures(symmetric_to_unit(made))])
 
     def export(self, path: Path) -> Path:
         metadata = {
@@ -339,7 +374,7 @@ def recipes(
         recipe.take(folder / f"{before[-1].name}.safetensors")
         return recipe
 
-    before = [Stage("voice_encoder", settings.voice_steps, voice, anneal=settings.anneal)]
+    before = [Stage("voice_encoder", settings.voice_steps, voice, settings.ema or None, settings.anneal)]
     if settings.warm_up_steps:
         before.append(Stage("warm_up", settings.warm_up_steps, warm_up, settings.ema or None, settings.anneal))
     return [*before, Stage("generator", settings.steps, generator, settings.ema or None, settings.anneal)]
