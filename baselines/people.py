@@ -1,50 +1,44 @@
-"""The training split in memory: every person's voice features and faces."""
+"""The people of a training split: each one's voice features and faces, drawn at random."""
 
 from __future__ import annotations
 
-import os
-from collections import defaultdict
+import functools
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmark.errors import MediaError, MissingDataset
-from benchmark.media import read_audio, read_image
+from baselines.person_shards import Person, PersonMaker, ShardedPersons, parts
+from baselines.shards import Shards
+from benchmark.errors import MissingDataset
 from benchmark.types import Audio, Sample
 
-RATE = 16000
-
-
-@dataclass(frozen=True)
-class Person:
-    """One speaker.
-
-    Shape:
-        voices: each `[bins, T]` float32
-        faces: `[N, 3, S, S]` uint8
-    """
-
-    id: str
-    voices: tuple[Tensor, ...]
-    faces: Tensor
+__all__ = ["People", "Person", "crop", "load_people"]
 
 
 @dataclass(frozen=True)
 class People:
     """The usable speakers, sorted by name: their position is their class in identity classifiers."""
 
-    persons: tuple[Person, ...]
+    persons: Sequence[Person]
     problems: tuple[str, ...] = ()
     """A line for each file, or person, that was left out."""
 
     def __len__(self) -> int:
         return len(self.persons)
+
+    @functools.cached_property
+    def voice_counts(self) -> np.ndarray:
+        """How many recordings each person has, `[people]`."""
+        return np.array([len(person.voices) for person in self.persons])
+
+    @functools.cached_property
+    def face_counts(self) -> np.ndarray:
+        """How many faces each person has, `[people]`."""
+        return np.array([len(person.faces) for person in self.persons])
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Positions of `count` persons, each at most once while there are enough."""
@@ -54,6 +48,10 @@ class People:
         """One random face for each: `[B, 3, S, S]` uint8."""
         chosen = [self.persons[i].faces for i in who]
         return torch.stack([faces[rng.integers(len(faces))] for faces in chosen])
+
+    def mean_faces(self, who: np.ndarray) -> Tensor:
+        """The mean of each one's faces: `[B, 3, S, S]` float32, 0 to 255."""
+        return torch.stack([self.persons[i].faces.float().mean(0) for i in who])
 
     def crops(self, who: np.ndarray, rng: np.random.Generator, frames: int, padding: float = 0.0) -> Tensor:
         """A random crop of a random recording for each, filled up with `padding`: `[B, bins, frames]`."""
@@ -112,71 +110,30 @@ def load_people(
     features: Callable[[Audio], Tensor] | None,
     resolution: int,
     recordings: int = 0,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Callable[[int, int, str], object] | None = None,
     resampling: Image.Resampling = Image.Resampling.BICUBIC,
 ) -> People:
-    """Read every recording and face of `samples` and group them by speaker.
+    """Group the recordings and faces of `samples` by speaker; what was not read before is read, and kept in shards.
 
     Args:
-        features: `[bins, T]` of one recording; raises MediaError where it has nothing to give. None reads no sound.
+        features: `[bins, T]` float32 of one recording; raises MediaError or MethodError where it has nothing to give. A
+            frozen dataclass with the settings that matter as its fields, of a module that worker processes can import.
+            None reads no sound.
         resolution: side to which faces are resized.
-        recordings: at most so many per person, 0 for all: a large corpus does not fit in memory.
+        recordings: at most so many per person, 0 for all.
         progress: called as progress(done, total, what).
         resampling: how faces are resized.
 
     Raises:
         MissingDataset: nobody has both a usable recording and a usable face.
+        PrerequisiteError: the shards cannot be written.
     """
-    voices: dict[str, list[Path]] = defaultdict(list)
-    faces: dict[str, list[Path]] = defaultdict(list)
-    for sample in samples:
-        voices[sample.speaker] += sample.inputs.get("speech", ())
-        faces[sample.speaker] += sample.targets.get("face", ())
-
-    def load(speaker: str) -> tuple[Person | None, list[str]]:
-        problems: list[str] = []
-        heard = (
-            []
-            if features is None
-            else _usable(lambda p: features(read_audio(p, RATE)), voices[speaker], recordings, problems)
-        )
-        seen = _usable(lambda p: _face(p, resolution, resampling), faces[speaker], 0, problems)
-        if (features is not None and not heard) or not seen:
-            return None, [*problems, f"{speaker}: no usable {'face' if heard or features is None else 'recording'}"]
-        return Person(speaker, tuple(heard), torch.stack(seen)), problems
-
-    persons: list[Person] = []
-    problems: list[str] = []
-    speakers = sorted(voices)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for done, (person, lines) in enumerate(pool.map(load, speakers), 1):
-            problems += lines
-            if person is not None:
-                persons.append(person)
-            if progress is not None:
-                progress(done, len(speakers), "people")
+    made = PersonMaker(features, resolution, recordings, resampling)
+    persons = ShardedPersons(Shards(made, list(parts(samples)), "people", progress))
     if not persons:
+        speakers = len({sample.speaker for sample in samples})
         raise MissingDataset(
-            f"None of {len(speakers)} training speakers has both a usable recording and a usable face."
-            + "".join(f"\n  {line}" for line in problems[:5])
+            f"None of {speakers} training speakers has both a usable recording and a usable face."
+            + "".join(f"\n  {line}" for line in persons.problems[:5])
         )
-    return People(tuple(persons), tuple(problems))
-
-
-def _usable(read: Callable[[Path], Tensor], paths: list[Path], limit: int, problems: list[str]) -> list[Tensor]:
-    found: list[Tensor] = []
-    for path in dict.fromkeys(paths):
-        if limit and len(found) == limit:
-            break
-        try:
-            found.append(read(path))
-        except MediaError as error:
-            problems.append(f"{path}: {error}")
-    return found
-
-
-def _face(path: Path, resolution: int, resampling: Image.Resampling) -> Tensor:
-    picture = Image.fromarray(read_image(path))
-    if picture.size != (resolution, resolution):
-        picture = picture.resize((resolution, resolution), resampling)
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+    return People(persons, persons.problems)

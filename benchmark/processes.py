@@ -14,10 +14,11 @@ import pickle
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmark.errors import PrerequisiteError
 from benchmark.files import naming
@@ -26,10 +27,71 @@ START_LIMIT_S = 300.0
 """A worker that is not ready by then is taken for stuck; on a busy machine the imports alone take half a minute."""
 STARTS = 3
 """So often a worker is started before its death is taken for a rule."""
+DEATHS = 3
+"""So often a job may take its process with it before it is given up."""
+
+Job = TypeVar("Job")
 
 
 class WorkerDied(Exception):
     """The process that worked on a task ended without an answer."""
+
+
+class PoolDoesNotStart(PrerequisiteError):
+    """Processes cannot be started here."""
+
+
+class JobKills(WorkerDied):
+    """A job took its process with it, again and again."""
+
+    def __init__(self, job: Any) -> None:
+        super().__init__(f"the process died {DEATHS} times, perhaps for lack of memory")
+        self.job = job
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def each(function: Callable[..., Any], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Any]]:
+    """Call a function that workers can import with each job; yields job and answer in whatever order they end.
+
+    With one worker, or where processes do not start, as in a script without a main guard, this process does the work.
+    Closing the iterator waits for the jobs that have begun.
+
+    Raises:
+        JobKills: a job whose process died three times.
+    """
+    left = dict.fromkeys(range(len(jobs)))
+    deaths: Counter[int] = Counter()
+    if workers > 1:
+        pool = ProcessPool(workers)
+        try:
+            # a few at a time, so that an interrupt waits for little
+            queue, running = deque(left), dict[Future[Any], int]()
+            while left:
+                while queue and len(running) < 2 * workers:
+                    number = queue.popleft()
+                    running[pool.submit(function, jobs[number])] = number
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    number = running.pop(future)
+                    try:
+                        answer = future.result()
+                    except WorkerDied as error:
+                        deaths[number] += 1
+                        if deaths[number] == DEATHS:
+                            raise JobKills(jobs[number]) from error
+                        queue.append(number)
+                        continue
+                    del left[number]
+                    yield jobs[number], answer
+        except PoolDoesNotStart:
+            pass  # go on in this process
+        finally:
+            pool.close(finish=True)  # no half-written file is left
+    for number in list(left):
+        yield jobs[number], function(jobs[number])
 
 
 class ProcessPool:
@@ -114,7 +176,7 @@ class ProcessPool:
             if not reason:
                 return worker
             self._forget(worker)
-        raise PrerequisiteError(
+        raise PoolDoesNotStart(
             f"Worker processes do not start ({reason}, {STARTS} times). In a script of your own, put what runs under "
             '`if __name__ == "__main__":`; --workers 0 does without processes'
         )

@@ -150,7 +150,7 @@ metrics = Registry(
         ),
         "retrieval": Entry(
             "metrics.faces.retrieval:Retrieval",
-            "recall_at_{1,2,5,10,20,50}: galleries of 100, full, same sex and age",
+            "recall_at_{1,2,5,10,20,50}: galleries of 100, full, people alike",
             "speech2face",
         ),
         "vggface_score": Entry(
@@ -158,6 +158,11 @@ metrics = Registry(
         ),
         "sex_agreement": Entry(
             "metrics.faces.sex_agreement:SexAgreement", "share of faces whose sex is the speaker's", "speech2face"
+        ),
+        "age_agreement": Entry(
+            "metrics.faces.age_agreement:AgeAgreement",
+            "age_{r,error,decade}_{face,label}: age in the face against the speaker's",
+            "speech2face",
         ),
         "face_detection_rate": Entry(
             "metrics.faces.detection:FaceDetectionRate", "share of outputs in which a face is found", "speech2face"
@@ -191,12 +196,15 @@ metrics = Registry(
 NUMBERS = {
     **{f"face_{part}": "face_similarity" for part in ("cosine", "cosine_mismatched", "l1", "auc")},
     **{
-        f"{chance}recall_at_{k}{gallery}": "retrieval"
+        f"{chance}recall_at_{k}{gallery}{by}": "retrieval"
+        for by in ("", "_by_recording")
         for chance in ("", "chance_")
         for gallery, ks in {"": (1, 2, 5, 10, 20, 50), "_full": (1, 5, 10), "_within": (1, 5, 10)}.items()
         for k in ks
     },
     "vggface_score_split_std": "vggface_score",
+    "sex_agreement_face": "sex_agreement",
+    **{f"age_{part}_{kind}": "age_agreement" for part in ("r", "error", "decade") for kind in ("face", "label")},
     "estoi": "stoi",
     **{f"dnsmos_{part}": "dnsmos" for part in ("p808", "sig", "bak", "ovrl")},
     **{f"nisqa_{part}": "nisqa" for part in ("mos", "noi", "dis", "col", "loud")},

@@ -257,7 +257,9 @@ def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
 
     paths: dict[str, list[Path]] = {}
     attributes: dict[str, Mapping[str, Any]] = {}
+    recordings: Counter[str] = Counter()
     for sample in samples:
+        recordings[sample.speaker] += 1
         known = paths.setdefault(sample.speaker, [])
         known.extend(path for path in sample.targets.get("face", ()) if path not in known)
         attributes.setdefault(sample.speaker, sample.attributes)
@@ -273,7 +275,7 @@ def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
             problems.extend(heard)
         if images:
             about = attributes[speaker]
-            identities.append(Identity(speaker, images, about.get("sex"), about.get("age")))
+            identities.append(Identity(speaker, images, about.get("sex"), about.get("age"), recordings[speaker]))
         else:
             problems.append(f"'{speaker}' has no readable face and is not in the gallery")
     return identities, problems

@@ -10,7 +10,6 @@ from typing import Any
 from benchmark import tracebacks
 from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
-from benchmark.datasets.talkers.sentences import are_sentences
 from benchmark.errors import BenchmarkError, InvalidConfig, MissingDataset, PrerequisiteError, UsageError
 from benchmark.evaluation import (
     MethodPlan,
@@ -24,6 +23,7 @@ from benchmark.evaluation import (
     rescore,
 )
 from benchmark.execution import WorkerPool, parse_shard, pick_device
+from benchmark.recognition import default_recogniser
 from benchmark.registry import metric_of
 from benchmark.remarks import counted
 from benchmark.results import Result, RunSpec
@@ -200,6 +200,9 @@ class Session:
             if not self.request.metrics:
                 self.notes.append(f"metric wer is left out: {reason}")
                 names = tuple(name for name in names if name != "wer")
+        if "wer" in names and "recogniser" not in options and any(_texts(manifest)):
+            options["recogniser"], why = default_recogniser(_texts(manifest))
+            self.notes.append(why)
         made = {}
         for name in names:
             try:
@@ -217,18 +220,18 @@ class Session:
         self.notes.extend(problems)
         for metric in made.values():
             metric.prepare(identities)
+        yielded = {*made, *(report.name for metric in made.values() for report in metric.reports)}
+        for name in self.request.metrics:
+            if name not in yielded and metric_of(name) in made:
+                several = "; numbers by recording need a speaker with several" if name.endswith("_by_recording") else ""
+                self.notes.append(f"{name} is no number of {metric_of(name)} on these data{several}")
         return Scorer(made)
 
     def _no_words(self, manifest: Manifest, protocol: Protocol) -> str | None:
-        """Why the offline recogniser, which knows sentences of the GRID grammar alone, cannot count errors."""
+        """Why word errors cannot be counted."""
         if protocol.seconds is not None:
             return "clips of fixed length cut words off; --seconds 0 takes whole recordings"
-        texts = [sample.attributes.get("text") for sample in manifest.samples]
-        if are_sentences(texts):
-            return None
-        if not any(texts):
-            return "nobody knows what is said"
-        return "not every text is a GRID sentence; ask for it: --metrics wer --metric-set recogniser=whisper:FOLDER"
+        return None if any(_texts(manifest)) else "nobody knows what is said"
 
     def run(self, plans: Sequence[RunPlan]) -> list[Result]:
         """Generate and score every row; write each run's result."""
@@ -268,6 +271,10 @@ class Session:
             told = ", ".join(f"{count} of {label}" for label, count in kept.items())
             self.notes.append(f"outputs kept from an earlier command: {told}{anew}")
         return results
+
+
+def _texts(manifest: Manifest) -> list[str | None]:
+    return [sample.attributes.get("text") for sample in manifest.samples]
 
 
 def check_limit(limit: int | None) -> None:

@@ -171,7 +171,7 @@ SPEECH2FACE = FaceFromSpeech(
     inputs={"speech": "audio"},
     output="image",
     target="face",
-    metrics=("face_similarity", "retrieval", "vggface_score", "sex_agreement", "face_detection_rate"),
+    metrics=("face_similarity", "retrieval", "vggface_score", "sex_agreement", "age_agreement", "face_detection_rate"),
     without_truth=(),
     primary="recall_at_10",
     columns=(
@@ -184,8 +184,11 @@ SPEECH2FACE = FaceFromSpeech(
         "recall_at_5",
         "recall_at_10",
         "recall_at_1_within",
+        *(f"recall_at_{k}_by_recording" for k in (1, 10)),  # where speakers have several recordings
+        "recall_at_1_within_by_recording",
         "vggface_score",
         "sex_agreement",
+        "age_r_face",
         "face_detection_rate",
     ),
     references=("voice2face", "sf2f", "talkers_oracle", "chance", "mean_face", "mean_face_by_sex", "ground_truth"),

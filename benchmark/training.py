@@ -63,7 +63,6 @@ class TrainingPlan:
             UsageError, PrerequisiteError: a device or a precision that there is not.
             InvalidConfig: the folder holds a training of another method, on other data or with other settings.
         """
-        from baselines.checkpoints import add_metadata
         from baselines.training import Loop, train_stages
 
         if precision not in ("no", "bf16", "fp16"):
@@ -82,11 +81,9 @@ class TrainingPlan:
 
         loop = Loop(seed=seed, device=device, precision=precision, resume=resume, progress=progress)
         asked = {name: value for name, value in self.describe().items() if name not in ("preset", "stages", "out")}
-        weights = train_stages(self.stages, self.out, loop, asked, begin)
-        if self.population:
-            about = {"dataset": self.training.dataset, "manifest_sha256": self.training.sha256, **self.population}
-            add_metadata(weights, {"population": about})
-        return weights
+        about = {"dataset": self.training.dataset, "manifest_sha256": self.training.sha256, **(self.population or {})}
+        notes = {"population": about} if self.population else {}
+        return train_stages(self.stages, self.out, loop, asked, begin, notes)
 
     @property
     def _record(self) -> Path:
@@ -168,7 +165,7 @@ def prepare(
 def fit_face_heads(
     dataset: str, data_root: Path | None, output: Path | None, progress: Callable[[str], Progress]
 ) -> tuple[Path, str]:
-    """Fit sex and identity heads to a dataset's training faces; returns the file and a line about it.
+    """Fit heads for sex, age and identity to a dataset's training faces; returns the file and a line about it.
 
     Of a dataset without a training split, the people under `data_root` are taken.
 
@@ -185,18 +182,19 @@ def fit_face_heads(
     manifest = _open(dataset, data_root, split, "speech2face", progress)
     embedder = Networks()("dlib")
     report = progress(f"{dataset} {split}")
-    vectors, people, sexes = [], [], []
+    vectors, people, sexes, ages = [], [], [], []
     for done, sample in enumerate(manifest.samples, 1):
         found = embedder.embed([read_image(path) for path in sample.targets["face"]])
         vectors.extend(found.vectors)
         people.extend([sample.speaker] * len(found.vectors))
         sexes.extend([sample.attributes.get("sex")] * len(found.vectors))
+        ages.extend([sample.attributes.get("age")] * len(found.vectors))
         report("embed", done, len(manifest.samples))
     heads = importlib.import_module(NETWORKS["face_heads"][0])
     path = output or weights.face_heads_path(dataset)
     try:
         with naming(path):
-            about = heads.fit_file(path, vectors, people, sexes, dataset=dataset, manifest_sha256=manifest.sha256)
+            about = heads.fit_file(path, vectors, people, sexes, ages, dataset=dataset, manifest_sha256=manifest.sha256)
     except ValueError as error:
         raise UsageError(f"Heads cannot be fitted to {dataset} ({manifest.path}): {error}") from error
     return path, "; ".join([about, *left_out(manifest)[:1]])

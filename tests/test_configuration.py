@@ -4,6 +4,7 @@ from typing import Literal
 import pytest
 
 from benchmark.configuration import Presets, resolve
+from benchmark.datasets.population import Population
 from benchmark.errors import InvalidConfig, UnknownName
 
 
@@ -62,3 +63,16 @@ def test_a_wrong_setting_says_what_was_expected(presets, item, message):
 def test_an_unknown_preset_names_the_nearest(presets):
     with pytest.raises(UnknownName, match="Did you mean 'paper'"):
         resolve(Config, presets, "papr")
+
+
+def test_the_population_of_a_preset_is_layered_like_its_other_settings(tmp_path):
+    (tmp_path / "presets.toml").write_text("[small]\n[small.population]\npeople = 50\nportraits = 3\nsentences = 2\n")
+    presets = Presets.beside(tmp_path)
+    file = tmp_path / "mine.toml"
+    file.write_text("[population]\nportraits = 4\nsentences = 5\n")
+    settings = resolve(Config, presets, None, file, ["population.sentences=6"])
+    assert settings.population == Population(people=50, portraits=4, sentences=6)
+    assert resolve(Config, presets).population == Population(people=50, portraits=3, sentences=2)
+    file.write_text("[population]\nportrait = 4\n")
+    with pytest.raises(InvalidConfig, match="mine.toml, population: unknown key 'portrait'. Did you mean 'portraits'"):
+        resolve(Config, presets, None, file)

@@ -420,6 +420,18 @@ def test_manifest_round_trip_is_independent_of_row_order(tmp_path: Path) -> None
     assert manifest.sha256 == hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def test_what_samples_have_in_common_is_in_memory_once(tmp_path: Path) -> None:
+    about = {"dataset": "d", "revision": "1", "split": "train", "task": "lip2speech"}
+    files = [f"speaker_ann/{n}.wav" for n in range(2)]
+    rows = [Row(f, "ann smith", {"speech": (f,)}, {"speech": (f,)}, {"noise": "a white one"}) for f in files]
+    write_manifest(tmp_path / "m.jsonl", rows, **about)
+    one, two = read_manifest(tmp_path / "m.jsonl", tmp_path).samples
+    assert one.inputs["speech"][0] is one.targets["speech"][0]
+    assert one.speaker is two.speaker and one.attributes["noise"] is two.attributes["noise"]
+    assert next(iter(one.attributes)) is next(iter(two.attributes))
+    assert not hasattr(one, "__dict__")
+
+
 def test_a_stray_file_does_not_change_the_identity_of_the_data(tmp_path: Path) -> None:
     about = {"dataset": "d", "revision": "1", "split": "test", "task": "speech2face"}
     rows = [Row("a\u2028b", "a", {"speech": ("a\u2028.wav",)})]  # a line separator to str.splitlines, not to a manifest

@@ -11,7 +11,7 @@ from scipy.special import softmax
 from metrics.faces.detection import FaceDetectionRate
 from metrics.faces.sex_agreement import SexAgreement
 from metrics.faces.vggface_score import VGGFaceScore
-from metrics.metric import FaceItem, Failed, Identity, Undefined
+from metrics.metric import FaceItem, Failed, Identity
 from metrics.networks.dlib_faces import DlibFaces
 from metrics.networks.face_embedder import Embeddings, normalise_rows
 from metrics.networks.face_heads import (
@@ -170,30 +170,29 @@ def networks(heads):
 
 def test_sex_agreement_counts_known_speakers(heads):
     x, people = clusters()
-    metric = SexAgreement.create(networks(heads))
+    metric = SexAgreement.create(networks(heads), judge="face_heads")
     sexes = {"p0": "f", "p1": "m", "p2": "m", "p3": None, "p4": "x"}
-    metric.prepare([Identity(name, [], sex) for name, sex in sexes.items()])
+    metric.prepare([Identity(name, [picture(x[8 * int(name[1])])], sex) for name, sex in sexes.items()])
     rows = metric.measure([FaceItem(person, picture(v)) for v, person in zip(x, people, strict=True) if person != "p5"])
-    by_person = [rows[8 * n : 8 * n + 8] for n in range(5)]
-    assert all(row == {"agrees": 1.0} for row in by_person[0] + by_person[1])
-    assert all(row == {"agrees": 0.0} for row in by_person[2])
-    assert all(isinstance(row, Undefined) and "not recorded" in row.reason for row in by_person[3])
-    assert all(isinstance(row, Undefined) and "'x'" in row.reason for row in by_person[4])
+    labels = [row["label"] for row in rows]
+    assert labels == pytest.approx([0.0] * 8 + [1.0] * 16 + [np.nan] * 16, nan_ok=True)
+    assert [row["read"] for row in rows] == [0.0] * 8 + [1.0] * 8 + [0.0] * 8 + [1.0] * 8 + [0.0] * 8
     assert isinstance(metric.measure([FaceItem("who", picture(x[0]))])[0], Failed)
-    values = metric.aggregate({"agrees": np.array([1.0, 1.0, 0.0])}, np.array([[1, 1, 2], [0, 0, 0]]))["sex_agreement"]
-    assert values == pytest.approx([0.5, np.nan], nan_ok=True)
-    assert heads.digest in metric.signature("sex_agreement")
+    assert metric.signature("sex_agreement") == f"classifier:toy|logistic:toy,{heads.digest}|v1"
 
 
 def test_heads_of_other_descriptors_or_without_sex_are_refused(heads):
+    def made(heads):
+        return SexAgreement.create(networks(heads), judge="face_heads")
+
     with pytest.raises(ValueError, match="fit them again"):
-        SexAgreement.create(networks(replace(heads, embedder="dlib-resnet-v0")))
+        made(replace(heads, embedder="dlib-resnet-v0"))
     with pytest.raises(ValueError, match="know no sex"):
-        SexAgreement.create(networks(replace(heads, sex=None)))
+        made(replace(heads, sex=None))
     with pytest.raises(ValueError, match="fit them again"):
         IdentityClassifier(Toy(), replace(heads, embedder="other"))
     with pytest.raises(RuntimeError, match="prepare"):
-        SexAgreement.create(networks(heads)).measure([])
+        made(heads).measure([])
 
 
 def test_vggface_score_stands_on_the_identity_head(heads):

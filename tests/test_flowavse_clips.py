@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from baselines.flowavse import clip_shards
 from baselines.flowavse import clips as module
 from baselines.flowavse.clips import Clips, video_frames_of
 from baselines.flowavse.config import Training
@@ -189,16 +190,14 @@ def test_all_kinds_of_noise_come_and_babble_only_among_several(
 
 def test_recordings_of_noise_take_the_place_of_made_ones(tones: list[Sample], tmp_path: Path) -> None:
     path = record(tmp_path / "machine.wav", tone(1600, 0.1))
-    samples = [
-        Sample(s.id, s.speaker, {**s.inputs, "noise": (path,)}, s.targets, {"noise": RECORDED}) for s in tones[:4]
-    ]
+    samples = [noisy(sample, path) for sample in tones[:4]]
     assert all(pitches(clip.noisy - clip.clean) == {1600} for clip in draws(samples))
 
 
 def test_a_draw_is_a_function_of_its_generator(tones: list[Sample]) -> None:
     clips = Clips(tones, settings(talker_share=0.5))
     one, two, three = (clips.batch(np.random.default_rng(seed), 3) for seed in (1, 1, 2))
-    fresh = Clips(tones, settings(talker_share=0.5, memory_mib=0)).batch(np.random.default_rng(1), 3)
+    fresh = Clips(tones, settings(talker_share=0.5, shards=False)).batch(np.random.default_rng(1), 3)
     assert {k: tuple(v.shape) for k, v in one.items()} == {
         "noisy": (3, LENGTH),
         "clean": (3, LENGTH),
@@ -209,18 +208,47 @@ def test_a_draw_is_a_function_of_its_generator(tones: list[Sample]) -> None:
     assert not one["noisy"].equal(three["noisy"])
 
 
-@pytest.mark.parametrize(("memory_mib", "once"), [(64, True), (0, False)])
-def test_files_are_read_once_while_there_is_room(
-    tones: list[Sample], monkeypatch: pytest.MonkeyPatch, memory_mib: int, once: bool
+@pytest.mark.parametrize("kept", [True, False])
+def test_files_are_decoded_once_where_they_are_kept(
+    tones: list[Sample], monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
     opened: list[object] = []
-    read_audio, read_face_video = module.read_audio, module.read_face_video
-    monkeypatch.setattr(module, "read_audio", lambda path, rate: opened.append(path) or read_audio(path, rate))
+    read_audio, read_face_video = clip_shards.read_audio, clip_shards.read_face_video
+    monkeypatch.setattr(clip_shards, "read_audio", lambda path, rate: opened.append(path) or read_audio(path, rate))
     monkeypatch.setattr(
-        module, "read_face_video", lambda path, find, grey: opened.append(path) or read_face_video(path, find, grey)
+        clip_shards,
+        "read_face_video",
+        lambda path, find, grey: opened.append(path) or read_face_video(path, find, grey),
     )
-    draws(tones[:2], 12, memory_mib=memory_mib)
-    assert (len(opened) == len(set(opened))) == once
+    for _ in range(2):
+        draws(tones[:2], 12, shards=kept)
+    assert (len(opened) == len(set(opened))) == kept
+
+
+def test_what_is_drawn_is_what_the_files_hold(tones: list[Sample], tmp_path: Path) -> None:
+    """Over several shards, with recorded noise: bit for bit what is decoded when it is drawn."""
+    noise_path = record(tmp_path / "hiss.wav", 0.1 * np.random.default_rng(3).standard_normal(5000))
+    extra = [person(tmp_path, n % 9, 0.1 * np.random.default_rng(n).standard_normal(4000), 8) for n in range(10, 45)]
+    broken = Sample("x", "x", {"video": (noise_path,)}, {"speech": (noise_path,)})
+    for samples in ([*extra, broken, *tones], [noisy(sample, noise_path) for sample in [*extra, *tones]]):
+        drawn = []
+        for kept in (True, False):
+            clips, random = Clips(samples, settings(talker_share=0.4, shards=kept)), np.random.default_rng(2)
+            drawn.append([clips.draw(random) for _ in range(60)])
+            assert clips.problems or broken not in samples
+        for one, two in zip(*drawn, strict=True):
+            for a, b in zip(one, two, strict=True):
+                assert a.dtype == b.dtype and np.array_equal(a, b)
+
+
+def noisy(sample: Sample, path: Path) -> Sample:
+    return Sample(sample.id, sample.speaker, {**sample.inputs, "noise": (path,)}, sample.targets, {"noise": RECORDED})
+
+
+def test_the_progress_of_decoding_is_told(tones: list[Sample]) -> None:
+    told: list[tuple[int, int, str]] = []
+    Clips(tones, settings(), progress=lambda *report: told.append(report))
+    assert told == [(0, 8, "clips"), (8, 8, "clips")]
 
 
 def test_several_mixtures_of_one_recording_count_once(tones: list[Sample]) -> None:

@@ -293,7 +293,7 @@ def test_what_changes_nothing_of_a_training_does_not_keep_it_from_going_on(recip
     own = {"temperature": 0.5} if recipe is FlowAVSERecipe else {"corrector_snr": 0.0}
     other = {"video": "shuffled", "padding": "mirror", "longest_s": 5.0, "precision": "float16", "steps": 2, **own}
     train(made(recipe, config(**TINY), people), tmp_path, 1, QUIET)
-    train(made(recipe, config(**TINY, **other), people, memory_mib=1, visual_batch=3), tmp_path, 2, QUIET)
+    train(made(recipe, config(**TINY, **other), people, shards=False, visual_batch=3), tmp_path, 2, QUIET)
     deciding = {"sigma": 0.1} if recipe is FlowAVSERecipe else {"theta": 1.0}
     for name, changed in (
         ("config.shared_encoder", made(recipe, config(**TINY, shared_encoder=True), people)),
@@ -520,7 +520,7 @@ def test_settings_are_checked(people: list[Sample]) -> None:
         *[({name: 0.0}, f"{name} must be above 0, got 0.0") for name in ("learning_rate", "visual_learning_rate")],
         *[
             ({name: -1}, f"{name} must not be below 0, got -1")
-            for name in ("visual_steps", "predictor_steps", "clip", "predictor_weight", "refiner_weight", "memory_mib")
+            for name in ("visual_steps", "predictor_steps", "clip", "predictor_weight", "refiner_weight")
         ],
         *[
             ({field.name: bad}, f"{field.name} must be a finite number, got {bad}")

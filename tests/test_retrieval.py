@@ -11,7 +11,7 @@ import torch
 
 from metrics.faces.chance import permutation_floor
 from metrics.faces.ranks import expected_recall, target_ranks
-from metrics.faces.retrieval import Retrieval, consecutive_galleries, report_name
+from metrics.faces.retrieval import Retrieval, consecutive_galleries, people_like, report_name
 from metrics.metric import FaceItem, Failed, Identity
 from metrics.networks.face_embedder import Embeddings
 
@@ -290,6 +290,102 @@ def test_unknown_sex_leaves_only_the_recall_within_undefined():
     assert np.isnan(made.aggregate(rows, np.ones((1, 30)))["recall_at_10_within"][0])
     assert not made.defined("recall_at_10_within", rows).any()
     assert made.defined("recall_at_10", rows).all()
+
+
+BANDS = {
+    "both": (lambda n: {"sex": "fm"[n % 2], "age": 20.0 + n % 37}, "sex+10y"),
+    "sex alone": (lambda n: {"sex": "fm"[n % 2], "age": None}, "sex"),
+    "age alone": (lambda n: {"sex": None, "age": 20.0 + n % 37}, "10y"),
+    "some ages": (lambda n: {"sex": "fm"[n % 2], "age": 20.0 + n % 37 if n % 3 else None}, "sex+10y/sex"),
+    "not finite": (lambda n: {"sex": "fm"[n % 2], "age": float("nan")}, "sex"),
+    "one age": (lambda n: {"sex": "fm"[n % 2], "age": None if n else 30.0}, "sex"),
+    "nothing": (lambda n: {"sex": None, "age": None}, "none"),
+}
+
+
+@pytest.mark.parametrize("case", BANDS)
+def test_bands_are_of_what_is_known(case):
+    """Two people share a band where the same is known of both and is alike; the signature says what it is."""
+    known, made_of = BANDS[case]
+    identities = [replace(person, **known(n)) for n, person in enumerate(people(40))]
+    number, named = people_like(identities)
+
+    def key(person):
+        age = None if person.age is None or person.age != person.age else person.age // 10
+        return None if person.sex is None and age is None else (person.sex, age)
+
+    for a, one in zip(number, identities, strict=True):
+        assert (a == -1) == (key(one) is None)
+        for b, other in zip(number, identities, strict=True):
+            assert (a == b) == (key(one) == key(other))
+    assert named == made_of
+    made = metric(identities)
+    signature = made.signature("recall_at_1_within")
+    assert f"|gallery:{made_of}," in signature
+    rows = stacked(made.measure([FaceItem(p.id, p.images[0]) for p in identities]))
+    shared = [sum(key(p) == key(other) for other in identities) if key(p) else 0 for p in identities]
+    expected = [count if count > 1 else np.nan for count in shared]
+    assert np.array_equal(rows["size_within"], expected, equal_nan=True)
+    assert made.defined("recall_at_1_within", rows).sum() == sum(count > 1 for count in shared)
+
+
+def test_recordings_that_weigh_equally_have_a_floor_of_their_own():
+    """Unequal counts, faces near to those who have many: the closed form is the mean over drawn permutations."""
+    random = np.random.default_rng(3)
+    counts = [15, 1, 1, 2, 1, 1, 1, 9, 1, 1, 2, 1]
+    identities = [replace(p, recordings=c) for p, c in zip(people(12), counts, strict=True)]
+    made = metric(identities, size=6)
+    items = []
+    for person, count in zip(identities, counts, strict=True):
+        for _ in range(count):
+            near = identities[0 if random.random() < 0.5 else 7].images[0].astype(int)
+            noise = random.integers(-70, 71, near.shape)
+            items.append(FaceItem(person.id, np.clip(near + noise, 0, 255).astype(np.uint8)))
+    rows = stacked(made.measure(items))
+    owner = np.repeat(np.arange(12), counts)
+    by_recording = made.aggregate(rows, np.ones((1, len(items))))
+    by_speaker = made.aggregate(rows, (1 / np.array(counts))[owner][None])
+    weights = {report.name: report.weigh for report in made.reports}
+
+    pixels = Pixels()
+    means = unit(np.stack([pixels.embed(p.images).vectors.mean(0) for p in identities]))
+    similarity = pixels.embed([i.image for i in items]).vectors.astype(float) @ means.T
+    for kind, size in {"hundreds": 6, "full": 12}.items():
+        block = owner // size
+
+        def hit(labels, k, size=size, block=block):
+            own = similarity[np.arange(len(items)), labels]
+            rivals = np.stack([similarity[q, b * size : (b + 1) * size] for q, b in enumerate(block)])
+            return ((rivals > own[:, None]).sum(1) < k).mean()
+
+        for k in (1, 5):
+            drawn = []
+            for _ in range(400):
+                labels = owner.copy()
+                for b in np.unique(block):
+                    labels[block == b] = random.permutation(owner[block == b])
+                drawn.append(hit(labels, k))
+            name = report_name(k, kind, by_recording=True)
+            floor = by_recording[f"chance_{name}"][0]
+            assert floor == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / 20)
+            assert by_recording[name][0] == pytest.approx(hit(owner, k))
+            assert weights[name] == weights[f"chance_{name}"] == "sample"
+            assert by_speaker[report_name(k, kind, chance=True)][0] == pytest.approx(k / size)
+        assert by_recording[report_name(1, kind, True, True)][0] > 1.5 / size, "not K / N"
+    assert permutation_floor(
+        pixels.embed([i.image for i in items]).vectors, means, owner, np.arange(12), 1, weigh="sample"
+    ).mean == pytest.approx(by_recording["chance_recall_at_1_full_by_recording"][0])
+
+
+def test_numbers_say_whose_weights_are_equal():
+    one, several = metric(people(12)), metric([replace(p, recordings=2) for p in people(12)])
+    assert all(r.title.endswith(" by speaker") and r.weigh == "speaker" for r in one.reports)
+    new = several.reports[len(one.reports) :]
+    assert [r.name for r in new] == [f"{r.name}_by_recording" for r in one.reports]
+    assert all(r.title.endswith(" by recording") and r.weigh == "sample" for r in new)
+    assert "|by:speaker|" in several.signature("chance_recall_at_10")
+    assert "|by:recording|" in several.signature("recall_at_10_by_recording")
+    assert "|gallery:12|" in several.signature("recall_at_10_full_by_recording")
 
 
 def test_batches_and_their_order_change_nothing():

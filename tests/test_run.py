@@ -55,11 +55,13 @@ def test_a_folder_of_people_goes_through_and_leaves_a_whole_report(people, tmp_p
         assert (numbers[name]["scored"], numbers[name]["total"]) == (6, 6)
         assert numbers[name]["value"] is not None
     assert "gallery:3x1" in numbers["recall_at_1"]["signature"]
-    assert "sex_agreement" not in numbers, "no classifier is fitted to this corpus, and none is borrowed"
+    assert numbers["sex_agreement"]["scored"] == numbers["age_r_face"]["scored"] == 6
+    assert "dlib-gender-v1" in numbers["sex_agreement"]["signature"]
+    assert "vggface_score" not in numbers, "no classifier is fitted to this corpus, and none is borrowed"
     folder = tmp_path / result["run_id"]
     for name in ("run.json", "result.json", "predictions.jsonl", "scores.jsonl"):
         assert (folder / name).stat().st_size > 0
-    for name in ("table.md", "table.csv", "table.tex", "recall.png", "contact_sheet.png"):
+    for name in ("table.md", "table.csv", "table.tex", "recall.png", "contact_sheet.png", "judged_faces.png"):
         assert (folder / "report" / name).stat().st_size > 0
     assert read_image(folder / "report" / "contact_sheet.png").shape[1] > 500
     assert len(list((folder / "outputs").rglob("*.png"))) == 6
@@ -69,7 +71,7 @@ def test_a_folder_of_people_goes_through_and_leaves_a_whole_report(people, tmp_p
     assert (folder / "scores.jsonl").read_bytes() == before
     scored = command("score", folder, "--workers", 0, "--json")
     assert json.loads(scored.stdout)[0]["aggregates"] == result["aggregates"]
-    assert "R@1 %" in command("show", folder, "--signatures").stdout
+    assert "R@1 by speaker %" in command("show", folder, "--signatures").stdout
     (listed,) = json.loads(command("list", "runs", "--runs", tmp_path, "--json").stdout)
     assert listed["state"] == "scored"
 
@@ -78,12 +80,13 @@ def test_what_is_advised_for_a_metric_that_is_left_out_brings_it(people, tmp_pat
     words = ["run", "-m", "sf2f", "--dataset", "folder", "--data-root", people, "--runs", tmp_path]
     words += ["--repeats", 1, "--workers", 0, "--no-references"]
     told = command(*words).stderr
-    assert "metric sex_agreement is left out" in told
+    assert "metric vggface_score is left out" in told
     advised = re.search(r"python -m benchmark (weights fit .+ --data-root) FOLDER", told)[1]
     command(*advised.split(), people)
-    shown = command(*words, "--metrics", "sex_agreement,face_cosine,recall_at_5_full", "--signatures")
+    asked = ["--metrics", "sex_agreement,age_error_face,face_cosine,recall_at_5_full,vggface_score"]
+    shown = command(*words, *asked, "--metric-set", "judge=face_heads", "--signatures")
     assert "left out" not in shown.stderr
-    for head in ("sex %", "cos ↑", "R@5 full"):
+    for head in ("sex %", "age error, true face", "cos ↑", "R@5 full by speaker %", "VFS"):
         assert re.search(rf"^{head}", shown.stdout, re.MULTILINE), shown.stdout
 
 
@@ -94,8 +97,9 @@ def test_classifiers_that_know_no_sex_leave_its_metric_out(people, tmp_path):
     command("weights", "fit", "--dataset", "folder", "--data-root", unknown)
     words = ["run", "-m", "sf2f", "--dataset", "folder", "--data-root", unknown, "--runs", tmp_path, "--repeats", 1]
     words += ["--workers", 0, "--no-references"]
-    assert "metric sex_agreement is left out: the heads fitted to folder know no sex" in command(*words).stderr
-    assert "know no sex" in command(*words, "--metrics", "sex_agreement", code=2).stderr
+    judged = ["--metric-set", "judge=face_heads"]
+    assert "the heads fitted to folder know no sex" in command(*words, *judged, code=2).stderr
+    assert "know no age" in command(*words, "--metrics", "age_agreement", *judged, code=2).stderr
 
 
 def test_a_silent_speaker_is_failed_rows_and_exit_code_1(people, tmp_path):

@@ -15,10 +15,12 @@ from test_pair_scoring import noisy, put, scored, speechlike, table
 from toys import Brightness
 
 from benchmark.execution import WorkerPool
-from benchmark.scoring import Scorer, gallery, unscored
+from benchmark.scoring import Scorer, aggregate, gallery, unscored
 from benchmark.store import ScoreRow
+from metrics.faces.retrieval import Retrieval
 from metrics.faces.vggface_score import VGGFaceScore
-from metrics.metric import Report
+from metrics.metric import FaceItem, Report
+from metrics.networks.face_embedder import Embeddings
 from metrics.speech.si_sdr import SiSdr
 
 
@@ -55,6 +57,44 @@ def run_of(corpus, folder, speaker: str = "p03", **answer):
     metric.prepare(gallery(corpus.samples)[0])
     plan = plan_of(corpus, folder)
     return plan, Scorer({"careless": metric}), finish(plan, WorkerPool(Scorer({"careless": metric}), 0))
+
+
+class Turned:
+    """Describes a picture by its brightness, as an angle."""
+
+    name, dim, signature = "turned", 2, "turned"
+
+    def embed(self, images):
+        angles = np.array([image.mean() / 255 for image in images])
+        return Embeddings(np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32), np.ones(len(images), bool))
+
+
+def test_drawing_whoever_has_most_recordings_is_chance_by_recording_too(tiny_corpus):
+    """Eleven people of one recording and one of four, whose face is drawn for everybody."""
+    more = [replace(tiny_corpus.samples[0], id=f"p00 {number}") for number in range(3)]
+    samples = sorted([*tiny_corpus.samples, *more], key=lambda sample: sample.id)
+    identities, _ = gallery(samples)
+    assert [person.recordings for person in identities] == [4] + 11 * [1]
+    metric = Retrieval(Turned())
+    metric.prepare(identities)
+    scorer = Scorer({"retrieval": metric})
+    drawn = identities[0].images[0]
+    found = metric.measure([FaceItem(sample.speaker, drawn) for sample in samples])
+    rows = {
+        (sample.id, 0): ScoreRow(
+            *(sample.id, sample.speaker, 0, "retrieval", scorer.signature("retrieval"), "ok", None, statistics, "", "")
+        )
+        for sample, statistics in zip(samples, found, strict=True)
+    }
+    numbers = {item.name: item for item in aggregate(scorer, {"retrieval": rows}, samples, 1, draws=20)}
+    for name, share in (("recall_at_1", 1 / 12), ("recall_at_1_by_recording", 4 / 15)):
+        assert numbers[name].value == pytest.approx(share)
+        assert numbers[f"chance_{name}"].value == pytest.approx(share), "not K / N by recording"
+        assert numbers[name].scored == numbers[f"chance_{name}"].scored == 15
+    assert (numbers["recall_at_1"].title, numbers["recall_at_1_by_recording"].title) == (
+        "R@1 by speaker",
+        "R@1 by recording",
+    )
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), np.float32("nan"), None, [1.0, "x"]])

@@ -304,3 +304,15 @@ def test_processes_reduce_to_what_one_finds_even_where_one_has_seen_nothing(tmp_
     expected = float(si_sdr(reference=clean[rest], estimate=made[rest]).values.mean())
     for found in (results.get(), results.get()):
         assert found == pytest.approx((expected, 0.5))
+
+
+def test_dnsmos_loads_its_networks_once(monkeypatch):
+    from metrics.networks import dnsmos_models
+
+    loaded, load = [], dnsmos_models.load
+    monkeypatch.setattr(dnsmos_models, "load", lambda: loaded.append(1) or load())
+    metric = Dnsmos()
+    for _ in range(2):
+        metric.update(estimate=torch.zeros(1, 800))
+    assert loaded == [1] and metric.coverage() == (0, 2)
+    assert not list(metric.children()), "the networks are not among what is saved or cast with a metric"

@@ -25,7 +25,7 @@ from benchmark.configuration import Settings
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import InvalidConfig, MethodError, MissingDataset, PrerequisiteError, UsageError
 from benchmark.training import TrainingPlan
-from benchmark.types import Sample, derive_seed
+from benchmark.types import Audio, Sample, derive_seed
 
 QUIET = Loop(device="cpu", log_every=1, sample_every=4, checkpoint_every=3)
 
@@ -404,18 +404,26 @@ def test_clipping_bounds_the_step(tmp_path: Path, precision: str) -> None:
 # ---- from files to weights
 
 
+@dataclasses.dataclass(frozen=True)
+class Silence:
+    """A front-end that hears nothing in ten frames."""
+
+    def __call__(self, audio: Audio) -> torch.Tensor:
+        return torch.zeros(40, 10)
+
+
 def test_people_are_grouped_and_bad_files_are_named(tiny_corpus, tmp_path: Path) -> None:
     samples = list(tiny_corpus.samples)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"not a picture")
     lost = Sample("lost", "lost", samples[0].inputs, {"face": (broken,)})
-    people = load_people([*samples, lost], lambda audio: torch.zeros(40, 10), 32)
+    people = load_people([*samples, lost], Silence(), 32)
     assert [person.id for person in people.persons] == sorted({sample.speaker for sample in samples})
     assert people.persons[0].faces.shape[1:] == (3, 32, 32)
     assert any("broken.png" in line for line in people.problems)
     assert any(line.startswith("lost: no usable face") for line in people.problems)
     with pytest.raises(MissingDataset, match="broken.png"):
-        load_people([lost], lambda audio: torch.zeros(40, 10), 32)
+        load_people([lost], Silence(), 32)
 
 
 TINY = {"steps": 3, "batch": 4}

@@ -40,4 +40,4 @@ def recipes(
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Stage]:
     """As for FlowAVSE."""
-    return stages(AVDiffuSSRecipe, config, training, samples, validation)
+    return stages(AVDiffuSSRecipe, config, training, samples, validation, progress)

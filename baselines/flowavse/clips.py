@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from baselines.flowavse.clip_shards import ClipFiles, ClipShards, Recording
 from baselines.flowavse.config import Training
 from baselines.flowavse.spectrogram import HOP
+from baselines.shards import Progress
 from benchmark.errors import MediaError, MissingDataset
-from benchmark.face_video import read_face_video
-from benchmark.media import read_audio, since_sound
 from benchmark.mixing import BABBLE_VOICES, NOISES, RATE, RECORDED, TALKER, looped, mix, noise
 from benchmark.types import Grey, Sample
 
@@ -66,15 +64,25 @@ def loaders() -> int:
 
 
 class Clips:
-    """Draws clips from a training split; what was decoded stays in memory while there is room."""
+    """Draws clips from a training split, which is decoded once, into shards, unless `settings` say otherwise.
 
-    def __init__(self, samples: Sequence[Sample], settings: Training, grey: Grey = "luma") -> None:
+    Raises:
+        MissingDataset: the split lacks what the settings need.
+        PrerequisiteError: the shards cannot be written.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        settings: Training,
+        grey: Grey = "luma",
+        progress: Progress | None = None,
+    ) -> None:
         rows = {sample.targets["speech"][0]: sample for sample in samples if sample.targets.get("speech")}
         self.samples = list(rows.values())
         if not self.samples:
             raise MissingDataset("No clean speech in the split: expected one of av_enhancement or av_separation")
         self.settings = settings
-        self.grey = grey
         self.recorded = sorted(
             {path for s in samples if s.attributes.get("noise") == RECORDED for path in s.inputs.get("noise", ())}
         )
@@ -86,9 +94,8 @@ class Clips:
         self.video_length = video_frames_of(settings.frames)
         self.problems: Counter[str] = Counter()
         """Why clips were passed over, and how often."""
-        self._kept: dict[tuple[str, Path], Any] = {}
-        self._used = 0
-        self._lock = threading.Lock()
+        recordings = [*map(_recording, self.samples), *map(Recording, self.recorded)]
+        self._decoded = ClipShards(recordings, grey, progress) if settings.shards else ClipFiles(recordings, grey)
 
     def batch(self, rng: np.random.Generator, count: int) -> dict[str, Tensor]:
         """`noisy`, `clean` `[B, L]` float32 and `video` `[B, N, 112, 112]` uint8."""
@@ -106,20 +113,19 @@ class Clips:
         """
         return self._draw(self._mixed, rng)
 
-    def _draw(self, of: Callable[[Sample, np.random.Generator], Drawn], rng: np.random.Generator) -> Drawn:
+    def _draw(self, of: Callable[[int, np.random.Generator], Drawn], rng: np.random.Generator) -> Drawn:
         reason = ""
         for _ in range(ATTEMPTS):
-            sample = self.samples[int(rng.integers(len(self.samples)))]
+            number = int(rng.integers(len(self.samples)))
             try:
-                return of(sample, rng)
+                return of(number, rng)
             except MediaError as error:
-                reason = f"{sample.id}: {error}"
+                reason = f"{self.samples[number].id}: {error}"
                 self.problems[reason] += 1
         raise MissingDataset(f"{ATTEMPTS} training clips in a row cannot be used, the last one because: {reason}")
 
-    def _in_quiet(self, sample: Sample, rng: np.random.Generator) -> InQuiet:
-        speech = self._speech(sample.targets["speech"][0])
-        video = self._video(sample, len(speech) / RATE)
+    def _in_quiet(self, number: int, rng: np.random.Generator) -> InQuiet:
+        speech, video = self._decoded.both(number)
         if len(video) * VIDEO_FRAME < len(speech) / 2:
             raise MediaError(f"{len(video)} frames of video beside {len(speech) / RATE:.2f} s of speech: under a half")
         spare = min(len(video), len(speech) // VIDEO_FRAME) - self.video_length
@@ -128,60 +134,38 @@ class Clips:
         shown = video[np.minimum((first + np.arange(self.video_length)) % _whole(speech), len(video) - 1)]
         return InQuiet(clean, shown)
 
-    def _mixed(self, sample: Sample, rng: np.random.Generator) -> Clip:
-        clean, shown = self._in_quiet(sample, rng)
+    def _mixed(self, number: int, rng: np.random.Generator) -> Clip:
+        clean, shown = self._in_quiet(number, rng)
         snr_db = float(rng.uniform(self.settings.snr_low_db, self.settings.snr_high_db))
-        other = self._noise(sample, rng)
+        other = self._noise(number, rng)
         noisy, clean = mix(clean, other, snr_db, int(rng.integers(2**62)))
         peak = np.float32(np.abs(noisy).max())
         return Clip(noisy / peak, clean / peak, shown)
 
-    def _noise(self, sample: Sample, rng: np.random.Generator) -> np.ndarray:
+    def _noise(self, number: int, rng: np.random.Generator) -> np.ndarray:
         seed = int(rng.integers(2**62))
         if rng.random() < self.settings.talker_share:
-            voice = self._other(sample, rng)
+            voice = self._other(number, rng)
             return noise(TALKER, self.length, seed, [looped(voice, self.length, int(rng.integers(len(voice))))])
         kind = self.kinds[int(rng.integers(len(self.kinds)))]
         if kind == "babble":
-            return noise(kind, self.length, seed, [self._other(sample, rng) for _ in range(BABBLE_VOICES)])
+            return noise(kind, self.length, seed, [self._other(number, rng) for _ in range(BABBLE_VOICES)])
         if kind == RECORDED:
-            sound = self._speech(self.recorded[int(rng.integers(len(self.recorded)))])
+            sound = self._decoded.speech(len(self.samples) + int(rng.integers(len(self.recorded))))
             return noise(kind, self.length, seed, [looped(sound, self.length, int(rng.integers(len(sound))))])
         return noise(kind, self.length, seed)
 
-    def _other(self, sample: Sample, rng: np.random.Generator) -> np.ndarray:
+    def _other(self, number: int, rng: np.random.Generator) -> np.ndarray:
         """A recording of somebody else."""
         while True:
-            other = self.samples[int(rng.integers(len(self.samples)))]
-            if other.speaker != sample.speaker:
-                return self._speech(other.targets["speech"][0])
+            other = int(rng.integers(len(self.samples)))
+            if self.samples[other].speaker != self.samples[number].speaker:
+                return self._decoded.speech(other)
 
-    def _speech(self, path: Path) -> np.ndarray:
-        return self._remembered("speech", path, lambda: read_audio(path, RATE).samples)
 
-    def _video(self, sample: Sample, seconds: float) -> np.ndarray:
-        """Frames from the first sample of speech on, which is `seconds` long."""
-        find = sample.attributes.get("framing") == "scene"
-        path = sample.inputs["video"][0]
-
-        def read() -> np.ndarray:
-            frames = read_face_video(path, find, self.grey).frames
-            together = path == sample.targets["speech"][0]
-            return since_sound(path, frames, RATE // VIDEO_FRAME, seconds) if together else frames
-
-        return self._remembered("video", path, read)
-
-    def _remembered(self, kind: str, path: Path, read: Callable[[], np.ndarray]) -> np.ndarray:
-        key = kind, path
-        with self._lock:
-            if key in self._kept:
-                return self._kept[key]
-        value = read()
-        with self._lock:
-            if key not in self._kept and self._used + value.nbytes <= self.settings.memory_mib << 20:
-                self._kept[key] = value
-                self._used += value.nbytes
-        return value
+def _recording(sample: Sample) -> Recording:
+    find = sample.attributes.get("framing") == "scene"
+    return Recording(sample.targets["speech"][0], sample.inputs["video"][0], find)
 
 
 def _stacked(clips: Sequence[Clip] | Sequence[InQuiet]) -> dict[str, Tensor]:

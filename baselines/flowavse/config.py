@@ -187,8 +187,9 @@ class Training:
     visual_batch: int = 8
     visual_learning_rate: float = 3e-3
     """Falls to zero along half a cosine."""
-    memory_mib: int = 4096
-    """Decoded clips are kept in memory up to this size, in each process; validation clips as much again."""
+    shards: bool = True
+    """Clips are decoded once and kept on disk, about a megabyte each for three seconds. Without, a clip is decoded
+    whenever it is drawn, which takes longer and no room."""
 
     def __post_init__(self) -> None:
         check_finite(self)
@@ -200,7 +201,7 @@ class Training:
         for name in ("learning_rate", "visual_learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("visual_steps", "predictor_steps", "clip", "predictor_weight", "refiner_weight", "memory_mib"):
+        for name in ("visual_steps", "predictor_steps", "clip", "predictor_weight", "refiner_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be below 0, got {getattr(self, name)}")
         for name in ("visual_steps", "predictor_steps"):

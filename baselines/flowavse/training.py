@@ -18,13 +18,14 @@ from baselines.flowavse.config import INFERENCE_ALONE, Config, EnhancerConfig, T
 from baselines.flowavse.network import Seen
 from baselines.flowavse.spectrogram import noise_like, spectrogram, waveform
 from baselines.flowavse.visual_training import VisualEncoderRecipe
+from baselines.shards import Progress
 from baselines.training import Recipe, Stage, Update, options, seeded, without_steps
 from benchmark.errors import InvalidConfig
 from benchmark.types import Sample
 
 VALIDATION, SHOWN = 32, 4
 """Clips that are measured and drawn beside a training."""
-ELSEWHERE = frozenset({"memory_mib", "visual_batch", "visual_learning_rate"})
+ELSEWHERE = frozenset({"shards", "visual_batch", "visual_learning_rate"})
 """Settings with no part in the joint training; those of an encoder trained ahead are in its own description."""
 
 
@@ -48,6 +49,7 @@ class EnhancerRecipe(Recipe):
         encoder: Path | None = None,
         first: Path | None = None,
         learns: Part = "both",
+        progress: Progress | None = None,
     ) -> None:
         """
         Args:
@@ -57,7 +59,7 @@ class EnhancerRecipe(Recipe):
         self.config, self.training, self.learns = config, training, learns
         self.loaders = loaders()
         self.averages_statistics = training.ema_statistics
-        self.clips = Clips(samples, training, config.grey)
+        self.clips = Clips(samples, training, config.grey, progress)
         with seeded(self.name, config.size, config.width):
             self.network = config.network()
         if training.start_from:
@@ -232,11 +234,12 @@ def recipes(
         training: the preset's `training` table; see `Training`.
         samples: mixtures of the training split; their speech and faces are used, mixed anew with their kinds of noise.
         validation: mixtures for the measures in the log.
+        progress: called as progress(done, total, what) while clips are decoded.
 
     Raises:
         InvalidConfig: a setting that cannot be used.
     """
-    return stages(FlowAVSERecipe, config, training, samples, validation)
+    return stages(FlowAVSERecipe, config, training, samples, validation, progress)
 
 
 def stages(
@@ -245,6 +248,7 @@ def stages(
     training: Mapping[str, Any],
     samples: Sequence[Sample],
     validation: Sequence[Sample],
+    progress: Progress | None = None,
 ) -> list[Stage]:
     if not samples:
         raise InvalidConfig(f"{recipe.name}: the training split is empty")
@@ -252,14 +256,14 @@ def stages(
     eye, predictor = "visual_encoder", "predictor"
 
     def build_eye(folder: Path) -> Recipe:
-        return VisualEncoderRecipe(config, settings, samples, validation)
+        return VisualEncoderRecipe(config, settings, samples, validation, progress)
 
     def built(folder: Path, learns: Part) -> Recipe:
         encoder = folder / f"{eye}.safetensors" if settings.visual_steps else None
         first = None
         if settings.predictor_steps and learns != "first":
             encoder, first = None, folder / f"{predictor}.safetensors"
-        return recipe(config, settings, samples, validation, encoder, first, learns)
+        return recipe(config, settings, samples, validation, encoder, first, learns, progress)
 
     def build_first(folder: Path) -> Recipe:
         return built(folder, "first")

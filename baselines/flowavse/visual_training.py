@@ -22,6 +22,7 @@ from baselines.flowavse.clips import Clips, loaders
 from baselines.flowavse.config import EnhancerConfig, Training
 from baselines.flowavse.spectrogram import N_FFT, spectrogram
 from baselines.flowavse.visual_encoder import VisualEncoder
+from baselines.shards import Progress
 from baselines.training import Recipe, Update, seeded
 from benchmark.mixing import RATE
 from benchmark.types import Sample
@@ -43,11 +44,16 @@ class VisualEncoderRecipe(Recipe):
     name = "visual_encoder"
 
     def __init__(
-        self, config: EnhancerConfig, training: Training, samples: Sequence[Sample], validation: Sequence[Sample]
+        self,
+        config: EnhancerConfig,
+        training: Training,
+        samples: Sequence[Sample],
+        validation: Sequence[Sample],
+        progress: Progress | None = None,
     ) -> None:
         self.config, self.training = config, training
         self.loaders = loaders()
-        self.clips = Clips(samples, training, config.grey)
+        self.clips = Clips(samples, training, config.grey, progress)
         with seeded(self.name, config.width):
             self.encoder = VisualEncoder(config.width)
             self.head = nn.Linear(self.encoder.features, BANDS)

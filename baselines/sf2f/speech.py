@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,18 @@ from benchmark.errors import MethodError
 from benchmark.types import Audio
 
 
-def speech_features(audio: Audio, config: Config) -> Tensor:
+@dataclass(frozen=True)
+class FrontEnd:
+    """`speech_features` by the settings that they depend on, by which shards of features are known."""
+
+    shortest_s: float
+    vad: bool
+
+    def __call__(self, audio: Audio) -> Tensor:
+        return speech_features(audio, self)
+
+
+def speech_features(audio: Audio, config: Config | FrontEnd) -> Tensor:
     """Normalised log filter banks `[40, T]` of checked speech, pauses cut where the configuration says so.
 
     Raises:

@@ -26,10 +26,10 @@ from baselines.layers.windows import sliding_windows
 from baselines.people import People, load_people
 from baselines.sf2f.config import Config, Training
 from baselines.sf2f.discriminators import Adversaries
-from baselines.sf2f.speech import speech_features
+from baselines.sf2f.speech import FrontEnd
 from baselines.training import Recipe, Stage, Update, frozen, options, seeded, without_steps
-from benchmark.errors import InvalidConfig, MediaError, MethodError
-from benchmark.types import Audio, Sample
+from benchmark.errors import InvalidConfig
+from benchmark.types import Sample
 
 PADDING = -MEAN / DEVIATION
 """Short recordings are filled with zeros before normalisation, as the official collation does."""
@@ -356,13 +356,7 @@ def recipes(
         if not loaded:
             size = config.resolution
             how = Image.Resampling.BILINEAR if config.variant == "official" else Image.Resampling.BICUBIC
-
-            def features(audio: Audio) -> Tensor:
-                try:
-                    return speech_features(audio, config)
-                except MethodError as error:
-                    raise MediaError(str(error)) from error
-
+            features = FrontEnd(config.shortest_s, config.vad)
             loaded["train"] = load_people(samples, features, size, settings.recordings, progress, how)
             loaded["validation"] = load_people(validation, features, size, 1, resampling=how) if validation else None
         assert loaded["train"] is not None

@@ -20,9 +20,9 @@ from baselines.people import People, load_people
 from baselines.training import Recipe, Stage, Update, frozen, options, seeded, without_steps
 from baselines.voice2face.config import Config, Training
 from baselines.voice2face.network import FaceCritics, Voice2FaceNetwork, disturbed
-from baselines.voice2face.speech import speech_features
-from benchmark.errors import InvalidConfig, MediaError, MethodError
-from benchmark.types import Audio, Sample
+from baselines.voice2face.speech import FrontEnd
+from benchmark.errors import InvalidConfig
+from benchmark.types import Sample
 
 SIZE = 64
 SHOWN = 8
@@ -125,9 +125,8 @@ class FaceRecipe(Voice2FaceRecipe):
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         if self.training.drawn_by_file:
-            persons = self.people.persons
-            heard = _drawn([len(person.voices) for person in persons], rng, self.training.batch)
-            seen = _drawn([len(person.faces) for person in persons], rng, self.training.batch)
+            heard = _drawn(self.people.voice_counts, rng, self.training.batch)
+            seen = _drawn(self.people.face_counts, rng, self.training.batch)
         else:
             heard = seen = self.people.draw(rng, self.training.batch)
         faces = self.people.faces(seen, rng)
@@ -201,13 +200,7 @@ def recipes(
 
     def people() -> tuple[People, People | None]:
         if not loaded:
-
-            def features(audio: Audio) -> Tensor:
-                try:
-                    return speech_features(audio, config)
-                except MethodError as error:
-                    raise MediaError(str(error)) from error
-
+            features = FrontEnd(config.shortest_s, config.vad)
             how = Image.Resampling[settings.face_resampling.upper()]
             loaded["train"] = load_people(samples, features, SIZE, settings.recordings, progress, how)
             loaded["validation"] = load_people(validation, features, SIZE, 1, resampling=how) if validation else None
@@ -228,9 +221,9 @@ def recipes(
     ]
 
 
-def _drawn(files: Sequence[int], rng: np.random.Generator, count: int) -> np.ndarray:
+def _drawn(files: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
     """Positions of `count` people, each as often as they have files."""
-    return rng.choice(len(files), count, p=np.asarray(files) / sum(files))
+    return rng.choice(len(files), count, p=files / files.sum())
 
 
 def _bce(logits: Tensor, target: float) -> Tensor:

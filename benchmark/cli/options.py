@@ -25,7 +25,7 @@ People = Annotated[
     typer.Option(
         metavar="N",
         help="Draw N new people of a generated dataset instead of a split's, and build them once by all cores; 0 for "
-        "the split's.  [default: the preset's]",
+        "the split's.  [default: the preset's, else 0]",
     ),
 ]
 Seconds = Annotated[
@@ -57,7 +57,7 @@ Metrics = Annotated[
         help="Metrics to measure, with commas between; repeatable.  [default: those that apply]",
     ),
 ]
-FaceNetwork = Annotated[str, typer.Option(help="Embedder of face metrics: dlib, facenet140 or facenet160.")]
+FaceNetwork = Annotated[str, typer.Option(help="Embedder of face metrics: dlib, facenet140, facenet160 or arcface.")]
 MetricSets = Annotated[
     list[str] | None,
     typer.Option("--metric-set", metavar="KEY=VALUE", help="One option of the metrics that take it; repeatable."),

@@ -70,7 +70,7 @@ def fit(
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fit the sex and identity classifiers of the offline metrics to a dataset's training faces.
+    """Fit the heads for sex, age and identity of the offline metrics to a dataset's training faces.
 
     \b
     python -m benchmark weights fit --dataset hq_voxceleb --data-root /data/hq

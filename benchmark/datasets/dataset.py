@@ -78,7 +78,7 @@ class Dataset(ABC):
         """
         raise UsageError(
             f"Dataset '{self.name}' has the people that it has; only of a generated one (talkers) can any number be "
-            "drawn. Train on its own training split with --people 0"
+            "drawn. --people 0 takes its own splits"
         )
 
     def check(self, split: str, task: str) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from benchmark.errors import MissingDataset
@@ -95,14 +96,15 @@ def read_manifest(path: Path, root: Path) -> Manifest:
 def parse_manifest(content: str, path: Path, root: Path) -> Manifest:
     """Make a manifest of what `path` holds, or held; see `read_manifest`."""
     try:
-        header, *records = [json.loads(line) for line in content.split("\n") if line.strip()]
+        lines = (line for line in content.split("\n") if line.strip())
+        header = json.loads(next(lines, ""))
         if header.get("manifest") != FORMAT:
             raise MissingDataset(
                 f"Manifest {path} has format {header.get('manifest')!r}; expected {FORMAT}: build it again"
             )
         problems = tuple(header.pop("problems", ()))
-        identity = "\n".join(_dumps(part) for part in (header, *records))
-        samples = tuple(_sample(record, root) for record in records)
+        identity = hashlib.sha256(_dumps(header).encode("utf-8"))
+        samples = tuple(_sample(json.loads(line), root, identity) for line in lines)
         ids = [sample.id for sample in samples]
         if len(set(ids)) != len(ids):
             twice = sorted({name for name in ids if ids.count(name) > 1})[0]
@@ -113,7 +115,7 @@ def parse_manifest(content: str, path: Path, root: Path) -> Manifest:
             split=header["split"],
             task=header["task"],
             samples=samples,
-            sha256=hashlib.sha256(identity.encode("utf-8")).hexdigest(),
+            sha256=identity.hexdigest(),
             path=path,
             root=root,
             problems=problems,
@@ -124,22 +126,31 @@ def parse_manifest(content: str, path: Path, root: Path) -> Manifest:
 
 def inside(root: Path, relative: str) -> Path:
     """`root / relative`, or MissingDataset where that would lead outside the root."""
-    pure = PurePosixPath(relative)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in relative or "\0" in relative or not pure.parts:
+    parts = set(relative.split("/"))
+    if relative.startswith("/") or ".." in parts or "\\" in relative or "\0" in relative or parts <= {"", "."}:
         raise MissingDataset(f"Path {relative!r} in a manifest leads outside its root {root}")
-    return root / pure
+    return root / relative
 
 
-def _sample(record: Mapping[str, Any], root: Path) -> Sample:
+def _sample(record: Mapping[str, Any], root: Path, identity: Any) -> Sample:
+    """A line of a manifest, which its `identity` takes in.
+
+    What lines have in common is kept once: of a large corpus there are a million.
+    """
+    identity.update(f"\n{_dumps(record)}".encode())
+    known: dict[str, Path] = {}
+
     def resolve(fields: Mapping[str, list[str]]) -> dict[str, tuple[Path, ...]]:
-        return {name: tuple(inside(root, path) for path in paths) for name, paths in fields.items()}
+        for paths in fields.values():
+            known.update((path, inside(root, path)) for path in paths if path not in known)
+        return {sys.intern(name): tuple(known[path] for path in paths) for name, paths in fields.items()}
 
     return Sample(
         id=str(record["id"]),
-        speaker=str(record["speaker"]),
+        speaker=sys.intern(str(record["speaker"])),
         inputs=resolve(record["inputs"]),
         targets=resolve(record["targets"]),
-        attributes=record["attributes"],
+        attributes={sys.intern(k): sys.intern(v) if isinstance(v, str) else v for k, v in record["attributes"].items()},
     )
 
 

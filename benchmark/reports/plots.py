@@ -30,7 +30,7 @@ def recall_curve(results: Sequence[Result], path: Path) -> bool:
         floor = [(k, item.value) for k, item in _named(curves[0][0], "chance_") if item.value is not None]
         if floor:
             axes.plot(*zip(*floor, strict=True), "k:", linewidth=1, label="permuted labels")
-        axes.set(xscale="log", xlabel="K", ylabel="recall at K, %", ylim=(0, 102))
+        axes.set(xscale="log", xlabel="K", ylabel="recall at K by speaker, %", ylim=(0, 102))
         ticks = [k for k, *_ in curves[0][1]]
         axes.set_xticks(ticks, [str(k) for k in ticks])
         axes.minorticks_off()

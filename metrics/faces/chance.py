@@ -7,6 +7,7 @@ permuted labels, not K / N, say what chance is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ def permutation_floor(
         raise ValueError("expected queries whose labels are in the gallery, got none; check the names")
     wanted = np.searchsorted(labels, np.asarray(query_labels)[known])
     present = np.searchsorted(labels, np.asarray(gallery_labels))
-    hits = _hits(np.asarray(queries, np.float64)[known], np.asarray(gallery, np.float64), present, len(labels), k)
+    hits = label_hits(np.asarray(queries)[known], np.asarray(gallery), present, (k,))[0]
     count = np.bincount(wanted, minlength=len(labels))
     # Weight of a query that carries label l, and with it the expectation over which query that is.
     per_label = 1 / (count[wanted] * (count > 0).sum()) if weigh == "speaker" else np.full(len(wanted), 1 / len(wanted))
@@ -68,12 +69,20 @@ def permutation_floor(
     return Floor(mean, float(low), float(high))
 
 
-def _hits(queries: np.ndarray, gallery: np.ndarray, present: np.ndarray, labels: int, k: int) -> np.ndarray:
-    """Expected recall at k of each query if it carried each label, `[Q, L]`."""
-    hits = np.empty((len(queries), labels))
+def label_hits(queries: np.ndarray, gallery: np.ndarray, present: np.ndarray, ks: Sequence[int]) -> np.ndarray:
+    """Expected recall at each k of each query if it carried each label, `[K, Q, L]`.
+
+    Args:
+        queries: `[Q, D]`; gallery: `[G, D]`; similarity is the inner product, in float64.
+        present: `[G]`, the label of each entry, from 0 to L - 1.
+        ks: ranks, K of them.
+    """
+    labels = int(present.max()) + 1
+    hits = np.empty((len(ks), len(queries), labels))
     own = np.empty(labels)
-    for row, query in enumerate(queries):
-        similarity = (gallery * query).sum(axis=1)
+    entries = np.asarray(gallery, np.float64)
+    for row, query in enumerate(np.asarray(queries, np.float64)):
+        similarity = (entries * query).sum(axis=1)
         own.fill(-np.inf)
         np.maximum.at(own, present, similarity)
         order = np.sort(similarity)
@@ -81,5 +90,6 @@ def _hits(queries: np.ndarray, gallery: np.ndarray, present: np.ndarray, labels:
         greater = len(order) - np.searchsorted(order, own, "right")
         # The label's own entries never stand above its best one, but those as good as it are no competitors.
         equal = np.bincount(present[similarity == own[present]], minlength=labels)
-        hits[row] = expected_recall(greater, reached - greater - equal, k)
+        for place, k in enumerate(ks):
+            hits[place, row] = expected_recall(greater, reached - greater - equal, k)
     return hits

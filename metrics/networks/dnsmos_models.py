@@ -11,7 +11,6 @@ Weights come with the package speechmos, which is read but never imported (impor
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metrics.networks.mel import mel_power, slaney_filters
+from metrics.networks.onnx_files import file_digest, onnx_tensors
 from metrics.networks.state import fill
 from metrics.plain import fresh, plain
 
@@ -52,7 +52,7 @@ class DnsmosModels:
             ValueError: a file holds other weights than these.
         """
         self.device = torch.device(device)
-        self.p808_name, self.p835_name = (f"{path.stem}-{_digest(path)}" for path in (p808, p835))
+        self.p808_name, self.p835_name = (f"{path.stem}-{file_digest(path)}" for path in (p808, p835))
         """File name and the beginning of the sha256, for signatures."""
         with fresh():
             self._p808, self._p835 = _p808_network(), _P835()
@@ -200,66 +200,6 @@ def _fill(
         if weight.endswith("resource:0") and tensors.get(weight) is not None:
             state[f"{place}.weight"] = tensors[weight].T
     fill(network, {name: torch.tensor(array) for name, array in state.items() if array is not None}, path)
-
-
-def onnx_tensors(path: Path) -> dict[str, np.ndarray]:
-    """The float32 weights in an ONNX file by name, without the package onnx.
-
-    The file is a protobuf message: `ModelProto.graph` is field 7, `GraphProto.initializer` field 5, and of a
-    `TensorProto` 1 is dims, 2 the type (1: float32), 4 its numbers one by one, 8 the name, 9 its numbers as bytes.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file cannot be read as ONNX.
-    """
-    content = memoryview(Path(path).read_bytes())
-    found = {}
-    try:
-        for graph in (value for field, value in _fields(content) if field == 7):
-            for tensor in (value for field, value in _fields(graph) if field == 5):
-                parts: dict[int, list] = {}
-                for field, value in _fields(tensor):
-                    parts.setdefault(field, []).append(value)
-                if parts.get(2) != [1]:
-                    continue
-                numbers = b"".join(parts.get(9) or parts.get(4) or [])
-                found[bytes(parts[8][0]).decode()] = np.frombuffer(numbers, "<f4").reshape(parts.get(1, []))
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: expected an ONNX model, got something else ({error})") from error
-    if not found:
-        raise ValueError(f"{path}: expected an ONNX model, got no weights")
-    return found
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Fields of a protobuf message in order: numbers as they are, everything longer as bytes."""
-    place = 0
-
-    def number() -> int:
-        nonlocal place
-        value = shift = 0
-        while True:
-            byte = message[place]
-            place += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while place < len(message):
-        field, kind = divmod(number(), 8)
-        if kind == 0:
-            yield field, number()
-            continue
-        length = {1: 8, 5: 4}.get(kind) if kind != 2 else number()
-        if length is None or place + length > len(message):
-            raise ValueError(f"field {field} of kind {kind} at byte {place}")
-        yield field, message[place : place + length]
-        place += length
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8]
 
 
 def load(path: Path | None = None, device: str = "cpu") -> DnsmosModels:

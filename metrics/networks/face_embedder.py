@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -55,44 +55,72 @@ def check_image(image: np.ndarray, number: int = 0) -> np.ndarray:
     raise ValueError(f"Picture {number}: expected [H, W, 3] uint8 RGB, got {list(image.shape)} {image.dtype}; {cure}")
 
 
-class Remembered:
-    """An embedder that keeps what it has seen, by content, and embeds the rest in batches.
+class PictureMemory:
+    """Keeps what was found of pictures, by their content, and finds it of the rest in batches.
 
-    The oldest descriptors go first once `capacity` is reached. Pickling keeps the embedder and forgets the rest.
+    The oldest findings go first once `capacity` is reached. Pickling forgets them.
     """
 
-    def __init__(self, embedder: FaceEmbedder, capacity: int = 100_000, batch_size: int = 32) -> None:
+    def __init__(
+        self, look: Callable[[list[np.ndarray]], Sequence[np.ndarray]], capacity: int = 100_000, batch_size: int = 32
+    ) -> None:
+        """Remember what `look` finds.
+
+        Args:
+            look: N pictures to arrays of N rows each.
+        """
         if capacity < 1 or batch_size < 1:
             raise ValueError(f"expected capacity and batch_size of at least 1, got {capacity} and {batch_size}")
-        self.embedder = embedder
-        self.name, self.dim, self.signature = embedder.name, embedder.dim, embedder.signature
-        self.capacity, self.batch_size = capacity, batch_size
-        self._memory: OrderedDict[bytes, tuple[np.ndarray, bool]] = OrderedDict()
+        self.look, self.capacity, self.batch_size = look, capacity, batch_size
+        self._found: OrderedDict[bytes, tuple[Any, ...]] = OrderedDict()
 
-    def embed(self, images: Sequence[np.ndarray]) -> Embeddings:
-        """Embed pictures, each different one once; as `FaceEmbedder.embed`."""
+    def __call__(self, images: Sequence[np.ndarray]) -> list[tuple[Any, ...]]:
+        """What was found of each picture, a row of each of the arrays; each different picture is looked at once.
+
+        Raises:
+            ValueError: a picture that is not three-channel uint8, or is empty.
+        """
         keys = [_fingerprint(check_image(image, number)) for number, image in enumerate(images)]
         # Held here as well, because a call with more pictures than the capacity would forget its own beginning.
-        found: dict[bytes, tuple[np.ndarray, bool]] = {}
+        found: dict[bytes, tuple[Any, ...]] = {}
         new: dict[bytes, np.ndarray] = {}
         for key, image in zip(keys, images, strict=True):
-            if key in self._memory:
-                self._memory.move_to_end(key)
-                found[key] = self._memory[key]
+            if key in self._found:
+                self._found.move_to_end(key)
+                found[key] = self._found[key]
             else:
                 new.setdefault(key, image)
         names = list(new)
         for start in range(0, len(names), self.batch_size):
             part = names[start : start + self.batch_size]
-            vectors, detected = self.embedder.embed([new[key] for key in part])
-            for key, vector, seen in zip(part, vectors, detected, strict=True):
-                found[key] = self._memory[key] = (np.array(vector, np.float32), bool(seen))
-        while len(self._memory) > self.capacity:
-            self._memory.popitem(last=False)
-        vectors = np.empty((len(keys), self.dim), np.float32)
-        detected = np.empty(len(keys), bool)
-        for row, key in enumerate(keys):
-            vectors[row], detected[row] = found[key]
+            rows = zip(*self.look([new[key] for key in part]), strict=True)
+            for key, row in zip(part, rows, strict=True):
+                found[key] = self._found[key] = tuple(np.array(value) for value in row)
+        while len(self._found) > self.capacity:
+            self._found.popitem(last=False)
+        return [found[key] for key in keys]
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_found": OrderedDict()}
+
+
+class Remembered:
+    """An embedder that keeps what it has seen; see `PictureMemory`."""
+
+    def __init__(self, embedder: FaceEmbedder, capacity: int = 100_000, batch_size: int = 32) -> None:
+        self.embedder = embedder
+        self.name, self.dim, self.signature = embedder.name, embedder.dim, embedder.signature
+        self._memory = PictureMemory(embedder.embed, capacity, batch_size)
+
+    def embed(self, images: Sequence[np.ndarray]) -> Embeddings:
+        """Embed pictures, each different one once; as `FaceEmbedder.embed`."""
+        vectors = np.empty((len(images), self.dim), np.float32)
+        detected = np.empty(len(images), bool)
+        for row, found in enumerate(self._memory(images)):
+            vectors[row], detected[row] = found
         return Embeddings(vectors, detected)
 
     def __getattr__(self, name: str) -> Any:
@@ -100,9 +128,6 @@ class Remembered:
         if name.startswith("__") or name == "embedder":
             raise AttributeError(name)
         return getattr(self.embedder, name)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_memory": OrderedDict()}
 
 
 def _fingerprint(image: np.ndarray) -> bytes:

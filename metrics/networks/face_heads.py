@@ -1,7 +1,8 @@
-"""Linear classifiers of sex and identity on dlib's face descriptors, fitted to the training faces of a dataset.
+"""Linear heads for sex, age and identity on dlib's face descriptors, fitted to the training faces of a dataset.
 
-Multinomial logistic regression: `p(y | x) = softmax((W x + b) / T)`, with `W` penalised by its squared norm and the
-temperature `T` set on held-out pictures, because a score made of probabilities depends on how sure they are.
+Sex and identity: multinomial logistic regression, `p(y | x) = softmax((W x + b) / T)`, with `W` penalised by its
+squared norm and the temperature `T` set on held-out pictures, because a score made of probabilities depends on how
+sure they are. Age: ridge regression in closed form, its strength by leaving each person out.
 """
 
 from __future__ import annotations
@@ -46,19 +47,25 @@ class LinearHead:
         Raises:
             ValueError: descriptors of another length, or that hold NaN or infinity.
         """
-        descriptors = np.asarray(descriptors, np.float64)
-        if not np.isfinite(descriptors).all():
-            raise ValueError("expected finite descriptors, got NaN or infinity; leave out what could not be embedded")
-        if descriptors.ndim != 2 or descriptors.shape[1] != self.weight.shape[1]:
-            raise ValueError(
-                f"expected descriptors [N, {self.weight.shape[1]}], got {list(descriptors.shape)}; "
-                "use the embedder that the head was fitted to"
-            )
+        descriptors = _checked(descriptors, self.weight.shape[1])
         return softmax((descriptors @ self.weight.T.astype(np.float64) + self.bias) / self.temperature, axis=1)
 
     def predict(self, descriptors: np.ndarray) -> list[str]:
         """The likeliest label of each descriptor."""
         return [self.labels[index] for index in self.probabilities(descriptors).argmax(axis=1)]
+
+
+def _checked(descriptors: np.ndarray, width: int) -> np.ndarray:
+    """Descriptors `[N, width]` in float64, or a ValueError that says what is wrong with them."""
+    descriptors = np.asarray(descriptors, np.float64)
+    if not np.isfinite(descriptors).all():
+        raise ValueError("expected finite descriptors, got NaN or infinity; leave out what could not be embedded")
+    if descriptors.ndim != 2 or descriptors.shape[1] != width:
+        raise ValueError(
+            f"expected descriptors [N, {width}], got {list(descriptors.shape)}; "
+            "use the embedder that the head was fitted to"
+        )
+    return descriptors
 
 
 def fit(descriptors: np.ndarray, labels: Sequence[str], *, l2: float = L2) -> LinearHead:
@@ -139,6 +146,73 @@ def _best_temperature(scores: np.ndarray, y: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
+class AgeHead:
+    """A linear guess at the age in descriptors: `age = w x + b`."""
+
+    weight: np.ndarray
+    """`[D]`, float32."""
+    bias: float
+    error: float
+    """Mean absolute error in years over the training pictures, each person's by a fit without that person."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Eight hexadecimal digits of the weights."""
+        return hashlib.blake2b(self.weight.tobytes() + np.float64(self.bias).tobytes(), digest_size=4).hexdigest()
+
+    def predict(self, descriptors: np.ndarray) -> np.ndarray:
+        """Years, `[N, D]` -> `[N]`, float64.
+
+        Raises:
+            ValueError: descriptors of another length, or that hold NaN or infinity.
+        """
+        return _checked(descriptors, len(self.weight)) @ self.weight.astype(np.float64) + self.bias
+
+
+def fit_age(descriptors: np.ndarray, people: Sequence[str], ages: Sequence[float]) -> AgeHead:
+    """Fit ridge regression in closed form; nothing is random.
+
+    On standardised numbers `z` with the singular values `s_k` and vectors `u_k` of their matrix, the fitted values are
+    `H y` with `H = 1/N + sum_k s_k^2 / (s_k^2 + c) u_k u_k'`. Without a person's rows `G` their errors would be
+    `(I - H_GG)^-1 (y - H y)_G`, so all people are left out at the price of one fit. The penalty `c` with the least
+    squared error of that kind is taken.
+
+    Args:
+        descriptors: `[N, D]`.
+        people: `[N]`, whose picture each row is.
+        ages: `[N]`, years.
+
+    Raises:
+        ValueError: fewer than two people, lengths that differ, or numbers that are not finite.
+    """
+    x, y = np.asarray(descriptors, np.float64), np.asarray(ages, np.float64)
+    if x.ndim != 2 or not len(x) == len(y) == len(people) or not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError(f"expected finite descriptors [N, D], N people and N ages, got {list(x.shape)} and {len(y)}")
+    _, who = np.unique(np.asarray(people, dtype=str), return_inverse=True)
+    groups = [np.flatnonzero(who == number) for number in range(who.max(initial=-1) + 1)]
+    if len(groups) < 2:
+        raise ValueError(f"expected at least two people of known age, got {len(groups)}")
+    mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-8)
+    u, s, rows = np.linalg.svd((x - mean) / scale, full_matrices=False)
+    centred = y - y.mean()
+
+    def left_out(penalty: float) -> np.ndarray:
+        """Error of each row by the fit without its person."""
+        kept = s**2 / (s**2 + penalty)
+        errors = centred - (u * kept) @ (u.T @ centred)
+        return np.concatenate(
+            [np.linalg.solve(np.eye(len(g)) - 1 / len(y) - (u[g] * kept) @ u[g].T, errors[g]) for g in groups]
+        )
+
+    penalties = len(x) * np.logspace(-4, 1, 21)
+    penalty = min(penalties, key=lambda c: float((left_out(c) ** 2).mean()))
+    weight = rows.T @ (s / (s**2 + penalty) * (u.T @ centred)) / scale
+    error = float(np.abs(left_out(penalty)).mean())
+    weight = weight.astype(np.float32)
+    return AgeHead(weight, float(y.mean() - weight.astype(np.float64) @ mean), error)
+
+
+@dataclass(frozen=True)
 class FaceHeads:
     """The heads that one dataset's training faces gave."""
 
@@ -149,10 +223,12 @@ class FaceHeads:
     manifest_sha256: str
     embedder: str
     """Signature of the embedder that made the descriptors."""
+    age: AgeHead | None = None
+    """None where fewer than two people's age is known."""
 
     @cached_property
     def digest(self) -> str:
-        """Eight hexadecimal digits of the weights."""
+        """Eight hexadecimal digits of the weights of the classifiers; the head for ages has its own."""
         digest = hashlib.blake2b(digest_size=4)
         for head in (self.identity, self.sex):
             if head is not None:
@@ -190,12 +266,16 @@ def fit_heads(
     descriptors: np.ndarray,
     people: Sequence[str],
     sexes: Sequence[str | None],
+    ages: Sequence[float | None] = (),
     *,
     dataset: str,
     manifest_sha256: str = "",
     embedder: str = DlibFaces.signature,
 ) -> FaceHeads:
-    """Fit both heads; pictures of unknown sex count for identity alone.
+    """Fit all heads; pictures of unknown sex or age do not count for that head.
+
+    Args:
+        ages: `[N]` in years, or none at all.
 
     Raises:
         ValueError: as `fit`.
@@ -204,7 +284,10 @@ def fit_heads(
     known = [row for row, sex in enumerate(sexes) if sex is not None]
     named = [str(sexes[row]) for row in known]
     sex = fit(x[known], named) if len(set(named)) > 1 else None
-    return FaceHeads(fit(x, people), sex, dataset, manifest_sha256, embedder)
+    aged = [row for row, age in enumerate(ages) if age is not None]
+    whose = [people[row] for row in aged]
+    age = fit_age(x[aged], whose, [float(ages[row] or 0) for row in aged]) if len(set(whose)) > 1 else None
+    return FaceHeads(fit(x, people), sex, dataset, manifest_sha256, embedder, age)
 
 
 def save_heads(heads: FaceHeads, path: Path) -> None:
@@ -214,6 +297,9 @@ def save_heads(heads: FaceHeads, path: Path) -> None:
         if head is not None:
             tensors[f"{name}.weight"], tensors[f"{name}.bias"] = head.weight, head.bias
             about[name] = {"labels": head.labels, "temperature": head.temperature, "accuracy": head.accuracy}
+    if heads.age is not None:
+        tensors["age.weight"] = heads.age.weight
+        about["age"] = {"bias": heads.age.bias, "error": heads.age.error}
     metadata = {
         "kind": _KIND,
         "heads": json.dumps(about),
@@ -244,6 +330,8 @@ def load_heads(path: Path) -> FaceHeads:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no dict
         if metadata.get("kind") != _KIND:
             raise ValueError(f"its kind is {metadata.get('kind')!r}, not {_KIND!r}")
+        abouts = json.loads(metadata["heads"])
+        age = abouts.pop("age", None)
         heads = {
             name: LinearHead(
                 tuple(about["labels"]),
@@ -252,10 +340,15 @@ def load_heads(path: Path) -> FaceHeads:
                 float(about["temperature"]),
                 float(about["accuracy"]),
             )
-            for name, about in json.loads(metadata["heads"]).items()
+            for name, about in abouts.items()
         }
         return FaceHeads(
-            heads["identity"], heads.get("sex"), metadata["dataset"], metadata["manifest_sha256"], metadata["embedder"]
+            heads["identity"],
+            heads.get("sex"),
+            metadata["dataset"],
+            metadata["manifest_sha256"],
+            metadata["embedder"],
+            AgeHead(tensors["age.weight"], float(age["bias"]), float(age["error"])) if age else None,
         )
     except Exception as error:  # the parser of safetensors raises its own kind
         raise ValueError(f"{path} holds no face heads ({error}); fit them: python -m benchmark weights fit") from error
@@ -266,23 +359,24 @@ def fit_file(
     descriptors: Sequence[np.ndarray] | np.ndarray,
     people: Sequence[str],
     sexes: Sequence[str | None],
+    ages: Sequence[float | None] = (),
     *,
     dataset: str,
     manifest_sha256: str = "",
 ) -> str:
-    """Fit both heads and write them; returns a line about how well they do on held-out pictures.
+    """Fit all heads and write them; returns a line about how well they do on held-out pictures.
 
     Raises:
         ValueError: as `fit`.
     """
-    heads = fit_heads(np.asarray(descriptors), people, sexes, dataset=dataset, manifest_sha256=manifest_sha256)
+    heads = fit_heads(np.asarray(descriptors), people, sexes, ages, dataset=dataset, manifest_sha256=manifest_sha256)
     save_heads(heads, Path(path))
     about = [f"identity {heads.identity.accuracy:.1%} of {len(heads.identity.labels)}"]
     if heads.sex is not None:
         about.append(f"sex {heads.sex.accuracy:.1%}")
-    return (
-        f"{len(people)} faces; right on held-out ones: {', '.join(about)}; temperature {heads.identity.temperature:.2f}"
-    )
+    off = f"; age {heads.age.error:.1f} years off for people left out" if heads.age is not None else ""
+    right, temperature = ", ".join(about), heads.identity.temperature
+    return f"{len(people)} faces; right on held-out ones: {right}; temperature {temperature:.2f}{off}"
 
 
 def load(path: Path | None, device: str = "cpu") -> FaceHeads:

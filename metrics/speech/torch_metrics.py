@@ -18,13 +18,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torchmetrics
 from torch import Tensor, nn
 
 from metrics.metric import Values, checked_values
+
+if TYPE_CHECKING:
+    from metrics.networks.dnsmos_models import DnsmosModels
 
 
 class Sums(torchmetrics.Metric):
@@ -182,12 +185,15 @@ class Dnsmos(SpeechMean):
     def __init__(self, rate: int = 16_000, **kwargs: Any) -> None:
         super().__init__(rate, **kwargs)
         self.rate = rate
+        self._models: DnsmosModels | None = None
 
     def values(self, **arguments: Any) -> Values:
+        from metrics.networks.dnsmos_models import load
         from metrics.speech.dnsmos import dnsmos
 
         arguments.pop("reference", None)  # a MetricCollection hands everything to everyone
-        return dnsmos(rate=self.rate, **arguments)
+        self._models = self._models or load()
+        return dnsmos(rate=self.rate, models=self._models, **arguments)
 
 
 class WordErrorRate(Sums):

@@ -185,8 +185,9 @@ class WordErrors(Metric):
         """Make the metric.
 
         Args:
-            recogniser: `sphinx_grid` for sentences of the GRID grammar, `sphinx_lm`, `whisper`, `wav2vec2`,
-                `quartznet`; a model of one's own follows a colon: see `metrics.networks.recognisers`.
+            recogniser: `sphinx_grid` for sentences of the GRID grammar, `whisper:tiny.en` for other English,
+                `sphinx_lm`, `whisper`, `wav2vec2`, `quartznet`; a model of one's own follows a colon: see
+                `metrics.networks.recognisers`.
             normaliser: of both texts; by default `grid` with `sphinx_grid`, and `whisper_english` otherwise.
         """
         fitting = "grid" if recogniser == "sphinx_grid" else "whisper_english"

@@ -23,11 +23,12 @@ from benchmark.datasets.dataset import Dataset, Progress
 from benchmark.datasets.manifest import Manifest, Row, parse_manifest, read_manifest, write_manifest
 from benchmark.datasets.mixtures import SNRS_DB, Utterance, noisy_rows, two_talker_rows
 from benchmark.datasets.population import Population
-from benchmark.datasets.talkers import jobs, population
+from benchmark.datasets.talkers import population
 from benchmark.datasets.talkers.build import Job, announced, build, known_facts
 from benchmark.datasets.talkers.identity import REVISION, SPLITS, Person, people
 from benchmark.datasets.talkers.sentences import sentences
 from benchmark.errors import MissingDataset, UsageError
+from benchmark.processes import DEATHS, JobKills, cores, each
 from benchmark.sources import source_of_modules
 
 _FIELDS = {
@@ -66,7 +67,7 @@ class Talkers(Dataset):
             raise UsageError(f"Expected at least 1 worker but got {workers}")
         if limit is not None and limit < 1:
             raise UsageError(f"Expected a limit of at least 1 but got {limit}")
-        self.workers, self.limit = workers or jobs.cores(), limit
+        self.workers, self.limit = workers or cores(), limit
 
     def media_root(self) -> Path:
         return self.home / "talkers" / _generator()
@@ -105,7 +106,7 @@ class Talkers(Dataset):
             path,
             part,
             task,
-            lambda _: population.all_there(persons),
+            population.all_there,
             lambda: population.rows(persons, population.build(persons, self.workers, progress), part, task),
         )
 
@@ -146,10 +147,10 @@ class Talkers(Dataset):
 
     def _build(self, split: str, task: str, wanted: tuple[str, ...], progress: Progress | None) -> list[Row]:
         folder, persons = self.media_root() / _PEOPLE.get(split, split), self.people(split)
-        every = [Job(folder, kind, person) for person in persons for kind in wanted]
+        jobs = [Job(folder, kind, person) for person in persons for kind in wanted]
         facts: dict[tuple[str, str], dict[str, Any]] = {}
         waiting = []
-        for job in every:
+        for job in jobs:
             if (found := known_facts(job)) is None:
                 waiting.append(job)
             else:
@@ -157,11 +158,11 @@ class Talkers(Dataset):
         workers = min(self.workers, len(waiting))
         about = announced(waiting, workers) if waiting else ""
         if progress and waiting:
-            progress(len(facts), len(every), about)
-        for job, made in jobs.run(waiting, build, workers, lambda job: f"the {job.kind} of {job.person.id}"):
+            progress(len(facts), len(jobs), about)
+        for job, made in _run(waiting, workers):
             facts[job.kind, job.person.id] = made
             if progress:
-                progress(len(facts), len(every), about)
+                progress(len(facts), len(jobs), about)
         if task in _MIXED:
             spoken = [u for person in persons for u in _utterances(self.media_root(), folder, person, facts)]
             list_rows = two_talker_rows if task == "av_separation" else noisy_rows
@@ -227,6 +228,17 @@ def _utterances(
 ) -> Iterator[Utterance]:
     for row in _rows_of_utterances(root, folder, person, ("speech", "video"), facts):
         yield Utterance(row.id, person.id, *row.inputs["speech"], *row.inputs["video"], row.attributes)
+
+
+def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
+    """Do the jobs, in whatever order they end."""
+    try:
+        yield from each(build, jobs, workers)
+    except JobKills as error:
+        raise MissingDataset(
+            f"Talkers cannot be built: the process that made the {error.job.kind} of {error.job.person.id} "
+            f"died {DEATHS} times, perhaps for lack of memory"
+        ) from error
 
 
 def _all_there(manifest: Manifest) -> bool:

@@ -15,14 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from benchmark.datasets.dataset import Progress
-from benchmark.datasets.manifest import Row
+from benchmark.datasets.manifest import Manifest, Row
 from benchmark.datasets.mixtures import Utterance, noisy_rows, two_talker_rows
 from benchmark.datasets.population import TRAINING, VALIDATION, Population
-from benchmark.datasets.talkers import jobs
 from benchmark.datasets.talkers.identity import person
 from benchmark.datasets.talkers.population_media import CORE_S, Wanted, make, portrait_core_s
 from benchmark.datasets.talkers.sentences import sentences
-from benchmark.errors import InvalidConfig, UsageError
+from benchmark.errors import InvalidConfig, MissingDataset, UsageError
+from benchmark.processes import JobKills, each
 
 NUMBERS = {TRAINING: range(100_000, 1_000_000), VALIDATION: range(90_000, 100_000)}
 """Of the people of each part; the splits have numbers below 90,000."""
@@ -57,26 +57,34 @@ def asked(wanted: list[Wanted]) -> str:
     return ".".join([f"{len(wanted)}people", *(f"{count}{kind}" for kind, count in kinds.items() if count)])
 
 
-def all_there(wanted: Iterable[Wanted]) -> bool:
+def all_there(manifest: Manifest) -> bool:
     """Whether every file lies in its folder; each folder is listed once, and no file is looked at."""
     folders = _Folders()
-    return all(folders.hold(one) for one in wanted)
+    return all(
+        folders.hold(files)
+        for sample in manifest.samples
+        for fields in (sample.inputs, sample.targets)
+        for files in fields.values()
+    )
 
 
 def build(wanted: list[Wanted], workers: int, progress: Progress | None) -> dict[int, tuple[int, ...]]:
     """Make what is missing; the samples of each person's recordings, by their numbers."""
     folders = _Folders()
-    waiting = [one for one in wanted if not folders.hold(one)]
+    waiting = [one for one in wanted if not folders.hold(one.files())]
     workers = min(workers, len(waiting))
     about = _announced(waiting, workers) if waiting else ""
     # of those who are there only headers are read
-    lengths = {one.number: make(one) for one in wanted if folders.hold(one)}
+    lengths = {one.number: make(one) for one in wanted if folders.hold(one.files())}
     if progress and waiting:
         progress(len(lengths), len(wanted), about)
-    for one, made in jobs.run(waiting, make, workers, lambda one: f"the files of {one.id}"):
-        lengths[one.number] = made
-        if progress:
-            progress(len(lengths), len(wanted), about)
+    try:
+        for one, made in each(make, waiting, workers):
+            lengths[one.number] = made
+            if progress:
+                progress(len(lengths), len(wanted), about)
+    except JobKills as error:
+        raise MissingDataset(f"Talkers cannot be built: at the files of {error.job.id} {error}") from error
     return lengths
 
 
@@ -123,8 +131,9 @@ class _Folders:
     def __init__(self) -> None:
         self._names: dict[str, frozenset[str]] = {}
 
-    def hold(self, wanted: Wanted) -> bool:
-        return all(os.path.basename(file) in self._listed(os.path.dirname(file)) for file in map(str, wanted.files()))
+    def hold(self, files: Iterable[Path]) -> bool:
+        places = (str(file).rpartition(os.sep) for file in files)
+        return all(name in self._listed(folder) for folder, _, name in places)
 
     def _listed(self, folder: str) -> frozenset[str]:
         if folder not in self._names:

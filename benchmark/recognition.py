@@ -1,0 +1,80 @@
+"""Which recogniser counts word errors by default, and transcripts that are kept, so that nothing is heard twice."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.datasets.talkers.sentences import are_sentences
+from benchmark.remarks import remark
+from benchmark.sources import source_of_modules
+
+GRID, ENGLISH, WEAK = "sphinx_grid", "whisper:tiny.en", "sphinx_lm"
+
+
+def default_recogniser(texts: Iterable[str | None]) -> tuple[str, str]:
+    """The recogniser for what is said, and a line that tells which it is and why.
+
+    It follows from the texts alone, never from what is installed: the same command gives the same number everywhere,
+    or none, with the reason.
+    """
+    if are_sentences(texts):
+        name, why = GRID, "all texts are sentences of the GRID grammar"
+    else:
+        name, why = ENGLISH, f"not every text is a GRID sentence; the weak {WEAK} needs no further package"
+    return name, f"words by {name}: {why}. --metric-set recogniser=NAME takes another"
+
+
+@dataclass
+class KeptTranscripts:
+    """A Recogniser that keeps each transcript as a small file, named by the samples that it heard.
+
+    Other texts, another normaliser, the clean speech beside another method: none needs a second hearing. Transcripts
+    lie in a folder for each signature and state of the recogniser's code, and may be deleted at any time.
+    """
+
+    recogniser: Any
+    home: Path
+    """Folder of all recognisers' transcripts."""
+
+    def __post_init__(self) -> None:
+        self.signature: str = self.recogniser.signature
+        self.rate: int = self.recogniser.rate
+        self.units: str = self.recogniser.units
+        code = source_of_modules(type(self.recogniser).__module__, within=("metrics",), also=self.signature)
+        self.folder = self.home / code
+
+    def transcribe(self, signals: Sequence[np.ndarray]) -> list[str]:
+        """As the recogniser's own."""
+        from metrics.networks.recognisers import checked
+
+        return [self._transcript(signal) for signal in checked(signals)]
+
+    def _transcript(self, signal: np.ndarray) -> str:
+        name = hashlib.sha256(np.ascontiguousarray(signal, "<f4").tobytes()).hexdigest()[:32]
+        path = self.folder / name[:2] / f"{name}.txt"
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+        text = str(self.recogniser.transcribe([signal])[0])
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            written = path.with_suffix(f".{os.getpid()}")
+            written.write_text(text, encoding="utf-8")
+            written.replace(path)
+        except OSError as error:  # what was heard counts all the same
+            remark(f"{self.home}: transcripts cannot be kept: {error.strerror}")
+        return text
+
+
+def load(name: str, device: str = "cpu") -> KeptTranscripts:
+    """The recogniser of that name, see `metrics.networks.recognisers`, with its transcripts kept below `home()`."""
+    from benchmark.weights import home
+    from metrics.networks import recognisers
+
+    return KeptTranscripts(recognisers.load(name, device), home() / "transcripts")

