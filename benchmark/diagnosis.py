@@ -109,17 +109,13 @@ def _dlib() -> str:
 
 
 def _whisper() -> Finding:
-    from importlib.util import find_spec
+    from benchmark.networks import Networks
+    from benchmark.recognition import ENGLISH
 
-    from metrics.networks.whisper import CARRIED, INSTALL, carried
-
-    what = f"whisper:{CARRIED} for English"
     try:
-        carried()
-    except (ImportError, FileNotFoundError):
-        return Finding("note", what, "not here", INSTALL)
-    here = find_spec("faster_whisper") is not None
-    return Finding("ok", what, "here") if here else Finding("note", what, "no faster-whisper", INSTALL)
+        return Finding("ok", f"{ENGLISH} for English", str(Networks()(ENGLISH).signature).partition(",")[0])
+    except (ImportError, FileNotFoundError) as error:
+        return Finding("note", f"{ENGLISH} for English", "not here", str(error).partition(": ")[2])
 
 
 def _device() -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ def default_recogniser(texts: Iterable[str | None]) -> tuple[str, str]:
         name, why = GRID, "all texts are sentences of the GRID grammar"
     else:
         name, why = ENGLISH, f"not every text is a GRID sentence; the weak {WEAK} needs no further package"
-    return name, f"words by {name}: {why}. --metric-set recogniser=NAME takes another"
+    return name, f"words by {name}: {why}. Choose another with --metric-set recogniser=NAME"
 
 
 @dataclass
@@ -52,12 +53,11 @@ class KeptTranscripts:
 
     def transcribe(self, signals: Sequence[np.ndarray]) -> list[str]:
         """As the recogniser's own."""
-        from metrics.networks.recognisers import checked
-
-        return [self._transcript(signal) for signal in checked(signals)]
+        return [self._transcript(signal) for signal in signals]
 
     def _transcript(self, signal: np.ndarray) -> str:
-        name = hashlib.sha256(np.ascontiguousarray(signal, "<f4").tobytes()).hexdigest()[:32]
+        about = f"{signal.dtype.str}{list(signal.shape)}".encode()
+        name = hashlib.sha256(about + np.ascontiguousarray(signal).tobytes()).hexdigest()[:32]
         path = self.folder / name[:2] / f"{name}.txt"
         if path.is_file():
             return path.read_text(encoding="utf-8")
@@ -75,6 +75,6 @@ class KeptTranscripts:
 def load(name: str, device: str = "cpu") -> KeptTranscripts:
     """The recogniser of that name, see `metrics.networks.recognisers`, with its transcripts kept below `home()`."""
     from benchmark.weights import home
-    from metrics.networks import recognisers
 
-    return KeptTranscripts(recognisers.load(name, device), home() / "transcripts")
+    recogniser = importlib.import_module("metrics.networks.recognisers").load(name, device)
+    return KeptTranscripts(recogniser, home() / "transcripts")

@@ -81,8 +81,10 @@ class TrainingPlan:
 
         loop = Loop(seed=seed, device=device, precision=precision, resume=resume, progress=progress)
         asked = {name: value for name, value in self.describe().items() if name not in ("preset", "stages", "out")}
-        about = {"dataset": self.training.dataset, "manifest_sha256": self.training.sha256, **(self.population or {})}
-        notes = {"population": about} if self.population else {}
+        notes = {}
+        if self.population:
+            data = {"dataset": self.training.dataset, "manifest_sha256": self.training.sha256}
+            notes["population"] = data | self.population
         return train_stages(self.stages, self.out, loop, asked, begin, notes)
 
     @property

@@ -62,6 +62,23 @@ Statistics = Mapping[str, "float | np.ndarray"]
 
 
 @dataclass(frozen=True)
+class Confusion:
+    """How often a true class and an estimated one came together."""
+
+    what: str
+    """What the classes are of, e.g. `sex`."""
+    classes: tuple[str, ...]
+    counts: np.ndarray
+    """`[C, C]`: true class, estimated class."""
+
+    @property
+    def shares(self) -> np.ndarray:
+        """`[C, C]`, rows sum to 1; NaN in a row that holds nobody."""
+        total = self.counts.sum(axis=1, keepdims=True)
+        return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)
+
+
+@dataclass(frozen=True)
 class Identity:
     """A person of the gallery."""
 
@@ -209,6 +226,10 @@ class Metric(ABC):
     def why_undefined(self, report: str) -> str:
         """Why measured rows do not count for one report, or give it no value together."""
         return "; ".join(dict.fromkeys(self.lacking.values())) or f"{report} is not defined for what was measured"
+
+    def confusion(self, statistics: Mapping[str, np.ndarray]) -> Confusion | None:
+        """The confusion matrix that measured rows hold, for the report; None from a metric of no classes."""
+        return None
 
     @abstractmethod
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from PIL import Image
 from test_dlib_faces import drawn_face
 
 from benchmark.networks import Networks
-from benchmark.reports import judged_faces
+from benchmark.reports import confusions
 from metrics.faces.age_agreement import AgeAgreement, decade, weighted_pearson
 from metrics.faces.sex_agreement import SexAgreement
 from metrics.metric import FaceItem, Failed, Identity
@@ -125,26 +124,17 @@ def test_alike_ages_have_no_correlation():
 
 def test_a_confusion_matrix_counts_what_was_read_where(tmp_path):
     """True faces of 25, 25, 47 and generated ones of 24, 31, 41: one of two in the twenties, one in the forties."""
-    rows = {
-        key: SimpleNamespace(statistics={"face": true, "read": read})
-        for key, (true, read) in enumerate([(25, 24), (25, 31), (47, 41)])
-    }
-    sexes = {
-        key: SimpleNamespace(statistics={"face": true, "read": read})
-        for key, (true, read) in enumerate([(0, 0), (0, 1), (0, 0)])
-    }
-    stored = {"age_error_face": SimpleNamespace(rows=rows), "sex_agreement_face": SimpleNamespace(rows=sexes)}
-    row = SimpleNamespace(result=SimpleNamespace(label="toy"), measured=stored)
-    age, sex = judged_faces._of_age(row), judged_faces._of_sex(row)
+    age = AgeAgreement(Toy()).confusion({"face": np.array([25.0, 25, 47]), "read": np.array([24.0, 31, 41])})
+    sex = SexAgreement(Toy()).confusion({"face": np.zeros(3), "read": np.array([0.0, 1, 0])})
     assert age.classes == ("20s", "30s", "40s")
     assert age.counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
     assert age.shares[0].tolist() == [0.5, 0.5, 0] and np.isnan(age.shares[1]).all()
     assert sex.counts.tolist() == [[2, 1], [0, 0]]
-    lines = judged_faces.as_csv([sex, age]).splitlines()
+    shown = [confusions.Shown("toy", sex), confusions.Shown("toy", age)]
+    lines = confusions.as_csv(shown).splitlines()
     assert len(lines) == 1 + 4 + 9 and lines[2] == "toy,sex,f,m,1,0.3333"
-    judged_faces.draw([sex, age], tmp_path / "judged_faces.png")
-    assert np.asarray(Image.open(tmp_path / "judged_faces.png")).shape[1] > 500
-    assert judged_faces._of_age(SimpleNamespace(result=row.result, measured={})) is None
+    confusions.draw(shown, tmp_path / "confusion.png")
+    assert np.asarray(Image.open(tmp_path / "confusion.png")).shape[1] > 500
 
 
 def test_decades_begin_at_multiples_of_ten():

@@ -61,7 +61,15 @@ def test_a_folder_of_people_goes_through_and_leaves_a_whole_report(people, tmp_p
     folder = tmp_path / result["run_id"]
     for name in ("run.json", "result.json", "predictions.jsonl", "scores.jsonl"):
         assert (folder / name).stat().st_size > 0
-    for name in ("table.md", "table.csv", "table.tex", "recall.png", "contact_sheet.png", "judged_faces.png"):
+    for name in (
+        "table.md",
+        "table.csv",
+        "table.tex",
+        "recall.png",
+        "contact_sheet.png",
+        "confusion.png",
+        "confusion.csv",
+    ):
         assert (folder / "report" / name).stat().st_size > 0
     assert read_image(folder / "report" / "contact_sheet.png").shape[1] > 500
     assert len(list((folder / "outputs").rglob("*.png"))) == 6

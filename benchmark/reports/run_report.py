@@ -20,8 +20,8 @@ SHOWN = 20
 def write_report(view: RunView, results: Sequence[Result], scorer: Scorer | None = None) -> Parts:
     """Write table.md, table.csv, table.tex, and what shows the outputs; returns the folder, and what it lacks.
 
-    Faces: recall.png and contact_sheet.png, and where the scorer is given and a judge read them, judged_faces.png and
-    .csv. Speech, where the scorer is given: what `sound_report` names.
+    Faces: recall.png and contact_sheet.png, and where the scorer is given and measured classes, confusion.png and
+    confusion.csv. Speech, where the scorer is given: what `sound_report` names.
     """
     parts = _tables(view.run, results, view.task.columns)
     with parts.part("recall.png") as path:
@@ -30,8 +30,8 @@ def write_report(view: RunView, results: Sequence[Result], scorer: Scorer | None
         with parts.part("contact_sheet.png") as path:
             write_contact_sheet(view, results[1:], path)
     if view.task.output == "image" and scorer is not None:
-        with parts.part("judged_faces.png") as path:
-            _write_judged_faces(view, results, scorer, path)
+        with parts.part("confusion.png") as path:
+            _write_confusions(view, results, scorer, path)
     if view.task.output == "audio" and scorer is not None:
         from benchmark.reports.sound_report import write_sound_report
 
@@ -59,15 +59,15 @@ def _tables(run: RunDirectory, results: Sequence[Result | PairResult], columns: 
     return parts
 
 
-def _write_judged_faces(view: RunView, results: Sequence[Result], scorer: Scorer, path: Path) -> None:
-    from benchmark.reports import judged_faces
+def _write_confusions(view: RunView, results: Sequence[Result], scorer: Scorer, path: Path) -> None:
+    from benchmark.reports import confusions
 
-    found = judged_faces.confusions(view, results, scorer)
-    path.unlink(missing_ok=True)  # of an earlier report, which may have had a judge
-    path.with_suffix(".csv").unlink(missing_ok=True)
+    found = confusions.confusions(view, results, scorer)
+    for stale in (path, path.with_suffix(".csv")):  # of an earlier report, which may have measured classes
+        stale.unlink(missing_ok=True)
     if found:
-        view.run.write_document("report/judged_faces.csv", judged_faces.as_csv(found))
-        judged_faces.draw(found, path)
+        view.run.write_document("report/confusion.csv", confusions.as_csv(found))
+        confusions.draw(found, path)
 
 
 def write_contact_sheet(view: RunView, others: Sequence[Result], path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from metrics.faces.finite import mean_where_finite
-from metrics.faces.judged import true_readings
-from metrics.metric import FaceItem, Failed, Identity, Metric, Report, Statistics, Undefined
+from metrics.faces.judged import counted, true_readings
+from metrics.metric import Confusion, FaceItem, Failed, Identity, Metric, Report, Statistics, Undefined
 from metrics.networks.face_judges import FaceJudge, Readings, checked, judge_called
 
 DECADE = 10
@@ -137,6 +137,13 @@ class AgeAgreement(Metric):
         if report.startswith("age_r_"):
             reasons.append("all ages are alike")
         return ", or ".join(reasons)
+
+    def confusion(self, statistics: Mapping[str, np.ndarray]) -> Confusion:
+        """Decades in the true faces against those in the generated ones, by the judge, as the DDPM paper's Figure 5."""
+        true, read = (decade(statistics[name]).astype(int) for name in ("face", "read"))
+        first, last = min(true.min(), read.min()), max(true.max(), read.max())
+        classes = tuple(f"{DECADE * n}s" if n else f"0-{DECADE - 1}" for n in range(first, last + 1))
+        return Confusion("age", classes, counted(true - first, read - first, len(classes)))
 
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         read = np.asarray(statistics["read"], np.float64)

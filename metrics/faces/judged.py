@@ -1,4 +1,4 @@
-"""What a judge reads in the speakers' true faces: what its readings of generated faces are compared with."""
+"""What a judge reads in the speakers' true faces, and how often it reads the same in generated ones."""
 
 from __future__ import annotations
 
@@ -22,3 +22,14 @@ def true_readings(gallery: Sequence[Identity], judge: FaceJudge) -> Mapping[str,
             raise ValueError(f"identity '{identity.id}' has no portrait; leave it out of the gallery")
         found[identity.id] = Readings(*(np.mean(values) for values in judge.read(identity.images)))
     return found
+
+
+def counted(true: np.ndarray, read: np.ndarray, classes: int) -> np.ndarray:
+    """How often class numbers `[N]` and `[N]` come together -> `[classes, classes]`.
+
+    >>> counted(np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (np.asarray(true, int), np.asarray(read, int)), 1)
+    return counts

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from metrics.faces.finite import mean_where_finite
-from metrics.faces.judged import true_readings
-from metrics.metric import FaceItem, Failed, Identity, Metric, Report, Statistics, Undefined
+from metrics.faces.judged import counted, true_readings
+from metrics.metric import Confusion, FaceItem, Failed, Identity, Metric, Report, Statistics, Undefined
 from metrics.networks.face_judges import FaceJudge, Readings, checked, judge_called
 
 _CODES = {"f": 0.0, "m": 1.0}
@@ -93,6 +93,10 @@ class SexAgreement(Metric):
 
     def defined(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
         return np.isfinite(np.asarray(statistics[_against(report)], np.float64))
+
+    def confusion(self, statistics: Mapping[str, np.ndarray]) -> Confusion:
+        """Sex in the true faces against sex in the generated ones, by the judge."""
+        return Confusion("sex", tuple(_CODES), counted(statistics["face"], statistics["read"], len(_CODES)))
 
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         read = np.asarray(statistics["read"], np.float64)

@@ -1,0 +1,78 @@
+"""Confusion matrices of a run, and of the ceiling beside it: a row for each true class, normalised to 1."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmark.evaluation import RunView
+from benchmark.reports.escaping import csv_cell
+from benchmark.reports.figures import drawn_text, figure_file
+from benchmark.results import Result
+from benchmark.scoring import Scorer, stacked
+from benchmark.store import RunDirectory
+from metrics.metric import Confusion
+
+CEILING = "ground_truth"
+"""The row that is drawn beside the method's."""
+
+
+class Shown(NamedTuple):
+    """A matrix of one run."""
+
+    label: str
+    confusion: Confusion
+
+
+def confusions(view: RunView, results: Sequence[Result], scorer: Scorer) -> list[Shown]:
+    """Those of the run, `results[0]`, and of the ceiling, where metrics of classes measured them."""
+    found = []
+    for number, result in enumerate(results):
+        if number and result.spec.method != CEILING:
+            continue
+        run = RunDirectory(view.run.path.parent / result.run_id) if number else view.run
+        for name, rows in scorer.rows(run).items():
+            good = [rows[key] for key in sorted(rows) if rows[key].status == "ok"]
+            confusion = scorer.metrics[name].confusion(stacked(good)) if good else None
+            if confusion is not None:
+                found.append(Shown(result.label, confusion))
+    return found
+
+
+def as_csv(found: Sequence[Shown]) -> str:
+    """A line for each cell, with its count."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", "what", "true", "generated", "outputs", "share of row"])
+    for label, each in found:
+        shares = each.shares
+        for (row, column), count in np.ndenumerate(each.counts):
+            share = "" if np.isnan(shares[row, column]) else f"{shares[row, column]:.4f}"
+            writer.writerow([csv_cell(label), each.what, each.classes[row], each.classes[column], count, share])
+    return text.getvalue()
+
+
+def draw(found: Sequence[Shown], path: Path) -> None:
+    """A line of panels for each run, a column for each kind of classes."""
+    labels = list(dict.fromkeys(label for label, _ in found))
+    kinds = list(dict.fromkeys(each.what for _, each in found))
+    with figure_file(path, 3.6 * len(kinds), 3.4 * len(labels), dpi=150) as figure:
+        for label, each in found:
+            place = labels.index(label) * len(kinds) + kinds.index(each.what) + 1
+            axes = figure.add_subplot(len(labels), len(kinds), place)
+            axes.imshow(np.nan_to_num(each.shares), vmin=0, vmax=1, cmap="Blues")
+            for (row, column), share in np.ndenumerate(each.shares):
+                if share > 0:
+                    colour = "white" if share > 0.5 else "black"
+                    axes.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=7, color=colour)
+            ticks = range(len(each.classes))
+            axes.set_xticks(ticks, each.classes, fontsize=7)
+            axes.set_yticks(ticks, each.classes, fontsize=7)
+            axes.set_title(drawn_text(f"{label}: {each.what}"), fontsize=9)
+            axes.set_xlabel("generated", fontsize=8)
+            axes.set_ylabel("true", fontsize=8)
