@@ -32,7 +32,9 @@ class Method(ABC):
     uses_targets: ClassVar[bool] = False
     """True only for reference rows that hand the truth through: `ground_truth`."""
     uses_training_split: ClassVar[bool] = False
-    """True for rows made from the training split of the run's dataset: `chance`, `mean_face`."""
+    """True for rows made from the training split of the run's dataset: `chance`, `mean_face`, `linear`."""
+    training_inputs: ClassVar[tuple[str, ...]] = ()
+    """The inputs of the training split (`speech`) that it reads beside the truth, where `uses_training_split`."""
     grey: Grey = "luma"
     """How the colours of the videos that it is given become grey."""
 

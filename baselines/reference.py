@@ -44,7 +44,7 @@ class Chance(Method):
 
     def load(self, device: str) -> None:
         """List the training portraits by person."""
-        self._people = list(_portraits_by_person(self.training, self.name).values())
+        self._people = list(portraits_by_person(self.training, self.name).values())
 
     def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
         """Draw a person, then a portrait of theirs, by `example.seed`: `[R, R, 3]` uint8."""
@@ -53,7 +53,7 @@ class Chance(Method):
     def _draw(self, example: Example) -> np.ndarray | Exception:
         random = np.random.default_rng(example.seed)
         portraits = self._people[random.integers(len(self._people))]
-        return _portrait(portraits[random.integers(len(portraits))], self.config.resolution)
+        return portrait(portraits[random.integers(len(portraits))], self.config.resolution)
 
 
 class MeanFace(Method):
@@ -71,7 +71,7 @@ class MeanFace(Method):
         Raises:
             MissingDataset: no training split, or none of its portraits can be read.
         """
-        people = _portraits_by_person(self.training, self.name)
+        people = portraits_by_person(self.training, self.name)
         self._face = _mean_face(people.values(), self.config.resolution)
 
     def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
@@ -96,9 +96,9 @@ class MeanFaceBySex(MeanFace):
         for sex in ("f", "m"):
             group = [sample for sample in self.training if sample.attributes.get("sex") == sex]
             if group:
-                self._faces[sex] = _mean_face(_portraits_by_person(group, self.name).values(), self.config.resolution)
+                self._faces[sex] = _mean_face(portraits_by_person(group, self.name).values(), self.config.resolution)
         if not self._faces:
-            _portraits_by_person(self.training, self.name)  # says so where there is no training split at all
+            portraits_by_person(self.training, self.name)  # says so where there is no training split at all
             raise MissingDataset(
                 f"'{self.name}' needs the sex of the people of the training split, and none is recorded"
             )
@@ -139,10 +139,10 @@ class GroundTruth(Method):
         portraits = example.sample.targets.get("face", ())
         if not portraits:
             return MethodError(f"Sample '{example.sample.id}' has no portrait to hand through")
-        return _portrait(portraits[example.repeat % len(portraits)], self.config.resolution)
+        return portrait(portraits[example.repeat % len(portraits)], self.config.resolution)
 
 
-def _portraits_by_person(samples: Iterable[Sample], method: str) -> Mapping[str, tuple[Path, ...]]:
+def portraits_by_person(samples: Iterable[Sample], method: str) -> Mapping[str, tuple[Path, ...]]:
     """Each person's distinct portraits, persons in order of name, so that the order of the samples changes nothing."""
     people: dict[str, set[Path]] = {}
     for sample in samples:
@@ -159,7 +159,7 @@ def _mean_face(people: Iterable[Sequence[Path]], resolution: int) -> np.ndarray:
     count = 0
     unreadable: list[Exception] = []
     for portraits in people:
-        faces = [_portrait(path, resolution) for path in portraits]
+        faces = [portrait(path, resolution) for path in portraits]
         unreadable += [face for face in faces if isinstance(face, Exception)]
         readable = [face for face in faces if isinstance(face, np.ndarray)]
         if readable:
@@ -172,7 +172,7 @@ def _mean_face(people: Iterable[Sequence[Path]], resolution: int) -> np.ndarray:
     return np.rint(total / count).astype(np.uint8)
 
 
-def _portrait(path: Path, resolution: int) -> np.ndarray | Exception:
+def portrait(path: Path, resolution: int) -> np.ndarray | Exception:
     """A picture resized with antialiasing; a picture that cannot be read comes back as the error to record."""
     try:
         image = read_image(path)

@@ -131,6 +131,19 @@ methods = Registry(
         "chance": Entry("baselines.reference:Chance", "floor: a face of the training split at random", "speech2face"),
         "mean_face": Entry("baselines.reference:MeanFace", "floor: mean of the training faces", "speech2face"),
         "ground_truth": Entry("baselines.reference:GroundTruth", "ceiling: a true face of the speaker", "speech2face"),
+        "linear": Entry(
+            "baselines.linear.method:Linear", "floor: ridge regression from the speech's statistics", "speech2face"
+        ),
+        "wiener": Entry(
+            "baselines.wiener.method:Wiener",
+            "floor: Wiener filter without a face (Ephraim and Malah 1984)",
+            "av_enhancement, av_separation",
+        ),
+        "deepfilternet": Entry(
+            "baselines.deepfilternet.method:DeepFilterNet",
+            "DeepFilterNet3, without a face (Schröter et al. 2023)",
+            "av_enhancement, av_separation",
+        ),
         "mean_face_by_sex": Entry(
             "baselines.reference:MeanFaceBySex", "floor: mean training face of the true sex", "speech2face"
         ),

@@ -83,6 +83,7 @@ class Session:
     """Results that could not be written; they are to be told after the table."""
     scored_with: Scorer | None = None
     """The metrics of the last `run`."""
+    _training_manifests: dict[tuple[str, ...], Manifest] = field(default_factory=dict)
 
     def plans(self) -> list[RunPlan]:
         """The asked-for row first, then its references; a reference that lacks something is left out with a note."""
@@ -123,7 +124,7 @@ class Session:
 
     def _plan(self, method: MethodPlan, task: Task, manifest: Manifest, device: str) -> RunPlan:
         request = self.request
-        training = self._training(task) if method.kind.uses_training_split else None
+        training = self._training(task, method.kind) if method.kind.uses_training_split else None
         return RunPlan(
             method,
             task,
@@ -151,14 +152,16 @@ class Session:
         self.notes.extend(left_out(manifest))
         return manifest
 
-    def _training(self, task: Task) -> Manifest:
-        if not hasattr(self, "_training_manifest"):
+    def _training(self, task: Task, kind: type) -> Manifest:
+        """The training split with what a method reads of it: what nobody reads need not be built."""
+        fields = (*getattr(kind, "training_inputs", ()), task.target)
+        if fields not in self._training_manifests:
             from benchmark.registry import datasets
 
             if "train" not in datasets.load(self.request.dataset).splits:
                 raise MissingDataset(f"dataset '{self.request.dataset}' has no training split")
-            self._training_manifest = self.open("train", task, fields=(task.target,))
-        return self._training_manifest
+            self._training_manifests[fields] = self.open("train", task, fields=fields)
+        return self._training_manifests[fields]
 
     def metric_names(self, task: Task) -> tuple[str, ...]:
         """Those asked for, by their own names or by the numbers that they yield; else the task's."""

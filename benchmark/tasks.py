@@ -191,7 +191,10 @@ SPEECH2FACE = FaceFromSpeech(
         "age_r_face",
         "face_detection_rate",
     ),
-    references=("voice2face", "sf2f", "talkers_oracle", "chance", "mean_face", "mean_face_by_sex", "ground_truth"),
+    references=(
+        *("voice2face", "sf2f", "linear", "talkers_oracle"),
+        *("chance", "mean_face", "mean_face_by_sex", "ground_truth"),
+    ),
 )
 
 _ENHANCED = ("pesq_wb", "estoi", "stoi", "si_sdr", "wer", "rtf")
@@ -207,7 +210,7 @@ AV_ENHANCEMENT = SpeechFromMixture(
     without_truth=("dnsmos", "wer", "rtf"),
     primary="si_sdr",
     columns=_ENHANCED,
-    references=("noisy", "flowavse", "clean"),
+    references=("noisy", "wiener", "flowavse", "clean"),
     protocol=Protocol(None, 1),
     batch_size=8,
 )

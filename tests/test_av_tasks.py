@@ -344,9 +344,10 @@ def test_a_file_of_weights_stands_in_for_published_ones_that_are_not_here(
 
 def test_a_row_that_is_asked_for_stands_in_the_table_once(root: Path) -> None:
     asked = session(root, "flowavse", preset="talkers", sets=("steps=1",), references=True)
-    assert [plan.method.label for plan in asked.plans()] == ["flowavse", "noisy", "clean"]
+    assert [plan.method.label for plan in asked.plans()] == ["flowavse", "noisy", "wiener", "clean"]
     asked = session(root, "flowavse", sets=("steps=0",), references=True)
-    assert [plan.method.label for plan in asked.plans()] == ["flowavse (steps=0)", "noisy", "flowavse", "clean"]
+    labels = [plan.method.label for plan in asked.plans()]
+    assert labels == ["flowavse (steps=0)", "noisy", "wiener", "flowavse", "clean"]
 
 
 def test_a_missing_video_is_one_failed_row(root: Path) -> None:

@@ -57,9 +57,7 @@ def predict(
     plan = plan_method(method, preset, config, tuple(sets or ()), weights)
     task = get_task(plan.kind.task)
     if plan.kind.uses_training_split or plan.kind.uses_targets:
-        raise UsageError(
-            f"'{method}' is a reference row made from a dataset's own truth; it has nothing to predict from a recording"
-        )
+        raise UsageError(f"'{method}' is a reference row made from a dataset's files: a recording alone is not enough")
     written = (".png",) if task.output == "image" else (".wav", ".flac")
     if output.suffix.lower() not in written:
         better = output.with_suffix(written[0])

@@ -1,4 +1,4 @@
-"""Whether a generated face looks as old as the speaker (the speech2face DDPM paper, Table 2 and Figure 5)."""
+"""Whether a generated face looks as old as the speaker (Kato and Hashimoto, speech2face by DDPMs, Table 2, Fig. 5)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Ridge regression from a voice to a face: the row that networks have to beat."""
