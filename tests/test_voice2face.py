@@ -23,7 +23,8 @@ from baselines.voice2face.network import (
     Voice2FaceNetwork,
     disturbed,
 )
-from baselines.voice2face.training import FaceRecipe, VoiceRecipe, recipes
+from baselines.voice2face.speech import speech_features
+from baselines.voice2face.training import FaceRecipe, VoiceRecipe, WarmUpRecipe, recipes
 from benchmark.errors import InvalidConfig, MethodError, MissingWeights
 from benchmark.media import write_audio, write_image
 from benchmark.types import Audio, Example, Sample
@@ -208,7 +209,7 @@ def test_official_files_are_checked(tmp_path: Path) -> None:
         Voice2Face(SMALL, tmp_path).load("cpu")
 
 
-def apply(recipe: VoiceRecipe | FaceRecipe):  # type: ignore[no-untyped-def]
+def apply(recipe: VoiceRecipe | WarmUpRecipe | FaceRecipe):  # type: ignore[no-untyped-def]
     def update(name: str, loss: torch.Tensor) -> None:
         optimiser = recipe.optimisers()[name]
         optimiser.zero_grad()
@@ -218,14 +219,176 @@ def apply(recipe: VoiceRecipe | FaceRecipe):  # type: ignore[no-untyped-def]
     return update
 
 
-def test_the_voice_encoder_learns_its_speakers() -> None:
-    recipe = VoiceRecipe(SMALL, dataclasses.replace(QUICK, voice_learning_rate=3e-3), people())
+@pytest.mark.parametrize("loss", ["classes", "pairs"])
+def test_the_voice_encoder_learns_its_speakers(loss: str) -> None:
+    settings = dataclasses.replace(QUICK, voice_learning_rate=3e-3, voice_loss=loss)
+    recipe = VoiceRecipe(SMALL, settings, people())
     first, last = 0.0, 0.0
     for step in range(40):
         losses = recipe.step(recipe.batch(np.random.default_rng(step)), apply(recipe))
         last = float(losses["speaker"].detach())
         first = first or last
     assert last < 0.5 * first
+
+
+def softmax_loss(logits: np.ndarray) -> float:
+    """Mean over rows of -log softmax at the diagonal."""
+    return float(np.mean([-(row[i] - np.log(np.exp(row).sum())) for i, row in enumerate(logits)]))
+
+
+def cosines(first: torch.Tensor, second: torch.Tensor) -> np.ndarray:
+    a, b = (x.detach().double().numpy() for x in (first, second))
+    return np.array([[x @ y / (np.linalg.norm(x) * np.linalg.norm(y)) for y in b] for x in a])
+
+
+def test_pairs_of_voices_are_told_from_the_others_of_the_batch() -> None:
+    crowd = people()
+    settings = dataclasses.replace(QUICK, voice_batch=5, voice_loss="pairs", voice_scale=7.0)
+    recipe = VoiceRecipe(SMALL, settings, crowd)
+    batch = recipe.batch(np.random.default_rng(0))
+    assert len(batch["voices"]) == len(batch["others"]) == 5
+    for one, two in zip(batch["voices"], batch["others"], strict=True):
+        (owner, sources) = next(found for found in (where(one, two, crowd)) if found)
+        assert sources[0] != sources[1], owner
+    encoder = copy.deepcopy(recipe.network.encoder).train()
+    embedded = encoder(torch.cat([batch["voices"], batch["others"]]))
+    expected = 7 * cosines(embedded[:5], embedded[5:])
+    loss = recipe.step(batch, lambda name, loss: None)["speaker"]
+    assert float(loss.detach()) == pytest.approx((softmax_loss(expected) + softmax_loss(expected.T)) / 2, rel=1e-4)
+    assert set(recipe.modules()) == {"encoder"}
+    lonely = People((Person("p", crowd.persons[0].voices[:1], crowd.persons[0].faces),))
+    assert VoiceRecipe(SMALL, settings, lonely).batch(np.random.default_rng(0))["others"].shape[0] == 5
+
+
+def where(one: torch.Tensor, two: torch.Tensor, crowd: People):  # type: ignore[no-untyped-def]
+    """The person whose recordings two crops were cut from, and which recordings."""
+    for person in crowd.persons:
+        places = []
+        for piece in (one, two):
+            frames = piece.shape[1]
+            for number, voice in enumerate(person.voices):
+                starts = (voice[0, : 1001 - frames] == piece[0, 0]).nonzero()[:, 0]
+                if any(torch.equal(voice[:, start : start + frames], piece) for start in starts.tolist()):
+                    places.append(number)
+        yield (person.id, places) if len(places) == 2 else None
+
+
+def test_normalised_crops_look_as_recordings_of_their_length_do_in_use() -> None:
+    """A crop, away from its first frame, is what inference computes from that stretch of sound."""
+    sound = speechlike(4.0)
+    sound = sound * np.geomspace(0.01, 1, len(sound), dtype=np.float32)
+    whole = speech_features(Audio(sound, 16000), SMALL)[:, :401]
+    crowd = People((Person("p", (whole[:, 100:299],), torch.zeros((1, 3, 64, 64), dtype=torch.uint8)),))
+    settings = dataclasses.replace(QUICK, batch=1, crop_frames=(199, 199), normalised_crops=True)
+    (crop,) = FaceRecipe(SMALL, settings, crowd).batch(np.random.default_rng(0))["voices"]
+    cut = sound[100 * 160 : 298 * 160 + 400]
+    used = speech_features(Audio(cut, 16000), SMALL)[:, :199]
+    torch.testing.assert_close(crop.mean(1), torch.zeros(64), atol=1e-4, rtol=0)
+    assert float((crop - used)[:, 1:].abs().mean()) < 0.03
+    assert float((whole[:, 100:299] - used)[:, 1:].abs().mean()) > 0.1
+
+
+def coloured(count: int) -> People:
+    """Each person has two portraits, in plain colours."""
+    colours = torch.tensor([[20, 90, 200], [60, 30, 220]], dtype=torch.uint8)
+    return People(
+        tuple(
+            Person(person.id, person.voices, (colours + 10 * number)[:, :, None, None].repeat(1, 1, 64, 64))
+            for number, person in enumerate(people(count).persons)
+        )
+    )
+
+
+def regressed(recipe: WarmUpRecipe | FaceRecipe, embedding: torch.Tensor, gain: float) -> np.ndarray:
+    """Ridge regression of mean portraits by embeddings, differences from their mean times `gain`: `[B, 3]`."""
+    known = recipe.embeddings.double().numpy()
+    pictures = np.array([p.faces.double().mean((0, 2, 3)).numpy() for p in recipe.people.persons]) / 127.5 - 1
+    centre, mean = known.mean(0), pictures.mean(0)
+    covariance = (known - centre).T @ (known - centre) / len(known)
+    strength = 1e-3 * np.trace(covariance) / len(covariance)
+    cross = (known - centre).T @ (pictures - mean) / len(known)
+    slope = np.linalg.solve(covariance + strength * np.eye(len(covariance)), cross)
+    return mean + gain * (embedding.double().numpy() - centre) @ slope
+
+
+def test_the_warm_up_learns_what_regression_expects_and_leaves_the_voice_encoder_alone(tmp_path: Path) -> None:
+    settings = dataclasses.replace(QUICK, batch=3, warm_up_learning_rate=3e-3, warm_up_gain=2.0)
+    recipe = WarmUpRecipe(SMALL, settings, coloured(5))
+    before = {name: tensor.clone() for name, tensor in recipe.network.state_dict().items()}
+    batch = recipe.batch(np.random.default_rng(0))
+    embedding = disturbed(recipe.embeddings[batch["people"]], batch["noise"])
+    target = regressed(recipe, embedding, 2.0)
+    made = recipe.network.decoder(embedding).detach().double().numpy()
+    expected = float(((made - target[:, :, None, None]) ** 2).mean())
+    first = float(recipe.step(batch, apply(recipe))["l2"].detach())
+    assert first == pytest.approx(expected, rel=1e-3)
+    for step in range(30):
+        last = float(recipe.step(recipe.batch(np.random.default_rng(step)), apply(recipe))["l2"].detach())
+    assert last < 0.7 * first
+    changed = {name for name, tensor in recipe.network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {f"decoder.{name}" for name, _ in recipe.network.decoder.named_parameters()}
+    game = FaceRecipe(SMALL, settings, recipe.people)
+    game.take(recipe.export(tmp_path / "warm_up.safetensors"))
+    for name, tensor in game.network.state_dict().items():
+        assert torch.equal(tensor, recipe.network.state_dict()[name]), name
+
+
+def test_the_game_of_comparisons_weighs_its_losses() -> None:
+    settings = dataclasses.replace(
+        QUICK,
+        batch=4,
+        classifier_loss="pairs",
+        classifier_scale=9.0,
+        real_target=0.9,
+        adversarial=0.3,
+        classifier=0.7,
+        reconstruction=5.0,
+    )
+    recipe = FaceRecipe(SMALL, settings, coloured(6))
+    critics = copy.deepcopy(recipe.critics)
+    assert not any(name.startswith("identity") for name, _ in critics.named_parameters())
+    batch = recipe.batch(np.random.default_rng(0))
+    assert not torch.equal(batch["faces"], batch["others"])
+    true, others = ((batch[name].float() - 127.5) / 127.5 for name in ("faces", "others"))
+    embedding = disturbed(recipe.network.eval().encoder(batch["voices"]), batch["noise"]).detach()
+    fake = recipe.network.decoder(embedding).detach()
+    target = torch.from_numpy(regressed(recipe, embedding, 1.0))[:, :, None, None]
+    real_logit, known = critics(torch.cat([true, others]))
+    told, seen = {}, {}
+
+    def update(name: str, loss: torch.Tensor) -> None:
+        told[name] = float(loss.detach())
+
+    losses = {name: float(loss.detach()) for name, loss in recipe.step(batch, update).items()}
+    table = 9 * cosines(known[:4], known[4:])
+    assert losses["identity"] == pytest.approx((softmax_loss(table) + softmax_loss(table.T)) / 2, rel=1e-4)
+    fake_logit, answer = critics(fake)
+    softplus = F.softplus
+    seen["real"] = 0.9 * softplus(-real_logit).mean() + 0.1 * softplus(real_logit).mean() + softplus(fake_logit).mean()
+    seen["adversarial"] = softplus(-fake_logit).mean()
+    for name, value in seen.items():
+        assert losses[name] == pytest.approx(float(value.detach()), rel=1e-4), name
+    assert losses["classifier"] == pytest.approx(softmax_loss(9 * cosines(answer, known[:4])), rel=1e-4)
+    assert losses["reconstruction"] == pytest.approx(float(((fake - target) ** 2).mean()), rel=1e-3)
+    assert told["critics"] == pytest.approx(losses["real"] + losses["identity"], rel=1e-5)
+    whole = 0.3 * losses["adversarial"] + 0.7 * losses["classifier"] + 5 * losses["reconstruction"]
+    assert told["decoder"] == pytest.approx(whole, rel=1e-5)
+
+
+def test_settings_of_the_curriculum_are_checked() -> None:
+    for wrong in ({"voice_loss": "both"}, {"classifier_loss": "none"}, {"real_target": 0.2}):
+        with pytest.raises(InvalidConfig, match=next(iter(wrong))):
+            recipes(SMALL, wrong, [Sample("p", "p", {})])
+    with pytest.raises(InvalidConfig, match="drawn_by_file"):
+        recipes(SMALL, {"classifier_loss": "pairs", "drawn_by_file": True}, [Sample("p", "p", {})])
+    sample = [Sample("p", "p", {})]
+    assert [stage.name for stage in recipes(SMALL, {}, sample)] == ["voice_encoder", "generator"]
+    warmed = recipes(SMALL, {"warm_up_steps": 3, "anneal": True}, sample)
+    assert [(stage.name, stage.anneal) for stage in warmed] == [
+        ("voice_encoder", True),
+        ("warm_up", True),
+        ("generator", True),
+    ]
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -31,7 +31,10 @@ class Config:
 
 @dataclass(frozen=True)
 class Training:
-    """The official hyper-parameters, and the pretraining of the voice encoder, which the authors took ready-made."""
+    """The official hyper-parameters, and the pretraining of the voice encoder, which the authors took ready-made.
+
+    What only the preset `talkers` does, a warm-up and a gentler game, is off by default.
+    """
 
     steps: int = 50_000
     batch: int = 128
@@ -41,10 +44,38 @@ class Training:
     crop_frames: tuple[int, int] = (300, 800)
     """Shortest and longest crop; one length per batch."""
     voice_steps: int = 20_000
-    """Of the voice encoder as a classifier of the training speakers; it is frozen afterwards."""
+    """Of the voice encoder as a recogniser of the training speakers; it is frozen afterwards."""
+    voice_batch: int = 0
+    """People in a batch of the voice encoder; 0 takes `batch`."""
     voice_learning_rate: float = 1e-3
     voice_scale: float = 16.0
-    """Logits are this times the cosine between voice and class."""
+    """Logits are this times the cosine between voice and class, or between two voices."""
+    voice_loss: str = "classes"
+    """`classes`: whose of all training speakers a recording is, by a weight vector for each. `pairs`: which of the
+    batch's other recordings is of the same speaker; nothing is kept per speaker, so thousands are learnt as quickly as
+    hundreds."""
+    normalised_crops: bool = False
+    """Normalise each bin over the crop again, so that a crop looks as a recording of its length does in use."""
+    warm_up_steps: int = 0
+    """Before the critics come: the generator learns the picture that is to be expected of a voice, by squared error
+    against what ridge regression, in closed form, draws from the embedding."""
+    warm_up_gain: float = 1.0
+    """Times which an expected picture differs from the mean of all as regression says. Regression draws what is
+    certain, so its pictures differ less than people do."""
+    warm_up_learning_rate: float = 2e-3
+    adversarial: float = 1.0
+    """Weight of the discriminator's answer in the generator's loss."""
+    classifier: float = 1.0
+    """Weight of the classifier's answer in the generator's loss."""
+    reconstruction: float = 0.0
+    """Weight of the squared error to the expected picture, as in the warm-up, in the generator's loss; the authors' has
+    no such."""
+    real_target: float = 1.0
+    """What the discriminator is told about true faces; below 1 (label smoothing) it stays unsure, and gentle."""
+    classifier_loss: str = "classes"
+    """As `voice_loss`, for the classifier of faces: a generated face is compared with the batch's true faces."""
+    classifier_scale: float = 16.0
+    """As `voice_scale`, where `classifier_loss` is `pairs`."""
     critic_width: float = 1.0
     shared_critics: bool = False
     """One face network below both critics, as in the authors' code, where the paper gives each its own parameters."""
@@ -54,13 +85,28 @@ class Training:
     """How training faces are resized: `bicubic`, or `nearest` as by the Pillow that the authors name."""
     ema: float = 0.0
     """Decay of the exponential moving average of the generator; 0, as the authors', keeps none."""
+    anneal: bool = False
+    """The learning rates of each stage fall to zero along half a cosine."""
     recordings: int = 0
-    """Recordings per person held in memory, 0 for all."""
+    """Recordings per person that are kept, 0 for all."""
+    kept_frames: int = 1000
+    """Shorter recordings are repeated to so many frames, in which crops are cut; in use, always to 1000."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in [0, 1), got {self.ema}")
+        for name in ("voice_loss", "classifier_loss"):
+            if getattr(self, name) not in ("classes", "pairs"):
+                raise ValueError(f"{name} must be classes or pairs, got {getattr(self, name)!r}")
+        if self.classifier_loss == "pairs" and self.drawn_by_file:
+            raise ValueError("classifier_loss = 'pairs' compares faces of the people heard; set drawn_by_file = false")
+        if not 0.5 < self.real_target <= 1:
+            raise ValueError(f"real_target must be in (0.5, 1], got {self.real_target}")
         if self.face_resampling not in ("bicubic", "nearest"):
             raise ValueError(f"face_resampling must be bicubic or nearest, got {self.face_resampling!r}")
+        if self.kept_frames < self.crop_frames[1]:
+            raise ValueError(
+                f"kept_frames must be at least the longest crop, {self.crop_frames[1]}, got {self.kept_frames}"
+            )
         if not 1 <= self.crop_frames[0] <= self.crop_frames[1]:
             raise ValueError(f"crop_frames must be two rising lengths, got {self.crop_frames}")

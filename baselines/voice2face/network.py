@@ -83,8 +83,11 @@ class FaceCritics(nn.Module):
     Each head has a face network of its own, as the paper gives discriminator and classifier their own parameters;
     with `shared` both stand on one, as in the authors' code.
 
+    Args:
+        identities: classes of the identity head; 0 leaves it out, for identities that are told by comparing embeddings.
+
     Returns:
-        one real/fake logit `[B]` and identity logits `[B, identities]`
+        one real/fake logit `[B]`, and identity logits `[B, identities]` or the identity's embedding `[B, embedding]`
     """
 
     def __init__(self, identities: int, embedding: int = 64, width: float = 1.0, shared: bool = False) -> None:
@@ -92,7 +95,7 @@ class FaceCritics(nn.Module):
         self.discriminator = FaceEmbedding(embedding, width)
         self.real = nn.Linear(embedding, 1, bias=False)
         self.classifier = None if shared else FaceEmbedding(embedding, width)
-        self.identity = nn.Linear(embedding, identities, bias=False)
+        self.identity = nn.Linear(embedding, identities, bias=False) if identities else nn.Identity()
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         seen = self.discriminator(faces)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from baselines.layers.speech_input import usable_speech
-from baselines.layers.sphinx_mel import lengthened, normalised, sphinx_mel
+from baselines.layers.sphinx_mel import SHORTEST, lengthened, normalised, sphinx_mel
 from baselines.layers.vad import VOICE2FACE_VAD
 from baselines.voice2face.config import Config
 from benchmark.errors import MethodError
@@ -21,13 +21,15 @@ class FrontEnd:
 
     shortest_s: float
     vad: bool
+    frames: int = SHORTEST
+    """Repeated to this length; where no crop is longer, less need be kept."""
 
     def __call__(self, audio: Audio) -> Tensor:
-        return speech_features(audio, self)
+        return speech_features(audio, self, self.frames)
 
 
-def speech_features(audio: Audio, config: Config | FrontEnd) -> Tensor:
-    """Log-mel energies `[64, T]`, T at least 1000, each bin normalised over the recording.
+def speech_features(audio: Audio, config: Config | FrontEnd, frames: int = SHORTEST) -> Tensor:
+    """Log-mel energies `[64, T]`, T at least `frames`, each bin normalised over the recording.
 
     Raises:
         MethodError: the speech cannot be used; says what was expected.
@@ -38,4 +40,4 @@ def speech_features(audio: Audio, config: Config | FrontEnd) -> Tensor:
         if not len(voiced):
             raise MethodError(f"Expected speech, but no frame of {len(samples) / audio.rate:.2f} s is voiced")
         samples = usable_speech(Audio(voiced, audio.rate), config.shortest_s, " after pauses were cut")
-    return lengthened(normalised(sphinx_mel(torch.from_numpy(samples))))
+    return lengthened(normalised(sphinx_mel(torch.from_numpy(samples))), frames)

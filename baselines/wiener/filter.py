@@ -1,9 +1,9 @@
 """A Wiener filter in short-time spectra; every setting is the literature's, none was tried on the data at hand.
 
-The a-priori SNR xi comes by the decision-directed approach (Ephraim and Malah 1984, Eq. 51) with the gain of Wiener's
+The a-priori SNR xi comes by the decision-directed approach (Ephraim and Malah 1984) with the gain of Wiener's
 filter, xi / (1 + xi) (Scalart and Filho 1996), not below -15 dB (Cappé 1994). The noise power is tracked by the
 probability that a bin holds speech (Gerkmann and Hendriks 2012, "Unbiased MMSE-based noise power estimation with low
-complexity and low tracking delay", with the settings of its Table I).
+complexity and low tracking delay").
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def noise_power(power: np.ndarray) -> np.ndarray:
     tracked = np.empty_like(power)
     slope = SPEECH_SNR / (1 + SPEECH_SNR)
     for index, frame in enumerate(power):
-        # P(speech | frame), where speech and its absence are as likely before the frame is seen: Eq. 18
+        # P(speech | frame), where speech and its absence are as likely before the frame is seen
         probability = 1 / (1 + (1 + SPEECH_SNR) * np.exp(-slope * np.minimum(frame / noise, 700)))
         presence = SMOOTHED_PRESENCE * presence + (1 - SMOOTHED_PRESENCE) * probability
         probability = np.where(presence > SURE, np.minimum(probability, SURE), probability)
-        expected = probability * noise + (1 - probability) * frame  # Eq. 22
+        expected = probability * noise + (1 - probability) * frame
         noise = np.maximum(SMOOTHED_NOISE * noise + (1 - SMOOTHED_NOISE) * expected, least)
         tracked[index] = noise
     return tracked
