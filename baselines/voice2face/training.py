@@ -224,13 +224,11 @@ class WarmUpRecipe(DrawingRecipe):
         return {"decoder": self.optimiser}
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        who = self.people.draw(rng, self.training.batch)
-        noise = rng.standard_normal((len(who), self.config.embedding), dtype=np.float32)
-        return {"people": torch.from_numpy(who), "noise": torch.from_numpy(noise)}
+        return {"people": torch.from_numpy(self.people.draw(rng, self.training.batch))}
 
     def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
         self.network.decoder.train()
-        embedding = disturbed(self.embeddings[batch["people"]], batch["noise"])
+        embedding = self.embeddings[batch["people"]]
         loss = F.mse_loss(self.network.decoder(embedding), self.expected(embedding))
         update("decoder", loss)
         return {"l2": loss}
