@@ -2,11 +2,11 @@
 
     <home>/shards/<kind>-<maker>/<files>.safetensors
 
-`maker` is a hash of the code and the settings that turn files into arrays, `files` one of the paths, sizes and times of
-those that a shard was made from, some hundred. So a shard is found again by whoever asks for the same files made in the
-same way, a larger corpus takes over those of a smaller one, and a file that changes costs its own shard alone. Shards
-are made by all cores, each whole by one process; what a build that was killed left is kept by the next one. Nothing
-else knows of the folder: it may be deleted whenever no training runs.
+`maker` is a hash of the code, the packages and the settings that turn files into arrays, `files` one of the paths,
+sizes and times of those that a shard was made from, some hundred. So a shard is found again by whoever asks for the
+same files made in the same way, a larger corpus that continues a smaller one takes over its shards, and a file that
+changes costs its own shard alone. Shards are made by all cores, each whole by one process; what a build that was killed
+left is kept by the next one. Nothing else knows of the folder: it may be deleted whenever no training runs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import os
 import shutil
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -40,6 +41,8 @@ MAPPED = 256
 """Shards that are mapped at once, those used last; to map one takes a fifth of a millisecond."""
 _READERS = ("baselines.layers", "baselines.shards", "benchmark.media", "benchmark.face_video")
 """What decides the arrays, beside the maker's own module and those of its settings."""
+_PACKAGES = ("av", "numpy", "pillow", "soundfile", "soxr", "torch", "webrtcvad-wheels")
+"""What reads and computes: another version may give other values, or read what an older one could not."""
 
 Progress = Callable[[int, int, str], object]
 """progress(done, total, what)"""
@@ -185,7 +188,8 @@ def _about(path: Path) -> dict[str, Any] | None:
 def _key(maker: Maker) -> str:
     """Hash of what the maker does: its settings, and the code behind it and them."""
     names = sorted(_modules(maker))
-    return source_of_modules(*names, within=_READERS, also=repr(maker))
+    packages = " ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
+    return source_of_modules(*names, within=_READERS, also=f"{maker!r} {packages}")
 
 
 def _modules(settings: Any) -> Iterator[str]:
@@ -203,7 +207,8 @@ def _fingerprint(part: Part) -> str:
     for path in part.files:
         try:
             status = os.stat(path)
-            digest.update(f"\0{os.path.abspath(path)}\0{status.st_size}\0{status.st_mtime_ns}".encode())
+            readable = os.access(path, os.R_OK)
+            digest.update(f"\0{os.path.abspath(path)}\0{status.st_size}\0{status.st_mtime_ns}\0{readable}".encode())
         except OSError as error:
             digest.update(f"\0{os.path.abspath(path)}\0{error.errno}".encode())
     return digest.hexdigest()[:24]

@@ -183,7 +183,7 @@ def train_stages(
                         later.clear()
                 begin()
         _train(run)
-    if notes:
+    if notes and int(os.environ.get("RANK") or 0) == 0:
         add_metadata(orders[-1].export, notes)
     return orders[-1].export
 

@@ -115,7 +115,7 @@ def _whisper() -> Finding:
     try:
         return Finding("ok", f"{ENGLISH} for English", str(Networks()(ENGLISH).signature).partition(",")[0])
     except (ImportError, FileNotFoundError) as error:
-        return Finding("note", f"{ENGLISH} for English", "not here", str(error).partition(": ")[2])
+        return Finding("note", f"{ENGLISH} for English", "not here", str(error))
 
 
 def _device() -> Finding:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.datasets.talkers.sentences import are_sentences
+from benchmark.files import write_whole
 from benchmark.remarks import remark
 from benchmark.sources import source_of_modules
 
@@ -48,7 +48,8 @@ class KeptTranscripts:
         self.signature: str = self.recogniser.signature
         self.rate: int = self.recogniser.rate
         self.units: str = self.recogniser.units
-        code = source_of_modules(type(self.recogniser).__module__, within=("metrics",), also=self.signature)
+        also = f"{self.signature}|{_settings_of(getattr(self.recogniser, 'folder', None))}"
+        code = source_of_modules(type(self.recogniser).__module__, within=("metrics",), also=also)
         self.folder = self.home / code
 
     def transcribe(self, signals: Sequence[np.ndarray]) -> list[str]:
@@ -63,13 +64,18 @@ class KeptTranscripts:
             return path.read_text(encoding="utf-8")
         text = str(self.recogniser.transcribe([signal])[0])
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            written = path.with_suffix(f".{os.getpid()}")
-            written.write_text(text, encoding="utf-8")
-            written.replace(path)
+            write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
         except OSError as error:  # what was heard counts all the same
             remark(f"{self.home}: transcripts cannot be kept: {error.strerror}")
         return text
+
+
+def _settings_of(folder: Path | None) -> str:
+    """Hash of a model's small files, its tokenizer among them: signatures tell its weights alone."""
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.json"), *folder.glob("*.txt")] if folder else []):
+        digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def load(name: str, device: str = "cpu") -> KeptTranscripts:

@@ -226,6 +226,16 @@ def make_metrics(names: Sequence[str], networks: Any, options: Mapping[str, Any]
     return made
 
 
+def takes_one_of(metric: str, face_network: str, sets: Sequence[str]) -> bool:
+    """Whether a metric is made by something that `--face-network` or `--metric-set` chose."""
+    import inspect
+
+    from benchmark.registry import metrics as registry
+
+    chosen = {item.partition("=")[0] for item in sets} | ({"embedder"} if face_network != "dlib" else set())
+    return not chosen.isdisjoint(inspect.signature(registry.load(metric).create).parameters)
+
+
 def metric_options(names: Sequence[str], face_network: str, sets: Sequence[str]) -> dict[str, Any]:
     """Options for metrics from `--face-network` and `--metric-set key=value`.
 

@@ -27,7 +27,7 @@ from benchmark.recognition import default_recogniser
 from benchmark.registry import metric_of
 from benchmark.remarks import counted
 from benchmark.results import Result, RunSpec
-from benchmark.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options
+from benchmark.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options, takes_one_of
 from benchmark.sources import source_of_method
 from benchmark.store import Prediction, RunDirectory
 from benchmark.tasks import Protocol, Task, get_task, with_protocol
@@ -179,7 +179,12 @@ class Session:
                 raise UsageError(f"Metric '{name}' measures {what}, not {task.name}; see `list metrics`")
         metric_options(names, self.request.face_network, self.request.metric_sets)
         if task.output == "image":
-            Networks()(self.request.face_network)
+            try:
+                Networks()(self.request.face_network)
+            except (FileNotFoundError, ImportError) as error:
+                raise PrerequisiteError(f"--face-network {self.request.face_network}: {error}") from error
+            except ValueError as error:
+                raise InvalidConfig(f"--face-network {self.request.face_network}: {error}") from error
 
     def scorer(self, task: Task, manifest: Manifest, protocol: Protocol) -> Scorer:
         """The metrics, told the gallery of the whole split (also where `--limit` asks for a part of it)."""
@@ -211,7 +216,7 @@ class Session:
             try:
                 made.update(make_metrics([name], networks, options))
             except (PrerequisiteError, ImportError, FileNotFoundError, ValueError) as error:
-                if self.request.metrics or self.request.metric_sets or self.request.face_network != "dlib":
+                if self.request.metrics or takes_one_of(name, self.request.face_network, self.request.metric_sets):
                     if isinstance(error, PrerequisiteError):
                         raise
                     kind = InvalidConfig if isinstance(error, ValueError) else PrerequisiteError

@@ -132,6 +132,7 @@ def prepare(
     Raises:
         UnknownName, InvalidConfig, MissingDataset: as they say.
     """
+    from baselines.training import options
     from benchmark.networks import Networks
     from benchmark.registry import trainers
     from benchmark.tasks import get_task
@@ -141,11 +142,11 @@ def prepare(
     source = module.__file__
     assert source is not None
     config_class = module.Config
-    presets = (
-        Presets.beside(Path(source).parent) if Path(source).name == "training.py" else Presets(Path(source).parent)
-    )
-    settings = resolve(config_class, presets, preset, config, sets)
+    settings = resolve(config_class, Presets.beside(Path(source).parent), preset, config, sets)
     task = get_task(trainers.entry(method).task)
+    _check_size(settings, task.name)
+    if training_class := getattr(module, "Training", None):  # a mistake is told before people are drawn
+        options(training_class, settings.training)
     training, validation = _people(settings.population, dataset, data_root, task.name, progress)
     networks = Networks("cpu", dataset)
     try:
@@ -206,6 +207,16 @@ def _adapter(dataset: str) -> Any:
     from benchmark.registry import datasets
 
     return datasets.load(dataset)
+
+
+def _check_size(settings: Settings, task: str) -> None:
+    """Refuse portraits that are smaller than the faces to be learnt from them."""
+    side, size = getattr(settings.config, "resolution", 0), settings.population.portrait_size
+    if settings.population.people and task == "speech2face" and size < side:
+        raise InvalidConfig(
+            f"population.portrait_size = {size}; faces of {side} pixels are asked for: "
+            f"--set population.portrait_size={side}"
+        )
 
 
 def _people(

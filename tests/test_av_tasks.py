@@ -40,6 +40,10 @@ from benchmark.types import Audio, Example, Sample
 RATE = 16_000
 ENHANCE, SEPARATE = get_task("av_enhancement"), get_task("av_separation")
 WHOLE = Protocol(None, 1)
+WORDS = (
+    "words by sphinx_grid: all texts are sentences of the GRID grammar. "
+    "Choose another with --metric-set recogniser=NAME"
+)
 
 
 class Four(Dataset):
@@ -242,7 +246,7 @@ def test_the_clean_speech_is_the_ceiling(root: Path) -> None:
     assert result.aggregate("wer").scored == result.aggregate("rtf").scored == 4
     si_sdr = result.aggregate("si_sdr")
     assert si_sdr.value is None and sum(si_sdr.reasons.values()) == 4 and "infinite" in next(iter(si_sdr.reasons))
-    assert not asked.notes and not result.partial and result.failures.rows == 0
+    assert asked.notes == [WORDS] and not result.partial and result.failures.rows == 0
     assert (result.samples, result.speakers) == (4, 4)
     assert all(item.signature.endswith("|clip:whole") for item in result.aggregates)
 
@@ -272,7 +276,7 @@ def test_clips_of_fixed_length_are_another_run_without_word_errors(root: Path) -
     scorers = [
         one.scorer(plan.task, plan.manifest, plan.protocol) for one, plan in zip((whole, clipped), plans, strict=True)
     ]
-    assert "wer" in scorers[0].metrics and not whole.notes
+    assert "wer" in scorers[0].metrics and whole.notes == [WORDS]
     assert "wer" not in scorers[1].metrics
     assert clipped.notes == [
         "metric wer is left out: clips of fixed length cut words off; --seconds 0 takes whole recordings"

@@ -146,6 +146,22 @@ def test_the_second_stage_is_shown_the_path_at_even_times(people: list[Sample]) 
     assert float(left.square().sum(1).mean().sqrt()) == pytest.approx(0.2, rel=0.02)
 
 
+@pytest.mark.parametrize("latest", [0.1, 0.4])
+def test_times_are_drawn_up_to_the_latest(people: list[Sample], latest: float) -> None:
+    recipe = made(FlowAVSERecipe, Config(**TINY, start=0.1, latest=latest), people)
+    clean = torch.zeros(2000, 2, 1, 1)
+    times: list[Tensor] = []
+
+    def refine(state: Tensor, estimate: Tensor, time: Tensor) -> Tensor:
+        times.append(time.double())
+        return state
+
+    recipe.network = Ideal(refine=refine)
+    recipe.refiner_loss(clean, clean, Seen(clean, clean))
+    assert float(times[0].min()) == pytest.approx(0.1, abs=0.01)
+    assert float(times[0].max()) == pytest.approx(latest, abs=0.01)
+
+
 def test_with_the_zero_prior_the_path_begins_at_normal_noise(people: list[Sample]) -> None:
     """Table 3; sigma is 0 here, so that a state tells the noise that it came from."""
     recipe = made(FlowAVSERecipe, Config(**TINY, sigma=0.0, prior="zero"), people)
@@ -410,6 +426,77 @@ def test_frozen_parameters_are_left_to_themselves(people: list[Sample]) -> None:
     assert all(not p.requires_grad for n, p in recipe.network.named_parameters() if n in names)
 
 
+# ---- one stage after the other
+
+ALONE = {"steps": 2, "batch": 2, "frames": 32, "learning_rate": 1e-2, "predictor_steps": 2}
+
+
+def moved(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> set[str]:
+    """The parts of a network of which a tensor changed."""
+    return {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+
+
+@BOTH
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_first_stage_learns_alone_and_stays_while_the_second_does(recipe, config, shared, people, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    module = flowavse if recipe is FlowAVSERecipe else avdiffuss
+    tiny = config(**TINY, shared_encoder=shared, **({} if recipe is FlowAVSERecipe else {"steps": 2}))
+    table = {**ALONE, "joint": False, "ema": 0.5, "clip": 1e4, "anneal": True}
+    first, second = module.recipes(tiny, table, people, people[:1])
+    assert [(s.name, s.steps, s.ema, s.clip, s.anneal) for s in (first, second)] == [
+        ("predictor", 2, 0.5, 1e4, True),
+        (recipe.name, 2, 0.5, 1e4, True),
+    ]
+    untrained = first.build(tmp_path).network.state_dict()
+    path = train_stages([first, second], tmp_path, QUIET)
+    learnt, final = (read(p, recipe.name)[0] for p in (tmp_path / "predictor.safetensors", path))
+    start = {
+        name: t if "running_" in name or not t.is_floating_point() else t.half().float()
+        for name, t in untrained.items()
+    }
+    assert moved(start, learnt) == {"predictor", "predictor_encoder"}
+    # What stays does so to the last bit, statistics of normalisation included.
+    assert moved(learnt, final) == ({"refiner"} if shared else {"refiner", "refiner_encoder"})
+    lines = [json.loads(line) for line in (tmp_path / "predictor" / "log.jsonl").read_text().splitlines()]
+    assert all("refiner" not in line for line in lines)
+
+
+@BOTH
+def test_each_stage_alone_has_its_own_part_of_the_loss(recipe, config, people) -> None:  # type: ignore[no-untyped-def]
+    trained = {
+        learns: recipe(config(**TINY), settings(predictor_weight=0.3, refiner_weight=0.6), people, (), learns=learns)
+        for learns in ("both", "first", "second")
+    }
+    batch = trained["both"].batch(np.random.default_rng(0))
+    clean = spectrogram(batch["clean"])
+    for one in trained.values():
+        one.network = Ideal(clean + 0.1, lambda state, estimate, time: torch.zeros_like(state))
+        one._fixed = []
+    both, first, second = (losses(trained[learns], batch) for learns in ("both", "first", "second"))
+    assert float(first["total"]) == pytest.approx(0.3 * float(both["predictor"]))
+    assert float(second["total"]) == pytest.approx(0.6 * float(both["refiner"]))
+    assert "refiner" not in first and float(second["predictor"]) == pytest.approx(float(both["predictor"]))
+
+
+def test_all_may_go_on_learning_after_the_first_stage(people: list[Sample], tmp_path: Path) -> None:
+    stages = flowavse.recipes(
+        Config(**TINY, shared_encoder=True), {**ALONE, "visual_steps": 2, "visual_batch": 2}, people
+    )
+    assert [stage.name for stage in stages] == ["visual_encoder", "predictor", "flowavse"]
+    path = train_stages(stages, tmp_path, QUIET)
+    seen, learnt, final = (read(tmp_path / f"{stage.name}.safetensors", "flowavse")[0] for stage in stages)
+    assert moved(learnt, final) == {"predictor", "predictor_encoder", "refiner"}
+    front = "front.weight"
+    assert not torch.equal(seen[front], learnt[f"predictor_encoder.{front}"]) and path.is_file()
+
+
+def test_a_first_stage_to_start_from_can_stay(people: list[Sample], tmp_path: Path) -> None:
+    path = made(FlowAVSERecipe, Config(**TINY), people).export(tmp_path / "w.safetensors")
+    table = {"steps": 2, "batch": 2, "frames": 32, "start_from": str(path), "joint": False}
+    final = train_stages(avdiffuss.recipes(DiffusionConfig(**TINY, steps=2), table, people), tmp_path, QUIET)
+    assert moved(read(path, "flowavse")[0], read(final, "avdiffuss")[0]) == {"refiner", "refiner_encoder"}
+
+
 # ---- what is refused
 
 
@@ -433,7 +520,7 @@ def test_settings_are_checked(people: list[Sample]) -> None:
         *[({name: 0.0}, f"{name} must be above 0, got 0.0") for name in ("learning_rate", "visual_learning_rate")],
         *[
             ({name: -1}, f"{name} must not be below 0, got -1")
-            for name in ("visual_steps", "clip", "predictor_weight", "refiner_weight")
+            for name in ("visual_steps", "predictor_steps", "clip", "predictor_weight", "refiner_weight")
         ],
         *[
             ({field.name: bad}, f"{field.name} must be a finite number, got {bad}")
@@ -444,6 +531,7 @@ def test_settings_are_checked(people: list[Sample]) -> None:
         ({"talker_share": 1.5}, "talker_share"),
         ({"snr_low_db": 1.0}, "snr_low_db must not exceed"),
         ({"ema": 1.0}, "ema"),
+        ({"joint": False}, "joint = false wants a first stage that is trained"),
     ],
 )
 def test_impossible_settings_are_refused(table: dict[str, object], message: str) -> None:
@@ -509,9 +597,10 @@ def test_both_stages_begin_with_the_visual_encoder_trained_ahead(recipe, config,
     assert not torch.equal(untrained.front.weight, encoders[0].front.weight)
 
 
-def test_an_encoder_cannot_be_trained_ahead_of_weights_that_hold_one() -> None:
-    with pytest.raises(InvalidConfig, match="exclude each other"):
-        options(Training, {"visual_steps": 5, "start_from": "w.safetensors"})
+@pytest.mark.parametrize("name", ["visual_steps", "predictor_steps"])
+def test_nothing_is_trained_ahead_of_weights_that_hold_it(name: str) -> None:
+    with pytest.raises(InvalidConfig, match=f"{name} and start_from exclude each other"):
+        options(Training, {name: 5, "start_from": "w.safetensors"})
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
+from carried import loaded
 
 from metrics.metric import Failed, Metric, SpeechItem, Undefined
 from metrics.networks import dnsmos_models, ge2e, recognisers
@@ -31,7 +32,7 @@ METRICS = {
     "pesq_wb": PesqWb,
     "pesq_nb": PesqNb,
     "dnsmos": lambda: Dnsmos(dnsmos_models.load()),
-    "speaker_similarity": lambda: SpeakerSimilarity(ge2e.load()),
+    "speaker_similarity": lambda: SpeakerSimilarity(loaded(ge2e)),
     "wer": lambda: WordErrors.create(recognisers.load),
     "lps": lambda: LevenshteinPhonemeSimilarity.create(recognisers.load),
     "rtf": RealTimeFactor,
@@ -166,7 +167,7 @@ def test_a_clock_that_has_no_time_fails(seconds):
 
 
 def test_a_speaker_network_of_zeros_or_nan_gives_no_cosine(monkeypatch):
-    network = ge2e.load()
+    network = loaded(ge2e)
     item = SpeechItem("x", made().astype("f4"), RATE, clean().astype("f4"))
     for answer, expected in (
         (torch.zeros, Undefined("the reference: the speaker network answers with zeros")),

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
+from carried import loaded
 
 from metrics.faces.ranks import target_ranks
 from metrics.metric import Failed, SpeechItem, Values
@@ -48,7 +49,7 @@ def pair() -> dict[str, torch.Tensor]:
 
 @lru_cache
 def network(module):
-    return module.load()
+    return loaded(module)
 
 
 def of_dnsmos(reference: torch.Tensor, estimate: torch.Tensor) -> Values:
@@ -237,7 +238,7 @@ def test_carried_networks_are_made_and_answer_the_same_whatever_is_set(circumsta
     def answers() -> list[np.ndarray]:
         windows = np.tile(sound, 5)
         return [
-            ge2e.load().embed(sound),
+            loaded(ge2e).embed(sound),
             dnsmos_models.load()(windows, [0], len(windows)),
             dlib_faces.load().embed([picture()]).vectors,
         ]

@@ -283,8 +283,9 @@ def test_other_settings_have_shards_of_their_own(crowd: list[Sample], other: dic
 
 
 def test_front_ends_of_other_code_have_shards_of_their_own() -> None:
-    from baselines.voice2face.speech import FrontEnd as Other
-
+    settings = [("shortest_s", float), ("vad", bool)]
+    Other = dataclasses.make_dataclass(FrontEnd.__qualname__, settings, frozen=True)
+    Other.__module__ = __name__
     makers = [
         person_shards.PersonMaker(front_end(1.0, True), 64, 0, Image.Resampling.BICUBIC)
         for front_end in (FrontEnd, Other)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from carried import loaded
 from test_dnsmos import voice
 
 from metrics.metric import Failed, SpeechItem, Undefined
@@ -20,10 +21,7 @@ RATE = 16_000
 
 @pytest.fixture(scope="module")
 def network():
-    try:
-        return ge2e.load()
-    except ModuleNotFoundError as error:
-        pytest.skip(str(error))
+    return loaded(ge2e)
 
 
 # Samples left after trimming and the six largest of 256 numbers, from resemblyzer 0.1.4 with librosa 0.11.0.

@@ -39,5 +39,5 @@ def recipes(
     networks: Callable[[str], Any] | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Stage]:
-    """One stage, or two where the visual encoder is trained ahead; arguments as for FlowAVSE."""
+    """As for FlowAVSE."""
     return stages(AVDiffuSSRecipe, config, training, samples, validation, progress)

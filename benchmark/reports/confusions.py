@@ -14,7 +14,7 @@ from benchmark.evaluation import RunView
 from benchmark.reports.escaping import csv_cell
 from benchmark.reports.figures import drawn_text, figure_file
 from benchmark.results import Result
-from benchmark.scoring import Scorer, stacked
+from benchmark.scoring import Scorer, current_rows, stacked
 from benchmark.store import RunDirectory
 from metrics.metric import Confusion
 
@@ -36,7 +36,9 @@ def confusions(view: RunView, results: Sequence[Result], scorer: Scorer) -> list
         if number and result.spec.method != CEILING:
             continue
         run = RunDirectory(view.run.path.parent / result.run_id) if number else view.run
-        for name, rows in scorer.rows(run).items():
+        wanted = {(sample.id, repeat) for sample in view.samples for repeat in range(result.spec.repeats)}
+        outputs = run.as_they_are({key: made for key, made in run.predictions().items() if key in wanted})
+        for name, rows in current_rows(scorer, run, outputs).items():
             good = [rows[key] for key in sorted(rows) if rows[key].status == "ok"]
             confusion = scorer.metrics[name].confusion(stacked(good)) if good else None
             if confusion is not None:

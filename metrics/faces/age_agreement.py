@@ -134,7 +134,7 @@ class AgeAgreement(Metric):
 
     def why_undefined(self, report: str) -> str:
         reasons = [self.lacking["label"]] if report.endswith("_label") else []
-        if report.startswith("age_r_"):
+        if report == "age_r_face":
             reasons.append("all ages are alike")
         return ", or ".join(reasons)
 

@@ -78,7 +78,9 @@ class FaceFinder:
             shape = _assumed_shape(framed, image.shape)
         else:
             shape = self._tool("five", lambda: dlib.shape_predictor(str(self._five)))(framed.pixels, box)
-        cut = [dlib.get_face_chip(framed.pixels, shape, size=side, padding=padding) for side, padding in kinds]
+        # dlib.get_face_chip rounds the padding to single precision, which moves a pixel now and then
+        details = [dlib.get_face_chip_details(shape, size=side, padding=padding) for side, padding in kinds]
+        cut = [dlib.extract_image_chip(framed.pixels, detail) for detail in details]
         return cut, box is not None
 
     def largest(self, framed: Framed) -> Any | None:

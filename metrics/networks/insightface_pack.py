@@ -119,7 +119,10 @@ class GenderAge:
         return self._network(_prepared(chip, self._mean, self._scale))[0].reshape(-1)
 
     def _look(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        female, male, age = np.array([self.answer(image) for image in images], np.float64).T
+        answers = np.array([self.answer(image) for image in images], np.float64)
+        if not np.isfinite(answers).all():
+            raise ValueError("expected finite answers of genderage, got NaN or infinity; the pack may be broken")
+        female, male, age = answers.T
         with np.errstate(over="ignore"):
             return 1 / (1 + np.exp(female - male)), 100 * age
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ class OnnxNetwork:
             optimise: let onnxruntime fuse layers; without it the numbers are those of the graph as it is written.
 
         Raises:
-            FileNotFoundError, zipfile.BadZipFile, KeyError: it is not there.
+            FileNotFoundError, KeyError: it is not there.
+            ValueError: the archive is damaged, or holds something else.
         """
         self.path, self.member, self.optimise = Path(path), member, optimise
         content = self._content()
@@ -53,8 +55,11 @@ class OnnxNetwork:
     def _content(self) -> bytes:
         if self.member is None:
             return self.path.read_bytes()
-        with zipfile.ZipFile(self.path) as archive:
-            return archive.read(self.member)
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                return archive.read(self.member)
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:  # NotImplementedError among them
+            raise ValueError(f"{self._where()}: the archive cannot be read ({error}); fetch it anew") from error
 
     def _where(self) -> str:
         return f"{self.path}" + (f", {self.member}" if self.member else "")
@@ -117,7 +122,7 @@ def first_nodes(content: bytes, count: int, where: str) -> list[tuple[str, str]]
         for graph in (value for field, value in _fields(memoryview(content)) if field == 7):
             for node in (value for field, value in _fields(graph) if field == 1):
                 parts = dict(_fields(node))
-                found.append(tuple(bytes(parts.get(number, b"")).decode() for number in (3, 4)))
+                found.append(tuple(str(parts.get(number, b""), "utf-8") for number in (3, 4)))
                 if len(found) == count:
                     return found
     except (IndexError, TypeError, ValueError) as error:

@@ -38,22 +38,23 @@ class FasterWhisper:
 
     Signals of up to 30 s are heard in one window, padded with silence as Whisper was trained; longer ones in windows
     that begin where the last whole segment ended. What was understood before is not told to the next window, and no
-    detector of speech goes before. In float32, on one thread, because there are as many workers as cores; and one
-    signal at a time: in a batch the last digits of a score depend on its company.
+    detector of speech goes before. In float32, on the CPU whatever the device, so that a number does not depend on it;
+    on one thread, because there are as many workers as cores; and one signal at a time: in a batch the last digits of a
+    score depend on its company.
     """
 
     rate = 16_000
     units = "words"
 
-    def __init__(self, folder: Path, name: str = "", device: str = "cpu") -> None:
-        self.folder, self.name, self.device = folder, name, device
+    def __init__(self, folder: Path, name: str = "") -> None:
+        self.folder, self.name = folder, name
         with open(folder / "model.bin", "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:8]
         packages = f"faster_whisper{version('faster-whisper')},ctranslate2-{version('ctranslate2')}"
         self.signature = f"whisper-{f'{name}-' if name else ''}{digest},{packages},float32,en,beam{BEAM}"
 
-    def __reduce__(self) -> tuple[type[FasterWhisper], tuple[Path, str, str]]:
-        return type(self), (self.folder, self.name, self.device)
+    def __reduce__(self) -> tuple[type[FasterWhisper], tuple[Path, str]]:
+        return type(self), (self.folder, self.name)
 
     def transcribe(self, signals: Sequence[np.ndarray]) -> list[str]:
         """As `Recogniser.transcribe`. Nothing is heard in digital silence; Whisper may hear words in noise."""
@@ -81,14 +82,8 @@ class FasterWhisper:
     def _model(self) -> Any:
         from faster_whisper import WhisperModel
 
-        kind, _, number = self.device.partition(":")
         return WhisperModel(
-            str(self.folder),
-            device=kind,
-            device_index=int(number or 0),
-            compute_type="float32",
-            cpu_threads=1,
-            local_files_only=True,
+            str(self.folder), device="cpu", compute_type="float32", cpu_threads=1, local_files_only=True
         )
 
 
@@ -108,7 +103,7 @@ def load(kind: str, model: str | None, device: str = "cpu") -> Any:
         raise FileNotFoundError(
             f"{folder}: expected a model of faster-whisper, but there is no {', no '.join(missing)}"
         )
-    return FasterWhisper(folder, CARRIED if model == CARRIED else "", device)
+    return FasterWhisper(folder, CARRIED if model == CARRIED else "")
 
 
 def carried() -> Path:

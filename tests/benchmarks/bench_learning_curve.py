@@ -60,8 +60,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the trainings; finished ones are kept")
     parser.add_argument("--figure", type=Path, required=True)
     parser.add_argument("--people", type=int, nargs="+", default=list(PEOPLE))
-    parser.add_argument("--voice-encoder-steps", type=int, default=1000)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--voice-encoder-steps", type=int, default=700)
+    parser.add_argument("--steps", type=int, default=100)
     chosen = parser.parse_args()
     steps = {"voice_encoder_steps": chosen.voice_encoder_steps, "steps": chosen.steps}
     rows: dict[int, dict[str, Any]] = {}

@@ -1,7 +1,8 @@
 """The ceiling on Talkers: the best guess of a face by one who knows the voice's traits exactly.
 
 Linked traits of the face take their conditional mean, LINK times the voice's trait; the others, which the voice does
-not tell, take their mean given sex and age. A method that hears the voice can come near it.
+not tell, take their mean given sex and age. A method that hears the voice can come near it. It is a ceiling of
+likeness: a method taught by the very network that judges may pass it there, since it draws what that network looks at.
 """
 
 from __future__ import annotations
