@@ -296,7 +296,7 @@ class FaceRecipe(DrawingRecipe):
         self.critics.train()
         self.network.encoder.eval().requires_grad_(False)
         self.network.decoder.train()
-        embedding = disturbed(self.network.encoder(batch["voices"]), batch["noise"])
+        embedding = disturbed(self.network.encoder(batch["voices"]), batch["noise"], settings.noise)
         made = self.network.decoder(embedding)
         truth = to_symmetric(batch["faces"])
         if "others" in batch:
