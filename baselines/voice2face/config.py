@@ -63,6 +63,8 @@ class Training:
     """Times which an expected picture differs from the mean of all as regression says. Regression draws what is
     certain, so its pictures differ less than people do."""
     warm_up_learning_rate: float = 2e-3
+    noise: float = 0.05
+    """Of the standard normal vector that is added to an embedding in the game."""
     adversarial: float = 1.0
     """Weight of the discriminator's answer in the generator's loss."""
     classifier: float = 1.0

@@ -224,13 +224,11 @@ class WarmUpRecipe(DrawingRecipe):
         return {"decoder": self.optimiser}
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        who = self.people.draw(rng, self.training.batch)
-        noise = rng.standard_normal((len(who), self.config.embedding), dtype=np.float32)
-        return {"people": torch.from_numpy(who), "noise": torch.from_numpy(noise)}
+        return {"people": torch.from_numpy(self.people.draw(rng, self.training.batch))}
 
     def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
         self.network.decoder.train()
-        embedding = disturbed(self.embeddings[batch["people"]], batch["noise"])
+        embedding = self.embeddings[batch["people"]]
         loss = F.mse_loss(self.network.decoder(embedding), self.expected(embedding))
         update("decoder", loss)
         return {"l2": loss}
@@ -298,7 +296,7 @@ class FaceRecipe(DrawingRecipe):
         self.critics.train()
         self.network.encoder.eval().requires_grad_(False)
         self.network.decoder.train()
-        embedding = disturbed(self.network.encoder(batch["voices"]), batch["noise"])
+        embedding = disturbed(self.network.encoder(batch["voices"]), batch["noise"], settings.noise)
         made = self.network.decoder(embedding)
         truth = to_symmetric(batch["faces"])
         if "others" in batch:
