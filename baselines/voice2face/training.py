@@ -31,8 +31,6 @@ SIZE = 64
 SHOWN = 8
 PORTION = 64
 """People whose voices and pictures are read at once for the regression."""
-
-
 HEARD = (
     *("voice_batch", "voice_learning_rate", "voice_scale", "voice_loss", "batch"),
     *("crop_frames", "normalised_crops", "recordings", "kept_frames"),
@@ -84,26 +82,6 @@ class Voice2FaceRecipe(Recipe):
     @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
-
-    def validate(self) -> dict[str, float]:
-        if self.validation is None:
-            return {}
-        made = self.network(self.validation_voices())
-        truth = torch.stack([person.faces[0] for person in self.validation.persons]).to(made.device)
-        return {"l1": float(F.l1_loss(made, to_symmetric(truth)))}
-
-    def sample_images(self) -> np.ndarray | None:
-        if self.validation is None:
-            return None
-        made = self.network(self.validation_voices()[:SHOWN])
-        truth = torch.stack([person.faces[0] for person in self.validation.persons[:SHOWN]])
-        return np.stack([to_pictures(to_unit(truth)), to_pictures(symmetric_to_unit(made))])
-
-    def validation_voices(self) -> Tensor:
-        assert self.validation is not None
-        rng = np.random.default_rng(0)
-        who = np.arange(len(self.validation))
-        return self.prepared(self.validation.crops(who, rng, self.training.crop_frames[1])).to(self.device)
 
 
 class VoiceRecipe(Voice2FaceRecipe):
@@ -174,16 +152,16 @@ class DrawingRecipe(Voice2FaceRecipe):
         """One of each training person's voice, `[people, embedding]`."""
         self.network.encoder.eval()
         rng = np.random.default_rng(0)
-        parts = [self.voices(rng, who) for who in self._portions()]
         with torch.no_grad():
-            return torch.cat([self.network.encoder(part.to(self.device)) for part in parts])
+            return torch.cat([self.network.encoder(self.voices(rng, who).to(self.device)) for who in self._portions()])
 
     @functools.cached_property
     def regression(self) -> tuple[Tensor, Tensor, Tensor]:
         """Ridge regression of people's mean pictures, -1..1, by their embeddings: see `reduced_rank_ridge`."""
         pictures = (to_symmetric(self.people.mean_faces(who)).flatten(1).to(self.device) for who in self._portions())
         pairs = zip(self.embeddings.split(PORTION), pictures, strict=True)
-        found = reduced_rank_ridge(pairs, self.config.embedding, self.training.warm_up_gain)
+        rank = max(1, min(self.config.embedding, len(self.people) - 1))
+        found = reduced_rank_ridge(pairs, rank, self.training.warm_up_gain)
         codes, components, constant = (part.float() for part in found)
         return codes, components, constant
 
@@ -192,6 +170,26 @@ class DrawingRecipe(Voice2FaceRecipe):
         codes, components, constant = self.regression
         with torch.no_grad():
             return (embedding @ codes.T @ components.T + constant).unflatten(1, (3, SIZE, SIZE))
+
+    def validate(self) -> dict[str, float]:
+        if self.validation is None:
+            return {}
+        made = self.network(self.validation_voices())
+        truth = torch.stack([person.faces[0] for person in self.validation.persons]).to(made.device)
+        return {"l1": float(F.l1_loss(made, to_symmetric(truth)))}
+
+    def sample_images(self) -> np.ndarray | None:
+        if self.validation is None:
+            return None
+        made = self.network(self.validation_voices()[:SHOWN])
+        truth = torch.stack([person.faces[0] for person in self.validation.persons[:SHOWN]])
+        return np.stack([to_pictures(to_unit(truth)), to_pictures(symmetric_to_unit(made))])
+
+    def validation_voices(self) -> Tensor:
+        assert self.validation is not None
+        rng = np.random.default_rng(0)
+        who = np.arange(len(self.validation))
+        return self.prepared(self.validation.crops(who, rng, self.training.crop_frames[1])).to(self.device)
 
     def _portions(self) -> Iterator[np.ndarray]:
         for first in range(0, len(self.people), PORTION):
