@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmark.datasets.talkers.corpus import Talkers
 from benchmark.evaluation import read_result
+from benchmark.registry import methods
 from benchmark.tasks import get_task
 from benchmark.weights import home
 
@@ -26,7 +27,8 @@ def main() -> int:
         spec = read_result(file).spec
         wanted = [(spec.split, None, spec.manifest_sha256)]
         if spec.training_sha256:
-            wanted.append(("train", (get_task(spec.task).target,), spec.training_sha256))
+            fields = (*methods.load(spec.method).training_inputs, get_task(spec.task).target)
+            wanted.append(("train", fields, spec.training_sha256))
         for split, fields, stated in wanted:
             key = split, spec.task, fields
             if key not in here:
