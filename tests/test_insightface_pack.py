@@ -171,6 +171,22 @@ def test_an_archive_is_as_good_as_a_folder(pack: Path, tmp_path: Path) -> None:
     assert load(archive, kind="genderage").read([image]).age == pytest.approx(GenderAge(pack).read([image]).age)
 
 
+def test_an_archive_with_a_damaged_member_says_so(pack: Path, tmp_path: Path) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "buffalo_l"), "zip", pack.parent, pack.name))
+    content = bytearray(archive.read_bytes())
+    for place in range(60, len(content) - 2000, 97):  # the list of members stands at the end
+        content[place] ^= 255
+    archive.write_bytes(content)
+    with pytest.raises(ValueError, match=r"buffalo_l.zip.*(cannot be read|expected)"):
+        load(archive)
+
+
+def test_answers_that_are_no_numbers_are_refused(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GenderAge, "answer", lambda self, image: np.full(3, np.nan, np.float32))
+    with pytest.raises(ValueError, match="finite answers of genderage"):
+        GenderAge(pack).read([with_square(160, 40, 40, 80)])
+
+
 def test_metrics_take_them_by_name(pack: Path) -> None:
     networks = Networks()
     faces = [with_square(96, 20, 20 + n, 50, (250, 10 + 20 * n, 90)) for n in range(4)]

@@ -191,3 +191,12 @@ def test_stored_rows_of_other_definitions_are_none_of_a_metrics_own(tmp_path):
     mine = ScoreRow("a", "a", 0, "si_sdr", scorer.signature("si_sdr"), "ok", None, {"si_sdr": 1.0, "cut_s": 0.0})
     run.append_scores([mine, replace(mine, sample="b", signature="another")])
     assert list(scorer.rows(run)["si_sdr"]) == [("a", 0)]
+
+
+def test_a_choice_concerns_the_metrics_that_it_makes() -> None:
+    from benchmark.scoring import takes_one_of
+
+    assert takes_one_of("sex_agreement", "dlib", ("judge=genderage",))
+    assert not takes_one_of("vggface_score", "dlib", ("judge=genderage",))
+    assert takes_one_of("retrieval", "arcface", ())
+    assert not takes_one_of("retrieval", "dlib", ())

@@ -229,6 +229,8 @@ def test_fusion_does_not_depend_on_the_order_of_windows() -> None:
         {"overlap": 1.0},
         {"window_frames": 1},
         {"shortest_s": 0.0},
+        {"linear_start": -1},
+        {"linear_start": 64, "width": 0.1},
     ],
 )
 def test_impossible_configurations_are_refused(fields: dict[str, object]) -> None:
@@ -308,6 +310,21 @@ def test_the_linear_start_is_the_best_low_rank_part_of_ridge_regression(rank: in
     best = predicted @ directions[:rank].T @ directions[:rank]
     np.testing.assert_allclose(x @ codes.T @ pictures.T + constant, y.mean(0) + gain * best, rtol=1e-2, atol=2e-2)
     np.testing.assert_allclose((centred @ codes.T).std(0), 1, atol=5e-2)
+
+
+def test_where_all_pictures_are_alike_the_linear_start_draws_that_picture() -> None:
+    embeddings = torch.from_numpy(np.random.default_rng(0).standard_normal((50, 8)))
+    alike = torch.full((50, 12), 3.0, dtype=torch.float64)
+    codes, pictures, constant = reduced_rank_ridge([(embeddings, alike)], 2)
+    drawn = embeddings @ (pictures @ codes).T + constant
+    assert torch.allclose(drawn, alike, atol=1e-6)
+
+
+def test_a_setting_that_says_nothing_leaves_initial_weights_as_they_were() -> None:
+    from baselines.sf2f.training import _without_defaults
+
+    assert "linear_start" not in _without_defaults(Config())
+    assert _without_defaults(Config(linear_start=5)) == str(Config(linear_start=5))
 
 
 def test_the_decoder_adds_to_the_linear_start_and_begins_with_nothing() -> None:

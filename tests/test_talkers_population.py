@@ -260,6 +260,19 @@ def test_what_cannot_be_drawn_says_why(tmp_path: Path) -> None:
         Talkers(None, tmp_path, workers=1).draw(SMALL, TRAINING, TASK)
 
 
+def test_portraits_smaller_than_the_faces_asked_for_are_refused_before_anything_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Talkers, "draw", lambda *of: pytest.fail("drawn"))
+    for sets, message in (
+        (("resolution=128", "linear_start=0"), "population.portrait_size = 64; faces of 128 pixels are asked for"),
+        (("training.stepz=3",), "Unknown training setting 'stepz'"),
+    ):
+        given = ("population.people=2", *sets)
+        with pytest.raises(InvalidConfig, match=message):
+            prepare("sf2f", None, None, given, "talkers", None, tmp_path, lambda label: lambda *step: None)
+
+
 # trainings
 
 
