@@ -33,6 +33,8 @@ def by_speaker(run: Path) -> dict[str, dict[str, float]]:
             greater, ties = numbers["greater_hundreds"], numbers["ties_hundreds"]
             for k in KS:
                 own[f"R@{k} %"].append(100 * float(np.clip((k - greater) / (ties + 1), 0, 1)))
+            others = numbers["size_hundreds"] - 1
+            own["others behind, %"].append(100 * (1 - (greater + ties / 2) / others))
         elif row["metric"] == "face_similarity":
             own["cosine"].append(numbers["cosine"])
             own["cosine, own less others'"].append(numbers["cosine"] - numbers["mismatched"])
@@ -50,7 +52,7 @@ def main() -> None:
         difference = np.array([first[s][name] - second[s][name] for s in speakers])
         found = bootstrap(len(speakers), lambda w, d=difference: {"mean": w @ d / w.sum(1)})["mean"]
         means = [np.mean([run[s][name] for s in speakers]) for run in (first, second)]
-        print(f"{name:26} {means[0]:8.3f} - {means[1]:8.3f} = {found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
+        print(f"{name:26} {means[0]:9.4f} - {means[1]:9.4f} = {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]")
 
 
 if __name__ == "__main__":
