@@ -24,9 +24,9 @@ from baselines.voice2face.config import Config as Voice2FaceConfig
 from benchmark.configuration import Settings
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import InvalidConfig, MethodError, MissingDataset, PrerequisiteError, UsageError
-from benchmark.networks import Networks
 from benchmark.training import TrainingPlan
 from benchmark.types import Audio, Sample, derive_seed
+from benchmark.weights.networks import Networks
 
 QUIET = Loop(device="cpu", log_every=1, sample_every=4, checkpoint_every=3)
 
