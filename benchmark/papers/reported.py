@@ -10,8 +10,8 @@ row here, and whose recordings were used. Each printed table is then one `[[tabl
     ]
 
 `row` is what stands under `heads`, word for word; `values` are the numbers in the order of `columns`, with the digits
-that are printed: a number, `[number, spread]`, `"< 0.001"`, or `"-"` where nothing is printed. `[[settings]]` hold
-sizes and hyper-parameters. A key that is not a field of the class below is refused, and so is a row of another length.
+that are printed: a number, `[number, spread]`, `"< 0.001"`, or `"-"` where nothing is printed. `settings` lists sizes,
+steps and hyper-parameters. A key that is no field of the classes below is refused, and so is a row of another length.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Column:
     signature: str = ""
     """What the signature of our number then holds; empty where it needs no options."""
     differs: str = ""
-    """Where our definition is another one."""
+    """How our definition is another one: always, or where there is a `signature`, without it."""
     reason: str = ""
     """Why nothing here measures it."""
     note: str = ""
@@ -82,6 +82,10 @@ class Column:
     @property
     def higher_is_better(self) -> bool | None:
         return {"higher": True, "lower": False, "neither": None}[self.better]
+
+    def agrees(self, signature: str) -> bool:
+        """Whether our number of this signature has the paper's definition, so that both may stand in one column."""
+        return self.signature in signature if self.signature else not self.differs
 
     @property
     def scale(self) -> float:
@@ -232,8 +236,8 @@ class Setting:
     """Ours, where the paper's is built here."""
     presets: tuple[str, ...] = ()
     """Of the method, which keep to it."""
-    key: str = ""
-    """As `--set` takes it, or `parameters`, the count of the network's; empty where we have no such setting."""
+    keys: tuple[str, ...] = ()
+    """As `--set` takes them, or `parameters`, the count of the network's; none where we have no such setting."""
     ours: int | float | str | bool | tuple[int | float, ...] | None = None
     """What the presets hold instead, or in their own unit; `note` says why."""
     note: str = ""
@@ -425,8 +429,8 @@ class _File:
         named = f" '{item['name']}'" if isinstance(item, dict) and "name" in item else ""
         where = f"{self.name}, setting{named}"
         setting = self._made(Setting, _plain(item, where), where)
-        if bool(setting.presets) != bool(setting.method and setting.key):
-            raise InvalidConfig(f"{where}: expected 'method', 'presets' and 'key' together, or 'method' alone, or none")
+        if len({bool(setting.method), bool(setting.presets), bool(setting.keys)}) > 1:
+            raise InvalidConfig(f"{where}: expected 'method', 'presets' and 'keys' together, or none of them")
         if setting.ours is not None and not (setting.presets and setting.note):
             raise InvalidConfig(f"{where}: 'ours' wants 'presets' that hold it and a 'note' that says why")
         return setting
@@ -446,7 +450,7 @@ class _File:
     def _listed(self, name: str) -> list[Any]:
         found = self.about.pop(name, [])
         if not isinstance(found, list):
-            raise InvalidConfig(f"{self.name}: expected [[{name}]], got {_shown(found)}")
+            raise InvalidConfig(f"{self.name}: expected a list of tables '{name}', got {_shown(found)}")
         return found
 
     def _named(self, known: Mapping[str, Any], key: str, kind: str, where: str) -> Any:
@@ -494,7 +498,8 @@ def _printed(given: Any, column: Column, where: str) -> Printed:
             return Printed(given, _finite(Decimal(bound), where), relation=relation)
         except InvalidOperation:
             raise InvalidConfig(
-                f"{where}: expected a number, [number, spread], '< number', '> number', or one of {ABSENT}, got {given!r}"
+                f"{where}: expected a number, [number, spread], '< number', '> number', or one of "
+                f"{', '.join(map(repr, ABSENT))}, got {given!r}"
             ) from None
     if isinstance(given, list):
         if len(given) != 2 or not all(_is_number(item) for item in given):
