@@ -132,7 +132,7 @@ def prepare(
     Raises:
         UnknownName, InvalidConfig, MissingDataset: as they say.
     """
-    from baselines.training import options
+    from baselines.settings import options
     from benchmark.registry import trainers
     from benchmark.tasks import get_task
     from benchmark.weights.networks import Networks
