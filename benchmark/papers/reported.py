@@ -10,8 +10,10 @@ row here, and whose recordings were used. Each printed table is then one `[[tabl
     ]
 
 `row` is what stands under `heads`, word for word; `values` are the numbers in the order of `columns`, with the digits
-that are printed: a number, `[number, spread]`, `"< 0.001"`, or `"-"` where nothing is printed. `settings` lists sizes,
-steps and hyper-parameters. A key that is no field of the classes below is refused, and so is a row of another length.
+that are printed: a number, `[number, spread]`, `"< 0.001"`, or `"-"` where nothing is printed. Where a table has columns
+of several corpora, `lrs3:pesq` is the column `pesq` of the corpus `lrs3`. `settings` lists sizes, steps and
+hyper-parameters, and `presets.METHOD` those presets of ours that keep to them, unless a setting names others. A key that
+is no field of the classes below is refused, and so is a row of another length.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +43,8 @@ class Corpus:
 
     key: str
     name: str
+    head: str = ""
+    """Printed above the columns of a table with several corpora."""
     dataset: str = ""
     """Name here, as `--dataset` takes it; empty where there is none."""
     differs: str = ""
@@ -66,7 +70,7 @@ class Column:
     spread: str = ""
     """What stands behind the plus-minus sign; empty where nothing does."""
     corpus: str = ""
-    """Key of a corpus, where it is not the table's."""
+    """Key of its corpus, in a table with several."""
     number: str = ""
     """Of our results, e.g. `face_cosine`; empty where nothing here measures it, or where rows name it."""
     options: tuple[str, ...] = ()
@@ -170,6 +174,8 @@ class Table:
     heads: tuple[str, ...]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    turned: bool
+    """The printed table stands the other way: what are rows here stands across."""
     note: str
     corpora: Mapping[str, Corpus] = field(repr=False)
 
@@ -217,8 +223,8 @@ class Cell:
 
     @property
     def where(self) -> str:
-        """`sf2f/3, SF2F, 5 sec: R@10`."""
-        return f"{self.table.name}, {self.row.label}: {self.column.head}"
+        """`sf2f/3, SF2F, 5 sec: Retrieval R@10`."""
+        return f"{self.table.name}, {self.row.label}: {f'{self.column.group} {self.column.head}'.strip()}"
 
 
 @dataclass(frozen=True)
@@ -235,7 +241,7 @@ class Setting:
     method: str = ""
     """Ours, where the paper's is built here."""
     presets: tuple[str, ...] = ()
-    """Of the method, which keep to it."""
+    """Of the method, which keep to it; where a file does not say, those that its `presets` lists."""
     keys: tuple[str, ...] = ()
     """As `--set` takes them, or `parameters`, the count of the network's; none where we have no such setting."""
     ours: int | float | str | bool | tuple[int | float, ...] | None = None
@@ -337,6 +343,7 @@ class _TableText:
     corpus: str = ""
     method: str = ""
     """Of all rows, where no head says `Method`."""
+    turned: bool = False
     note: str = ""
 
 
@@ -359,6 +366,7 @@ class _File:
     def __init__(self, name: str, key: str, found: Mapping[str, Any]) -> None:
         self.name, self.key = name, key
         self.about = dict(found)
+        self.presets = self._presets()
         self.corpora = self._keyed("corpora", Corpus)
         self.columns = self._keyed("columns", Column)
         self.runs = self._keyed("runs", Run)
@@ -379,10 +387,7 @@ class _File:
     def _table(self, item: Any) -> Table:
         where = f"{self.name}, Table {item.get('number', '?') if isinstance(item, dict) else '?'}"
         text = self._made(_TableText, item, where)
-        columns = tuple(self._named(self.columns, key, "column", where) for key in text.columns)
-        for column in columns:
-            if column.corpus:
-                self._named(self.corpora, column.corpus, "corpus", f"{where}, column '{column.key}'")
+        columns = tuple(self._column(key, where) for key in text.columns)
         corpus = self._named(self.corpora, text.corpus, "corpus", where) if text.corpus else None
         rows = tuple(self._row(row, text, columns, f"{where}, row {n}") for n, row in enumerate(text.rows, 1))
         if not rows:
@@ -391,8 +396,8 @@ class _File:
             if [other.label for other in rows].index(row.label) != number - 1:
                 raise InvalidConfig(f"{where}, row {number}: '{row.label}' stands there twice")
         made = Table(
-            self.key, text.number, text.title, text.place, text.task, corpus, text.heads, columns, rows, text.note,
-            self.corpora,
+            self.key, text.number, text.title, text.place, text.task, corpus, text.heads, columns, rows, text.turned,
+            text.note, self.corpora,
         )  # fmt: skip
         for cell in made.cells():
             if cell.column.kind == "number" and cell.corpus is None:
@@ -407,6 +412,15 @@ class _File:
                     f"{where}, row '{cell.row.label}', column '{cell.column.key}': both have a 'number'; expected one"
                 )
         return made
+
+    def _column(self, text: str, where: str) -> Column:
+        """`pesq`, or `lrs3:pesq` of one of the table's corpora."""
+        corpus, colon, key = text.rpartition(":")
+        column = self._named(self.columns, key, "column", where)
+        if not colon:
+            return column
+        above = self._named(self.corpora, corpus, "corpus", f"{where}, column '{text}'")
+        return replace(column, key=text, corpus=corpus, group=above.head)
 
     def _row(self, item: Any, table: _TableText, columns: tuple[Column, ...], where: str) -> Row:
         text = self._made(_RowText, item, where)
@@ -429,6 +443,8 @@ class _File:
         named = f" '{item['name']}'" if isinstance(item, dict) and "name" in item else ""
         where = f"{self.name}, setting{named}"
         setting = self._made(Setting, _plain(item, where), where)
+        if setting.keys and not setting.presets and setting.method in self.presets:
+            setting = replace(setting, presets=self.presets[setting.method])
         if len({bool(setting.method), bool(setting.presets), bool(setting.keys)}) > 1:
             raise InvalidConfig(f"{where}: expected 'method', 'presets' and 'keys' together, or none of them")
         if setting.ours is not None and not (setting.presets and setting.note):
@@ -446,6 +462,14 @@ class _File:
                 raise InvalidConfig(f"{where}: expected a table, got {_shown(given)}")
             made[key] = self._made(kind, {**_plain(given, where), "key": key}, where)
         return made
+
+    def _presets(self) -> Mapping[str, tuple[str, ...]]:
+        found = self.about.pop("presets", {})
+        if not isinstance(found, dict) or not all(
+            isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found.values()
+        ):
+            raise InvalidConfig(f"{self.name}: expected 'presets.METHOD' to be a list of names, got {_shown(found)}")
+        return {method: tuple(names) for method, names in found.items()}
 
     def _listed(self, name: str) -> list[Any]:
         found = self.about.pop(name, [])
