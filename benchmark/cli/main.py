@@ -43,7 +43,7 @@ def _options(
 
 
 def _register() -> None:
-    from benchmark.cli import data, doctor, generate, listing, predict, run, score, show, speed, train, weights
+    from benchmark.cli import data, doctor, generate, listing, predict, run, score, show, speed, table, train, weights
 
     app.command("run")(run.run)
     app.command("generate")(generate.generate)
@@ -53,6 +53,7 @@ def _register() -> None:
     app.command("train")(train.train)
     app.command("list")(listing.listing)
     app.command("show")(show.show)
+    app.command("table")(table.table)
     app.add_typer(data.app, name="data")
     app.add_typer(weights.app, name="weights")
     app.command("doctor")(doctor.doctor)

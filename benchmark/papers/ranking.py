@@ -51,8 +51,8 @@ def agreement(rows: Sequence[Measurement], seed: int = 0) -> Agreement:
 
     Interval: 10,000 times each measured value is drawn within its own uncertainty (a normal distribution with 1.96
     standard deviations to each end of its 95 % interval; independently, which is cautious, as methods meet the same
-    speakers), and the middle 95 % of their taus are taken, rounded outwards to values that were drawn. It tells how sure
-    the measured order of these rows is, and nothing of other methods; reported values stand as they are printed.
+    speakers), and the middle 95 % of their taus are taken, rounded outwards to values that were drawn. It tells how
+    sure the measured order of these rows is, and nothing of other methods; reported values stand as they are printed.
 
     p-value: exact over all orders of the measured values up to 7 rows, of scipy from there on; two-sided.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +35,7 @@ def find_results(paths: Iterable[str | Path]) -> Found:
     """Read the results that the paths name.
 
     A path is a result file, a run directory, or a folder that holds such at any depth: `runs`, `leaderboards/results`.
-    Files of a folder that do not end in `.json`, or are what else a run keeps, are passed over.
+    What else a run keeps is passed over, and runs that are not scored yet.
 
     Raises:
         UsageError: a path that is not there, or a file, or the result of a run, that is no result.
@@ -49,12 +49,22 @@ def find_results(paths: Iterable[str | Path]) -> Found:
             continue
         if not path.is_dir():
             raise UsageError(f"{path}: expected a result file, a run directory or a folder of them; it is not there")
-        for file in sorted(path.rglob("*.json")):
-            beside_others = (file.parent / "run.json").is_file() or (file.parent / "result.json").is_file()
-            if beside_others and file.name != "result.json":
-                continue
+        for file in _below(path):
             try:
                 found.kept.append(Kept(file, read_result(file)))
             except UsageError as error:
                 found.unread.append(str(error))
     return found
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Result files of a folder: of a run directory its one, else all that end in `.json`."""
+    if (folder / "run.json").is_file() or (folder / "result.json").is_file():
+        if (folder / "result.json").is_file():
+            yield folder / "result.json"
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _below(path)
+        elif path.suffix == ".json":
+            yield path
