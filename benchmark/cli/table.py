@@ -11,6 +11,7 @@ import typer
 from benchmark.cli import options
 
 if TYPE_CHECKING:
+    from benchmark.papers.reported import Table
     from benchmark.papers.tables import Filled, Page
 
 HEAD = 26
@@ -25,7 +26,9 @@ def table(
     run: Annotated[bool, typer.Option("--run", help="Run first what is not measured yet.")] = False,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Dataset to measure on.  [default: the paper's where results of it are there, else talkers]"),
+        typer.Option(
+            help="Dataset to measure on.  [default: the paper's, where results of it or --data-root are there; else talkers]"
+        ),
     ] = None,
     data_root: options.DataRoot = None,
     rows: Annotated[
@@ -78,7 +81,10 @@ def table(
     if (rows or columns) and len(asked) > 1:
         raise UsageError("--row and --columns are of one table; name it, as in sf2f/3")
     if data_root is not None and dataset is None:
-        raise UsageError("--data-root goes with --dataset, whose recordings lie there")
+        of_papers = {cell.corpus.dataset for item in asked for cell in item.cells() if cell.corpus} - {""}
+        if len(of_papers) != 1:
+            raise UsageError("--data-root goes with --dataset here, whose recordings lie there")
+        (dataset,) = of_papers
     shown = _filled(asked, run, dataset, data_root, rows or [], columns, runs, device, workers, quiet)
     if out is not None:
         if out.suffix in tables.FORMATS:
@@ -97,7 +103,7 @@ def table(
 
 
 def _filled(
-    asked: Sequence[object],
+    asked: Sequence[Table],
     run: bool,
     dataset: str | None,
     data_root: Path | None,
@@ -149,7 +155,7 @@ def show_page(page: Page) -> None:
     import sys
 
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Table as Grid
     from rich.text import Text
 
     from benchmark.cli.console import WIDTH, print_table
@@ -161,9 +167,9 @@ def show_page(page: Page) -> None:
     say(page.title)
     for block in page.blocks:
         console.print()
-        shown = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        shown = Grid(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
         shown.add_column("", overflow="fold", vertical="bottom")
-        for head in (block.reported_head, block.measured_head, *tables.HEADS):
+        for head in (*block.of, *tables.HEADS):
             shown.add_column(Text(_broken(printable(head))), justify="right", no_wrap=True)
         for head, rows in block.parts:
             shown.add_row(Text(printable(head), style="bold"))

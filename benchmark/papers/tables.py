@@ -1,4 +1,4 @@
-"""A paper's table beside what is measured here: reported, measured with its interval, difference, or the reason why not.
+"""A paper's table beside what is measured here: reported, measured with its interval, difference, or why it is not.
 
 `fill` sets results beside a `reported.Table`; the other functions write what it gives as Markdown, CSV, LaTeX or JSON.
 The printed table is turned into sections, one for each of its columns, so that a reported number and a measured one
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import PrerequisiteError, UnknownName, UsageError, did_you_mean
 from benchmark.papers.measured import EMBEDDED, SPLIT, Wanted, wanted
 from benchmark.papers.ranking import Agreement, Measurement, agreement
-from benchmark.papers.reported import Cell, Column, Row, Table, load, papers
+from benchmark.papers.reported import Cell, Column, Table, load, papers
 from benchmark.reports import escaping
 
 if TYPE_CHECKING:
@@ -178,7 +178,6 @@ def fill(
     results: Sequence[Kept],
     *,
     dataset: str | None = None,
-    present: Iterable[str] = (),
     given: Mapping[str, Kept] | None = None,
     columns: Sequence[str] = (),
 ) -> Filled:
@@ -187,9 +186,7 @@ def fill(
     Args:
         results: where measured numbers are looked for; of two that fit a place alike the first is taken. Those that
             cannot be ranked (partial, mixed, changed) are not.
-        dataset: on which rows are measured; None takes the paper's where a result of it fits or it is among
-            `present`, else Talkers.
-        present: datasets that can be measured on.
+        dataset: on which rows are measured; None takes the paper's where a result of it fits, else Talkers.
         given: label of a row to the result that measures it, whatever its settings.
         columns: heads, keys or numbers of ours of the columns to keep; all where there are none.
 
@@ -197,7 +194,7 @@ def fill(
         UnknownName: no such dataset, column or row.
         UsageError: a given result that is of another task, or of no dataset that is looked at.
     """
-    return _Filling(table, results, dataset, frozenset(present), _given(table, given or {})).filled(columns)
+    return _Filling(table, results, dataset, _given(table, given or {})).filled(columns)
 
 
 def _given(table: Table, given: Mapping[str, Kept]) -> dict[str, Kept]:
@@ -219,7 +216,6 @@ class _Filling:
     table: Table
     results: Sequence[Kept]
     dataset: str | None
-    present: frozenset[str]
     given: Mapping[str, Kept]
 
     def __post_init__(self) -> None:
@@ -284,7 +280,7 @@ class _Filling:
     def _dataset(self, cells: Sequence[Cell], of_paper: str) -> str:
         if self.dataset is not None:
             return self.dataset
-        if of_paper and (of_paper in self.present or any(self._candidates(cell, of_paper) for cell in cells)):
+        if of_paper and any(self._candidates(cell, of_paper) for cell in cells):
             return of_paper
         return EMBEDDED
 
@@ -292,16 +288,11 @@ class _Filling:
         """What measures the cell's row on a dataset, or why nothing does."""
         key = cell.row.label, dataset
         if key not in self._runs:
-            alike = [
-                other
-                for other in self.table.cells()
-                if other.row is cell.row and not other.reason and other.number
-                # Of several corpora of the paper only those of this dataset ask for the paper's options.
-                if (other.corpus is not None and other.corpus.dataset == dataset)
-                == (cell.corpus is not None and cell.corpus.dataset == dataset)
-            ]
+            of_row = [other for other in self.table.cells() if other.row is cell.row]
+            alike = [other for other in of_row if other.number and not other.reason]
+            own = [other for other in alike if other.corpus is not None and other.corpus.dataset == dataset]
             try:
-                self._runs[key] = wanted(alike, dataset)
+                self._runs[key] = wanted(own or alike, dataset)
             except (PrerequisiteError, UsageError) as error:
                 self._runs[key] = str(error).splitlines()[0]
         return self._runs[key]
@@ -394,8 +385,8 @@ def _fixed(value: float, decimals: int) -> str:
 class Block:
     """Sections whose numbers are of the same recordings: one table to look at."""
 
-    reported_head: str
-    measured_head: str
+    of: tuple[str, str]
+    """Heads of the reported and of the measured numbers, which say whose recordings they are of."""
     parts: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...]
     """Head of a section; for each row its label, reported value, measured value, interval and difference."""
 
@@ -419,8 +410,8 @@ HEADS = ("95 % interval", "difference")
 ORDER_HEADS = ("order of rows: reported against measured", "Kendall's tau", "95 % interval", "p", "rows")
 ABOUT_ORDERS = (
     "Kendall's tau is 1 where the paper's order of rows holds here and -1 where it is turned round. Its interval is of "
-    "the measured order: each value is drawn 10,000 times within its own interval, independently. p: part of all orders "
-    "that agree or disagree as much."
+    "the measured order: each value is drawn 10,000 times within its own interval, independently. p: part of all "
+    "orders that agree or disagree as much."
 )
 
 
@@ -452,7 +443,7 @@ def page(filled: Filled) -> Page:
             if section.column.kind == "number" and section.column.better != "neither":
                 name = f"{section.head}, {section.column.group or section.corpus}" if several else section.head
                 orders.append((name, *_order(section.order)))
-        blocks.append(Block(reported, _measured_head(filled, dataset), tuple(parts)))
+        blocks.append(Block((reported, _measured_head(filled, dataset)), tuple(parts)))
     return Page(
         filled.title, tuple(blocks), tuple(orders), tuple(notes), tuple(_remarks(filled)), tuple(commands(filled))
     )
@@ -487,22 +478,23 @@ def _remarks(filled: Filled) -> list[str]:
     """Sentences below a table."""
     table = filled.table
     told = [table.note] if table.note else []
-    spreads = {section.column.spread: section.column.head for section in filled.sections if section.column.spread}
-    told += [f"± of {head}, as printed: {spread}." for spread, head in spreads.items()]
+    spreads: dict[str, list[str]] = {}
+    for section in filled.sections:
+        if section.column.spread and section.column.head not in spreads.setdefault(section.column.spread, []):
+            spreads[section.column.spread].append(section.column.head)
+    told += [f"± of {', '.join(heads)}, as printed: {spread}." for spread, heads in spreads.items()]
     lines = filled.lines
     for corpus in {cell.corpus.key: cell.corpus for line in lines if (cell := line.cell).corpus}.values():
         if any(line.cell.corpus is corpus and line.dataset == corpus.dataset for line in lines):
             told += [f"{corpus.name}: {corpus.differs}."] if corpus.differs else []
         elif corpus.reason:
             told.append(f"{corpus.name}: {corpus.reason}.")
-    if any(
-        line.item is not None and line.wanted and line.wanted.row.run.preset and not line.wanted.preset
-        for line in lines
-    ):
+    measured = [line for line in lines if line.item is not None]
+    if any(line.wanted and line.wanted.row.run.preset and not line.wanted.preset for line in measured):
         told.append(
-            "Measured methods are those of the default presets, whose weights are shipped: smaller than the paper's."
+            "Measured methods run by their default presets, whose weights are shipped: smaller than the paper's."
         )
-    if any(line.item is not None and line.dataset != getattr(line.cell.corpus, "dataset", "") for line in lines):
+    if any(line.dataset != getattr(line.cell.corpus, "dataset", "") for line in measured):
         told.append("Reported and measured numbers are of different people: compare orders, not values.")
     at_hand = {cell.corpus.dataset for line in lines if (cell := line.cell).corpus and line.wanted} - {""}
     for dataset in sorted(at_hand - {line.dataset for line in lines}):
@@ -539,7 +531,7 @@ def markdown(filled: Filled) -> str:
     told, escape = page(filled), escaping.markdown
     lines = [f"## {escape(told.title)}", ""]
     for block in told.blocks:
-        lines += _markdown_row(["row", block.reported_head, block.measured_head, *HEADS])
+        lines += _markdown_row(["row", *block.of, *HEADS])
         lines.append("|---|" + "---:|" * 4)
         for head, rows in block.parts:
             lines.append(f"| **{escape(head)}** | | | | |")
@@ -591,9 +583,7 @@ def latex(filled: Filled) -> str:
     wide = r"\multicolumn{5}{@{}l}{\textbf{"
     for block in told.blocks:
         # Heads are long: they break into lines of a fixed width.
-        heads = [
-            rf"\parbox[b]{{2.6cm}}{{\raggedleft {escape(text)}}}" for text in (block.reported_head, block.measured_head)
-        ]
+        heads = [rf"\parbox[b]{{2.6cm}}{{\raggedleft {escape(text)}}}" for text in block.of]
         lines += [r"\noindent{\footnotesize\begin{tabular}{@{}lrrrr@{}}", r"\toprule"]
         lines += [" & ".join(["", *heads, *map(escape, HEADS)]) + r" \\"]
         for head, rows in block.parts:
@@ -620,19 +610,8 @@ FIELDS = (
     *("paper", "table", "row", "method", "setting", "group", "column", "better", "unit"),
     *("reported_on", "printed", "reported", "reported_spread", "reported_spread_is"),
     *("measured_on", "split", "measured", "low", "high", "spread", "scored", "total", "difference", "same_definition"),
-    *(
-        "number",
-        "signature",
-        "run_id",
-        "label",
-        "reason",
-        "commands",
-        "tau",
-        "tau_low",
-        "tau_high",
-        "tau_p",
-        "tau_rows",
-    ),
+    *("number", "signature", "run_id", "label", "reason", "commands"),
+    *("tau", "tau_low", "tau_high", "tau_p", "tau_rows"),
 )
 """Of a line of `records`; numbers are in the paper's unit."""
 
@@ -718,10 +697,8 @@ def write_folder(tables: Sequence[Filled], folder: Path) -> None:
 
     escape = escaping.markdown
     lines = ["# The papers' tables, reported and measured", ""]
-    lines += [
-        "| table | title | reported numbers with a measured one | order holds: Kendall's tau |",
-        "|---|---|---:|---|",
-    ]
+    lines += ["| table | title | reported numbers with a measured one | Kendall's tau of the two orders |"]
+    lines += ["|---|---|---:|---|"]
     for filled in tables:
         stem = filled.table.name.replace("/", "-")
         for suffix in FORMATS:
