@@ -12,10 +12,12 @@ from benchmark.cli import options
 
 if TYPE_CHECKING:
     from benchmark.papers.reported import Table
-    from benchmark.papers.tables import Filled, Page
+    from benchmark.papers.tables import Block, Filled, Page
 
-HEAD = 26
-"""Width up to which a head of a column stands in one line."""
+HEADS = (26, 20, 14)
+"""Widths at which heads of columns break into lines: the first that leaves room for the names of rows."""
+NAME = 12
+"""Least width of these."""
 
 
 def table(
@@ -27,7 +29,7 @@ def table(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Dataset to measure on.  [default: the paper's, where results of it or --data-root are there; else talkers]"
+            help="Dataset to measure on.  [default: the paper's where results of it or --data-root are, else talkers]"
         ),
     ] = None,
     data_root: options.DataRoot = None,
@@ -153,29 +155,43 @@ def _filled(
 def show_page(page: Page) -> None:
     """Print a table as wide as the terminal allows; heads and names break into lines, numbers never do."""
     import sys
+    import textwrap
 
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table as Grid
     from rich.text import Text
 
-    from benchmark.cli.console import WIDTH, print_table
+    from benchmark.cli.console import GAP, WIDTH, print_table
     from benchmark.papers import tables
     from benchmark.reports.escaping import printable
 
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    say = lambda line: console.print(Text(printable(line)), soft_wrap=not sys.stdout.isatty())  # noqa: E731
+
+    def say(line: str, whole: bool = not sys.stdout.isatty()) -> None:
+        console.print(Text(printable(line)), soft_wrap=whole)
+
     say(page.title)
     for block in page.blocks:
         console.print()
-        shown = Grid(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        shown.add_column("", overflow="fold", vertical="bottom")
-        for head in (*block.of, *tables.HEADS):
-            shown.add_column(Text(_broken(printable(head))), justify="right", no_wrap=True)
+        labels = [printable(f"  {label}") for _, rows in block.parts for label, *_ in rows]
+        cells = [[printable(text) for text in column] for column in _columns(block)]
+        heads = [printable(text) for text in (*block.of, *tables.HEADS)]
+        widths = _widths(heads, cells, console.width - max(map(cell_len, labels)))
+        shown = Grid(header_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+        room = console.width - sum(widths) - GAP * (len(widths) + 1)
+        name = max(NAME, min(room, max(map(cell_len, labels))))
+        shown.add_column("", width=name, overflow="fold")
+        for head, width in zip(heads, widths, strict=True):
+            shown.add_column(Text("\n".join(textwrap.wrap(head, width))), justify="right", width=width)
+        place = 0
         for head, rows in block.parts:
             shown.add_row(Text(printable(head), style="bold"))
-            for label, *cells in rows:
-                shown.add_row(Text(f"  {printable(label)}"), *(Text(printable(cell)) for cell in cells))
-        console.print(shown)
+            for _ in rows:
+                shown.add_row(Text(labels[place]), *(Text(column[place]) for column in cells))
+                place += 1
+        whole = name + sum(widths) + GAP * (len(widths) + 1)
+        Console(width=max(console.width, whole)).print(shown)  # no number is ever cut
     console.print()
     for number, line in enumerate(page.notes, 1):
         say(f"[{number}] {line}")
@@ -194,10 +210,24 @@ def show_page(page: Page) -> None:
     for rows, answer in page.commands:
         say(f"  {rows}:")
         for line in answer:
-            say(f"    {line}")
+            say(f"    {line}", whole=True)  # to be copied
 
 
-def _broken(head: str) -> str:
-    import textwrap
+def _columns(block: Block) -> list[tuple[str, ...]]:
+    """Cells of a block behind the labels of its rows, by column."""
+    return list(zip(*(cells for _, rows in block.parts for _, *cells in rows), strict=True))
 
-    return "\n".join(textwrap.wrap(head, HEAD))
+
+def _widths(heads: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Of columns: as wide as their cells, and where that leaves room as their heads in two lines or so."""
+    from rich.cells import cell_len
+
+    from benchmark.cli.console import GAP
+
+    words = [max(map(cell_len, head.split())) for head in heads]
+    least = [max(width, *map(cell_len, column)) for width, column in zip(words, cells, strict=True)]
+    for most in HEADS:
+        widths = [max(width, min(cell_len(head), most)) for head, width in zip(heads, least, strict=True)]
+        if sum(widths) + GAP * (len(widths) + 1) <= room:
+            break
+    return widths

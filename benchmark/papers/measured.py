@@ -52,18 +52,27 @@ class Wanted:
         return json.dumps([*about, self.row.run.seconds])
 
     def fits(self, kept: Kept) -> bool:
-        """Whether a result is of this run: method, settings, weights, dataset, length of clips."""
+        """Whether a result is of this run: method, settings, weights, dataset, length of clips.
+
+        How weights were trained a result does not say: rows that differ by that alone fit alike (`like`).
+        """
         from benchmark.tasks import get_task, with_protocol
 
         spec, task = kept.result.spec, get_task(self.task)
         same = (spec.task, spec.task_version, spec.method, spec.dataset, spec.split)
         if same != (task.name, task.version, self.row.run.method, self.dataset, SPLIT):
             return False
-        if spec.seconds != with_protocol(task, self.row.run.seconds, None).seconds or self.training:
+        if spec.seconds != with_protocol(task, self.row.run.seconds, None).seconds:
             return False
         as_kept = json.loads(json.dumps(self.config))
         trained_here = bool(self.lacking) and spec.weights_sha256 is not None
         return spec.config == as_kept and (trained_here or spec.weights_sha256 == self.weights_sha256)
+
+    def like(self, other: Wanted) -> bool:
+        """Whether results cannot tell the run from one of another row, as both differ in training alone."""
+        mine, theirs = self.row.run, other.row.run
+        same = (mine.method, mine.seconds, self.task, self.dataset, self.config, bool(self.lacking))
+        return same == (theirs.method, theirs.seconds, other.task, other.dataset, other.config, bool(other.lacking))
 
     def commands(self) -> tuple[str, ...]:
         """What to type: the training, where one is needed, and the run."""

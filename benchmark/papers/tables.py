@@ -307,7 +307,7 @@ class _Filling:
             fitting = (spec.task, spec.dataset, spec.split) == (cell.task, dataset, SPLIT)
             return [named] if fitting else []
         run = self._run(cell, dataset)
-        if isinstance(run, str):
+        if isinstance(run, str) or not self._told_apart(run):
             return []
         from benchmark.tasks import get_task
 
@@ -329,11 +329,19 @@ class _Filling:
             return Line(cell, dataset, run, reason="no result of this row has this number")
         return Line(cell, dataset, run, reason=self._why_none(run))
 
+    def _told_apart(self, run: Wanted) -> bool:
+        """Whether results of the run can be known by their settings: a special training is no part of them."""
+        if run.training or not run.row.run.needs:
+            return not run.training
+        cells = [cell for cell in self.table.cells() if cell.row is not run.row and cell.number and not cell.reason]
+        others = [self._run(cell, run.dataset) for cell in cells]
+        return not any(isinstance(other, Wanted) and run.like(other) for other in others)
+
     def _why_none(self, run: Wanted) -> str:
+        if not self._told_apart(run):
+            return f"needs {run.lacking}; a result does not say how weights were trained, so name it with --row"
         if any(run.fits(kept) for kept in self.results):
             return "not measured in full: the result that is here cannot be ranked"
-        if run.training:
-            return f"needs {run.lacking}; a result does not say how weights were trained, so name it with --row"
         return f"needs {run.lacking}" if run.lacking else "not measured yet"
 
     def _one_definition(self, lines: Sequence[Line]) -> list[Line]:
