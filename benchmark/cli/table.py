@@ -85,7 +85,7 @@ def table(
     if data_root is not None and dataset is None:
         of_papers = {cell.corpus.dataset for item in asked for cell in item.cells() if cell.corpus} - {""}
         if len(of_papers) != 1:
-            raise UsageError("--data-root goes with --dataset here, whose recordings lie there")
+            raise UsageError("--data-root: say with --dataset, too, whose recordings lie there")
         (dataset,) = of_papers
     shown = _filled(asked, run, dataset, data_root, rows or [], columns, runs, device, workers, quiet)
     if out is not None:
