@@ -10,10 +10,10 @@ row here, and whose recordings were used. Each printed table is then one `[[tabl
     ]
 
 `row` is what stands under `heads`, word for word; `values` are the numbers in the order of `columns`, with the digits
-that are printed: a number, `[number, spread]`, `"< 0.001"`, or `"-"` where nothing is printed. Where a table has columns
-of several corpora, `lrs3:pesq` is the column `pesq` of the corpus `lrs3`. `settings` lists sizes, steps and
-hyper-parameters, and `presets.METHOD` those presets of ours that keep to them, unless a setting names others. A key that
-is no field of the classes below is refused, and so is a row of another length.
+that are printed: a number, `[number, spread]`, `"< 0.001"`, or `"-"` where nothing is printed. Where a table has
+columns of several corpora, `lrs3:pesq` is the column `pesq` of the corpus `lrs3`. `settings` lists sizes, steps and
+hyper-parameters, and `presets.METHOD` those presets of ours that keep to them, unless a setting names others. A key
+that is no field of the classes below is refused, and so is a row of another length.
 """
 
 from __future__ import annotations
