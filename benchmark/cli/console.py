@@ -12,6 +12,8 @@ from typing import Any
 from benchmark.reports.columns import GAP, side_by_side
 from benchmark.reports.escaping import json_text, printable
 
+FIRST = 14
+"""Width down to which the first column of a table of numbers gives way, where its words allow."""
 WIDTH = 170
 """Columns used where stdout is not a terminal, so that piped tables do not wrap."""
 
@@ -26,8 +28,9 @@ def print_table(
 ) -> None:
     """A table. Nothing in it is taken for markup.
 
-    Where it is too wide, a table that has numbers continues below, with its first column again; one of words alone
-    breaks its cells between words. A word, or a number, is never cut.
+    Where it is too wide, a table that has numbers breaks its first column between words, and where that is not enough
+    continues below, with its first column again; one of words alone breaks all its cells. A word, or a number, is never
+    cut.
 
     Args:
         right: columns of numbers, aligned right.
@@ -42,7 +45,8 @@ def print_table(
     if title:
         console.print(Text(printable(title)))
     whole = [max(map(cell_len, column)) + GAP for column in zip(*lines, strict=True)]
-    beside = side_by_side(whole[1:], console.width + GAP - whole[0] if right else None)
+    room = console.width + GAP - min(whole[0], FIRST + GAP) if right else None
+    beside = side_by_side(whole[1:], room)
     for place, block in enumerate([0, *(number + 1 for number in rest)] for rest in beside):
         shown = [[line[number] for number in block] for line in lines]
         widths = _widths(shown, console.width)
@@ -64,7 +68,7 @@ def _widths(lines: Sequence[Sequence[str]], most: int) -> list[int]:
     columns = list(zip(*lines, strict=True))
     least = [max(cell_len(word) for text in column for word in ["", *text.split()]) for column in columns]
     widths = [max(map(cell_len, column)) for column in columns]
-    for _ in range(sum(widths) + GAP * len(widths) - most):
+    for _ in range(sum(widths) + GAP * (len(widths) - 1) - most):
         widest = max(range(len(widths)), key=lambda place: (widths[place] > least[place], widths[place]))
         widths[widest] = max(widths[widest] - 1, least[widest])
     return widths

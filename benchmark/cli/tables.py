@@ -97,8 +97,8 @@ def _note_absent(result: Result | PairResult, named: Sequence[str]) -> None:
     for name in named:
         if name not in known:
             note(
-                f"--columns {name}: {result.label} has no such number.{did_you_mean(name, known)} "
-                f"It has: {', '.join(item.name for item in result.aggregates)}"
+                f"--columns {name}: {result.label} has no such number."
+                f"{did_you_mean(name, known) or ' It has: ' + ', '.join(item.name for item in result.aggregates)}"
             )
 
 

@@ -18,10 +18,10 @@ from benchmark.reports.columns import GAP, cell_width, side_by_side, wrapped
 from benchmark.reports.escaping import printable
 from benchmark.results import Aggregate, Result
 
-NAME, HEAD = 14, 19
-"""Widths up to which names and the heads of columns are not broken into lines: `R@10 by speaker % ↑` is one."""
-INDENT = "  "
-"""Before the names of floors and ceilings."""
+NAME = 16
+"""Width up to which no name is broken into lines: that of `mean_face_by_sex`."""
+HEADS = (19, 14)
+"""Widths up to which no head of a column is: the second where more columns find room then."""
 ROLES = ("method", "floor", "ceiling")
 """Groups of rows, from above."""
 
@@ -60,14 +60,20 @@ def fitted(results: Sequence[Result], items: Sequence[Aggregate], width: int | N
         width: columns of the terminal; None for as many as it takes. One column stands there however narrow it is.
         whole: what does not fit beside the others continues below, with the names again, instead of being left out.
     """
+    return max((_laid_out(results, items, width, whole, head) for head in HEADS), key=lambda table: len(table.shown))
+
+
+def _laid_out(
+    results: Sequence[Result], items: Sequence[Aggregate], width: int | None, whole: bool, head: int
+) -> Fitted:
     groups = [(kind, [row for row in results if role(row.spec.method) == kind]) for kind in ROLES]
     groups = [(kind, rows) for kind, rows in groups if rows]
     ordered = [row for _, rows in groups for row in rows]
-    firm = [_names(groups, width)]
+    firm = [_names(ordered, width)]
     scored = [f"{tables.outputs(row, items)}/{row.aggregates[0].total}" for row in ordered]
     if len(set(scored)) > 1:
         firm.append(_Column(["scored"], [[(Span(text),)] for text in scored]))
-    columns = [_column(item, ordered, results[0], items) for item in items]
+    columns = [_column(item, ordered, results[0], items, head) for item in items]
     room = None if width is None else width + GAP - sum(each.width + GAP for each in firm)
     blocks = side_by_side([column.width + GAP for column in columns], room)
     drawn = blocks if whole else blocks[:1]
@@ -122,20 +128,14 @@ def _text(line: Line) -> str:
     return "".join(span.text for span in line)
 
 
-def _names(groups: Sequence[tuple[str, list[Result]]], width: int | None) -> _Column:
+def _names(rows: Sequence[Result], width: int | None) -> _Column:
     """The first column; a name that would take more than a third of the terminal breaks into lines."""
-    indent = INDENT if len(groups) > 1 else ""
-    cells: list[list[Line]] = []
-    for kind, rows in groups:
-        before = "" if kind == ROLES[0] else indent
-        for row in rows:
-            name = printable(tables.label(row))
-            lines = [name] if width is None else wrapped(name.split(" "), max(width // 3, NAME) - len(before))
-            cells.append([(Span(before + line),) for line in lines])
-    return _Column([""], cells)
+    names = [printable(tables.label(row)) for row in rows]
+    broken = [[name] if width is None else wrapped(name.split(" "), max(width // 3, NAME)) for name in names]
+    return _Column([""], [[(Span(line),) for line in lines] for lines in broken])
 
 
-def _column(item: Aggregate, rows: Sequence[Result], first: Result, items: Sequence[Aggregate]) -> _Column:
+def _column(item: Aggregate, rows: Sequence[Result], first: Result, items: Sequence[Aggregate], head: int) -> _Column:
     """A number of all rows: value, interval, and what is special about a cell."""
     own = [tables.same_definition(item, row) for row in rows]
     competing = [
@@ -160,20 +160,21 @@ def _column(item: Aggregate, rows: Sequence[Result], first: Result, items: Seque
     settings += [f"n {counts.pop()}"] if fewer else []
     arrow = {True: "↑", False: "↓", None: ""}[item.higher_is_better]
     title = [*printable(item.title).split(), " ".join(filter(None, (printable(item.unit), arrow)))]
-    width = max(HEAD, *(cell_width(_text(line)) for cell in cells for line in cell))
+    width = max(head, *(cell_width(_text(line)) for cell in cells for line in cell))
     marks = [f"{setting}," for setting in settings[:-1]] + settings[-1:]
     return _Column([line for part in (title, marks) if part for line in wrapped(part, width) if line], cells)
 
 
 def _drawn(columns: Sequence[_Column], groups: Sequence[tuple[str, list[Result]]]) -> list[Line]:
-    """Lines of columns side by side; heads end on one line, and a group but the first begins with its name."""
+    """Lines of columns side by side; heads end on one line, and where there are several groups each has its name."""
     height = max(len(column.head) for column in columns)
     heads = [[""] * (height - len(column.head)) + column.head for column in columns]
     lines = [_joined([(Span(head[number]),) for head in heads], columns) for number in range(height)]
+    whole = sum(column.width + GAP for column in columns) - GAP
     place = 0
     for kind, rows in groups:
-        if kind != ROLES[0] and len(groups) > 1:
-            lines += [(), (Span(kind if len(rows) == 1 else f"{kind}s"),)]
+        if len(groups) > 1:
+            lines.append((Span(f"-- {kind}{'s' if len(rows) > 1 else ''} ".ljust(whole, "-")),))
         for _ in rows:
             cells = [column.cells[place] for column in columns]
             for number in range(max(map(len, cells))):
