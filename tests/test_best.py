@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark.reports.best import best_group
-from benchmark.results import Aggregate
+from benchmark.results.schema import Aggregate
 
 
 def number(value, low=None, high=None, better=True):

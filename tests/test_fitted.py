@@ -13,7 +13,7 @@ from benchmark.cli.tables import check_columns, show_results
 from benchmark.errors import UnknownName
 from benchmark.reports import columns as columns_of_text
 from benchmark.reports.fitted import fitted, sentences
-from benchmark.results import Aggregate, Failures, Result, RunSpec
+from benchmark.results.schema import Aggregate, Failures, Result, RunSpec
 from benchmark.tasks import TASKS
 
 NAMES = ("recall_at_10", "recall_at_1", "face_auc", "face_cosine", "face_l1", "vggface_score")
@@ -300,6 +300,23 @@ def test_a_missing_value_is_a_dash_and_its_reason_stands_below(capsys):
     assert "mean_face, undefined in 10: face auc: all are alike" in shown
     (line,) = [line for line in shown.splitlines() if line.startswith("mean_face ")]
     assert len(re.findall(r" -(?: |$)", line)) == 1 and line.count("[") == len(NAMES) - 1
+
+
+def test_a_row_without_any_number_does_no_harm(capsys):
+    empty = made("mine").model_copy(update={"aggregates": []})
+    show_results([made(), empty], NAMES, False)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("mine ")]
+    assert line.split() == ["mine", *["-"] * (1 + len(NAMES))]
+    show_results([empty, made()], NAMES, False)
+    assert "sf2f" in capsys.readouterr().out
+
+
+def test_a_terminal_without_bold_is_told_of_none(capsys, monkeypatch):
+    on_terminal(monkeypatch, 100)
+    monkeypatch.setenv("TERM", "dumb")
+    show_results([made("sf2f", {"recall_at_10": 0.8}), made("mine")], NAMES, False)
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown and "Bold" not in shown
 
 
 # -- the command line ------------------------------------------------------------------------------------------------

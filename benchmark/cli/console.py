@@ -81,6 +81,13 @@ def terminal_width() -> int | None:
     return Console().width if sys.stdout.isatty() else None
 
 
+def shows_bold() -> bool:
+    """Whether stdout is a terminal that can set words in bold."""
+    from rich.console import Console
+
+    return sys.stdout.isatty() and Console().color_system is not None
+
+
 def print_lines(lines: Sequence[str]) -> None:
     """Sentences, each on a line of its own; on a terminal they break between words."""
     from rich.console import Console

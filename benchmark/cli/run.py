@@ -56,7 +56,7 @@ def run(
     """
     from benchmark.cli.console import bars, note, print_json
     from benchmark.cli.tables import check_columns, finish
-    from benchmark.session import Request, Session
+    from benchmark.runs.session import Request, Session
 
     check_columns(options.names(columns))
     request = Request(

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import typer
 
-from benchmark.cli.console import note, print_json, print_lines, print_spans, print_table, terminal_width
+from benchmark.cli.console import note, print_json, print_lines, print_spans, print_table, shows_bold, terminal_width
 from benchmark.errors import UnknownName, did_you_mean
-from benchmark.evaluation import RunView
 from benchmark.reports import fitted, tables
-from benchmark.results import Aggregate, PairResult, Result
-from benchmark.scoring import Scorer
-from benchmark.statistics import FEWEST
+from benchmark.results.schema import Aggregate, PairResult, Result
+from benchmark.results.statistics import FEWEST
+from benchmark.runs.evaluation import RunView
+from benchmark.runs.scoring import Scorer
 
 SHOWN_REASONS = 10
 
@@ -73,7 +73,7 @@ def _show_rows(results: Sequence[Result], items: Sequence[Aggregate], whole: boo
     table = fitted.fitted(results, items, width, whole)
     print_lines([_title(results[0]), ""])
     print_spans([[(span.text, span.best) for span in line] for line in table.lines])
-    print_lines(["", *fitted.sentences(table, results, bold=width is not None)])
+    print_lines(["", *fitted.sentences(table, results, bold=shows_bold())])
     return table.shown
 
 
@@ -201,8 +201,8 @@ def finish(
         unwritten: results that could not be written; raised when everything is told.
         verb: what the command does with outputs that failed, where they are to be retried.
     """
-    from benchmark.evaluation import fuller_result
     from benchmark.reports.run_report import write_report
+    from benchmark.runs.evaluation import fuller_result
 
     if as_json:
         print_json([result.model_dump() for result in results])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from benchmark.results import Aggregate
+from benchmark.results.schema import Aggregate
 
 RULE = "Bold: the best method, and those that the intervals do not tell from it"
 """What `best_group` means, for the reader of a table."""

@@ -16,7 +16,7 @@ from benchmark.reports import tables
 from benchmark.reports.best import RULE, best_group
 from benchmark.reports.columns import GAP, cell_width, side_by_side, wrapped
 from benchmark.reports.escaping import printable
-from benchmark.results import Aggregate, Result
+from benchmark.results.schema import Aggregate, Result
 
 NAME = 16
 """Width up to which no name is broken into lines: that of `mean_face_by_sex`."""
@@ -70,7 +70,7 @@ def _laid_out(
     groups = [(kind, rows) for kind, rows in groups if rows]
     ordered = [row for _, rows in groups for row in rows]
     firm = [_names(ordered, width)]
-    scored = [f"{tables.outputs(row, items)}/{row.aggregates[0].total}" for row in ordered]
+    scored = [_scored(row, items) for row in ordered]
     if len(set(scored)) > 1:
         firm.append(_Column(["scored"], [[(Span(text),)] for text in scored]))
     columns = [_column(item, ordered, results[0], items, head) for item in items]
@@ -126,6 +126,12 @@ class _Column:
 
 def _text(line: Line) -> str:
     return "".join(span.text for span in line)
+
+
+def _scored(row: Result, items: Sequence[Aggregate]) -> str:
+    """Outputs that a row's numbers stand on, those apart that say otherwise: `1000/1000`."""
+    totals = [item.total for item in row.aggregates]
+    return f"{tables.outputs(row, items)}/{max(totals)}" if totals else "-"
 
 
 def _names(rows: Sequence[Result], width: int | None) -> _Column:
