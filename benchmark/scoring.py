@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 from benchmark.remarks import remarks
 from benchmark.results import Aggregate
 from benchmark.sources import source_of_metric
-from benchmark.statistics import DRAWS, bootstrap, row_weights, speaker_index
+from benchmark.statistics import DRAWS, Weigh, bootstrap, row_weights, speaker_index
 from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.types import Sample
 
@@ -370,14 +371,12 @@ def _aggregate_metric(
                 by_repeat.append((index[rows_of], stacked([good[number] for number in rows_of])))
 
         def values(weights: np.ndarray) -> dict[str, np.ndarray]:
-            runs = []
-            for rows_index, statistics in by_repeat:
-                one: dict[str, np.ndarray] = {}
-                for weigh in {report.weigh for report in metric.reports}:
-                    reported = metric.aggregate(statistics, row_weights(rows_index, weights, weigh))
-                    one.update({r.name: reported[r.name] for r in metric.reports if r.weigh == weigh})
-                runs.append(one)
-            return {report.name: _mean([one[report.name] for one in runs]) for report in metric.reports}
+            return mean_over_runs(
+                [
+                    weighed(metric, statistics, partial(row_weights, rows_index, weights))
+                    for rows_index, statistics in by_repeat
+                ]
+            )
 
         estimates = bootstrap(speakers, values, kinds=kinds, draws=draws)
         ones = np.ones((1, speakers))
@@ -415,13 +414,36 @@ def _aggregate_metric(
     return aggregates
 
 
+def weighed(
+    metric: Any, statistics: Mapping[str, np.ndarray], weights: Callable[[Weigh], np.ndarray]
+) -> dict[str, np.ndarray]:
+    """All reported numbers of one evaluation run's rows, each under the weights that suit it.
+
+    Args:
+        weights: given whether speakers or samples weigh equally, the weights `[B, N]` of the rows.
+
+    Returns:
+        report name to `[B]` values.
+    """
+    found: dict[str, np.ndarray] = {}
+    for weigh in {report.weigh for report in metric.reports}:
+        values = metric.aggregate(statistics, weights(weigh))
+        found.update({report.name: values[report.name] for report in metric.reports if report.weigh == weigh})
+    return found
+
+
+def mean_over_runs(runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Mean over evaluation runs of each of their numbers, `[B]`; a run that leaves a draw undefined does not count in
+    it."""
+    return {name: _mean([run[name] for run in runs]) for name in runs[0]}
+
+
 def stacked(rows: Sequence[ScoreRow]) -> dict[str, np.ndarray]:
     """Statistics of rows, by name, one after another."""
     return {name: np.stack([np.asarray(row.statistics[name]) for row in rows]) for name in rows[0].statistics}
 
 
 def _mean(values: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean over evaluation runs; a run that leaves a draw undefined does not count in it."""
     stacked = np.stack(values)
     count = np.isfinite(stacked).sum(axis=0)
     total = np.where(np.isfinite(stacked), stacked, 0.0).sum(axis=0)

@@ -17,6 +17,8 @@ LEVEL = 0.95
 FEWEST = 5
 """Speakers from which on there are intervals. Fewer give at most 35 different draws, and each end of an interval of
 95 % cuts off one in 40."""
+Weigh = Literal["speaker", "sample"]
+"""Whether speakers or samples weigh equally in a number."""
 _CHUNK = 500
 _CHUNK_WEIGHTS = 500_000
 """Draws times speakers that are held at once."""
@@ -41,7 +43,7 @@ def speaker_index(speakers: Sequence[str]) -> tuple[np.ndarray, int]:
     return index.reshape(-1), len(names)
 
 
-def row_weights(index: np.ndarray, speaker_weights: np.ndarray, weigh: Literal["speaker", "sample"]) -> np.ndarray:
+def row_weights(index: np.ndarray, speaker_weights: np.ndarray, weigh: Weigh) -> np.ndarray:
     """Weights `[B, S]` of speakers -> weights `[B, N]` of rows.
 
     With `weigh="speaker"` the rows of a speaker share the speaker's weight, so that speakers count equally however many
