@@ -32,8 +32,6 @@ from benchmark.scoring import mean_over_runs, stacked, weighed
 from benchmark.statistics import DRAWS, Weigh, bootstrap, row_weights, speaker_index
 from benchmark.store import Key, RunDirectory, ScoreRow, Scores, read_scores
 
-LEVEL = 0.05
-"""A difference whose corrected p is below is one that the speakers show."""
 BESIDE = (".scores.jsonl.gz", ".scores.jsonl")
 """Endings of the file of rows beside a result file: `ID.json` and `ID.scores.jsonl.gz`."""
 SAME = ("task", "task_version", "dataset", "dataset_revision", "split", "manifest_sha256")
@@ -105,11 +103,6 @@ class Difference:
     """Samples times evaluation runs."""
     speakers: int
     """In both."""
-
-    @property
-    def shown(self) -> bool:
-        """Whether the speakers show that the runs differ in this number."""
-        return self.p_holm < LEVEL
 
     @property
     def first_is_ahead(self) -> bool | None:
@@ -244,7 +237,9 @@ def _compare(first: Scored, second: Scored, asked: Sequence[str], draws: int) ->
         if why := joined.metric.why_unpaired:
             left_out[metric] = why
             continue
-        others = [sig for name, sig in first.stored if name == metric and sig != signature and (name, sig) in second.stored]
+        others = [
+            sig for name, sig in first.stored if name == metric and sig != signature and (name, sig) in second.stored
+        ]
         if others:
             remarks.append(
                 f"Both have {metric} by {1 + len(others)} definitions; compared by {_parted(signature, others[-1])[0]}"
@@ -260,9 +255,7 @@ def _compare(first: Scored, second: Scored, asked: Sequence[str], draws: int) ->
             except _NotCompared as error:
                 left_out |= dict.fromkeys(names, str(error))
         known = {item.name for item in differences}
-        left_out |= {
-            name: joined.metric.why_undefined(name) for name in sorted(wanted - known) if name not in left_out
-        }
+        left_out |= {name: joined.metric.why_undefined(name) for name in sorted(wanted - known) if name not in left_out}
     order = {name: place for place, name in enumerate(columns)}
     differences.sort(key=lambda item: order.get(item.name, len(order)))
     _refuse_empty(first, second, asked, differences, left_out)
@@ -317,7 +310,9 @@ def _alike(first: Scored, second: Scored) -> list[str]:
         kinds = ["files scored against files" if isinstance(r, PairResult) else "a method's run" for r in (one, two)]
         raise UsageError(f"{first.name} is {kinds[0]}, {second.name} {kinds[1]}: they share no samples")
     if different := _different(one, two, ("reference",) if isinstance(one, PairResult) else SAME):
-        raise UsageError(f"{first.name} and {second.name} were asked different things and cannot be compared: {different}")
+        raise UsageError(
+            f"{first.name} and {second.name} were asked different things and cannot be compared: {different}"
+        )
     told = _different(one, two, ("limit", "align") if isinstance(one, PairResult) else TOLD)
     remarks = [f"The outputs were asked for in different ways: {told}"] if told else []
     return remarks + [
@@ -383,9 +378,8 @@ def _joined(name: str, signature: str, first: Scored, second: Scored) -> _Joined
         _NotCompared: the metric is not installed, its rows cannot be read, or no output is in both.
         UsageError: the rows are not those that a result was computed from.
     """
-    from metrics.metric import checked_row
-
     from benchmark.registry import metrics
+    from metrics.metric import checked_row
 
     try:
         kind = metrics.load(name)
@@ -421,7 +415,9 @@ def _joined(name: str, signature: str, first: Scored, second: Scored) -> _Joined
         for run, rows in zip((first, second), sides, strict=True):
             _check(metric, run, name, signature, [rows[key] for key in sorted(rows)])
     except (ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
-        raise _NotCompared(f"its rows cannot be read ({type(error).__name__}: {error}): score the runs again") from error
+        raise _NotCompared(
+            f"its rows cannot be read ({type(error).__name__}: {error}): score the runs again"
+        ) from error
     return _Joined(metric, name, signature, sides[0], sides[1], keys)
 
 

@@ -271,21 +271,23 @@ def read_scores(*paths: Path) -> Scores:
 
 def _read_rows(paths: Iterable[Path], kind: type[Row]) -> list[Row]:
     """All rows in the order of their numbers, whichever shard wrote them; those of old runs, without one, first."""
-    found: list[tuple[int, Row]] = []
-    for path in paths:
+    found = [item for path in paths for item in _read_lines(path, kind)]
+    return [row for _, row in sorted(found, key=lambda item: item[0])]
+
+
+def _read_lines(path: Path, kind: type[Row]) -> Iterator[tuple[int, Row]]:
+    what = "scores" if kind is ScoreRow else "predictions"
+    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as handle:
         try:
-            with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as handle:
-                for number, line in enumerate(handle, 1):
-                    if line.endswith(b"\n"):  # a torn last line was never finished
-                        try:
-                            found.append(_row(json.loads(line), kind))
-                        except (ValueError, TypeError, AttributeError, KeyError) as error:
-                            raise UsageError(
-                                f"{path}, line {number} is not a row of {'scores' if kind is ScoreRow else 'predictions'} ({error}): restore or delete that line"
-                            ) from error
+            for number, line in enumerate(handle, 1):
+                if line.endswith(b"\n"):  # a torn last line was never finished
+                    yield _row(json.loads(line), kind)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise UsageError(f"{path} cannot be unpacked ({error}): restore it") from error
-    return [row for _, row in sorted(found, key=lambda item: item[0])]
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise UsageError(
+                f"{path}, line {number} is not a row of {what} ({error}): restore or delete that line"
+            ) from error
 
 
 def _row(record: dict[str, Any], kind: type[Row]) -> tuple[int, Row]:

@@ -13,6 +13,9 @@ from benchmark.cli import options
 if TYPE_CHECKING:
     from benchmark.comparison import Comparison, Difference, Scored
 
+SURE = 0.05
+"""A difference whose p, corrected, is below is told as one."""
+
 
 def compare(
     names: Annotated[
@@ -63,7 +66,8 @@ def compare(
         heads = ["", one.name, two.name, f"{one.name} against {two.name}"]
         rows = [[head(item), *_values(item), verdict(item, one.name, two.name)] for item in each.differences]
         print_table(heads, rows, _title(each), right=[1, 2])
-        for line in [*coverage(each), *each.remarks, *(f"Not compared: {n}: {why}" for n, why in each.left_out.items())]:
+        left_out = (f"Not compared: {name}: {why}" for name, why in each.left_out.items())
+        for line in [*coverage(each), *few_speakers(each, tests), *each.remarks, *left_out]:
             note(line, quiet)
     note(
         f"p: how often the difference is as large when speakers change sides at random, corrected for {tests} "
@@ -97,15 +101,18 @@ def verdict(item: Difference, first: str, second: str) -> str:
     from benchmark.reports.tables import number
 
     sure = f"p {_p(item.p_holm)}"
+    if item.p < SURE <= item.p_holm:
+        sure += f", {_p(item.p).removeprefix('= ')} alone"
     if not item.difference:
         return f"no difference at all, {sure}"
     sign = 1 if item.difference > 0 else -1
-    if not item.shown:
+    shown = item.p_holm < SURE
+    if not shown:
         sign = 1
     ends = sorted(sign * end for end in (item.low, item.high) if end is not None)
     amount = number(sign * item.difference, item.unit) + (" points" if item.unit == "%" else f" {item.unit}".rstrip())
     amount += f" [{', '.join(number(end, item.unit) for end in ends)}]" if ends else ""
-    if not item.shown:
+    if not shown:
         people = f"{item.speakers} speaker{'s' if item.speakers > 1 else ''}"
         return f"no difference that {people} can show: {amount}, {sure}"
     if item.higher_is_better is None:
@@ -119,7 +126,7 @@ def _p(p: float) -> str:
 
 
 def coverage(comparison: Comparison) -> list[str]:
-    """How many samples each side has and how many are in both, a line for each number of them."""
+    """How many samples each side has and how many are in both; a line more for numbers that have other counts."""
     one, two = comparison.first, comparison.second
     lines: dict[str, list[str]] = {}
     for item in comparison.differences:
@@ -130,8 +137,19 @@ def coverage(comparison: Comparison) -> list[str]:
         if not item.rows.first == item.rows.second == item.rows.both:
             text += "; what one side lacks counts on neither, which flatters a method that fails where it is hard"
         lines.setdefault(text, []).append(item.title)
-    everywhere = len(lines) == 1
-    return [f"Measured: {text}{'' if everywhere else ': ' + ', '.join(titles)}" for text, titles in lines.items()]
+    most = max(lines, key=lambda text: len(lines[text]))
+    return [f"Measured: {text}{'' if text == most else ': ' + ', '.join(lines[text])}" for text in lines]
+
+
+def few_speakers(comparison: Comparison, tests: int) -> list[str]:
+    """A line where there are so few speakers that no difference could be shown, however large."""
+    people = min(item.speakers for item in comparison.differences)
+    least = 2 / 2**people  # as it is, and with everybody changed
+    if least * tests < SURE:
+        return []
+    told = f"{people} speaker{'s' if people > 1 else ''} can give no p below {least:.2g}"
+    fewer = " --metrics names fewer numbers, which need less correction." if least < SURE else ""
+    return [f"{told}; none is shown here unless p is below {SURE:g} for {tests} numbers together.{fewer}"]
 
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:
