@@ -3,7 +3,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from benchmark.statistics import FEWEST, bootstrap, row_weights, speaker_index
+from benchmark.results.statistics import FEWEST, bootstrap, row_weights, speaker_index
 from metrics.metric import weighted_mean, weighted_ratio
 
 

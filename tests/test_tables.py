@@ -13,7 +13,7 @@ from benchmark.cli.tables import show_results
 from benchmark.registry import NUMBERS
 from benchmark.reports import tables
 from benchmark.reports.sheets import contact_sheet
-from benchmark.results import Aggregate, Failures, Result, RunSpec
+from benchmark.results.schema import Aggregate, Failures, Result, RunSpec
 from benchmark.tasks import get_task
 
 

@@ -11,7 +11,7 @@ import typer
 from benchmark.cli import options
 
 if TYPE_CHECKING:
-    from benchmark.comparison import Comparison, Difference, Scored
+    from benchmark.results.comparison import Comparison, Difference, Scored
 
 SURE = 0.05
 """A difference whose p, corrected, is below is told as one."""
@@ -48,8 +48,8 @@ def compare(
     python -m benchmark compare runs/sf2f-talkers-3f2a9c01de runs/linear-talkers-c71b69084a --metrics recall_at_10
     """
     from benchmark.cli.console import note, print_json, print_table
-    from benchmark.comparison import compare as compared
-    from benchmark.comparison import find_scored
+    from benchmark.results.comparison import compare as compared
+    from benchmark.results.comparison import find_scored
     from benchmark.errors import UsageError
 
     if len(names) < 2:
@@ -77,7 +77,7 @@ def compare(
 
 
 def _title(comparison: Comparison) -> str:
-    from benchmark.results import Result
+    from benchmark.results.schema import Result
 
     one = comparison.first.result
     what = f"on {one.spec.dataset} {one.spec.split} ({one.spec.task})" if isinstance(one, Result) else "(scored files)"

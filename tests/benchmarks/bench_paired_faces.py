@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.statistics import bootstrap
+from benchmark.results.statistics import bootstrap
 
 KS = (1, 10)
 

@@ -4,7 +4,7 @@ Rows are joined by sample and evaluation run; what only one side has is left out
 what its metric makes of the joined rows, so rates over words, recalls, correlations and entropies are compared as they
 are defined and not as means of what single outputs score.
 
-Interval: that of `benchmark.statistics`, of the difference, with the same speakers drawn in both runs. p: a sign-flip
+Interval: that of `benchmark.results.statistics`, of the difference, with the same speakers drawn in both runs. p: a sign-flip
 test (Fisher 1935, Sec. 21; Good, Permutation, Parametric and Bootstrap Tests of Hypotheses, 2005, Sec. 3.2). Were the
 runs alike, each speaker's outputs could as well have been the other run's; so speakers change sides at random, with all
 of their outputs and evaluation runs, and p is how often the difference becomes at least as large as it is, in either
@@ -26,11 +26,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmark.errors import BenchmarkError, UsageError, did_you_mean
-from benchmark.evaluation import find_run, read_result
-from benchmark.results import PairResult, Result
-from benchmark.scoring import mean_over_runs, stacked, weighed
-from benchmark.statistics import DRAWS, Weigh, bootstrap, row_weights, speaker_index
-from benchmark.store import Key, RunDirectory, ScoreRow, Scores, read_scores
+from benchmark.runs.evaluation import find_run, read_result
+from benchmark.results.schema import PairResult, Result
+from benchmark.runs.scoring import mean_over_runs, stacked, weighed
+from benchmark.results.statistics import DRAWS, Weigh, bootstrap, row_weights, speaker_index
+from benchmark.runs.directory import Key, RunDirectory, ScoreRow, Scores, read_scores
 
 BESIDE = (".scores.jsonl.gz", ".scores.jsonl")
 """Endings of the file of rows beside a result file: `ID.json` and `ID.scores.jsonl.gz`."""
