@@ -121,10 +121,10 @@ def verdict(item: Difference, first: str, second: str) -> str:
 
 
 def _digits(values: list[float], unit: str) -> list[str]:
-    """A difference and its limits, with as many decimals as a number of that unit has, or as two digits of them need.
+    """A difference and its limits, with as many decimals as a number of that unit has, or as one digit of them needs.
 
     >>> _digits([0.484, 0.385, 0.584], "%"), _digits([0.00055, -0.00034, 0.00143], "")
-    (['48.4', '38.5', '58.4'], ['0.00055', '-0.00034', '0.00143'])
+    (['48.4', '38.5', '58.4'], ['0.0006', '-0.0003', '0.0014'])
     """
     from math import floor, log10
 
@@ -133,7 +133,7 @@ def _digits(values: list[float], unit: str) -> list[str]:
     scale = 100 if unit == "%" else 1
     size = scale * ((values[2] - values[1]) / 2 if len(values) == 3 and values[2] > values[1] else abs(values[0]))
     usual = len(number(values[0], unit).partition(".")[2])
-    digits = max(usual, 1 - floor(log10(size))) if size else usual
+    digits = max(usual, -floor(log10(size))) if size else usual
     texts = [f"{scale * value:.{digits}f}" for value in values]
     return [text if float(text) else text.lstrip("-") for text in texts]
 
