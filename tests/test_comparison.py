@@ -222,9 +222,9 @@ def test_differences_and_p_are_those_of_rows_that_change_sides_one_speaker_after
         own = [row(s, metric, signature, one(random), repeat) for repeat in (0, 1) for s in SAMPLES]
         folders.append(write(tmp_path / name, own, name))
         rows.append(list(RunDirectory(folders[-1]).scores()[metric, signature].values()))
-    (found,) = compare(runs_of(*folders), [metric])
     kind = registry.metrics.load(metric).for_rows(signature, rows[0][0].statistics)
     first, second = (by_hand(kind, side) for side in rows)
+    (found,) = compare(runs_of(*folders), list(first))
     numbers = {item.name: item for item in found.differences}
     assert set(numbers) == {name for name in first if np.isfinite(first[name] - second[name])}
     assert numbers
@@ -603,13 +603,28 @@ def test_the_table_has_a_line_per_number_and_notes_go_elsewhere(tmp_path):
         folders.append(write(tmp_path / name, [*faults, *si_sdr(spread(by))], name))
     done = invoke(*folders, "--metrics", "si_sdr")
     assert done.exit_code == 0
-    assert re.search(r"SI-SDR dB ↑ .* good is ahead by 4\.\d\d\d dB \[3\.\d+, 4\.\d+\], p = 0\.031", done.stdout)
+    assert re.search(r"SI-SDR dB ↑ .* good is ahead by 4\.\d\d\d dB \[4\.\d+, 4\.\d+\], p = 0\.031", done.stdout)
     assert "in both 9 (9 outputs) of 6 speakers" in done.stderr and "corrected for 1 number (Holm)" in done.stderr
     done = invoke(*folders)
     assert done.stdout.splitlines()[0] == "good against bad on d test (av_enhancement)"
     assert "WER % ↓" in done.stdout and "--metrics names fewer numbers" in done.stderr
     assert "corrected for 6 numbers (Holm)" in done.stderr
     assert not invoke(*folders, "--quiet").stderr
+
+
+def test_a_number_called_as_its_metric_is_meant_and_else_all_of_the_metrics(tmp_path):
+    random, folders = np.random.default_rng(0), []
+    for name in "ab":
+        rows = [row(s, "wer", WER, words(random)) for s in SAMPLES]
+        rows += [row(s, "dnsmos", "dnsmos|v1", ROWS["dnsmos"][1](random)) for s in SAMPLES]
+        folders.append(write(tmp_path / name, rows, name))
+    (found,) = compare(runs_of(*folders), ["wer"])
+    assert [item.name for item in found.differences] == ["wer"]
+    (found,) = compare(runs_of(*folders), ["dnsmos", "cer"])
+    assert {item.name for item in found.differences} == {
+        "cer",
+        *(f"dnsmos_{c}" for c in ("p808", "sig", "bak", "ovrl")),
+    }
 
 
 def test_json_says_the_same_and_nothing_else(tmp_path):

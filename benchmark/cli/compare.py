@@ -31,8 +31,8 @@ def compare(
         typer.Option(
             "--metrics",
             metavar="NAMES",
-            help="Only these numbers or metrics, with commas between; repeatable.  [default: those of the task's table "
-            "in which one direction is better]",
+            help="Only these numbers, or all of a metric's, with commas between; repeatable.  [default: those of the "
+            "task's table in which one direction is better]",
         ),
     ] = None,
     runs: options.Runs = Path("runs"),

@@ -212,7 +212,7 @@ def compare(runs: Sequence[Scored], asked: Sequence[str] = (), draws: int = DRAW
 
     Args:
         runs: two or more.
-        asked: names of numbers or metrics; by default those of the task's table in which one direction is better.
+        asked: names of numbers, or of metrics for all of theirs; by default those of the task's table in which one direction is better.
         draws: ways to change sides that are tried at most.
 
     Raises:
@@ -244,17 +244,14 @@ def _compare(first: Scored, second: Scored, asked: Sequence[str], draws: int) ->
         if why := joined.metric.why_unpaired:
             left_out[metric] = why
             continue
+        reports = {report.name for report in joined.metric.reports}
+        measured |= {metric, *reports}
+        wanted = _wanted(joined.metric, asked, columns)
         both = [sig for name, sig in first.stored if name == metric and (name, sig) in second.stored]
-        if others := [other for other in both if other != signature]:
+        if wanted and (others := [other for other in both if other != signature]):
             remarks.append(
                 f"Both have {metric} by {len(both)} definitions; compared by {_parted(signature, others[-1])[0]}"
             )
-        reports = {report.name for report in joined.metric.reports}
-        measured |= {metric, *reports}
-        wanted = {name for name in reports if name in asked or metric in asked}
-        if not asked:
-            wanted = reports.intersection(columns) or reports
-            wanted -= {report.name for report in joined.metric.reports if report.higher_is_better is None}
         for names, part in joined.of_equal_coverage(wanted):
             try:
                 differences += part.differences(names, draws)
@@ -269,6 +266,16 @@ def _compare(first: Scored, second: Scored, asked: Sequence[str], draws: int) ->
     differences.sort(key=lambda item: order.get(item.name, len(order)))
     _refuse_empty(first, second, asked, differences, left_out, measured)
     return Comparison(first, second, tuple(differences), left_out, tuple(remarks))
+
+
+def _wanted(metric: Any, asked: Sequence[str], columns: Mapping[str, None]) -> set[str]:
+    """Names of a metric's numbers that are compared: those asked for, or those of the task's table, or all of a metric
+    that has none there; of these what has a better direction."""
+    names = {report.name for report in metric.reports}
+    if asked:  # a number may be called as its metric is, and is meant then
+        return names if metric.name in set(asked) - names else names.intersection(asked)
+    undirected = {report.name for report in metric.reports if report.higher_is_better is None}
+    return (names.intersection(columns) or names) - undirected
 
 
 def _columns(result: Result | PairResult) -> dict[str, None]:
@@ -580,10 +587,11 @@ def _shape_of_difference(shape: Shape, differing: int) -> Shape:
     """What is known of the difference of two such numbers.
 
     Args:
-        differing: speakers who have another value in one run than in the other.
+        differing: speakers who alone have another value in one run than in the other.
     """
     low, high = shape.bounds
-    few = f"fewer than {FEWEST} speakers differ" if differing < FEWEST else ""
+    # A speaker alone has the same entropy and no correlation in any run; of a mean each has a difference of his own.
+    few = f"fewer than {FEWEST} speakers differ" if shape.kind == "mean" and differing < FEWEST else ""
     return Shape("smooth", (low - high, high - low), shape.shares, shape.without or few)
 
 
