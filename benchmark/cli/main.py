@@ -43,7 +43,21 @@ def _options(
 
 
 def _register() -> None:
-    from benchmark.cli import data, doctor, generate, listing, predict, run, score, show, speed, table, train, weights
+    from benchmark.cli import (
+        compare,
+        data,
+        doctor,
+        generate,
+        listing,
+        predict,
+        run,
+        score,
+        show,
+        speed,
+        table,
+        train,
+        weights,
+    )
 
     app.command("run")(run.run)
     app.command("generate")(generate.generate)
@@ -51,9 +65,10 @@ def _register() -> None:
     app.command("predict")(predict.predict)
     app.command("speed")(speed.speed)
     app.command("train")(train.train)
+    app.command("compare")(compare.compare)
+    app.command("table")(table.table)
     app.command("list")(listing.listing)
     app.command("show")(show.show)
-    app.command("table")(table.table)
     app.add_typer(data.app, name="data")
     app.add_typer(weights.app, name="weights")
     app.command("doctor")(doctor.doctor)
