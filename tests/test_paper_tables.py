@@ -39,7 +39,7 @@ def kept(of: Table, label: str, dataset: str = "talkers", signature: str = DLIB,
     Args:
         spec, about: what is otherwise in its spec, and in itself.
     """
-    cells = [cell for cell in of.cells() if cell.row.label == label and cell.number and not cell.reason]
+    cells = [cell for cell in of.cells() if cell.row.label == label and not cell.reason]
     own = [cell for cell in cells if cell.corpus and cell.corpus.dataset == dataset]
     run = wanted(own or cells, dataset)
     task = get_task(run.task)
@@ -236,7 +236,7 @@ def test_every_place_is_measured_or_says_what_would_or_why_nothing_does(of):
     assert len(filled.lines) == len(of.rows) * len(of.columns)
     for line in filled.lines:
         assert line.value is None and line.reason
-        assert bool(line.wanted) == (not line.cell.reason and bool(line.cell.number))
+        assert bool(line.wanted) == (not line.cell.reason)
         for text in line.wanted.commands() if line.wanted else ():
             assert text.startswith("python -m benchmark ")
             check(text.removeprefix("python -m benchmark "))

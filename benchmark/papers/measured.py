@@ -130,7 +130,7 @@ def wanted(cells: Sequence[Cell], dataset: str) -> Wanted:
     except MissingWeights:
         plan = plan_method(row.run.method, preset, None, sets, without_weights=True)
         lacking = row.run.needs or f"weights of preset '{plan.settings.preset}'"
-    asked = tuple(dict.fromkeys(metric_of(cell.number) for cell in cells))
+    asked = tuple(dict.fromkeys(metric_of(cell.column.number) for cell in cells))
     return Wanted(
         row,
         task.name,

@@ -258,8 +258,8 @@ class _Filling:
 
     def _section(self, column: Column) -> Section:
         cells = [cell for cell in self.table.cells() if cell.column is column]
-        counted = Counter(cell.corpus.key for cell in cells if cell.corpus is not None)
-        corpus = self.table.corpora[counted.most_common(1)[0][0]] if counted else None
+        counted = Counter(cell.corpus for cell in cells if cell.corpus is not None)
+        corpus = counted.most_common(1)[0][0] if counted else None
         dataset = self._dataset(cells, corpus.dataset if corpus else "")
         of_paper = corpus is not None and dataset == corpus.dataset
         lines = []
@@ -289,7 +289,7 @@ class _Filling:
         key = cell.row.label, dataset
         if key not in self._runs:
             of_row = [other for other in self.table.cells() if other.row is cell.row]
-            alike = [other for other in of_row if other.number and not other.reason]
+            alike = [other for other in of_row if not other.reason]
             own = [other for other in alike if other.corpus is not None and other.corpus.dataset == dataset]
             try:
                 self._runs[key] = wanted(own or alike, dataset)
@@ -299,7 +299,7 @@ class _Filling:
 
     def _candidates(self, cell: Cell, dataset: str) -> list[Kept]:
         """Results that measure the cell's row on a dataset, best first."""
-        if cell.reason or not cell.number or cell.column.kind == "text":
+        if cell.reason:
             return []
         named = self.given.get(cell.row.label)
         if named is not None:
@@ -317,8 +317,8 @@ class _Filling:
 
     def _line(self, cell: Cell, dataset: str) -> Line:
         """With the first result that has the number; which definition all lines share is chosen afterwards."""
-        if cell.reason or not cell.number:
-            return Line(cell, dataset, None, reason=cell.reason or cell.column.reason)
+        if cell.reason:
+            return Line(cell, dataset, None, reason=cell.reason)
         run = self._run(cell, dataset)
         if isinstance(run, str):
             return Line(cell, dataset, None, reason=run)
@@ -333,7 +333,7 @@ class _Filling:
         """Whether results of the run can be known by their settings: a special training is no part of them."""
         if run.training or not run.row.run.needs:
             return not run.training
-        cells = [cell for cell in self.table.cells() if cell.row is not run.row and cell.number and not cell.reason]
+        cells = [cell for cell in self.table.cells() if cell.row is not run.row and not cell.reason]
         others = [self._run(cell, run.dataset) for cell in cells]
         return not any(isinstance(other, Wanted) and run.like(other) for other in others)
 
@@ -349,25 +349,17 @@ class _Filling:
         numbers: list[list[tuple[Kept, Aggregate]]] = []
         for line in lines:
             found = []
-            for kept in self._candidates(line.cell, line.dataset) if line.wanted else []:
-                item = kept.result.aggregate(line.cell.number)
+            for kept in self._candidates(line.cell, line.dataset):
+                item = kept.result.aggregate(line.cell.column.number)
                 if item is not None:
                     found.append((kept, item))
             numbers.append(found)
-        # Where rows name numbers of their own, each has a definition of its own too.
-        filled = list(lines)
-        for number in {line.cell.number for line in lines}:
-            places = [place for place, line in enumerate(lines) if line.cell.number == number]
-            counts = Counter(
-                signature for place in places for signature in {item.signature for _, item in numbers[place]}
-            )
-            if not counts:
-                continue
-            column = lines[places[0]].cell.column
-            chosen = min(counts, key=lambda signature: (not column.agrees(signature), -counts[signature], signature))
-            for place in places:
-                filled[place] = _measured(lines[place], numbers[place], chosen)
-        return filled
+        counts = Counter(signature for found in numbers for signature in {item.signature for _, item in found})
+        if not counts:
+            return list(lines)
+        column = lines[0].cell.column
+        chosen = min(counts, key=lambda signature: (not column.agrees(signature), -counts[signature], signature))
+        return [_measured(line, found, chosen) for line, found in zip(lines, numbers, strict=True)]
 
 
 def _measured(line: Line, numbers: Sequence[tuple[Kept, Aggregate]], signature: str) -> Line:
@@ -492,7 +484,7 @@ def _remarks(filled: Filled) -> list[str]:
             spreads[section.column.spread].append(section.column.head)
     told += [f"± of {', '.join(heads)}, as printed: {spread}." for spread, heads in spreads.items()]
     lines = filled.lines
-    for corpus in {cell.corpus.key: cell.corpus for line in lines if (cell := line.cell).corpus}.values():
+    for corpus in dict.fromkeys(line.cell.corpus for line in lines if line.cell.corpus is not None):
         if any(line.cell.corpus is corpus and line.dataset == corpus.dataset for line in lines):
             told += [f"{corpus.name}: {corpus.differs}."] if corpus.differs else []
         elif corpus.reason:
@@ -638,7 +630,7 @@ def records(filled: Filled) -> list[dict[str, Any]]:
                 *(cell.printed.spread, cell.column.spread if cell.printed.spread is not None else ""),
                 *(line.dataset, SPLIT, line.value, line.low, line.high, spread),
                 *(item.scored if item else None, item.total if item else None, line.difference),
-                *(None if item is None else line.same, cell.number, item.signature if item else ""),
+                *(None if item is None else line.same, cell.column.number, item.signature if item else ""),
                 *(result.run_id if result else "", result.label if result else "", line.reason),
                 list(line.wanted.commands()) if line.wanted else [],
                 *(section.order.tau, section.order.low, section.order.high, section.order.p, section.order.rows),
