@@ -131,6 +131,16 @@ def test_numbers_of_two_definitions_never_share_a_column():
     assert at(tables.fill(three, results[1:]), "random").value == pytest.approx(10)
 
 
+def test_data_that_changed_never_share_a_column():
+    three = table("sf2f", 3)
+    labels = ("random", "voice2face, 5 sec", "SF2F, 5 sec")
+    results = [kept(three, label, recall_at_10=0.5) for label in labels]
+    old = kept(three, labels[2], spec={"manifest_sha256": "old" * 5}, recall_at_10=0.9)
+    line = at(tables.fill(three, [old, *results[:2]]), labels[2])
+    assert line.value is None and "other data" in line.reason and "oldoldoldold" in line.reason
+    assert at(tables.fill(three, [old, *results]), labels[2]).value == 50
+
+
 def test_a_number_without_value_says_why():
     one = table("flowavse", 1)
     line = at(tables.fill(one, [kept(one, "Ours (Small), 1", rtf=None)]), "Ours (Small), 1", "RTF")
@@ -208,6 +218,10 @@ def test_weights_trained_otherwise_are_only_known_by_name():
     with pytest.raises(UsageError, match=r"on folder, test split.*expected speech2face on talkers"):
         tables.fill(seven, [], given={"w/o L_1": elsewhere})
     assert at(tables.fill(seven, [], given={"w/o L_1": elsewhere}, dataset="folder"), "w/o L_1").value == 25
+    part = kept(seven, "w/o L_1", about={"partial": True}, recall_at_10=0.25)
+    assert any(
+        "cannot be ranked: partial" in n for n in tables.page(tables.fill(seven, [], given={"w/o L_1": part})).notes
+    )
 
 
 @pytest.mark.parametrize(

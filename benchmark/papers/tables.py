@@ -345,7 +345,9 @@ class _Filling:
         return f"needs {run.lacking}" if run.lacking else "not measured yet"
 
     def _one_definition(self, lines: Sequence[Line]) -> list[Line]:
-        """The lines with their numbers, all of one signature: the paper's definition if any has it, else the most."""
+        """The lines with their numbers, all of one signature (the paper's definition if any has it, else that of most)
+        and all of one dataset on the same data.
+        """
         numbers: list[list[tuple[Kept, Aggregate]]] = []
         for line in lines:
             found = []
@@ -359,15 +361,28 @@ class _Filling:
             return list(lines)
         column = lines[0].cell.column
         chosen = min(counts, key=lambda signature: (not column.agrees(signature), -counts[signature], signature))
-        return [_measured(line, found, chosen) for line, found in zip(lines, numbers, strict=True)]
+        data: dict[str, Counter[str]] = {}
+        for line, found in zip(lines, numbers, strict=True):
+            manifests = {kept.result.spec.manifest_sha256 for kept, item in found if item.signature == chosen}
+            data.setdefault(line.dataset, Counter()).update(manifests)
+        return [
+            _measured(line, found, chosen, min(counted, key=lambda sha256: (-counted[sha256], sha256), default=""))
+            for line, found in zip(lines, numbers, strict=True)
+            for counted in [data[line.dataset]]
+        ]
 
 
-def _measured(line: Line, numbers: Sequence[tuple[Kept, Aggregate]], signature: str) -> Line:
-    for kept, item in numbers:
-        if item.signature == signature:
+def _measured(line: Line, numbers: Sequence[tuple[Kept, Aggregate]], signature: str, manifest: str) -> Line:
+    """The line with the first number of a definition on the data of a manifest; without, why not."""
+    defined = [(kept, item) for kept, item in numbers if item.signature == signature]
+    for kept, item in defined:
+        if kept.result.spec.manifest_sha256 == manifest:
             reasons = item.reasons
             why = max(reasons, key=lambda reason: reasons[reason]) if item.value is None and reasons else ""
             return replace(line, kept=kept, item=item, reason=why)
+    if defined:
+        other = defined[0][0].result.spec.manifest_sha256
+        return replace(line, reason=f"measured on other data of that name than the other rows: manifest {other[:12]}")
     if numbers:
         return replace(line, reason=f"measured by another definition than the other rows: {numbers[0][1].signature}")
     return line
@@ -435,6 +450,8 @@ def page(filled: Filled) -> Page:
                 about = [line.cell.row.note, line.cell.row.run.differs if line.item is not None else ""]
                 other = line.cell.corpus is not None and line.cell.corpus.name != section.corpus
                 about.append(f"reported of {line.cell.corpus.name}" if other and line.cell.corpus else "")
+                unranked = line.kept.result.why_unranked if line.kept else ""
+                about.append(f"measured by a result that cannot be ranked: {unranked}" if unranked else "")
                 about.append(f"measured on {line.dataset}" if line.dataset != section.dataset else "")
                 value = section.value(line) + mark(line.reason if line.value is None else "")
                 cells = section.interval(line), section.difference(line)
