@@ -258,6 +258,14 @@ def test_every_place_is_measured_or_says_what_would_or_why_nothing_does(of):
     assert all(row.label in told for row in of.rows)
 
 
+def test_each_training_has_a_folder_of_its_own():
+    seven = tables.fill(table("sf2f", 7), [])
+    commands = {line.wanted.commands() for line in seven.lines if line.wanted and line.wanted.row.run.needs}
+    folders = [train.split("--out ")[1] for train, _ in commands]
+    assert len(set(folders)) == len(folders) == 7
+    assert all(run.endswith("--weights FILE") for _, run in commands)
+
+
 @pytest.mark.parametrize("dataset", ["hq_voxceleb", "vggface_voxceleb1"])
 def test_on_the_papers_own_data_a_row_is_of_the_papers_size_and_definition(dataset):
     eight = table("sf2f", 8)

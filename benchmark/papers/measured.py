@@ -91,7 +91,8 @@ class Wanted:
             words += ["--weights", "FILE"]
             if run.method in trainers:
                 changed = [word for item in self.training for word in ("--set", item)]
-                lines.append(["train", *method, *plain, *changed, *(place if self.own else [])])
+                folder = ["--out", f"runs/train/{run.method}-{run.key}"] if run.needs else []
+                lines.append(["train", *method, *plain, *changed, *(place if self.own else []), *folder])
         if methods.described(run.method).task.split(", ")[0] != task.name:
             words += ["--task", task.name]
         if run.seconds is not None and run.seconds != task.protocol.seconds:

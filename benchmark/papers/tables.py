@@ -422,7 +422,7 @@ class Page:
 
 
 HEADS = ("95 % interval", "difference")
-ORDER_HEADS = ("order of rows: reported against measured", "Kendall's tau", "95 % interval", "p", "rows")
+ORDER_HEADS = ("order of rows", "Kendall's tau", "95 % interval", "p", "rows")
 ABOUT_ORDERS = (
     "Kendall's tau is 1 where the paper's order of rows holds here and -1 where it is turned round. Its interval is of "
     "the measured order: each value is drawn 10,000 times within its own interval, independently. p: part of all "
@@ -467,7 +467,9 @@ def page(filled: Filled) -> Page:
 
 
 def _measured_head(filled: Filled, dataset: str) -> str:
-    """`measured: talkers, test split (100 people)`."""
+    """`measured: talkers, test split (100 people)`; no data are named where nothing of the table can be measured."""
+    if not any(line.wanted and line.dataset == dataset for line in filled.lines):
+        return "measured"
     people = {line.kept.result.speakers for line in filled.lines if line.kept and line.dataset == dataset}
     return f"measured: {dataset}, {SPLIT} split" + (f" ({people.pop()} people)" if len(people) == 1 else "")
 
@@ -518,7 +520,8 @@ def _remarks(filled: Filled) -> list[str]:
         told.append(
             f"Where {dataset} is at hand: python -m benchmark table {table.name} --dataset {dataset} --data-root FOLDER"
         )
-    told.append(f"{filled.count} reported numbers have one that is measured here beside them.")
+    if any(line.cell.printed.value is not None for line in lines):
+        told.append(f"{filled.count} reported numbers have one that is measured here beside them.")
     return told
 
 
@@ -600,8 +603,8 @@ def latex(filled: Filled) -> str:
     wide = r"\multicolumn{5}{@{}l}{\textbf{"
     for block in told.blocks:
         # Heads are long: they break into lines of a fixed width.
-        heads = [rf"\parbox[b]{{2.6cm}}{{\raggedleft {escape(text)}}}" for text in block.of]
-        lines += [r"\noindent{\footnotesize\begin{tabular}{@{}lrrrr@{}}", r"\toprule"]
+        heads = [rf"\parbox[b]{{2.4cm}}{{\raggedleft {escape(text)}}}" for text in block.of]
+        lines += [r"\noindent{\footnotesize\tabcolsep=4pt\begin{tabular}{@{}lrrrr@{}}", r"\toprule"]
         lines += [" & ".join(["", *heads, *map(escape, HEADS)]) + r" \\"]
         for head, rows in block.parts:
             lines += [r"\midrule", f"{wide}{escape(head)}}}}} " + r"\\"]
@@ -610,7 +613,7 @@ def latex(filled: Filled) -> str:
     if why := no_order(told.orders):
         lines += [rf"\noindent{{\footnotesize {escape(why)}\par}}\medskip"] if told.orders else []
     else:
-        lines += [r"\noindent{\footnotesize\begin{tabular}{@{}lrrrl@{}}", r"\toprule"]
+        lines += [r"\noindent{\footnotesize\tabcolsep=4pt\begin{tabular}{@{}lrrrl@{}}", r"\toprule"]
         lines += [" & ".join(map(escape, ORDER_HEADS)) + r" \\", r"\midrule"]
         lines += [" & ".join(map(_latex_cell, order)) + r" \\" for order in told.orders]
         lines += [r"\bottomrule", r"\end{tabular}\par}\medskip"]

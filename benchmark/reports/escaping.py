@@ -58,7 +58,8 @@ def latex(text: str) -> str:
     >>> print(latex("50 % of José_1"))
     50 \% of Jos\'{e}\_1
     """
-    return "".join(map(_latex_mark, unicodedata.normalize("NFC", printable(text))))
+    parts = re.split("-(?=-)", unicodedata.normalize("NFC", printable(text)))  # two hyphens side by side make a dash
+    return "-{}".join("".join(map(_latex_mark, part)) for part in parts)
 
 
 def csv_cell(text: str) -> str:
