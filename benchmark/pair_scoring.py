@@ -36,6 +36,7 @@ from benchmark.reports.escaping import csv_cell
 from benchmark.results import Failures, PairResult, PairSpec
 from benchmark.scoring import Scorer, Work, aggregate, make_metrics, metric_options, stacked, unscored
 from benchmark.session import check_limit
+from benchmark.statistics import METHOD
 from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.types import Sample
 
@@ -324,6 +325,7 @@ def _conclude(
         estimate_only=list(found.estimate_only),
         partial=request.limit is not None,
         aggregates=aggregates,
+        intervals=METHOD,
         failures=Failures(
             scoring=_reasons(rows, "failed"),
             rows=len({key for each in rows.values() for key, row in each.items() if row.status == "failed"}),

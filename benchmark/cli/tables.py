@@ -53,6 +53,8 @@ def show_results(results: Sequence[Result], columns: Sequence[str], signatures: 
     for (reason, count), titles in list(why.items())[:SHOWN_REASONS]:
         print(printable(f"undefined in {count}: {', '.join(titles)}: {reason}"))
     _more(len(why))
+    for line in tables.without_interval(first, tables.chosen(results, columns)):
+        print(printable(line))
     if signatures:
         print_table(["number", "signature"], [[item.name, item.signature] for item in first.aggregates])
 
@@ -83,6 +85,8 @@ def show_pairs(result: PairResult, signatures: bool) -> None:
     for reason, count in list(result.undefined.items())[:SHOWN_REASONS]:
         print(printable(f"undefined in {count}: {reason}"))
     _more(len(result.undefined))
+    for line in tables.without_interval(result, result.aggregates):
+        print(printable(line))
 
 
 def _more(reasons: int, quiet: bool = False) -> None:

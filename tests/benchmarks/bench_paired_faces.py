@@ -2,8 +2,8 @@
 
 python tests/benchmarks/bench_paired_faces.py runs/sf2f-talkers-1a2b3c runs/linear-talkers-4d5e6f
 
-Both runs are of one dataset and split; their rows are read from `scores.jsonl`, so nothing is measured again. A draw of
-the bootstrap takes the same speakers in both runs.
+Both runs are of one dataset and split; their rows are read from `scores.jsonl`, so nothing is measured again. The
+interval is that of the speakers' differences.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.statistics import bootstrap
+from benchmark.statistics import with_intervals
 
 KS = (1, 10)
 
@@ -50,7 +50,7 @@ def main() -> None:
     speakers = sorted(first)
     for name in first[speakers[0]]:
         difference = np.array([first[s][name] - second[s][name] for s in speakers])
-        found = bootstrap(len(speakers), lambda w, d=difference: {"mean": w @ d / w.sum(1)})["mean"]
+        found = with_intervals(len(speakers), lambda w, d=difference: {"mean": w @ d / w.sum(1)})["mean"]
         means = [np.mean([run[s][name] for s in speakers]) for run in (first, second)]
         print(f"{name:26} {means[0]:9.4f} - {means[1]:9.4f} = {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]")
 
