@@ -20,7 +20,7 @@ from benchmark.generation import Batch, batches, generate, unfinished
 from benchmark.results import Failures, Result, RunSpec
 from benchmark.scoring import NOT_MEASURED, Scorer, Work, aggregate, current_rows, unscored
 from benchmark.sources import source_of_method
-from benchmark.statistics import METHOD
+from benchmark.statistics import INTERVALS
 from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.tasks import Protocol, Task
 from benchmark.types import Sample
@@ -396,7 +396,7 @@ def conclude(view: RunView, scorer: Scorer, unwritten: list[OSError] | None = No
         samples=len(view.samples),
         speakers=len({sample.speaker for sample in view.samples}),
         aggregates=aggregates,
-        intervals=METHOD,
+        intervals=INTERVALS,
         failures=Failures(
             generation=dict(
                 Counter(row.reason or "no reason given" for row in rows if row.status != "ok").most_common()

@@ -36,7 +36,7 @@ from benchmark.reports.escaping import csv_cell
 from benchmark.results import Failures, PairResult, PairSpec
 from benchmark.scoring import Scorer, Work, aggregate, make_metrics, metric_options, stacked, unscored
 from benchmark.session import check_limit
-from benchmark.statistics import METHOD
+from benchmark.statistics import INTERVALS
 from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.types import Sample
 
@@ -325,7 +325,7 @@ def _conclude(
         estimate_only=list(found.estimate_only),
         partial=request.limit is not None,
         aggregates=aggregates,
-        intervals=METHOD,
+        intervals=INTERVALS,
         failures=Failures(
             scoring=_reasons(rows, "failed"),
             rows=len({key for each in rows.values() for key, row in each.items() if row.status == "failed"}),

@@ -48,7 +48,7 @@ class Aggregate(BaseModel):
     value: float | None
     """Mean over evaluation runs; None where nothing could be scored."""
     low: float | None
-    """Lower end of the 95 % interval over speakers; see `benchmark.statistics`."""
+    """Lower end of the 95 % interval over speakers; see `with_intervals`."""
     high: float | None
     no_interval: str = ""
     """Why there is no interval, where there is a value and none."""
@@ -90,8 +90,8 @@ class Result(BaseModel):
     speakers: int
     aggregates: list[Aggregate]
     intervals: str = ""
-    """Kind of the intervals, `benchmark.statistics.METHOD`; empty in older files, which hold percentiles of a bootstrap
-    over speakers, too narrow for few of them."""
+    """Their kind, `INTERVALS` of `statistics.py`; empty in older files, which hold percentiles of a bootstrap over
+    speakers, too narrow for few of them."""
     failures: Failures
     generation_seconds: float
     """Sum of the time spent inside the method."""

@@ -28,7 +28,7 @@ from typing import Literal
 
 import numpy as np
 
-METHOD = "jackknife-t"
+INTERVALS = "jackknife-t"
 """Kind of the intervals, as results state it; another word when a change of the method moves limits."""
 LEVEL = 0.95
 FEWEST = 5

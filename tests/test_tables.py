@@ -14,7 +14,7 @@ from benchmark.registry import NUMBERS
 from benchmark.reports import tables
 from benchmark.reports.sheets import contact_sheet
 from benchmark.results import Aggregate, Failures, Result, RunSpec
-from benchmark.statistics import METHOD
+from benchmark.statistics import INTERVALS
 from benchmark.tasks import get_task
 
 
@@ -267,7 +267,7 @@ def test_contact_sheet_shows_every_picture(count):
 def test_rows_with_older_intervals_and_numbers_without_one_are_told():
     older = result()
     number = older.aggregates[0].model_copy(update={"low": None, "high": None, "no_interval": "nothing differs <b>"})
-    now = result("new").model_copy(update={"intervals": METHOD, "aggregates": [number]})
+    now = result("new").model_copy(update={"intervals": INTERVALS, "aggregates": [number]})
     text = tables.markdown([older, now], ["recall_at_10"])
     assert "The intervals of 1 of 2 rows are of an older kind, too narrow for few speakers: score them again." in text
     (line,) = [line for line in text.splitlines() if "no interval" in line]

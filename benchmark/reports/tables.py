@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from benchmark.reports import escaping
 from benchmark.results import Aggregate, PairResult, Result
-from benchmark.statistics import FEWEST, METHOD
+from benchmark.statistics import FEWEST, INTERVALS
 
 PARTIAL = "A row with a remark behind its name (partial, mixed, changed) cannot be ranked."
 """What `label` means by it."""
@@ -145,7 +145,7 @@ def legend(results: Sequence[Result | PairResult]) -> list[str]:
     lines = [f"Brackets: 95 % interval over {who}, from {FEWEST} on; n: outputs that a number stands on."]
     if any(result.partial for result in results):
         lines.append(PARTIAL)
-    if older := sum(result.intervals != METHOD for result in results):
+    if older := sum(result.intervals != INTERVALS for result in results):
         rows = f"{older} of {len(results)} rows"
         lines.append(f"The intervals of {rows} are of an older kind, too narrow for few {who}: score them again.")
     return lines
