@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 from benchmark.datasets.talkers.corpus import Talkers
-from benchmark.evaluation import read_result
 from benchmark.registry import methods
+from benchmark.runs.evaluation import read_result
 from benchmark.tasks import get_task
-from benchmark.weights import home
+from benchmark.weights.table import home
 
 RESULTS = Path(__file__).resolve().parent.parent / "leaderboards" / "results"
 

@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from benchmark import weights
 from benchmark.errors import InvalidConfig, MissingWeights
 from benchmark.files import write_whole
+from benchmark.weights import table as weights
 
 
 def export(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], half: bool = True) -> Path:

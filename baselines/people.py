@@ -16,7 +16,7 @@ from baselines.shards import Shards
 from benchmark.errors import MissingDataset
 from benchmark.types import Audio, Sample
 
-__all__ = ["People", "Person", "crop", "load_people"]
+__all__ = ["People", "Person", "crop", "load_both", "load_people"]
 
 
 @dataclass(frozen=True)
@@ -137,3 +137,17 @@ def load_people(
             + "".join(f"\n  {line}" for line in persons.problems[:5])
         )
     return People(persons, persons.problems)
+
+
+def load_both(
+    samples: Sequence[Sample],
+    validation: Sequence[Sample],
+    features: Callable[[Audio], Tensor] | None,
+    resolution: int,
+    recordings: int = 0,
+    progress: Callable[[int, int, str], object] | None = None,
+    resampling: Image.Resampling = Image.Resampling.BICUBIC,
+) -> tuple[People, People | None]:
+    """The people to train on, and those to validate by, where there are any, with one recording each."""
+    training = load_people(samples, features, resolution, recordings, progress, resampling)
+    return training, load_people(validation, features, resolution, 1, resampling=resampling) if validation else None

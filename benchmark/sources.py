@@ -18,12 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 """The folder of the packages `benchmark`, `baselines` and `metrics`."""
 OWN = ("benchmark", "baselines", "metrics")
-INPUTS = (
-    *("benchmark.tasks", "benchmark.clips", "benchmark.mixing", "benchmark.media", "benchmark.face_video"),
-    "benchmark.generation",
-)
+INPUTS = ("benchmark.tasks", "benchmark.media", "benchmark.runs.generation")
 """What opens and crops the inputs of a method, and writes its outputs."""
-_READERS = ("metrics.speech.items", "benchmark.clips", "benchmark.mixing", "benchmark.media")
+_READERS = ("metrics.speech.items", "benchmark.media.clips", "benchmark.media.mixing", "benchmark.media")
 """What opens outputs and true files for metrics."""
 
 

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmark.clips import crop_speech, mixture_clip, only_file
 from benchmark.errors import UnknownName, UsageError, did_you_mean
 from benchmark.media import is_video, read_audio, since_sound
+from benchmark.media.clips import crop_speech, mixture_clip, only_file
 from benchmark.types import Audio, Example, Grey, Sample, derive_seed
 
 
@@ -126,7 +126,7 @@ class SpeechFromMixture(Task):
     def open(
         self, sample: Sample, repeat: int, protocol: Protocol, seed: int, weights: str, grey: Grey = "luma"
     ) -> Example:
-        from benchmark.face_video import FPS, clip_video, read_face_video
+        from benchmark.media.face_video import FPS, clip_video, read_face_video
 
         clip = mixture_clip(sample, protocol.seconds, self.rate, seed)
         find = sample.attributes.get("framing") == "scene"
@@ -145,7 +145,7 @@ class SpeechFromMixture(Task):
         return Example(sample, repeat, derive_seed(weights, sample.id, seed, repeat), inputs, truth)
 
     def read(self, source: Path, video: Path | None, grey: Grey = "luma") -> dict[str, Any]:
-        from benchmark.face_video import FPS, clip_video, read_face_video
+        from benchmark.media.face_video import FPS, clip_video, read_face_video
 
         noisy = read_audio(source, self.rate)
         if video is None and not is_video(source):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from benchmark.errors import BenchmarkError, MethodError
 
 if TYPE_CHECKING:
-    from benchmark.store import Prediction, RunDirectory
+    from benchmark.runs.directory import Prediction, RunDirectory
 
 SHOWN = 3
 """Places whose last lines are shown."""

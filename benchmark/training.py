@@ -14,9 +14,9 @@ from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
 from benchmark.datasets.population import TRAINING, VALIDATION, Population
 from benchmark.errors import InvalidConfig, UsageError
-from benchmark.evaluation import Progress
-from benchmark.execution import pick_device
 from benchmark.files import naming, write_whole
+from benchmark.runs.evaluation import Progress
+from benchmark.runs.workers import pick_device
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class TrainingPlan:
             self._check()
 
         def begin() -> None:
-            from benchmark import provenance
+            from benchmark.runs import provenance
 
             about = {**self.describe(), "seed": seed, "precision": precision, "provenance": provenance.collect()}
             content = json.dumps(about, indent=2) + "\n"
@@ -132,10 +132,10 @@ def prepare(
     Raises:
         UnknownName, InvalidConfig, MissingDataset: as they say.
     """
-    from baselines.training import options
-    from benchmark.networks import Networks
+    from baselines.settings import options
     from benchmark.registry import trainers
     from benchmark.tasks import get_task
+    from benchmark.weights.networks import Networks
 
     recipes = trainers.load(method)
     module = sys.modules[recipes.__module__]
@@ -177,9 +177,9 @@ def fit_face_heads(
     """
     import importlib
 
-    from benchmark import weights
     from benchmark.media import read_image
-    from benchmark.networks import NETWORKS, Networks
+    from benchmark.weights import table as weights
+    from benchmark.weights.networks import NETWORKS, Networks
 
     split = "train" if "train" in _adapter(dataset).splits else "test"
     manifest = _open(dataset, data_root, split, "speech2face", progress)
@@ -248,7 +248,7 @@ def draw(
     Raises:
         UsageError: the dataset has the people that it has.
     """
-    from benchmark.weights import home
+    from benchmark.weights.table import home
 
     show = progress(f"{dataset} {part}")
     manifest: Manifest = _adapter(dataset)(data_root, home()).draw(
@@ -258,7 +258,7 @@ def draw(
 
 
 def _open(dataset: str, data_root: Path | None, split: str, task: str, progress: Callable[[str], Progress]) -> Manifest:
-    from benchmark.weights import home
+    from benchmark.weights.table import home
 
     show = progress(f"{dataset} {split}")
     return _adapter(dataset)(data_root, home()).open(

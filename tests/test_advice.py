@@ -17,12 +17,13 @@ import pytest
 import typer
 from test_cli import ALL
 
-from benchmark import registry, weights
+from benchmark import registry
 from benchmark.configuration import Presets, resolve
 from benchmark.errors import UsageError
-from benchmark.networks import NETWORKS
-from benchmark.scoring import metric_options
+from benchmark.runs.scoring import metric_options
 from benchmark.tasks import TASKS, get_task
+from benchmark.weights import table as weights
+from benchmark.weights.networks import NETWORKS
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(path for room in ("benchmark", "baselines", "metrics") for path in (ROOT / room).rglob("*.py"))

@@ -27,13 +27,13 @@ from benchmark.datasets.talkers.identity import people
 from benchmark.datasets.talkers.sentences import sentences
 from benchmark.datasets.talkers.voice import speak
 from benchmark.errors import MediaError, MissingWeights, UnknownName, UsageError
-from benchmark.evaluation import peers, plan_method
-from benchmark.face_video import FPS
-from benchmark.generation import batches, generate
 from benchmark.media import read_audio, write_audio, write_video
-from benchmark.results import Result
-from benchmark.session import Request, Session, score_run
-from benchmark.store import RunDirectory
+from benchmark.media.face_video import FPS
+from benchmark.results.schema import Result
+from benchmark.runs.directory import RunDirectory
+from benchmark.runs.evaluation import peers, plan_method
+from benchmark.runs.generation import batches, generate
+from benchmark.runs.session import Request, Session, score_run
 from benchmark.tasks import Protocol, get_task
 from benchmark.types import Audio, Example, Sample
 
@@ -339,7 +339,7 @@ def test_a_file_of_weights_stands_in_for_published_ones_that_are_not_here(
 ) -> None:
     (tmp_path / "own.safetensors").write_bytes(b"own")
     named = replace(plan_method("flowavse").settings, weights="facenet_vggface2")
-    monkeypatch.setattr("benchmark.evaluation.resolve", lambda *_: named)
+    monkeypatch.setattr("benchmark.runs.evaluation.resolve", lambda *_: named)
     monkeypatch.setenv("FACEVOICE_BENCH_HOME", str(tmp_path))
     with pytest.raises(MissingWeights, match="weights fetch facenet_vggface2"):
         plan_method("flowavse")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.clips import SHORTEST_S, crop_speech, mixture_clip
 from benchmark.errors import MediaError
 from benchmark.media import read_audio, write_audio
+from benchmark.media.clips import SHORTEST_S, crop_speech, mixture_clip
 from benchmark.types import Audio, Sample
 
 RATE = 16_000

@@ -13,10 +13,12 @@ import pytest
 import torch
 from toys import Brightness, Painter
 
-from benchmark import provenance
 from benchmark.configuration import Settings
 from benchmark.errors import MethodError, MissingDependency, PrerequisiteError, UsageError
-from benchmark.evaluation import (
+from benchmark.media import read_image, write_image
+from benchmark.runs import provenance
+from benchmark.runs.directory import Prediction, RunDirectory
+from benchmark.runs.evaluation import (
     MethodPlan,
     RunPlan,
     conclude,
@@ -26,12 +28,10 @@ from benchmark.evaluation import (
     read_result,
     rescore,
 )
-from benchmark.execution import WorkerPool, parse_shard, pick_device
-from benchmark.generation import checked_image, checked_speech
-from benchmark.media import read_image, write_image
-from benchmark.scoring import Scorer, gallery
-from benchmark.session import notes_on, notes_on_code
-from benchmark.store import Prediction, RunDirectory
+from benchmark.runs.generation import checked_image, checked_speech
+from benchmark.runs.scoring import Scorer, gallery
+from benchmark.runs.session import notes_on, notes_on_code
+from benchmark.runs.workers import WorkerPool, parse_shard, pick_device
 from benchmark.tasks import Protocol, get_task
 from metrics.metric import Failed
 
@@ -508,7 +508,7 @@ def test_fewer_than_no_workers_are_refused(tiny_corpus):
 
 def with_code(monkeypatch, name):
     """Plans that are made from here on are of this state of the code."""
-    monkeypatch.setattr("benchmark.evaluation.source_of_method", lambda kind: name)
+    monkeypatch.setattr("benchmark.runs.evaluation.source_of_method", lambda kind: name)
 
 
 def test_outputs_of_two_states_of_the_code_are_never_mixed_without_a_word(tiny_corpus, tmp_path, monkeypatch):
@@ -553,7 +553,7 @@ def test_rows_that_other_code_measured_or_whose_output_is_gone_are_not_counted(t
     result = conclude(plan.view, pool_of(tiny_corpus).scorer)
     assert result.aggregate("brightness_error").scored == 35
     assert result.aggregate("brightness_error").reasons == {"not measured": 1} and result.partial
-    monkeypatch.setattr("benchmark.scoring.source_of_metric", lambda kind: "edited")
+    monkeypatch.setattr("benchmark.runs.scoring.source_of_metric", lambda kind: "edited")
     assert conclude(plan.view, pool_of(tiny_corpus).scorer).aggregate("brightness_error").scored == 0
 
 
@@ -564,7 +564,7 @@ def test_a_kill_while_a_run_is_cleared_leaves_it_to_be_cleared(tiny_corpus, tmp_
     def killed(path):
         raise Killed
 
-    monkeypatch.setattr("benchmark.store.shutil.rmtree", killed)
+    monkeypatch.setattr("benchmark.runs.directory.shutil.rmtree", killed)
     with pytest.raises(Killed):
         plan.run.clear()
     monkeypatch.undo()
@@ -632,7 +632,7 @@ def test_what_other_code_of_a_metric_measured_is_measured_again(tiny_corpus, tmp
     finish(plan, pool_of(tiny_corpus))
     measure, calls = Brightness.measure, []
     monkeypatch.setattr(Brightness, "measure", lambda self, items: calls.append(len(items)) or measure(self, items))
-    monkeypatch.setattr("benchmark.scoring.source_of_metric", lambda kind: "edited")
+    monkeypatch.setattr("benchmark.runs.scoring.source_of_metric", lambda kind: "edited")
     finish(plan, pool_of(tiny_corpus))
     finish(plan, pool_of(tiny_corpus))
     assert sum(calls) == 36

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from benchmark.cli.main import app
 from benchmark.datasets.folder import Folder
 from benchmark.errors import UsageError
-from benchmark.export import Export, write_mixtures
 from benchmark.media import read_audio, read_video, write_audio, write_video
-from benchmark.pair_scoring import PairRequest, score_pairs
-from benchmark.session import Request, Session
+from benchmark.pairs.scoring import PairRequest, score_pairs
+from benchmark.runs.export import Export, write_mixtures
+from benchmark.runs.session import Request, Session
 from benchmark.tasks import Protocol, get_task
 from benchmark.types import Audio
 
@@ -133,7 +133,7 @@ def test_a_kill_between_any_two_files_loses_nothing(
             raise KeyboardInterrupt
         write_audio(path, audio)
 
-    monkeypatch.setattr("benchmark.export.write_audio", dying)
+    monkeypatch.setattr("benchmark.runs.export.write_audio", dying)
     for stop in range(1, 9):
         calls = 0
         with pytest.raises(KeyboardInterrupt):

@@ -219,7 +219,7 @@ def test_the_shipped_heads_know_the_people_of_the_corpus(tmp_path):
     """They were fitted to portraits that anybody can draw again: if the corpus changes, they have to be fitted anew."""
     from benchmark.datasets.talkers.corpus import Talkers
     from benchmark.media import read_image
-    from benchmark.networks import Networks
+    from benchmark.weights.networks import Networks
 
     manifest = Talkers(None, tmp_path, limit=8, workers=1).open("train", "speech2face", fields=("face",))
     networks = Networks()

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from test_dlib_faces import drawn_face
 
-from benchmark.networks import Networks
 from benchmark.reports import confusions
+from benchmark.weights.networks import Networks
 from metrics.faces.age_agreement import AgeAgreement, decade, weighted_pearson
 from metrics.faces.sex_agreement import SexAgreement
 from metrics.metric import FaceItem, Failed, Identity

@@ -16,12 +16,11 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from benchmark import face_video
 from benchmark.datasets.talkers.face import Talking, View, portrait
 from benchmark.datasets.talkers.identity import person
 from benchmark.errors import MediaError, MissingDependency
-from benchmark.face_video import Box, Look, clip_video, cut_square, main_track, read_face_video
-from benchmark.media import read_video, write_audio, write_video
+from benchmark.media import face_video, read_video, write_audio, write_video
+from benchmark.media.face_video import Box, Look, clip_video, cut_square, main_track, read_face_video
 from benchmark.types import Audio, FaceVideo
 
 RNG = np.random.default_rng(11)

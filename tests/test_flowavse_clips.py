@@ -14,7 +14,7 @@ from baselines.flowavse.clips import Clips, video_frames_of
 from baselines.flowavse.config import Training
 from benchmark.errors import MissingDataset
 from benchmark.media import write_audio, write_video
-from benchmark.mixing import RECORDED
+from benchmark.media.mixing import RECORDED
 from benchmark.types import Audio, Sample
 
 RATE = 16_000

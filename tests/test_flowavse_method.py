@@ -21,7 +21,7 @@ from baselines.flowavse.enhancer import FRAMES_AT_ONCE, OVERLAP, Enhancer, Windo
 from baselines.flowavse.method import FlowAVSE
 from baselines.flowavse.network import FlowAVSENetwork
 from baselines.flowavse.spectrogram import spectrogram, waveform
-from baselines.training import options
+from baselines.settings import options
 from benchmark.configuration import Presets, resolve
 from benchmark.errors import InvalidConfig, MediaError, MethodError, MissingWeights
 from benchmark.registry import methods

@@ -11,8 +11,8 @@ from benchmark.datasets.talkers.identity import people
 from benchmark.datasets.talkers.lips import filmed
 from benchmark.datasets.talkers.sentences import sentences
 from benchmark.datasets.talkers.voice import speak
-from benchmark.evaluation import plan_method
-from benchmark.mixing import Mixture, mix, noise
+from benchmark.media.mixing import Mixture, mix, noise
+from benchmark.runs.evaluation import plan_method
 from benchmark.types import Audio, Example, FaceVideo, Sample
 
 

@@ -25,7 +25,8 @@ from baselines.flowavse.network import FlowAVSENetwork, Seen
 from baselines.flowavse.spectrogram import spectrogram
 from baselines.flowavse.training import EnhancerRecipe, FlowAVSERecipe, squared_norm
 from baselines.flowavse.visual_training import BANDS, VisualEncoderRecipe, band_energies
-from baselines.training import Loop, Update, options, train, train_stages
+from baselines.settings import options
+from baselines.training import Loop, Update, train, train_stages
 from benchmark.errors import InvalidConfig, MissingDataset, MissingWeights
 from benchmark.types import Audio, Example, FaceVideo, Sample
 
@@ -503,8 +504,9 @@ def test_a_first_stage_to_start_from_can_stay(people: list[Sample], tmp_path: Pa
 def test_settings_are_checked(people: list[Sample]) -> None:
     with pytest.raises(InvalidConfig, match="Did you mean 'talker_share'"):
         flowavse.recipes(Config(**TINY), {"talkers_share": 0.3}, people)
-    with pytest.raises(InvalidConfig, match="the training split is empty"):
-        avdiffuss.recipes(DiffusionConfig(**TINY), {}, [])
+    (stage,) = avdiffuss.recipes(DiffusionConfig(**TINY), {}, [])
+    with pytest.raises(MissingDataset, match="No clean speech in the split"):
+        stage.build(Path())
     (stage,) = flowavse.recipes(Config(**TINY), {"ema": 0.0, "talker_share": 1}, people[:1])
     assert stage.ema is None and stage.clip is None
     with pytest.raises(MissingDataset, match="more than one speaker"):
@@ -519,7 +521,7 @@ def test_settings_are_checked(people: list[Sample]) -> None:
         *[({name: 0}, f"{name} must be at least 1, got 0") for name in ("steps", "batch", "visual_batch")],
         *[({name: 0.0}, f"{name} must be above 0, got 0.0") for name in ("learning_rate", "visual_learning_rate")],
         *[
-            ({name: -1}, f"{name} must not be below 0, got -1")
+            ({name: -1}, f"{name} must be at least 0, got -1")
             for name in ("visual_steps", "predictor_steps", "clip", "predictor_weight", "refiner_weight")
         ],
         *[

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from benchmark.cli.tables import show_results
-from benchmark.clips import mixture_clip
 from benchmark.datasets.dataset import count_left_out, left_out
 from benchmark.datasets.folder import Folder
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import read_audio, write_audio, write_video
+from benchmark.media.clips import mixture_clip
 from benchmark.reports.run_report import write_report
-from benchmark.session import Request, Session, score_run
+from benchmark.runs.session import Request, Session, score_run
 from benchmark.tasks import Protocol, get_task
 from benchmark.types import Audio
 

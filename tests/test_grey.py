@@ -8,8 +8,8 @@ import pytest
 from baselines.avdiffuss.method import AVDiffuSS
 from baselines.flowavse.method import FlowAVSE
 from benchmark.configuration import Presets, resolve
-from benchmark.face_video import read_face_video
 from benchmark.media import opencv_grey, read_video, write_audio, write_video
+from benchmark.media.face_video import read_face_video
 from benchmark.tasks import AV_ENHANCEMENT
 from benchmark.types import Audio
 

@@ -12,7 +12,7 @@ import torch
 from onnx_toys import write_arcface, write_genderage, write_pack, write_scrfd
 
 from benchmark.errors import MissingWeights
-from benchmark.networks import Networks
+from benchmark.weights.networks import Networks
 from metrics.faces.retrieval import Retrieval
 from metrics.faces.sex_agreement import SexAgreement
 from metrics.metric import FaceItem, Identity

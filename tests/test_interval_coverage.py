@@ -23,7 +23,7 @@ def simulation():
 
 @pytest.mark.parametrize("name", ["SI-SDR", "SI-SDR, very uneven counts", "WER 20 %", "sex 90 %", "age r"])
 def test_metrics_intervals_hold_the_truth_where_percentiles_do_not(simulation, name, monkeypatch):
-    monkeypatch.setattr(simulation, "DRAWS", 200)
+    monkeypatch.setattr(simulation, "OLD_EVERY", 2)
     case = next(case for case in simulation.cases() if case.name == name)
     found = simulation.coverage(case, 8, 400)
     assert 0.93 <= found.new <= 0.99

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.evaluation import plan_method, read_result
-from benchmark.scoring import NOT_MEASURED
+from benchmark.runs.evaluation import plan_method, read_result
+from benchmark.runs.scoring import NOT_MEASURED
 from benchmark.tasks import get_task
 
 FILES = sorted((Path(__file__).parent.parent / "leaderboards" / "results").glob("*.json"))

@@ -17,9 +17,9 @@ from benchmark.cli.main import app
 from benchmark.datasets.folder import Folder
 from benchmark.errors import MediaError
 from benchmark.media import audio_header, check_header, read_audio, read_image, read_video, write_audio, write_image
-from benchmark.pair_scoring import PairRequest, score_pairs
-from benchmark.scoring import gallery
-from benchmark.session import remarks_on
+from benchmark.pairs.scoring import PairRequest, score_pairs
+from benchmark.runs.scoring import gallery
+from benchmark.runs.session import remarks_on
 from benchmark.types import Audio, Sample
 
 REFUSALS = [
@@ -147,7 +147,7 @@ def gapped(path: Path) -> Path:
 def test_remarks_are_kept_on_the_rows_of_a_run(tiny_corpus, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from benchmark.evaluation import evaluate
+    from benchmark.runs.evaluation import evaluate
 
     path = gapped(tmp_path / "gap.mkv")
     first, *others = tiny_corpus.samples

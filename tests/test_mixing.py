@@ -6,7 +6,7 @@ from scipy.signal import find_peaks, get_window, welch
 from scipy.stats import kstest, norm, spearmanr
 
 from benchmark.errors import MediaError
-from benchmark.mixing import NOISES, RATE, RECORDED, TALKER, looped, mix, noise
+from benchmark.media.mixing import NOISES, RATE, RECORDED, TALKER, looped, mix, noise
 
 SECOND = RATE
 

@@ -15,11 +15,11 @@ from baselines.sf2f.config import Config
 from baselines.sf2f.method import SF2F
 from baselines.voice2face.config import Config as Voice2FaceConfig
 from baselines.voice2face.method import Voice2Face
-from benchmark import weights
 from benchmark.cli.main import app
 from benchmark.errors import MissingWeights
 from benchmark.media import read_image, write_audio
 from benchmark.types import Audio
+from benchmark.weights import table as weights
 
 TINY = Config(variant="official", width=0.05)
 NAMES = (

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from benchmark.cli.main import app
 from benchmark.errors import BenchmarkError, PrerequisiteError, UsageError
 from benchmark.media import write_audio
-from benchmark.pair_scoring import PairRequest, score_pairs
-from benchmark.results import PairResult
+from benchmark.pairs.scoring import PairRequest, score_pairs
+from benchmark.results.schema import PairResult
 from benchmark.types import Audio
 
 RATE = 16_000

@@ -8,8 +8,8 @@ import pytest
 
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import write_audio
-from benchmark.pairs import PairReader, find_pairs, with_speakers, with_texts
-from benchmark.store import Prediction
+from benchmark.pairs.matching import PairReader, find_pairs, with_speakers, with_texts
+from benchmark.runs.directory import Prediction
 from benchmark.types import Audio
 
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from benchmark.timing import timed
+from benchmark.runs.timing import timed
 from metrics.metric import Failed, SpeechItem, Undefined
 from metrics.speech.rtf import RealTimeFactor
 

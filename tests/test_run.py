@@ -145,8 +145,8 @@ def test_predict_makes_a_face_and_the_same_one_again(people, tmp_path, method):
 
 
 def test_predict_reads_real_recordings_and_sound_tracks(realdata, tmp_path):
-    from benchmark.evaluation import plan_method
     from benchmark.media import read_audio
+    from benchmark.runs.evaluation import plan_method
     from benchmark.types import Example, Sample
 
     sources = [

@@ -15,9 +15,9 @@ from test_evaluation import finish, plan_of
 from test_pair_scoring import noisy, put, scored, speechlike, table
 from toys import Brightness
 
-from benchmark.execution import WorkerPool
-from benchmark.scoring import Scorer, aggregate, gallery, unscored
-from benchmark.store import ScoreRow
+from benchmark.runs.directory import ScoreRow
+from benchmark.runs.scoring import Scorer, aggregate, gallery, unscored
+from benchmark.runs.workers import WorkerPool
 from metrics.faces.retrieval import Retrieval
 from metrics.faces.vggface_score import VGGFaceScore
 from metrics.metric import FaceItem, Report
@@ -184,7 +184,7 @@ def test_a_cell_that_is_empty_has_its_reason_beside_it(tmp_path):
 
 
 def test_stored_rows_of_other_definitions_are_none_of_a_metrics_own(tmp_path):
-    from benchmark.store import RunDirectory
+    from benchmark.runs.directory import RunDirectory
 
     run = RunDirectory(tmp_path)
     metric = SiSdr()
@@ -195,7 +195,7 @@ def test_stored_rows_of_other_definitions_are_none_of_a_metrics_own(tmp_path):
 
 
 def test_a_choice_concerns_the_metrics_that_it_makes() -> None:
-    from benchmark.scoring import takes_one_of
+    from benchmark.runs.scoring import takes_one_of
 
     assert takes_one_of("sex_agreement", "dlib", ("judge=genderage",))
     assert not takes_one_of("vggface_score", "dlib", ("judge=genderage",))

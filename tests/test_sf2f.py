@@ -17,6 +17,7 @@ from baselines.layers.log_filter_banks import log_filter_banks
 from baselines.layers.perceptual import BoxedDlib, BoxedFaceNet, perceptual_loss
 from baselines.layers.pixels import imagenet_to_unit, official_pictures, to_imagenet, to_pictures, to_unit
 from baselines.people import People, Person
+from baselines.settings import options
 from baselines.sf2f.config import Config, Training
 from baselines.sf2f.descriptors import Descriptors
 from baselines.sf2f.discriminators import Adversaries, Discriminator
@@ -25,7 +26,6 @@ from baselines.sf2f.method import SF2F
 from baselines.sf2f.network import EmbeddingFuser, FaceDecoder, SF2FNetwork, VoiceEncoder
 from baselines.sf2f.official import from_official
 from baselines.sf2f.training import EncoderDecoderRecipe, FuserRecipe, VoiceEncoderRecipe, blurred, recipes, shaken
-from baselines.training import options
 from benchmark.datasets.talkers.face import portrait, views
 from benchmark.datasets.talkers.identity import person
 from benchmark.errors import InvalidConfig, MethodError, MissingWeights

@@ -33,7 +33,7 @@ from benchmark.errors import MediaError, PrerequisiteError
 from benchmark.media import read_audio, write_audio, write_image
 from benchmark.processes import WorkerDied
 from benchmark.types import Audio, Sample
-from benchmark.weights import home
+from benchmark.weights.table import home
 
 RATE = 16_000
 VOICES, FACES = 3, 2

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from benchmark.clips import mixture_clip
 from benchmark.datasets.manifest import Manifest
-from benchmark.evaluation import RunView, conclude
 from benchmark.media import read_audio, read_image, write_audio
+from benchmark.media.clips import mixture_clip
 from benchmark.reports import sound_report
 from benchmark.reports.parts import Parts
 from benchmark.reports.run_report import write_report
 from benchmark.reports.sound_report import by_condition_csv, by_condition_markdown, file_names, pick, read_rows
 from benchmark.reports.spectrograms import Column, Panel, draw_gain, draw_spectrograms, log_magnitude
-from benchmark.results import Result, RunSpec
-from benchmark.scoring import Scorer
-from benchmark.store import Prediction, RunDirectory
+from benchmark.results.schema import Result, RunSpec
+from benchmark.runs.directory import Prediction, RunDirectory
+from benchmark.runs.evaluation import RunView, conclude
+from benchmark.runs.scoring import Scorer
 from benchmark.tasks import get_task
 from benchmark.types import Audio, Sample
 from metrics.metric import Metric, Report, weighted_mean, weighted_ratio

@@ -17,12 +17,12 @@ from typer.testing import CliRunner
 
 from baselines.layers.vad import SF2F_VAD, VOICE2FACE_VAD
 from baselines.method import Method
-from benchmark import speed
 from benchmark.cli.main import app
 from benchmark.configuration import Presets
 from benchmark.errors import InvalidConfig, MethodError, MissingWeights, UnknownName, UsageError
 from benchmark.registry import Entry, methods
-from benchmark.speed import Conditions, Row, count_parameters, find_candidates, make_example
+from benchmark.runs import speed
+from benchmark.runs.speed import Conditions, Row, count_parameters, find_candidates, make_example
 from benchmark.tasks import get_task
 from benchmark.types import Example
 

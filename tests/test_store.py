@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark.errors import PrerequisiteError, UsageError
-from benchmark.store import Prediction, RunDirectory, ScoreRow
+from benchmark.runs.directory import Prediction, RunDirectory, ScoreRow
 
 
 def prediction(sample: str, repeat: int = 0, status: str = "ok", file: str | None = None) -> Prediction:

@@ -21,14 +21,14 @@ from typer.testing import CliRunner
 from benchmark.cli import main as command_line
 from benchmark.cli import tables
 from benchmark.cli.console import print_table
-from benchmark.evaluation import conclude, evaluate
 from benchmark.files import naming, write_whole
 from benchmark.media import write_audio, write_image
 from benchmark.reports.figures import drawn_text, figure_file
 from benchmark.reports.parts import Parts
-from benchmark.store import Prediction, RunDirectory
+from benchmark.runs.directory import Prediction, RunDirectory
+from benchmark.runs.evaluation import conclude, evaluate
 from benchmark.types import Audio
-from benchmark.weights import home
+from benchmark.weights.table import home
 
 ROOT = Path(__file__).parent.parent
 FULL = OSError(errno.ENOSPC, "No space left on device")

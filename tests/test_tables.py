@@ -13,8 +13,8 @@ from benchmark.cli.tables import show_results
 from benchmark.registry import NUMBERS
 from benchmark.reports import tables
 from benchmark.reports.sheets import contact_sheet
-from benchmark.results import Aggregate, Failures, Result, RunSpec
-from benchmark.statistics import INTERVALS
+from benchmark.results.schema import Aggregate, Failures, Result, RunSpec
+from benchmark.results.statistics import INTERVALS
 from benchmark.tasks import get_task
 
 

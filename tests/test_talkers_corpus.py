@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from baselines.talkers_oracle import Oracle, OracleConfig, expected
 from benchmark.datasets.talkers import corpus
 from benchmark.datasets.talkers.build import PORTRAITS, UTTERANCES
 from benchmark.datasets.talkers.corpus import Talkers
 from benchmark.datasets.talkers.face_geometry import head
 from benchmark.datasets.talkers.identity import LINK, LINKED, SPLITS, VoiceTraits, people, person
-from benchmark.datasets.talkers.oracle import Oracle, OracleConfig, expected
 from benchmark.datasets.talkers.sentences import sentences
 from benchmark.errors import InvalidConfig, MethodError, MissingDataset, UsageError
 from benchmark.media import read_audio, read_image, read_video

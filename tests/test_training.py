@@ -24,9 +24,9 @@ from baselines.voice2face.config import Config as Voice2FaceConfig
 from benchmark.configuration import Settings
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import InvalidConfig, MethodError, MissingDataset, PrerequisiteError, UsageError
-from benchmark.networks import Networks
 from benchmark.training import TrainingPlan
 from benchmark.types import Audio, Sample, derive_seed
+from benchmark.weights.networks import Networks
 
 QUIET = Loop(device="cpu", log_every=1, sample_every=4, checkpoint_every=3)
 
@@ -470,8 +470,8 @@ def test_ablations_change_the_stages(tiny_corpus) -> None:
     stage = sf2f_training.recipes(SF2FConfig(width=0.05), {}, tiny_corpus.samples)[0]
     with pytest.raises(InvalidConfig, match="facenet140"):
         stage.build(Path())
-    with pytest.raises(InvalidConfig, match="training split is empty"):
-        sf2f_training.recipes(SF2FConfig(), {}, [])
+    with pytest.raises(MissingDataset, match="None of 0 training speakers"):
+        sf2f_training.recipes(SF2FConfig(), {}, [])[0].build(Path())
 
 
 def test_voice2face_trains_from_files_in_two_stages(tiny_corpus, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from benchmark import downloads, weights
 from benchmark.errors import (
     ChecksumMismatch,
     MissingDependency,
@@ -26,6 +25,8 @@ from benchmark.errors import (
     UnknownName,
     UsageError,
 )
+from benchmark.weights import downloads
+from benchmark.weights import table as weights
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -183,7 +184,7 @@ def test_carried_weights_without_their_package_name_it(monkeypatch: pytest.Monke
 
 
 def test_listing_the_table_imports_no_torch() -> None:
-    program = "import sys; from benchmark import weights; weights.TABLE; sys.exit('torch' in sys.modules)"
+    program = "import sys; from benchmark.weights import table; table.TABLE; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

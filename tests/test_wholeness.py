@@ -12,9 +12,9 @@ import soundfile
 from films import SOUND, VIDEO, film, noise
 from PIL import Image
 
-from benchmark.clips import crop_speech
 from benchmark.errors import MediaError
 from benchmark.media import audio_header, audio_seconds, is_video, read_audio, read_image, read_video
+from benchmark.media.clips import crop_speech
 from benchmark.remarks import remarks
 from benchmark.types import Sample
 

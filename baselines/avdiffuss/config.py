@@ -9,6 +9,7 @@ from torch import Tensor
 
 from baselines.avdiffuss.sde import OUVE
 from baselines.flowavse.config import EnhancerConfig, Field
+from baselines.settings import check
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,9 @@ class Config(EnhancerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.steps <= 1000:
-            raise ValueError(f"steps must be in [0, 1000], got {self.steps}")
-        if not 0 < self.sigma_min < self.sigma_max or not 0 < self.end < 1 or not self.theta > 0:
-            raise ValueError(
-                f"expected 0 < sigma_min < sigma_max, 0 < end < 1, theta above 0; got {self.sigma_min}, "
-                f"{self.sigma_max}, {self.end}, {self.theta}"
-            )
-        if self.corrector_snr < 0:
-            raise ValueError(f"corrector_snr must not be below 0, got {self.corrector_snr}")
+        check(self, steps="[0, 1000]", theta="(0, inf)", sigma_min="(0, inf)", end="(0, 1)", corrector_snr="[0, inf)")
+        if not self.sigma_min < self.sigma_max:
+            raise ValueError(f"sigma_min must be below sigma_max, got {self.sigma_min} and {self.sigma_max}")
 
     def process(self) -> OUVE:
         return OUVE(self.theta, self.sigma_min, self.sigma_max, self.end)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from baselines.shards import Part, Progress, Shard, Shards
 from benchmark.errors import MediaError
-from benchmark.face_video import FPS, SIDE, read_face_video
 from benchmark.media import read_audio, since_sound
+from benchmark.media.face_video import FPS, SIDE, read_face_video
 from benchmark.types import Grey
 
 RATE = 16000

@@ -17,7 +17,7 @@ from baselines.flowavse.config import Training
 from baselines.flowavse.spectrogram import HOP
 from baselines.shards import Progress
 from benchmark.errors import MediaError, MissingDataset
-from benchmark.mixing import BABBLE_VOICES, NOISES, RATE, RECORDED, TALKER, looped, mix, noise
+from benchmark.media.mixing import BABBLE_VOICES, NOISES, RATE, RECORDED, TALKER, looped, mix, noise
 from benchmark.types import Grey, Sample
 
 VIDEO_FRAME = RATE // 25

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from baselines.flowavse.flow_matching import FlowMatching, Prior
 from baselines.flowavse.ncsnpp import Size
 from baselines.flowavse.network import FlowAVSENetwork
+from baselines.settings import check
 from benchmark.types import Grey
 
 Field = Callable[[Tensor, Tensor], Tensor]
@@ -24,17 +23,6 @@ INFERENCE_ALONE = frozenset(
     {"video", "padding", "pictures", "longest_s", "precision", "steps", "temperature", "corrector_snr"},
 )
 """Settings of the methods that change nothing of a training but the measures beside it."""
-
-
-def check_finite(settings: Any) -> None:
-    """Refuse NaN and infinity in a dataclass of settings.
-
-    Raises:
-        ValueError: names the field.
-    """
-    for name, value in dataclasses.asdict(settings).items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{name} must be a finite number, got {value}")
 
 
 @dataclass(frozen=True)
@@ -70,15 +58,9 @@ class EnhancerConfig(ABC):
     otherwise; a CPU always takes float32."""
 
     def __post_init__(self) -> None:
-        check_finite(self)
-        if not 0 < self.width <= 4:
-            raise ValueError(f"width must be in (0, 4], got {self.width}")
-        if not 0 < self.exponent <= 1 or not self.factor > 0:
-            raise ValueError(f"exponent must be in (0, 1] and factor above 0, got {self.exponent} and {self.factor}")
-        if self.video_window < 0:
-            raise ValueError(f"video_window must not be below 0, got {self.video_window}")
-        if not 2.04 <= self.longest_s <= 600:
-            raise ValueError(f"longest_s must be in [2.04, 600], got {self.longest_s}")
+        check(
+            self, width="(0, 4]", exponent="(0, 1]", factor="(0, inf)", video_window="[0, inf)", longest_s="[2.04, 600]"
+        )
 
     def network(self) -> FlowAVSENetwork:
         return FlowAVSENetwork(self.size, self.width, self.shared_encoder, video_window=self.video_window)
@@ -115,13 +97,7 @@ class Config(EnhancerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.steps <= 1000:
-            raise ValueError(f"steps must be in [0, 1000], got {self.steps}")
-        if not 0 < self.start < 1 or self.sigma < 0 or self.temperature < 0:
-            raise ValueError(
-                f"start must be in (0, 1), sigma and temperature not below 0, got {self.start}, {self.sigma}, "
-                f"{self.temperature}"
-            )
+        check(self, steps="[0, 1000]", start="(0, 1)", sigma="[0, inf)", temperature="[0, inf)")
         if not self.start <= self.latest <= 1:
             raise ValueError(f"latest must be in [start, 1], here [{self.start}, 1], got {self.latest}")
         if self.steps > 1 and 1 - (1 - self.start) / self.steps > self.latest:
@@ -192,26 +168,21 @@ class Training:
     whenever it is drawn, which takes longer and no room."""
 
     def __post_init__(self) -> None:
-        check_finite(self)
+        never_below_0 = ("visual_steps", "predictor_steps", "clip", "predictor_weight", "refiner_weight")
+        check(
+            self,
+            **dict.fromkeys(("steps", "batch", "visual_batch"), "[1, inf)"),
+            **dict.fromkeys(("learning_rate", "visual_learning_rate"), "(0, inf)"),
+            **dict.fromkeys(never_below_0, "[0, inf)"),
+            talker_share="[0, 1]",
+            ema="[0, 1)",
+        )
         if self.frames % 8 or self.frames < 32:
             raise ValueError(f"frames must be a multiple of 8 of at least 32, got {self.frames}")
-        for name in ("steps", "batch", "visual_batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "visual_learning_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("visual_steps", "predictor_steps", "clip", "predictor_weight", "refiner_weight"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be below 0, got {getattr(self, name)}")
         for name in ("visual_steps", "predictor_steps"):
             if getattr(self, name) and self.start_from:
                 raise ValueError(f"{name} and start_from exclude each other: weights to start from hold what it trains")
         if not (self.joint or self.predictor_steps or self.start_from):
             raise ValueError("joint = false wants a first stage that is trained: set predictor_steps or start_from")
-        if not 0 <= self.talker_share <= 1:
-            raise ValueError(f"talker_share must be in [0, 1], got {self.talker_share}")
         if self.snr_low_db > self.snr_high_db:
             raise ValueError(f"snr_low_db must not exceed snr_high_db, got {self.snr_low_db} and {self.snr_high_db}")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema must be in [0, 1), got {self.ema}")

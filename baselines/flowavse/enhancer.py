@@ -17,10 +17,10 @@ from torch.nn import functional as F
 from baselines.checkpoints import fill, read
 from baselines.flowavse.clips import VIDEO_FRAME, video_frames_of
 from baselines.flowavse.config import EnhancerConfig
+from baselines.flowavse.network import FlowAVSENetwork
 from baselines.flowavse.official import is_official, read_checkpoint
 from baselines.flowavse.spectrogram import HOP, frames_of, noise_like, spectrogram, waveform
-from baselines.method import Method
-from baselines.training import seeded
+from baselines.network_method import NetworkMethod
 from benchmark.errors import InvalidConfig, MediaError, MethodError
 from benchmark.types import Example, FaceVideo, Grey, derive_seed
 
@@ -67,7 +67,7 @@ class Window:
         return padded_frames(len(self.noisy))
 
 
-class Enhancer(Method):
+class Enhancer(NetworkMethod):
     """Speech in, speech out, at 16 kHz and any length; the loudest sample of the input is 1 inside.
 
     On a GPU windows of one padded length go through the networks together. The visual encoder runs once for both
@@ -77,6 +77,9 @@ class Enhancer(Method):
     task: ClassVar[str] = "av_enhancement"
     further_tasks: ClassVar[tuple[str, ...]] = ("av_separation",)
     config: EnhancerConfig
+    network: FlowAVSENetwork
+    # Convolutions with few channels run about twice as fast in this layout on CPUs.
+    memory_format = torch.channels_last
 
     @property
     def grey(self) -> Grey:  # type: ignore[override]
@@ -112,17 +115,9 @@ class Enhancer(Method):
                     f"{self.weights} was trained with {name} = {before}; expected that, got {own[name]}"
                 )
 
-    def load_random(self, device: str, seed: int = 0) -> None:
-        """Build the networks with random weights, to be timed."""
-        self._place(device, seed)
-
     def _place(self, device: str, seed: int = 0) -> None:
-        with seeded(self.name, seed):
-            network = self.config.network()
-        self.device = torch.device(device)
+        super()._place(device, seed)
         self.frames_at_once = 1 if self.device.type == "cpu" else FRAMES_AT_ONCE
-        # Convolutions with few channels run about twice as fast in this layout on CPUs.
-        self.network = network.to(self.device, memory_format=torch.channels_last).eval()
 
     @torch.inference_mode()
     def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
@@ -151,9 +146,6 @@ class Enhancer(Method):
                 else MethodError("Expected finite samples, the network gave NaN or infinity")
             )
         return outputs
-
-    def close(self) -> None:
-        del self.network
 
     def _windows(self, index: int, example: Example) -> list[Window]:
         """The example cut into equal windows, or whole where it is short enough."""

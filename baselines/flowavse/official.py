@@ -11,8 +11,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from benchmark import weights
 from benchmark.errors import InvalidConfig
+from benchmark.weights import table as weights
 
 Parts = Mapping[str, str]
 """Module names inside a module: official to ours. An empty name is the module itself."""

@@ -18,9 +18,9 @@ from baselines.flowavse.config import INFERENCE_ALONE, Config, EnhancerConfig, T
 from baselines.flowavse.network import Seen
 from baselines.flowavse.spectrogram import noise_like, spectrogram, waveform
 from baselines.flowavse.visual_training import VisualEncoderRecipe
+from baselines.settings import options
 from baselines.shards import Progress
-from baselines.training import Recipe, Stage, Update, options, seeded, without_steps
-from benchmark.errors import InvalidConfig
+from baselines.training import Recipe, Stage, Update, seeded, without_steps
 from benchmark.types import Sample
 
 VALIDATION, SHOWN = 32, 4
@@ -250,8 +250,6 @@ def stages(
     validation: Sequence[Sample],
     progress: Progress | None = None,
 ) -> list[Stage]:
-    if not samples:
-        raise InvalidConfig(f"{recipe.name}: the training split is empty")
     settings = options(Training, training)
     eye, predictor = "visual_encoder", "predictor"
 

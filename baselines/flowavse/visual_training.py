@@ -24,7 +24,7 @@ from baselines.flowavse.spectrogram import N_FFT, spectrogram
 from baselines.flowavse.visual_encoder import VisualEncoder
 from baselines.shards import Progress
 from baselines.training import Recipe, Update, seeded
-from benchmark.mixing import RATE
+from benchmark.media.mixing import RATE
 from benchmark.types import Sample
 
 BANDS = 16

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from baselines.layers.width import scaled
+from baselines.settings import check
 from baselines.sf2f.network import EMBEDDING, SF2FNetwork
 
 
@@ -39,30 +40,21 @@ class Config:
     """Less speech than this is refused: the shortest of Table 4."""
 
     def __post_init__(self) -> None:
+        check(self, width="(0, 4]", overlap="[0, 1)", window_frames="[10, inf)", shortest_s="[0.1, inf)")
         if self.resolution not in (64, 128):
             raise ValueError(f"resolution must be 64 or 128, got {self.resolution}")
         if self.multi_resolution and self.resolution != 128:
             raise ValueError("multi_resolution trains 64 px beside 128 px: set resolution = 128")
         if self.decoder == "baseline" and self.resolution != 64:
             raise ValueError("decoder = 'baseline' makes 64 px only: set resolution = 64")
-        if self.linear_start < 0:
-            raise ValueError(f"linear_start must be 0 or more, got {self.linear_start}")
-        if self.linear_start and (self.multi_resolution or (self.variant == "official" and self.resolution == 128)):
-            raise ValueError("linear_start draws one resolution, this configuration two: set linear_start = 0")
-        if not 0 < self.width <= 4:
-            raise ValueError(f"width must be in (0, 4], got {self.width}")
         longest = scaled(EMBEDDING, self.width)
         if not 0 <= self.linear_start <= longest:
             raise ValueError(
                 f"linear_start must be 0 to {longest}, the length of the embedding at width {self.width}, "
                 f"got {self.linear_start}"
             )
-        if not 0 <= self.overlap < 1:
-            raise ValueError(f"overlap must be in [0, 1), got {self.overlap}")
-        if self.window_frames < 10:
-            raise ValueError(f"window_frames must be at least 10, got {self.window_frames}")
-        if self.shortest_s < 0.1:
-            raise ValueError(f"shortest_s must be at least 0.1, got {self.shortest_s}")
+        if self.linear_start and (self.multi_resolution or (self.variant == "official" and self.resolution == 128)):
+            raise ValueError("linear_start draws one resolution, this configuration two: set linear_start = 0")
 
     def network(self) -> SF2FNetwork:
         return SF2FNetwork(
@@ -140,13 +132,4 @@ class Training:
     """Recordings per person that are read, 0 for all."""
 
     def __post_init__(self) -> None:
-        if self.perceptual_network not in ("facenet140", "dlib"):
-            raise ValueError(f"perceptual_network must be facenet140 or dlib, got {self.perceptual_network!r}")
-        if self.target not in ("portrait", "linear"):
-            raise ValueError(f"target must be portrait or linear, got {self.target!r}")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema must be in [0, 1), got {self.ema}")
-        if not 1 <= self.crop_frames[0] <= self.crop_frames[1]:
-            raise ValueError(f"crop_frames must be two rising lengths, got {self.crop_frames}")
-        if not 0 < self.fuser_seconds[0] <= self.fuser_seconds[1]:
-            raise ValueError(f"fuser_seconds must be two rising lengths, got {self.fuser_seconds}")
+        check(self, ema="[0, 1)", crop_frames="[1, inf)", fuser_seconds="(0, inf)")

@@ -13,12 +13,11 @@ from torch import Tensor
 from baselines.checkpoints import fill, read
 from baselines.layers.pixels import imagenet_to_unit, official_pictures, to_pictures
 from baselines.layers.windows import sliding_windows
-from baselines.method import Method
+from baselines.network_method import NetworkMethod
 from baselines.sf2f.config import Config
 from baselines.sf2f.network import SF2FNetwork
 from baselines.sf2f.official import from_official, is_official
 from baselines.sf2f.speech import speech_features
-from baselines.training import seeded
 from benchmark.errors import MethodError
 from benchmark.types import Example
 
@@ -26,7 +25,7 @@ CHUNK = 256
 """Windows that go through the encoder at once; bounds memory for long recordings."""
 
 
-class SF2F(Method):
+class SF2F(NetworkMethod):
     """A face from the embeddings of short windows of speech, fused by self-attention (Bai et al. 2020)."""
 
     name: ClassVar[str] = "sf2f"
@@ -34,6 +33,7 @@ class SF2F(Method):
     title: ClassVar[str] = "SF2F, Speech Fusion to Face (Bai et al. 2020)"
     Config: ClassVar[type] = Config
     config: Config
+    network: SF2FNetwork
 
     def load(self, device: str) -> None:
         """Build the network and fill it with our own or with the official weights.
@@ -51,16 +51,6 @@ class SF2F(Method):
         fill(
             self.network, tensors, self.weights, "Set variant, width, resolution, fuser and linear_start as in training"
         )
-
-    def load_random(self, device: str, seed: int = 0) -> None:
-        """Build the network with random weights, to be timed."""
-        self._place(device, seed)
-
-    def _place(self, device: str, seed: int = 0) -> None:
-        with seeded(self.name, seed):
-            network = self.config.network()
-        self.device = torch.device(device)
-        self.network: SF2FNetwork = network.to(self.device).eval()
 
     @torch.inference_mode()
     def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
@@ -99,9 +89,6 @@ class SF2F(Method):
                     picture if finite else MethodError("Expected finite pixels, the network gave NaN or infinity")
                 )
         return outputs
-
-    def close(self) -> None:
-        del self.network
 
     def _encode(self, windows: Sequence[Tensor]) -> Tensor:
         """One embedding for each window, in order; windows of one length go together."""

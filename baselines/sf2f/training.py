@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,13 +24,14 @@ from baselines.layers.log_filter_banks import DEVIATION, MEAN
 from baselines.layers.perceptual import BoxedDlib, BoxedFaceNet, FeatureNetwork, perceptual_loss
 from baselines.layers.pixels import imagenet_to_unit, to_imagenet, to_pictures, to_unit
 from baselines.layers.windows import sliding_windows
-from baselines.people import People, load_people
+from baselines.people import People, load_both
+from baselines.settings import options
 from baselines.sf2f.config import Config, Training
 from baselines.sf2f.descriptors import Descriptors
 from baselines.sf2f.discriminators import Adversaries
 from baselines.sf2f.linear_start import fit_linear_start
 from baselines.sf2f.speech import FrontEnd
-from baselines.training import Recipe, Stage, Update, frozen, options, seeded, without_steps
+from baselines.training import Recipe, Stage, Update, frozen, seeded, without_steps
 from benchmark.errors import InvalidConfig
 from benchmark.types import Sample
 
@@ -472,36 +474,26 @@ def recipes(
     Raises:
         InvalidConfig: a setting that cannot be used.
     """
-    if not samples:
-        raise InvalidConfig("sf2f: the training split is empty")
     settings = options(Training, training)
-    loaded: dict[str, People | None] = {}
-    looked: dict[str, Any] = {}
 
+    @functools.cache
     def people() -> tuple[People, People | None]:
-        if not loaded:
-            size = config.resolution
-            how = Image.Resampling.BILINEAR if config.variant == "official" else Image.Resampling.BICUBIC
-            features = FrontEnd(config.shortest_s, config.vad)
-            loaded["train"] = load_people(samples, features, size, settings.recordings, progress, how)
-            loaded["validation"] = load_people(validation, features, size, 1, resampling=how) if validation else None
-        assert loaded["train"] is not None
-        return loaded["train"], loaded["validation"]
+        how = Image.Resampling.BILINEAR if config.variant == "official" else Image.Resampling.BICUBIC
+        features = FrontEnd(config.shortest_s, config.vad)
+        return load_both(samples, validation, features, config.resolution, settings.recordings, progress, how)
 
+    @functools.cache
     def face_network() -> FeatureNetwork:
         if networks is None:
             raise InvalidConfig(
                 f"perceptual_network '{settings.perceptual_network}' was asked for, but none can be loaded here"
             )
-        if "network" not in looked:
-            boxed = BoxedDlib if settings.perceptual_network == "dlib" else BoxedFaceNet
-            looked["network"] = boxed(networks(settings.perceptual_network).network)
-        return looked["network"]
+        boxed = BoxedDlib if settings.perceptual_network == "dlib" else BoxedFaceNet
+        return boxed(networks(settings.perceptual_network).network)
 
+    @functools.cache
     def descriptors() -> Descriptors:
-        if "descriptors" not in looked:
-            looked["descriptors"] = Descriptors.of(face_network(), people()[0])
-        return looked["descriptors"]
+        return Descriptors.of(face_network(), people()[0])
 
     def voice(folder: Path) -> Recipe:
         train, known = people()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from baselines.settings import check
+from baselines.voice2face.network import Voice2FaceNetwork
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,10 @@ class Config:
     """Less speech than this is refused."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.width <= 4:
-            raise ValueError(f"width must be in (0, 4], got {self.width}")
-        if self.embedding < 1:
-            raise ValueError(f"embedding must be at least 1, got {self.embedding}")
-        if self.shortest_s < 0.1:
-            raise ValueError(f"shortest_s must be at least 0.1, got {self.shortest_s}")
+        check(self, width="(0, 4]", embedding="[1, inf)", shortest_s="[0.1, inf)")
+
+    def network(self) -> Voice2FaceNetwork:
+        return Voice2FaceNetwork(self.width, self.embedding)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Training:
     voice_learning_rate: float = 1e-3
     voice_scale: float = 16.0
     """Logits are this times the cosine between voice and class, or between two voices."""
-    voice_loss: str = "classes"
+    voice_loss: Literal["classes", "pairs"] = "classes"
     """`classes`: whose of all training speakers a recording is, by a weight vector for each. `pairs`: which of the
     batch's other recordings is of the same speaker; nothing is kept per speaker, so thousands are learnt as quickly as
     hundreds."""
@@ -74,7 +76,7 @@ class Training:
     no such."""
     real_target: float = 1.0
     """What the discriminator is told about true faces; below 1 (label smoothing) it stays unsure, and gentle."""
-    classifier_loss: str = "classes"
+    classifier_loss: Literal["classes", "pairs"] = "classes"
     """As `voice_loss`, for the classifier of faces: a generated face is compared with the batch's true faces."""
     classifier_scale: float = 16.0
     """As `voice_scale`, where `classifier_loss` is `pairs`."""
@@ -83,7 +85,7 @@ class Training:
     """One face network below both critics, as in the authors' code, where the paper gives each its own parameters."""
     drawn_by_file: bool = False
     """Voices and faces drawn apart, each file as often as any other, as the authors'; else the same people for both."""
-    face_resampling: str = "bicubic"
+    face_resampling: Literal["bicubic", "nearest"] = "bicubic"
     """How training faces are resized: `bicubic`, or `nearest` as by the Pillow that the authors name."""
     ema: float = 0.0
     """Decay of the exponential moving average of the generator; 0, as the authors', keeps none."""
@@ -95,20 +97,10 @@ class Training:
     """Shorter recordings are repeated to so many frames, in which crops are cut; in use, always to 1000."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema must be in [0, 1), got {self.ema}")
-        for name in ("voice_loss", "classifier_loss"):
-            if getattr(self, name) not in ("classes", "pairs"):
-                raise ValueError(f"{name} must be classes or pairs, got {getattr(self, name)!r}")
+        check(self, ema="[0, 1)", real_target="(0.5, 1]", crop_frames="[1, inf)")
         if self.classifier_loss == "pairs" and self.drawn_by_file:
             raise ValueError("classifier_loss = 'pairs' compares faces of the people heard; set drawn_by_file = false")
-        if not 0.5 < self.real_target <= 1:
-            raise ValueError(f"real_target must be in (0.5, 1], got {self.real_target}")
-        if self.face_resampling not in ("bicubic", "nearest"):
-            raise ValueError(f"face_resampling must be bicubic or nearest, got {self.face_resampling!r}")
         if self.kept_frames < self.crop_frames[1]:
             raise ValueError(
                 f"kept_frames must be at least the longest crop, {self.crop_frames[1]}, got {self.kept_frames}"
             )
-        if not 1 <= self.crop_frames[0] <= self.crop_frames[1]:
-            raise ValueError(f"crop_frames must be two rising lengths, got {self.crop_frames}")

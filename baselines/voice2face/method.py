@@ -12,8 +12,7 @@ from torch import Tensor
 
 from baselines.checkpoints import fill, read
 from baselines.layers.pixels import symmetric_to_unit, to_pictures
-from baselines.method import Method
-from baselines.training import seeded
+from baselines.network_method import NetworkMethod
 from baselines.voice2face.config import Config
 from baselines.voice2face.network import Voice2FaceNetwork
 from baselines.voice2face.official import read_official
@@ -24,7 +23,7 @@ from benchmark.types import Example
 CHUNK = 64
 
 
-class Voice2Face(Method):
+class Voice2Face(NetworkMethod):
     """A face from a speaker recogniser's embedding, by a generator trained against two critics (Wen et al. 2019)."""
 
     name: ClassVar[str] = "voice2face"
@@ -32,6 +31,7 @@ class Voice2Face(Method):
     title: ClassVar[str] = "voice2face (Wen et al. 2019)"
     Config: ClassVar[type] = Config
     config: Config
+    network: Voice2FaceNetwork
 
     def load(self, device: str) -> None:
         """Build the network and fill it with our own weights, or with a folder of the two official files.
@@ -46,16 +46,6 @@ class Voice2Face(Method):
             tensors, _ = read(self.weights, self.name)
         self._place(device)
         fill(self.network, tensors, self.weights, "Set width and embedding as in training")
-
-    def load_random(self, device: str, seed: int = 0) -> None:
-        """Build the network with random weights, to be timed."""
-        self._place(device, seed)
-
-    def _place(self, device: str, seed: int = 0) -> None:
-        with seeded(self.name, seed):
-            network = Voice2FaceNetwork(self.config.width, self.config.embedding)
-        self.device = torch.device(device)
-        self.network = network.to(self.device).eval()
 
     @torch.inference_mode()
     def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
@@ -73,9 +63,6 @@ class Voice2Face(Method):
             for start in range(0, len(group), CHUNK):
                 self._draw(group[start : start + CHUNK], outputs)
         return outputs
-
-    def close(self) -> None:
-        del self.network
 
     def _draw(self, group: Sequence[tuple[int, Tensor]], outputs: list[np.ndarray | Exception]) -> None:
         faces = self.network(torch.stack([features for _, features in group]).to(self.device))

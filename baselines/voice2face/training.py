@@ -18,13 +18,13 @@ from torch.nn import functional as F
 from baselines.checkpoints import export, fill, read
 from baselines.layers.pixels import symmetric_to_unit, to_pictures, to_symmetric, to_unit
 from baselines.layers.sphinx_mel import normalised
-from baselines.people import People, crop, load_people
+from baselines.people import People, crop, load_both
+from baselines.settings import options
 from baselines.sf2f.linear_start import reduced_rank_ridge
-from baselines.training import Recipe, Stage, Update, frozen, options, seeded, without_steps
+from baselines.training import Recipe, Stage, Update, frozen, seeded, without_steps
 from baselines.voice2face.config import Config, Training
 from baselines.voice2face.network import FaceCritics, Voice2FaceNetwork, disturbed
 from baselines.voice2face.speech import FrontEnd
-from benchmark.errors import InvalidConfig
 from benchmark.types import Sample
 
 SIZE = 64
@@ -343,19 +343,13 @@ def recipes(
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Stage]:
     """Voice encoder, warm-up if it is to have steps, generator. Arguments as in `baselines.sf2f.training.recipes`."""
-    if not samples:
-        raise InvalidConfig("voice2face: the training split is empty")
     settings = options(Training, training)
-    loaded: dict[str, People | None] = {}
 
+    @functools.cache
     def people() -> tuple[People, People | None]:
-        if not loaded:
-            features = FrontEnd(config.shortest_s, config.vad, settings.kept_frames)
-            how = Image.Resampling[settings.face_resampling.upper()]
-            loaded["train"] = load_people(samples, features, SIZE, settings.recordings, progress, how)
-            loaded["validation"] = load_people(validation, features, SIZE, 1, resampling=how) if validation else None
-        assert loaded["train"] is not None
-        return loaded["train"], loaded["validation"]
+        features = FrontEnd(config.shortest_s, config.vad, settings.kept_frames)
+        how = Image.Resampling[settings.face_resampling.upper()]
+        return load_both(samples, validation, features, SIZE, settings.recordings, progress, how)
 
     def voice(folder: Path) -> Recipe:
         return VoiceRecipe(config, settings, *people())

@@ -78,7 +78,7 @@ def show(
     python -m benchmark data show talkers --output talkers.png
     """
     from benchmark.registry import datasets
-    from benchmark.weights import home
+    from benchmark.weights.table import home
 
     adapter = datasets.load(name)(data_root, home())
     if adapter.needs_root and data_root is None:
@@ -145,9 +145,9 @@ def export(
     """
     from benchmark.cli.console import bars, note, print_json
     from benchmark.datasets.dataset import left_out
-    from benchmark.export import Export, write_mixtures
     from benchmark.registry import datasets
-    from benchmark.session import check_limit
+    from benchmark.runs.export import Export, write_mixtures
+    from benchmark.runs.session import check_limit
     from benchmark.tasks import TASKS, SpeechFromMixture, get_task, with_protocol
 
     check_limit(limit)
@@ -178,7 +178,7 @@ def _manifest(
 ) -> Manifest:
     """Open a split; without a task, for the dataset's first one."""
     from benchmark.registry import datasets
-    from benchmark.weights import home
+    from benchmark.weights.table import home
 
     adapter = datasets.load(name)(data_root, home())
     show = progress(f"{name} {split}")

@@ -42,9 +42,9 @@ def generate(
     from benchmark import tracebacks
     from benchmark.cli.console import bars, note, print_json
     from benchmark.cli.tables import retry_notes
-    from benchmark.evaluation import evaluate
-    from benchmark.generation import batches
-    from benchmark.session import Request, Session, notes_on_code, remarks_on
+    from benchmark.runs.evaluation import evaluate
+    from benchmark.runs.generation import batches
+    from benchmark.runs.session import Request, Session, notes_on_code, remarks_on
 
     request = Request(
         method=method,

@@ -42,7 +42,7 @@ def listing(
         columns = ["task", "what", "primary", "metrics"]
         rows = [[task.name, task.title, task.primary, ", ".join(task.metrics)] for task in TASKS.values()]
     elif kind == "weights":
-        from benchmark import weights
+        from benchmark.weights import table as weights
 
         columns = ["weights", "MiB", "licence", "here"]
         rows = [

@@ -84,7 +84,7 @@ def _settle_matplotlib() -> None:
     try:
         Path.home()
     except RuntimeError:
-        from benchmark.weights import home
+        from benchmark.weights.table import home
 
         os.environ.setdefault("MPLCONFIGDIR", str(home() / "matplotlib"))
 
@@ -122,7 +122,7 @@ _SURROUNDINGS = (*_FULL, *_FORBIDDEN, errno.EIO, errno.EMFILE, errno.ENFILE, err
 
 def _told(error: OSError) -> str:
     """The file, what is wrong with it, and what to do."""
-    from benchmark.weights import home
+    from benchmark.weights.table import home
 
     told = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror)
     if error.errno in _FULL:

@@ -45,11 +45,11 @@ def predict(
 
     from benchmark.cli.console import note, print_json
     from benchmark.errors import BenchmarkError, MethodError, UsageError
-    from benchmark.evaluation import plan_method
-    from benchmark.execution import pick_device
-    from benchmark.generation import checked, outputs_of
     from benchmark.media import write_audio, write_image
     from benchmark.remarks import remarks
+    from benchmark.runs.evaluation import plan_method
+    from benchmark.runs.generation import checked, outputs_of
+    from benchmark.runs.workers import pick_device
     from benchmark.tasks import get_task
     from benchmark.tracebacks import last_lines
     from benchmark.types import Audio, Example, FaceVideo, Sample, derive_seed

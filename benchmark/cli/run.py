@@ -54,7 +54,7 @@ def run(
     """
     from benchmark.cli.console import bars, note, print_json
     from benchmark.cli.tables import finish
-    from benchmark.session import Request, Session
+    from benchmark.runs.session import Request, Session
 
     request = Request(
         method=method,

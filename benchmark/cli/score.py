@@ -89,7 +89,7 @@ def score(
     )
     from benchmark.cli.console import bars, note
     from benchmark.cli.tables import retry_notes, show_failures, show_pairs
-    from benchmark.pair_scoring import PairRequest, score_pairs
+    from benchmark.pairs.scoring import PairRequest, score_pairs
     from benchmark.reports.run_report import write_pair_report
 
     request = PairRequest(
@@ -152,8 +152,8 @@ def _score_run(
 ) -> None:
     from benchmark.cli.console import bars, note
     from benchmark.cli.tables import finish
-    from benchmark.evaluation import find_run, peers
-    from benchmark.session import score_run
+    from benchmark.runs.evaluation import find_run, peers
+    from benchmark.runs.session import score_run
 
     unwritten: list[OSError] = []
     with bars(quiet) as progress:

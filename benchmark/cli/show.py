@@ -44,7 +44,7 @@ def show(
             return
     from benchmark.cli.tables import show_failures, show_results
     from benchmark.errors import UsageError
-    from benchmark.evaluation import find_run, read_result
+    from benchmark.runs.evaluation import find_run, read_result
     from benchmark.tasks import TASKS, get_task
 
     if name in TASKS:

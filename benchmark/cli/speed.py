@@ -12,7 +12,7 @@ import typer
 from benchmark.cli import options
 
 if TYPE_CHECKING:
-    from benchmark.speed import Conditions, Row
+    from benchmark.runs.speed import Conditions, Row
 
 
 def speed(
@@ -49,8 +49,8 @@ def speed(
     """
     from benchmark.cli.console import note, print_json
     from benchmark.errors import UsageError
-    from benchmark.execution import pick_device
-    from benchmark.speed import Conditions, find_candidates, measure, report
+    from benchmark.runs.speed import Conditions, find_candidates, measure, report
+    from benchmark.runs.workers import pick_device
 
     if output and output.suffix.lower() != ".json":
         raise UsageError(f"--output {output}: the report is JSON, for instance {output.with_suffix('.json')}")

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import typer
 
 from benchmark.cli.console import note, print_json, print_table
-from benchmark.evaluation import RunView
 from benchmark.reports import tables
 from benchmark.reports.escaping import printable
-from benchmark.results import PairResult, Result
-from benchmark.scoring import Scorer
-from benchmark.statistics import FEWEST
+from benchmark.results.schema import PairResult, Result
+from benchmark.results.statistics import FEWEST
+from benchmark.runs.evaluation import RunView
+from benchmark.runs.scoring import Scorer
 
 SHOWN_REASONS = 10
 
@@ -138,8 +138,8 @@ def finish(
         unwritten: results that could not be written; raised when everything is told.
         verb: what the command does with outputs that failed, where they are to be retried.
     """
-    from benchmark.evaluation import fuller_result
     from benchmark.reports.run_report import write_report
+    from benchmark.runs.evaluation import fuller_result
 
     if as_json:
         print_json([result.model_dump() for result in results])

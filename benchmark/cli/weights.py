@@ -31,8 +31,8 @@ def fetch(name: Name, quiet: options.Quiet = False) -> None:
     \b
     python -m benchmark weights fetch facenet_vggface2
     """
-    from benchmark import weights
     from benchmark.cli.console import bars
+    from benchmark.weights import table as weights
 
     with bars(quiet) as progress:
         show = progress(name)
@@ -43,7 +43,7 @@ def fetch(name: Name, quiet: options.Quiet = False) -> None:
 @app.command("add")
 def add(name: Name, path: Annotated[Path, typer.Argument(help="The file that you downloaded.")]) -> None:
     """Take in weights that you downloaded by hand."""
-    from benchmark import weights
+    from benchmark.weights import table as weights
 
     print(weights.add(name, path))
 
@@ -51,7 +51,7 @@ def add(name: Name, path: Annotated[Path, typer.Argument(help="The file that you
 @app.command("verify")
 def verify() -> None:
     """Check every file that is here against its recorded sha256."""
-    from benchmark import weights
+    from benchmark.weights import table as weights
 
     for name in weights.TABLE:
         if weights.is_here(name):

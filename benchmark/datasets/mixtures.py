@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.datasets.manifest import Row
-from benchmark.mixing import AS_RECORDED, BABBLE_VOICES, NOISES, RECORDED, TALKER
+from benchmark.media.mixing import AS_RECORDED, BABBLE_VOICES, NOISES, RECORDED, TALKER
 from benchmark.types import derive_seed
 
 SNRS_DB = (-10.0, -5.0, 0.0, 5.0, 10.0)

@@ -10,6 +10,9 @@ a gap, is said by `benchmark.remarks.remark`; nothing is ever repaired silently.
     containers   tracks and frames, by ffmpeg
     time_stamps  where pictures and samples lie
     sound, pictures, video
+    face_video   a speaker's face, found, followed and cropped
+    mixing       speech in noise
+    clips        what of a sample a method is given: crops and mixtures
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmark.evaluation import RunView
 from benchmark.reports.escaping import csv_cell
 from benchmark.reports.figures import drawn_text, figure_file
-from benchmark.results import Result
-from benchmark.scoring import Scorer, current_rows, stacked
-from benchmark.store import RunDirectory
+from benchmark.results.schema import Result
+from benchmark.runs.directory import RunDirectory
+from benchmark.runs.evaluation import RunView
+from benchmark.runs.scoring import Scorer, current_rows, stacked
 from metrics.metric import Confusion
 
 CEILING = "ground_truth"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.reports.figures import drawn_text, figure_file
-from benchmark.results import Aggregate, PairResult, Result
+from benchmark.results.schema import Aggregate, PairResult, Result
 
 _RECALL = re.compile(r"recall_at_(\d+)$")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.evaluation import RunView
 from benchmark.reports import tables
 from benchmark.reports.parts import Parts
 from benchmark.reports.plots import distributions, recall_curve
-from benchmark.results import PairResult, Result
-from benchmark.scoring import Scorer
-from benchmark.store import RunDirectory
+from benchmark.results.schema import PairResult, Result
+from benchmark.runs.directory import RunDirectory
+from benchmark.runs.evaluation import RunView
+from benchmark.runs.scoring import Scorer
 
 SHOWN = 20
 """Speakers on a contact sheet."""

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from benchmark.evaluation import RunView
 from benchmark.reports import escaping, tables
 from benchmark.reports.parts import Parts
-from benchmark.results import Aggregate, Result
-from benchmark.scoring import Scorer, stacked
-from benchmark.statistics import row_weights, speaker_index
-from benchmark.store import Key, RunDirectory, ScoreRow
+from benchmark.results.schema import Aggregate, Result
+from benchmark.results.statistics import row_weights, speaker_index
+from benchmark.runs.directory import Key, RunDirectory, ScoreRow
+from benchmark.runs.evaluation import RunView
+from benchmark.runs.scoring import Scorer, stacked
 from benchmark.types import Sample
 
 if TYPE_CHECKING:
@@ -359,9 +359,9 @@ def pick(view: RunView, rows: Sequence[Row]) -> list[Sample]:
 
 def _write_examples(view: RunView, rows: Sequence[Row], parts: Parts) -> None:
     """spectrograms.png, and audio/ with its page; nothing where there is no output."""
-    from benchmark.clips import mixture_clip
     from benchmark.errors import MediaError
     from benchmark.media import read_audio, write_audio
+    from benchmark.media.clips import mixture_clip
     from benchmark.reports.spectrograms import Column, Panel, draw_spectrograms
     from benchmark.types import Audio
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 
 from benchmark.reports import escaping
-from benchmark.results import Aggregate, PairResult, Result
-from benchmark.statistics import FEWEST, INTERVALS
+from benchmark.results.schema import Aggregate, PairResult, Result
+from benchmark.results.statistics import FEWEST, INTERVALS
 
 PARTIAL = "A row with a remark behind its name (partial, mixed, changed) cannot be ranked."
 """What `label` means by it."""

@@ -20,10 +20,10 @@ from toys import Brightness, Painter  # noqa: E402
 
 from benchmark.configuration import Settings  # noqa: E402
 from benchmark.datasets.manifest import Manifest, Row, read_manifest, write_manifest  # noqa: E402
-from benchmark.evaluation import MethodPlan, RunPlan, conclude, evaluate  # noqa: E402
-from benchmark.execution import WorkerPool  # noqa: E402
 from benchmark.media import read_image, write_audio, write_image  # noqa: E402
-from benchmark.scoring import Scorer, gallery  # noqa: E402
+from benchmark.runs.evaluation import MethodPlan, RunPlan, conclude, evaluate  # noqa: E402
+from benchmark.runs.scoring import Scorer, gallery  # noqa: E402
+from benchmark.runs.workers import WorkerPool  # noqa: E402
 from benchmark.tasks import Protocol, get_task  # noqa: E402
 from benchmark.types import Audio, Example  # noqa: E402
 from metrics.metric import FaceItem  # noqa: E402

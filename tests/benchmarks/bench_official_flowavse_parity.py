@@ -26,8 +26,8 @@ from baselines.flowavse.config import Config, EnhancerConfig
 from baselines.flowavse.enhancer import Enhancer
 from baselines.flowavse.method import FlowAVSE
 from baselines.flowavse.spectrogram import spectrogram, waveform
-from benchmark.face_video import read_face_video
 from benchmark.media import write_video
+from benchmark.media.face_video import read_face_video
 from benchmark.types import Audio, Example, FaceVideo, Sample
 
 RATE = 16_000

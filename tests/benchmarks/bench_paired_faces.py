@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.statistics import with_intervals
+from benchmark.results.statistics import with_intervals
 
 KS = (1, 10)
 

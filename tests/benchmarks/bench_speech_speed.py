@@ -42,8 +42,8 @@ import torch
 from bench_speech_agreement import Recordings, damaged, named, piece, published_dnsmos, recorded, resemblyzer, spoken
 from torch import Tensor
 
-from benchmark import provenance
 from benchmark.media import write_audio
+from benchmark.runs import provenance
 from benchmark.types import Audio
 from metrics.metric import SpeechItem
 
@@ -316,7 +316,7 @@ def word_works(count: int = 200) -> Iterator[Work]:
 _PROGRAM = """
 import json, sys, time
 from pathlib import Path
-from benchmark.pair_scoring import PairRequest, score_pairs
+from benchmark.pairs.scoring import PairRequest, score_pairs
 root, metrics, workers, limit = Path(sys.argv[1]), tuple(sys.argv[2].split(",")), int(sys.argv[3]), int(sys.argv[4])
 start = time.perf_counter()
 _, result, _ = score_pairs(PairRequest(root / "made", root / "clean", metrics=metrics, workers=workers, limit=limit,

@@ -188,7 +188,7 @@ def _generator(module: str = "benchmark.datasets.talkers.build") -> str:
 @functools.cache
 def _lister() -> str:
     """Hash of what writes the manifests."""
-    return source_of_modules(__name__, within=("benchmark.datasets", "benchmark.mixing", "benchmark.types"))
+    return source_of_modules(__name__, within=("benchmark.datasets", "benchmark.media.mixing", "benchmark.types"))
 
 
 def _rows_of_people(

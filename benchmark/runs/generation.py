@@ -16,9 +16,9 @@ import numpy as np
 from benchmark import tracebacks
 from benchmark.errors import BenchmarkError, MediaError, MethodError, PrerequisiteError
 from benchmark.remarks import remarks
-from benchmark.store import Key, Prediction, RunDirectory, content_hash
+from benchmark.runs.directory import Key, Prediction, RunDirectory, content_hash
 from benchmark.tasks import Protocol, Task
-from benchmark.timing import clock
+from benchmark.runs.timing import clock
 from benchmark.types import Example, FaceVideo, Sample
 
 

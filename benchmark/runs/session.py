@@ -11,7 +11,7 @@ from benchmark import tracebacks
 from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import BenchmarkError, InvalidConfig, MissingDataset, PrerequisiteError, UsageError
-from benchmark.evaluation import (
+from benchmark.runs.evaluation import (
     MethodPlan,
     Progress,
     RunPlan,
@@ -22,14 +22,14 @@ from benchmark.evaluation import (
     plan_method,
     rescore,
 )
-from benchmark.execution import WorkerPool, parse_shard, pick_device
-from benchmark.recognition import default_recogniser
+from benchmark.runs.workers import WorkerPool, parse_shard, pick_device
+from benchmark.runs.recognition import default_recogniser
 from benchmark.registry import metric_of
 from benchmark.remarks import counted
-from benchmark.results import Result, RunSpec
-from benchmark.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options, takes_one_of
+from benchmark.results.schema import Result, RunSpec
+from benchmark.runs.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options, takes_one_of
 from benchmark.sources import source_of_method
-from benchmark.store import Prediction, RunDirectory
+from benchmark.runs.directory import Prediction, RunDirectory
 from benchmark.tasks import Protocol, Task, get_task, with_protocol
 from benchmark.types import Sample
 
@@ -141,7 +141,7 @@ class Session:
 
     def open(self, split: str, task: Task, fields: tuple[str, ...] | None = None) -> Manifest:
         from benchmark.registry import datasets
-        from benchmark.weights import home
+        from benchmark.weights.table import home
 
         adapter = datasets.load(self.request.dataset)(self.request.data_root, home())
         progress = self.progress(f"{self.request.dataset} {split}")
@@ -169,7 +169,7 @@ class Session:
 
     def check_metrics(self, task: Task) -> None:
         """Raise for a metric, option or face network that cannot be had."""
-        from benchmark.networks import Networks
+        from benchmark.weights.networks import Networks
         from benchmark.registry import metrics as registry
 
         names = self.metric_names(task)
@@ -188,7 +188,7 @@ class Session:
 
     def scorer(self, task: Task, manifest: Manifest, protocol: Protocol) -> Scorer:
         """The metrics, told the gallery of the whole split (also where `--limit` asks for a part of it)."""
-        from benchmark.networks import Networks
+        from benchmark.weights.networks import Networks
 
         self.check_metrics(task)
         names = self.metric_names(task)

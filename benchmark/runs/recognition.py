@@ -80,7 +80,7 @@ def _settings_of(folder: Path | None) -> str:
 
 def load(name: str, device: str = "cpu") -> KeptTranscripts:
     """The recogniser of that name, see `metrics.networks.recognisers`, with its transcripts kept below `home()`."""
-    from benchmark.weights import home
+    from benchmark.weights.table import home
 
     recogniser = importlib.import_module("metrics.networks.recognisers").load(name, device)
     return KeptTranscripts(recogniser, home() / "transcripts")

@@ -29,16 +29,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmark.clips import mixture_clip, only_file
+from benchmark.media.clips import mixture_clip, only_file
 from benchmark.datasets.manifest import Manifest
 from benchmark.datasets.names import safe_ids
 from benchmark.errors import BenchmarkError, PrerequisiteError, UsageError
-from benchmark.face_video import FPS
+from benchmark.media.face_video import FPS
 from benchmark.media import regular_file, write_audio, write_video
 from benchmark.remarks import counted, remarks
 from benchmark.reports.escaping import csv_cell
 from benchmark.sources import INPUTS, source_of_modules
-from benchmark.store import RunDirectory, content_hash
+from benchmark.runs.directory import RunDirectory, content_hash
 from benchmark.tasks import Protocol, SpeechFromMixture
 from benchmark.types import Audio, Example, Sample
 
@@ -79,7 +79,7 @@ class Export:
             "seconds": self.protocol.seconds,
             "seed": self.seed,
             "video": self.pictures,
-            "code": source_of_modules(__name__, within=("benchmark.export", *INPUTS)),
+            "code": source_of_modules(__name__, within=("benchmark.runs.export", *INPUTS)),
         }
 
 

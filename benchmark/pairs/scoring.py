@@ -24,20 +24,20 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.alignment import PairDelays, decide
 from benchmark.errors import InvalidConfig, MediaError, PrerequisiteError, UsageError
-from benchmark.evaluation import Progress
-from benchmark.execution import WorkerPool, default_workers, pick_device
 from benchmark.media import audio_header
-from benchmark.pairs import FilePair, PairReader, Pairs, find_pairs, with_speakers, with_texts
-from benchmark.recognition import default_recogniser
+from benchmark.pairs.alignment import PairDelays, decide
+from benchmark.pairs.matching import FilePair, PairReader, Pairs, find_pairs, with_speakers, with_texts
 from benchmark.remarks import counted
 from benchmark.reports.escaping import csv_cell
-from benchmark.results import Failures, PairResult, PairSpec
-from benchmark.scoring import Scorer, Work, aggregate, make_metrics, metric_options, stacked, unscored
-from benchmark.session import check_limit
-from benchmark.statistics import INTERVALS
-from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
+from benchmark.results.schema import Failures, PairResult, PairSpec
+from benchmark.results.statistics import INTERVALS
+from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
+from benchmark.runs.evaluation import Progress
+from benchmark.runs.recognition import default_recogniser
+from benchmark.runs.scoring import Scorer, Work, aggregate, make_metrics, metric_options, stacked, unscored
+from benchmark.runs.session import check_limit
+from benchmark.runs.workers import WorkerPool, default_workers, pick_device
 from benchmark.types import Sample
 
 WITH_REFERENCE = ("pesq_wb", "pesq_nb", "stoi", "si_sdr", "sdr", "dnsmos", "delay")
@@ -198,7 +198,7 @@ def _found(request: PairRequest) -> Pairs:
 
 def _scorer(request: PairRequest, found: Pairs) -> tuple[Scorer, list[str]]:
     """The metrics asked for; or those that fit what is there, with a note for each that lacks something."""
-    from benchmark.networks import Networks
+    from benchmark.weights.networks import Networks
 
     device = pick_device(request.device)
     networks = Networks(device)
@@ -275,7 +275,7 @@ def _batches(
 
 
 def _write_run(run: RunDirectory, spec: PairSpec, found: Pairs) -> None:
-    from benchmark import provenance
+    from benchmark.runs import provenance
 
     if (run.path / "run.json").is_file():
         there = run.read_run().get("spec")
@@ -310,7 +310,7 @@ def _conclude(
     rows: Mapping[str, Mapping[str, ScoreRow]],
     request: PairRequest,
 ) -> PairResult:
-    from benchmark import provenance
+    from benchmark.runs import provenance
 
     measured = {name: {(key, 0): row for key, row in each.items()} for name, each in rows.items()}
     aggregates = aggregate(scorer, measured, samples, 1)

@@ -15,13 +15,13 @@ from typing import Any
 from benchmark.configuration import Presets, Settings, resolve
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import MissingWeights, PrerequisiteError, UsageError
-from benchmark.execution import WorkerPool
-from benchmark.generation import Batch, batches, generate, unfinished
-from benchmark.results import Failures, Result, RunSpec
-from benchmark.scoring import NOT_MEASURED, Scorer, Work, aggregate, current_rows, unscored
+from benchmark.runs.workers import WorkerPool
+from benchmark.runs.generation import Batch, batches, generate, unfinished
+from benchmark.results.schema import Failures, Result, RunSpec
+from benchmark.runs.scoring import NOT_MEASURED, Scorer, Work, aggregate, current_rows, unscored
 from benchmark.sources import source_of_method
-from benchmark.statistics import INTERVALS
-from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
+from benchmark.results.statistics import INTERVALS
+from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.tasks import Protocol, Task
 from benchmark.types import Sample
 
@@ -67,7 +67,7 @@ def plan_method(
         UnknownName, InvalidConfig: as `configuration.resolve`.
         MissingWeights: a preset without weights, or a file that is not there.
     """
-    from benchmark import weights as table
+    from benchmark.weights import table
     from benchmark.registry import methods, trainers
 
     kind = methods.load(name)
@@ -106,7 +106,7 @@ def _shown(value: Any) -> str:
 
 def _digest(path: Path) -> str:
     """sha256 of a weights file; of the names and hashes of its files where weights come as a folder."""
-    from benchmark.weights import sha256_of
+    from benchmark.weights.table import sha256_of
 
     if path.is_file():
         return sha256_of(path)
@@ -193,7 +193,7 @@ def write_run(plan: RunPlan) -> RunDirectory:
     """Write `run.json` before anything else."""
     import json
 
-    from benchmark import provenance
+    from benchmark.runs import provenance
 
     run = plan.run
     about = {**plan.describe(), "provenance": provenance.collect()}
@@ -307,7 +307,8 @@ def evaluate(
 
 def _make(plan: RunPlan, todo: Sequence[Batch], finished: Callable[[Batch, list[Prediction]], None]) -> None:
     """Load the method and generate, and keep what did it."""
-    from benchmark import provenance, tracebacks
+    from benchmark import tracebacks
+    from benchmark.runs import provenance
 
     run = plan.run
     training = plan.training.samples if plan.training else ()
@@ -361,7 +362,7 @@ def conclude(view: RunView, scorer: Scorer, unwritten: list[OSError] | None = No
         unwritten: takes the error where the file cannot be written, so that the numbers are not lost; without it the
             error is raised.
     """
-    from benchmark import provenance
+    from benchmark.runs import provenance
 
     predictions = view.run.predictions()
     wanted = {(sample.id, repeat) for sample in view.samples for repeat in range(view.spec.repeats)}

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmark.remarks import remarks
-from benchmark.results import Aggregate
+from benchmark.results.schema import Aggregate
 from benchmark.sources import source_of_metric
-from benchmark.statistics import Shape, Values, row_weights, speaker_index, with_intervals
-from benchmark.store import Key, Prediction, RunDirectory, ScoreRow
+from benchmark.results.statistics import Shape, Values, row_weights, speaker_index, with_intervals
+from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.types import Sample
 
 NOT_MEASURED = "not measured"

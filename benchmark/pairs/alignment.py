@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmark.store import Key, Prediction, ScoreRow
+from benchmark.runs.directory import Key, Prediction, ScoreRow
 
 SHIFTED_MS = 1.0
 """From here on a delay is told."""

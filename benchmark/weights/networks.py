@@ -23,7 +23,7 @@ NETWORKS: dict[str, tuple[str, str | None]] = {
     "ge2e": ("metrics.networks.ge2e", None),
     "wespeaker": ("metrics.networks.wespeaker", None),
     **{
-        name: ("benchmark.recognition", None)
+        name: ("benchmark.runs.recognition", None)
         for name in (
             *("sphinx_grid", "sphinx_lm", "sphinx_allphone"),
             *("whisper", "wav2vec2", "wav2vec2_espeak", "quartznet"),
@@ -61,11 +61,11 @@ class Networks:
         return self._loaded[name]
 
     def _load(self, name: str) -> Any:
-        from benchmark import weights
+        from benchmark.weights import table as weights
 
         module_name, file = NETWORKS[name.partition(":")[0]]
         module = importlib.import_module(module_name)
-        if module_name == "benchmark.recognition":
+        if module_name == "benchmark.runs.recognition":
             return module.load(name, self.device)
         if name == "face_heads":
             return module.load(weights.face_heads(self.dataset), self.device)

@@ -18,7 +18,7 @@ from benchmark.datasets.names import on_disk, readable
 from benchmark.datasets.tables import FileTable, file_table, lrs3_words, read_file_table, two_columns
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import is_audio, is_video, read_audio
-from benchmark.store import Prediction, content_hash
+from benchmark.runs.directory import Prediction, content_hash
 from benchmark.text_files import BLANK, read_lines, read_text
 
 if TYPE_CHECKING:

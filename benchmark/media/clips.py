@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.errors import MediaError
 from benchmark.media import audio_seconds, converted, read_audio
-from benchmark.mixing import Mixture, looped, mix, noise
+from benchmark.media.mixing import Mixture, looped, mix, noise
 from benchmark.types import Audio, Sample, derive_seed
 
 SHORTEST_S = 1.2

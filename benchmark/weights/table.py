@@ -34,7 +34,7 @@ from benchmark.files import write_whole
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmark.downloads import Progress
+    from benchmark.weights.downloads import Progress
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
         return locate(name)
     if item.url is None:
         raise MissingWeights(_how_to_get(item, path))
-    from benchmark.downloads import forget
+    from benchmark.weights.downloads import forget
 
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.part")
@@ -464,7 +464,7 @@ def _record(item: WeightsFile, found: str) -> None:
 
 
 def _download(item: WeightsFile, url: str, partial: Path, progress: Progress | None) -> bool:
-    from benchmark.downloads import download
+    from benchmark.weights.downloads import download
 
     try:
         return download(url, partial, pinned=item.sha256 is not None, progress=progress)

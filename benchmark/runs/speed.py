@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmark.errors import BenchmarkError, MethodError, MissingWeights, UsageError
-from benchmark.evaluation import MethodPlan, plan_method
+from benchmark.runs.evaluation import MethodPlan, plan_method
 from benchmark.processes import end_with_parent, ending
 from benchmark.tasks import Task, get_task
 from benchmark.types import Audio, Example, FaceVideo, Sample, derive_seed
@@ -216,7 +216,7 @@ def make_example(task: Task, seconds: float, number: int) -> Example:
     Raises:
         UsageError: an input of a kind that is neither `audio` nor `video`.
     """
-    from benchmark.mixing import noise
+    from benchmark.media.mixing import noise
 
     samples = round(seconds * task.rate)
     inputs: dict[str, Any] = {}
@@ -284,8 +284,8 @@ def _answer(sender: Connection, candidate: Candidate, conditions: Conditions) ->
 def _measure(candidate: Candidate, conditions: Conditions) -> Measurement:
     import torch
 
-    from benchmark import provenance
-    from benchmark.timing import timed
+    from benchmark.runs import provenance
+    from benchmark.runs.timing import timed
 
     device, task, plan = conditions.device, candidate.task, candidate.plan
     on_cuda = device.startswith("cuda")
@@ -321,7 +321,7 @@ def _measure(candidate: Candidate, conditions: Conditions) -> Measurement:
 
 def _made(outputs: Sequence[Any], expected: int, task: Task) -> float:
     """Seconds of sound or number of faces in the outputs of one call; raises for what is neither."""
-    from benchmark.generation import checked
+    from benchmark.runs.generation import checked
 
     if len(outputs) != expected:
         raise MethodError(f"it returned {len(outputs)} outputs for {expected} examples")
@@ -393,7 +393,7 @@ def _peak_by_getrusage() -> _Memory:
 
 def report(rows: Sequence[Row], conditions: Conditions, sets: Sequence[str] = ()) -> dict[str, Any]:
     """All of a measurement as JSON takes it: conditions, every call's time, hardware and versions."""
-    from benchmark import provenance
+    from benchmark.runs import provenance
 
     task = rows[0].candidate.task
     return {

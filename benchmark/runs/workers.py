@@ -15,8 +15,8 @@ from typing import Any
 
 from benchmark.errors import PrerequisiteError, UsageError
 from benchmark.processes import ProcessPool, WorkerDied
-from benchmark.scoring import Scorer, Work
-from benchmark.store import ScoreRow
+from benchmark.runs.scoring import Scorer, Work
+from benchmark.runs.directory import ScoreRow
 
 _scorer: Scorer | None = None
 

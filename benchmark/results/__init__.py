@@ -1,0 +1,1 @@
+"""What a finished run says: its file (`schema`), and how sure its numbers are (`statistics`)."""

@@ -1,0 +1,1 @@
+"""Files of weights: which there are (`table`), how they come (`downloads`), and the networks they fill (`networks`)."""
