@@ -117,7 +117,9 @@ def test_what_a_row_may_lack_is_counted_with_its_reason(tiny_corpus, tmp_path):
     assert (error.scored, error.reasons) == (36, {})
     assert (shade.value, shade.scored) == (pytest.approx(0.25), 33)
     assert shade.reasons == {"undefined: the picture has no shade": 3}
-    assert result.failures.rows == 0
+    assert (shade.low, shade.no_interval) == (None, "nothing differs between speakers")
+    assert error.low < error.value < error.high
+    assert (result.failures.rows, result.intervals) == (0, "jackknife-t")
 
 
 def test_a_number_that_measured_rows_do_not_give_together_has_a_reason(tiny_corpus, tmp_path):

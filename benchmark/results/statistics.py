@@ -32,7 +32,9 @@ INTERVALS = "jackknife-t"
 """Kind of the intervals, as results state it; another word when a change of the method moves limits."""
 LEVEL = 0.95
 FEWEST = 5
-"""Speakers from which on there are intervals, and from which on a spread among speakers is believed."""
+"""Speakers from which on there are intervals."""
+APART = 3
+"""Speakers away from the bound at which all others are, from which on their spread is believed."""
 _CHUNK = 500
 _CHUNK_WEIGHTS = 500_000
 """Draws times speakers that are held at once."""
@@ -98,7 +100,7 @@ def with_intervals(speakers: int, values: Values, shapes: Mapping[str, Shape] | 
 
     `mean` and `share`: as `(x - a) * (b - x)` between bounds a and b, as `x - a` above a single one, not at all without
     bounds. For hits and misses this is Wilson's interval with their effective number; far from the bounds it is the
-    ordinary one. Where fewer than 5 speakers are elsewhere than at one and the same bound (all are right, but for a
+    ordinary one. Where fewer than 3 speakers are elsewhere than at one and the same bound (all are right, but for a
     few), they cannot tell how much speakers differ. Of a share V is then the largest that there is within the bounds:
     each speaker counts as a single trial, which holds the true share more often than in 95 %. Of other means there is
     no interval.
@@ -181,13 +183,13 @@ def _estimate(value: float, own: np.ndarray, without: np.ndarray, shape: Shape) 
     changes = without[counted].mean() - without[counted]
     variance = (number - 1) / number * float((changes**2).sum())
     low, high = shape.bounds
-    reached = next((bound for bound in shape.bounds if _at(own[counted], bound) > number - FEWEST), None)
+    reached = next((bound for bound in shape.bounds if _at(own[counted], bound) > number - APART), None)
     if shape.kind == "share" and reached is not None:
         return Estimate(value, *_within(value, 1 / effective, t, low, high))
     if np.abs(changes).max() <= _ROUNDING * max(abs(value), 1e-3):
         return _none(value, _SAME)
     if shape.kind == "mean" and reached is not None:
-        return _none(value, f"fewer than {FEWEST} speakers differ from {reached:g}")
+        return _none(value, f"fewer than {APART} speakers differ from {reached:g}")
     return Estimate(value, *_limits(value, variance, t, shape))
 
 
