@@ -5,6 +5,7 @@ The whole simulation is `tests/benchmarks/bench_interval_coverage.py`.
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ def simulation():
     path = ROOT / "tests" / "benchmarks" / "bench_interval_coverage.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look up their module by name
     spec.loader.exec_module(module)
     return module
 
@@ -27,7 +29,7 @@ def test_metrics_intervals_hold_the_truth_where_percentiles_do_not(simulation, n
     case = next(case for case in simulation.cases() if case.name == name)
     found = simulation.coverage(case, 8, 400)
     assert 0.93 <= found.new <= 0.99
-    assert found.old < 0.93
+    assert found.old < found.new - 0.02
     assert found.none < 0.05
 
 
