@@ -212,7 +212,8 @@ def compare(runs: Sequence[Scored], asked: Sequence[str] = (), draws: int = DRAW
 
     Args:
         runs: two or more.
-        asked: names of numbers, or of metrics for all of theirs; by default those of the task's table in which one direction is better.
+        asked: names of numbers, or of metrics for all of theirs; by default the numbers of the task's table in which
+            one direction is better.
         draws: ways to change sides that are tried at most.
 
     Raises:
