@@ -48,7 +48,7 @@ class Aggregate(BaseModel):
     value: float | None
     """Mean over evaluation runs; None where nothing could be scored."""
     low: float | None
-    """Lower end of the 95 % interval over speakers; see `with_intervals`."""
+    """Lower end of the 95 % interval over speakers; see `benchmark.results.statistics`."""
     high: float | None
     no_interval: str = ""
     """Why there is no interval, where there is a value and none."""

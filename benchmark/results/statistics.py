@@ -35,6 +35,8 @@ FEWEST = 5
 """Speakers from which on there are intervals."""
 APART = 3
 """Speakers away from the bound at which all others are, from which on their spread is believed."""
+Weigh = Literal["speaker", "sample"]
+"""Whether speakers or samples weigh equally in a number."""
 _CHUNK = 500
 _CHUNK_WEIGHTS = 500_000
 """Draws times speakers that are held at once."""
@@ -79,7 +81,7 @@ def speaker_index(speakers: Sequence[str]) -> tuple[np.ndarray, int]:
     return index.reshape(-1), len(names)
 
 
-def row_weights(index: np.ndarray, speaker_weights: np.ndarray, weigh: Literal["speaker", "sample"]) -> np.ndarray:
+def row_weights(index: np.ndarray, speaker_weights: np.ndarray, weigh: Weigh) -> np.ndarray:
     """Weights `[B, S]` of speakers -> weights `[B, N]` of rows.
 
     With `weigh="speaker"` the rows of a speaker share the speaker's weight, so that speakers count equally however many

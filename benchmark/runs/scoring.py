@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 from benchmark.remarks import remarks
 from benchmark.results.schema import Aggregate
 from benchmark.sources import source_of_metric
-from benchmark.results.statistics import Shape, Values, row_weights, speaker_index, with_intervals
+from benchmark.results.statistics import Shape, Values, Weigh, row_weights, speaker_index, with_intervals
 from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.types import Sample
 
@@ -407,19 +408,37 @@ Runs = Sequence[tuple[np.ndarray, Mapping[str, np.ndarray]]]
 """Of each evaluation run the rows of one metric: numbers of their speakers `[N]`, and statistics `[N, ...]` by name."""
 
 
+def weighed(
+    metric: Any, statistics: Mapping[str, np.ndarray], weights: Callable[[Weigh], np.ndarray]
+) -> dict[str, np.ndarray]:
+    """All reported numbers of one evaluation run's rows, each under the weights that suit it.
+
+    Args:
+        weights: given whether speakers or samples weigh equally, the weights `[B, N]` of the rows.
+
+    Returns:
+        report name to `[B]` values.
+    """
+    found: dict[str, np.ndarray] = {}
+    for weigh in {report.weigh for report in metric.reports}:
+        values = metric.aggregate(statistics, weights(weigh))
+        found.update({report.name: values[report.name] for report in metric.reports if report.weigh == weigh})
+    return found
+
+
+def mean_over_runs(runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Mean over evaluation runs of each of their numbers, `[B]`; a run that leaves a draw undefined does not count in
+    it."""
+    return {name: _mean([run[name] for run in runs]) for name in runs[0]}
+
+
 def speaker_values(metric: Any, runs: Runs) -> Values:
     """What a metric reports of weighted speakers: the mean over evaluation runs of each number."""
-    kinds = {report.weigh for report in metric.reports}
 
     def values(weights: np.ndarray) -> dict[str, np.ndarray]:
-        found = []
-        for index, statistics in runs:
-            one: dict[str, np.ndarray] = {}
-            for weigh in kinds:
-                reported = metric.aggregate(statistics, row_weights(index, weights, weigh))
-                one.update({r.name: reported[r.name] for r in metric.reports if r.weigh == weigh})
-            found.append(one)
-        return {report.name: _mean([one[report.name] for one in found]) for report in metric.reports}
+        return mean_over_runs(
+            [weighed(metric, statistics, partial(row_weights, index, weights)) for index, statistics in runs]
+        )
 
     return values
 
@@ -443,7 +462,6 @@ def stacked(rows: Sequence[ScoreRow]) -> dict[str, np.ndarray]:
 
 
 def _mean(values: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean over evaluation runs; a run that leaves a draw undefined does not count in it."""
     stacked = np.stack(values)
     count = np.isfinite(stacked).sum(axis=0)
     total = np.where(np.isfinite(stacked), stacked, 0.0).sum(axis=0)

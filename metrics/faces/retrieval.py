@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -158,6 +159,17 @@ class Retrieval(Metric):
             gallery_size: identities of one gallery of the main protocol.
         """
         return cls(networks(embedder), gallery_size)
+
+    @classmethod
+    def for_rows(cls, signature: str, statistics: Collection[str]) -> Self:
+        """As of every metric; by recording too where the rows hold it."""
+        metric = cls.__new__(cls)
+        stated = re.search(r"\|gallery:(\d+)", signature)
+        if stated is None:
+            raise ValueError(f"expected the size of a gallery in the signature, got {signature}")
+        metric.gallery_size = int(stated[1])
+        metric.reports = metric._reports(_floor(KS["hundreds"][0], "hundreds") in statistics)
+        return metric
 
     def signature(self, report: str) -> str:
         kind, by = _kind_and_k(report)[0], "recording" if report.endswith(BY_RECORDING) else "speaker"
