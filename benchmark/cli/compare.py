@@ -21,7 +21,7 @@ def compare(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN RUN...",
+            metavar="RUN",
             help="Two or more: run directories, ids, labels, folders of scored files, or result files with their rows "
             "beside them. The first is held against each of the others.",
         ),
@@ -174,7 +174,7 @@ def few_speakers(comparison: Comparison, tests: int) -> list[str]:
     if least * tests < SURE:
         return []
     told = f"{people} speaker{'s' if people > 1 else ''} can give no p below {least:.2g}"
-    fewer = " --metrics names fewer numbers, which need less correction." if least < SURE else ""
+    fewer = " Fewer numbers need less correction: name them with --metrics." if least < SURE else ""
     return [f"{told}; none is shown here unless p is below {SURE:g} for {tests} numbers together.{fewer}"]
 
 
