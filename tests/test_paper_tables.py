@@ -22,6 +22,7 @@ from benchmark.cli.main import app
 from benchmark.cli.table import show_page
 from benchmark.errors import MissingDataset, UnknownName, UsageError
 from benchmark.papers import measured, tables
+from benchmark.papers.beside import Filled, Line, fill, named
 from benchmark.papers.measured import Runner, wanted
 from benchmark.papers.reported import Table, table
 from benchmark.results.finding import Kept
@@ -30,7 +31,7 @@ from benchmark.tasks import get_task, with_protocol
 
 DLIB = "embed:dlib-resnet-v1|gallery:100x1|v1"
 FACENET = "embed:facenet-vggface2-20180402|crop:box140|gallery:100x3|v1"
-EVERY = tables.named("all")
+EVERY = named("all")
 
 
 def kept(of: Table, label: str, dataset: str = "talkers", signature: str = DLIB, spec=(), about=(), **numbers) -> Kept:
@@ -65,7 +66,7 @@ def kept(of: Table, label: str, dataset: str = "talkers", signature: str = DLIB,
     return Kept(Path(f"{label}.json"), result.model_copy(update=dict(about)))
 
 
-def at(filled: tables.Filled, label: str, head: str = "R@10") -> tables.Line:
+def at(filled: Filled, label: str, head: str = "R@10") -> Line:
     found = [
         line
         for section in filled.sections
@@ -80,7 +81,7 @@ def at(filled: tables.Filled, label: str, head: str = "R@10") -> tables.Line:
 def test_a_measured_number_stands_beside_the_row_whose_run_it_is_and_nowhere_else():
     three = table("sf2f", 3)
     for label in ("voice2face, 1.25 sec", "SF2F (no fuser), 1.25 sec", "SF2F (no fuser), 5 sec", "SF2F, 5 sec"):
-        filled = tables.fill(three, [kept(three, label, recall_at_10=0.5)])
+        filled = fill(three, [kept(three, label, recall_at_10=0.5)])
         have = {line.cell.row.label for line in filled.lines if line.value is not None}
         assert have == {label}
         assert at(filled, label).value == 50 and at(filled, label).low == pytest.approx(49.5)
@@ -96,25 +97,25 @@ def test_a_measured_number_stands_beside_the_row_whose_run_it_is_and_nowhere_els
 )  # fmt: skip
 def test_a_result_of_other_settings_data_or_weights_is_not_taken(changed):
     three = table("sf2f", 3)
-    filled = tables.fill(three, [kept(three, "SF2F, 5 sec", spec=changed, recall_at_10=0.5)])
+    filled = fill(three, [kept(three, "SF2F, 5 sec", spec=changed, recall_at_10=0.5)])
     assert all(line.value is None for line in filled.lines)
 
 
 @pytest.mark.parametrize("about", [{"partial": True}, {"changed": 3}, {"sources": ["a", "b"]}])
 def test_a_result_that_cannot_be_ranked_is_not_taken_and_the_reason_says_so(about):
     three = table("sf2f", 3)
-    filled = tables.fill(three, [kept(three, "SF2F, 5 sec", about=about, recall_at_10=0.5)])
+    filled = fill(three, [kept(three, "SF2F, 5 sec", about=about, recall_at_10=0.5)])
     line = at(filled, "SF2F, 5 sec")
     assert line.value is None and "cannot be ranked" in line.reason
 
 
 def test_the_difference_is_taken_where_the_definition_is_the_papers_and_only_there():
     three = table("sf2f", 3)
-    other = at(tables.fill(three, [kept(three, "SF2F, 5 sec", recall_at_10=0.5)]), "SF2F, 5 sec")
+    other = at(fill(three, [kept(three, "SF2F, 5 sec", recall_at_10=0.5)]), "SF2F, 5 sec")
     assert (other.same, other.difference) == (False, None)
-    same = at(tables.fill(three, [kept(three, "SF2F, 5 sec", signature=FACENET, recall_at_10=0.5)]), "SF2F, 5 sec")
+    same = at(fill(three, [kept(three, "SF2F, 5 sec", signature=FACENET, recall_at_10=0.5)]), "SF2F, 5 sec")
     assert same.same and same.difference == pytest.approx(50 - 36.65)
-    told = tables.page(tables.fill(three, [kept(three, "SF2F, 5 sec", recall_at_10=0.5)]))
+    told = tables.page(fill(three, [kept(three, "SF2F, 5 sec", recall_at_10=0.5)]))
     assert any("another definition" in note and "--face-network facenet140" in note for note in told.notes)
 
 
@@ -125,10 +126,10 @@ def test_numbers_of_two_definitions_never_share_a_column():
         kept(three, "voice2face, 5 sec", recall_at_10=0.4),
         kept(three, "random", recall_at_10=0.1),
     ]
-    filled = tables.fill(three, results)
+    filled = fill(three, results)
     assert at(filled, "SF2F, 5 sec").value == 50  # the paper's definition goes before the more frequent one
     assert at(filled, "random").value is None and DLIB in at(filled, "random").reason
-    assert at(tables.fill(three, results[1:]), "random").value == pytest.approx(10)
+    assert at(fill(three, results[1:]), "random").value == pytest.approx(10)
 
 
 def test_data_that_changed_never_share_a_column():
@@ -136,20 +137,20 @@ def test_data_that_changed_never_share_a_column():
     labels = ("random", "voice2face, 5 sec", "SF2F, 5 sec")
     results = [kept(three, label, recall_at_10=0.5) for label in labels]
     old = kept(three, labels[2], spec={"manifest_sha256": "old" * 5}, recall_at_10=0.9)
-    line = at(tables.fill(three, [old, *results[:2]]), labels[2])
+    line = at(fill(three, [old, *results[:2]]), labels[2])
     assert line.value is None and "other data" in line.reason and "oldoldoldold" in line.reason
-    assert at(tables.fill(three, [old, *results]), labels[2]).value == 50
+    assert at(fill(three, [old, *results]), labels[2]).value == 50
 
 
 def test_a_number_without_value_says_why():
     one = table("flowavse", 1)
-    line = at(tables.fill(one, [kept(one, "Ours (Small), 1", rtf=None)]), "Ours (Small), 1", "RTF")
+    line = at(fill(one, [kept(one, "Ours (Small), 1", rtf=None)]), "Ours (Small), 1", "RTF")
     assert line.value is None and line.reason == "undefined: infinite"
 
 
 def test_percentages_are_scaled_and_parts_of_one_are_not():
     one = table("lipdiffuser", 1)
-    assert at(tables.fill(one, [kept(one, "Noisy", wer=0.6)]), "Noisy", "WER").value == 0.6
+    assert at(fill(one, [kept(one, "Noisy", wer=0.6)]), "Noisy", "WER").value == 0.6
 
 
 def test_the_dataset_is_the_papers_where_it_is_measured_talkers_else_and_said():
@@ -162,19 +163,19 @@ def test_the_dataset_is_the_papers_where_it_is_measured_talkers_else_and_said():
         ([on_talkers, on_own], "talkers", "talkers"),
         ([on_talkers], "hq_voxceleb", "hq_voxceleb"),
     ):
-        filled = tables.fill(three, results, dataset=dataset)
+        filled = fill(three, results, dataset=dataset)
         (section,) = [section for section in filled.sections if section.column.head == "R@10"]
         assert section.dataset == expected
         (block,) = [b for b in tables.page(filled).blocks if any("R@10" in head for head, _ in b.parts)]
         assert "HQ-VoxCeleb" in block.of[0] and expected in block.of[1]
     with pytest.raises(UnknownName, match="Did you mean 'talkers'"):
-        tables.fill(three, [], dataset="talker")
-    filled = tables.fill(three, [], dataset="lrs3")
+        fill(three, [], dataset="talker")
+    filled = fill(three, [], dataset="lrs3")
     assert "does not serve task 'speech2face'" in at(filled, "SF2F, 5 sec").reason
 
 
 def test_columns_of_two_corpora_stand_in_two_tables():
-    blocks = tables.page(tables.fill(table("flowavse", 1), [])).blocks
+    blocks = tables.page(fill(table("flowavse", 1), [])).blocks
     assert ["VoxCeleb2" in block.of[0] for block in blocks] == [True, False]
     assert "LRS3" in blocks[1].of[0] and len(blocks[1].parts) == 3
 
@@ -185,13 +186,13 @@ def test_tau_is_of_the_rows_that_are_reported_and_measured():
         "random": 0.05, "voice2face, 1.25 sec": 0.3, "SF2F (no fuser), 1.25 sec": 0.9, "voice2face, 5 sec": 0.4,
         "SF2F, 5 sec": 0.8,
     }  # fmt: skip
-    filled = tables.fill(three, [kept(three, label, recall_at_10=value) for label, value in values.items()])
+    filled = fill(three, [kept(three, label, recall_at_10=value) for label, value in values.items()])
     (section,) = [section for section in filled.sections if section.column.head == "R@10"]
     reported = [10.00, 20.33, 32.80, 20.82, 36.65]
     assert section.order.rows == 5
     assert section.order.tau == pytest.approx(kendalltau(reported, list(values.values())).statistic)
     assert section.order.low <= section.order.tau <= section.order.high
-    few = tables.fill(three, [kept(three, label, recall_at_10=values[label]) for label in list(values)[:2]])
+    few = fill(three, [kept(three, label, recall_at_10=values[label]) for label in list(values)[:2]])
     (section,) = [section for section in few.sections if section.column.head == "R@10"]
     assert section.order.tau is None and section.order.rows == 2 and "3 rows" in section.order.reason
 
@@ -199,7 +200,7 @@ def test_tau_is_of_the_rows_that_are_reported_and_measured():
 def test_a_row_of_other_people_is_in_no_order_with_the_others():
     seven = table("sf2f", 7)
     results = [kept(seven, label, recall_at_10=0.5) for label in ("Full Model", "Baseline Encoder")]
-    filled = tables.fill(seven, results, given={"LQ. Dataset": kept(seven, "LQ. Dataset", recall_at_10=0.4)})
+    filled = fill(seven, results, given={"LQ. Dataset": kept(seven, "LQ. Dataset", recall_at_10=0.4)})
     (section,) = [section for section in filled.sections if section.column.head == "R@10"]
     assert sum(line.value is not None for line in section.lines) == 3 and section.order.rows == 2
 
@@ -207,21 +208,19 @@ def test_a_row_of_other_people_is_in_no_order_with_the_others():
 def test_weights_trained_otherwise_are_only_known_by_name():
     seven = table("sf2f", 7)
     without = kept(seven, "w/o L_1", recall_at_10=0.25)
-    assert all(line.value is None for line in tables.fill(seven, [without]).lines)
-    assert "--row" in at(tables.fill(seven, [without]), "w/o L_1").reason
-    filled = tables.fill(seven, [], given={"W/O l_1": without})
+    assert all(line.value is None for line in fill(seven, [without]).lines)
+    assert "--row" in at(fill(seven, [without]), "w/o L_1").reason
+    filled = fill(seven, [], given={"W/O l_1": without})
     assert at(filled, "w/o L_1").value == 25
     assert [line.cell.row.label for line in filled.lines if line.value is not None] == ["w/o L_1"]
     with pytest.raises(UnknownName, match="Did you mean 'w/o L_1'"):
-        tables.fill(seven, [], given={"w/o L1": without})
+        fill(seven, [], given={"w/o L1": without})
     elsewhere = kept(seven, "w/o L_1", spec={"dataset": "folder"}, recall_at_10=0.25)
     with pytest.raises(UsageError, match=r"on folder, test split.*expected speech2face on talkers"):
-        tables.fill(seven, [], given={"w/o L_1": elsewhere})
-    assert at(tables.fill(seven, [], given={"w/o L_1": elsewhere}, dataset="folder"), "w/o L_1").value == 25
+        fill(seven, [], given={"w/o L_1": elsewhere})
+    assert at(fill(seven, [], given={"w/o L_1": elsewhere}, dataset="folder"), "w/o L_1").value == 25
     part = kept(seven, "w/o L_1", about={"partial": True}, recall_at_10=0.25)
-    assert any(
-        "cannot be ranked: partial" in n for n in tables.page(tables.fill(seven, [], given={"w/o L_1": part})).notes
-    )
+    assert any("cannot be ranked: partial" in n for n in tables.page(fill(seven, [], given={"w/o L_1": part})).notes)
 
 
 @pytest.mark.parametrize(
@@ -233,20 +232,20 @@ def test_weights_trained_otherwise_are_only_known_by_name():
 )  # fmt: skip
 def test_an_unknown_table_is_refused_with_the_nearest(name, message):
     with pytest.raises(UnknownName, match=re.escape(message)):
-        tables.named(name)
+        named(name)
 
 
 def test_columns_are_chosen_by_head_key_or_number():
     three = table("sf2f", 3)
     for name in ("r@10", "r10", "recall_at_10"):
-        assert [section.column.head for section in tables.fill(three, [], columns=[name]).sections] == ["R@10"]
+        assert [section.column.head for section in fill(three, [], columns=[name]).sections] == ["R@10"]
     with pytest.raises(UnknownName, match=r"no column 'R@11'.*Did you mean"):
-        tables.fill(three, [], columns=["R@11"])
+        fill(three, [], columns=["R@11"])
 
 
 @pytest.mark.parametrize("of", EVERY, ids=lambda of: of.name)
 def test_every_place_is_measured_or_says_what_would_or_why_nothing_does(of):
-    filled = tables.fill(of, [])
+    filled = fill(of, [])
     assert len(filled.lines) == len(of.rows) * len(of.columns)
     for line in filled.lines:
         assert line.value is None and line.reason
@@ -259,7 +258,7 @@ def test_every_place_is_measured_or_says_what_would_or_why_nothing_does(of):
 
 
 def test_each_training_has_a_folder_of_its_own():
-    seven = tables.fill(table("sf2f", 7), [])
+    seven = fill(table("sf2f", 7), [])
     commands = {line.wanted.commands() for line in seven.lines if line.wanted and line.wanted.row.run.needs}
     folders = [train.split("--out ")[1] for train, _ in commands]
     assert len(set(folders)) == len(folders) == 7
@@ -269,7 +268,7 @@ def test_each_training_has_a_folder_of_its_own():
 @pytest.mark.parametrize("dataset", ["hq_voxceleb", "vggface_voxceleb1"])
 def test_on_the_papers_own_data_a_row_is_of_the_papers_size_and_definition(dataset):
     eight = table("sf2f", 8)
-    line = at(tables.fill(eight, [], dataset=dataset), "SF2F, 5 sec")
+    line = at(fill(eight, [], dataset=dataset), "SF2F, 5 sec")
     own = dataset == "vggface_voxceleb1"
     assert (
         "--preset paper" in line.wanted.commands()[-1],
@@ -284,14 +283,14 @@ def test_on_the_papers_own_data_a_row_is_of_the_papers_size_and_definition(datas
 # What is written
 
 
-def filled_with_everything() -> list[tables.Filled]:
+def filled_with_everything() -> list[Filled]:
     three = table("sf2f", 3)
     labels = ("random", "voice2face, 5 sec", "SF2F (no fuser), 5 sec", "SF2F, 5 sec")
     results = [kept(three, label, recall_at_10=0.2 * n, face_cosine=0.9) for n, label in enumerate(labels, 1)]
-    return [tables.fill(of, results) for of in EVERY]
+    return [fill(of, results) for of in EVERY]
 
 
-def hostile() -> tables.Filled:
+def hostile() -> Filled:
     """Every text of a table and of a result is what markup, terminals and spreadsheets take for their own."""
     of = table("sf2f", 3)
     label = f"=1+1 {HOSTILE}"
@@ -300,7 +299,7 @@ def hostile() -> tables.Filled:
     columns = (*of.columns[:5], column, of.columns[6])
     evil = replace(of, title=HOSTILE, place=HOSTILE, note=HOSTILE, rows=(row, *of.rows[1:]), columns=columns)
     found = kept(of, "random", signature=HOSTILE, recall_at_10=0.1, about={"label": HOSTILE})
-    return tables.fill(evil, [found])
+    return fill(evil, [found])
 
 
 def test_latex_compiles_whatever_the_names_are(tmp_path):
@@ -365,7 +364,7 @@ def test_the_order_of_rows_stands_under_the_table():
     filled = filled_with_everything()[[of.name for of in EVERY].index("sf2f/3")]
     assert "| R@10 % ↑ | 0.67 | " not in tables.markdown(filled)
     assert re.search(r"\| R@10 % ↑ \| 1\.00 \| \\\[.*\\\] \| 0\.083 \| 4 \|", tables.markdown(filled))
-    assert "No Kendall's tau" in tables.markdown(tables.fill(table("sf2f", 3), []))
+    assert "No Kendall's tau" in tables.markdown(fill(table("sf2f", 3), []))
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 170])
@@ -382,13 +381,13 @@ def test_no_number_is_cut_however_narrow_a_terminal_is(columns, monkeypatch, cap
 
 
 def test_a_folder_has_every_table_in_every_format_and_an_index_that_leads_to_them(tmp_path):
-    tables.write_folder([tables.fill(of, []) for of in EVERY[:3]], tmp_path / "out")
+    tables.write_folder([fill(of, []) for of in EVERY[:3]], tmp_path / "out")
     index = (tmp_path / "out" / "index.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]+)\)", index)
     assert sorted(links) == sorted(path.name for path in (tmp_path / "out").iterdir() if path.name != "index.md")
     assert len(links) == 3 * len(tables.FORMATS)
     with pytest.raises(UsageError, match=r"\.md, \.csv, \.tex, \.json"):
-        tables.write(tables.fill(EVERY[0], []), tmp_path / "table.docx")
+        tables.write(fill(EVERY[0], []), tmp_path / "table.docx")
 
 
 # What is run
@@ -414,7 +413,7 @@ def test_what_is_missing_is_run_once_and_a_run_that_fails_costs_its_row_alone(mo
 
     monkeypatch.setattr("benchmark.runs.session.Session", Told)
     three = table("sf2f", 3)
-    filled = tables.fill(three, [kept(three, "random", **{item.number: 0.1 for item in three.columns})])
+    filled = fill(three, [kept(three, "random", **{item.number: 0.1 for item in three.columns})])
     runner = Runner(tmp_path)
     runner.run([*filled.missing, *filled.missing])
     assert [(item.method, item.seconds, item.sets) for item in asked] == [
@@ -428,7 +427,7 @@ def test_what_is_missing_is_run_once_and_a_run_that_fails_costs_its_row_alone(mo
     assert "voice2face, 5 sec is not measured: it is not there" in runner.notes
     assert "SF2F, 5 sec: a note" in runner.notes
     needy = Runner(tmp_path)
-    needy.run(tables.fill(table("sf2f", 5), [], columns=["R@10"]).missing)
+    needy.run(fill(table("sf2f", 5), [], columns=["R@10"]).missing)
     assert any("is not run: it needs a training at 128 x 128" in line for line in needy.notes)
 
 
@@ -439,7 +438,7 @@ def test_on_the_papers_data_its_definitions_are_asked_for(monkeypatch, tmp_path)
         lambda request, say, progress: asked.append(request) or (_ for _ in ()).throw(MissingDataset("no")),
     )
     two = table("sf2f", 2)
-    Runner(tmp_path, tmp_path).run(tables.fill(two, [], dataset="hq_voxceleb").missing)
+    Runner(tmp_path, tmp_path).run(fill(two, [], dataset="hq_voxceleb").missing)
     assert {item.metric_sets for item in asked} == {("classifier=vggface2_resnet50",)}
     assert {item.sets for item in asked} >= {("resolution=128",), ("resolution=256",)} and len(asked) == 3
     assert {item.data_root for item in asked} == {tmp_path}

@@ -11,8 +11,9 @@ import typer
 from benchmark.cli import options
 
 if TYPE_CHECKING:
+    from benchmark.papers.beside import Filled
     from benchmark.papers.reported import Table
-    from benchmark.papers.tables import Block, Filled, Page
+    from benchmark.papers.tables import Block, Page
 
 HEADS = (26, 20, 14)
 """Widths at which heads of columns break into lines: the first that leaves room for the names of rows."""
@@ -66,6 +67,7 @@ def table(
     from benchmark.cli.console import note, print_json, print_table
     from benchmark.errors import UsageError
     from benchmark.papers import tables
+    from benchmark.papers.beside import named
     from benchmark.papers.reported import load, papers
 
     if name is None:
@@ -75,7 +77,7 @@ def table(
         else:
             print_table(["table", "paper", "title"], [[item.name, paper.name, item.title] for item, paper in known])
         return
-    asked = tables.named(name)
+    asked = named(name)
     if out is not None and out.suffix in tables.FORMATS and len(asked) > 1:
         raise UsageError(f"--out {out}: {len(asked)} tables want a folder, not a file")
     if out is not None and out.suffix and out.suffix not in tables.FORMATS and not out.is_dir():
@@ -119,7 +121,8 @@ def _filled(
     """The tables with what is measured; what is missing is run before, if that is asked for."""
     from benchmark.cli.console import bars, note
     from benchmark.errors import UsageError
-    from benchmark.papers import measured, tables
+    from benchmark.papers import measured
+    from benchmark.papers.beside import fill
     from benchmark.results.finding import Kept, find_results
     from benchmark.runs.evaluation import find_run, read_result
 
@@ -135,10 +138,7 @@ def _filled(
         found = find_results([folder for folder in (runs, measured.PUBLISHED) if folder.is_dir()])
         for line in found.unread:
             note(line, quiet)
-        return [
-            tables.fill(item, found.kept, dataset=dataset, given=given, columns=options.names(columns))
-            for item in asked
-        ]
+        return [fill(item, found.kept, dataset=dataset, given=given, columns=options.names(columns)) for item in asked]
 
     shown = filled()
     if not run:
