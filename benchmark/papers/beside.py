@@ -16,6 +16,7 @@ from benchmark.errors import PrerequisiteError, UnknownName, UsageError, did_you
 from benchmark.papers.measured import EMBEDDED, SPLIT, Wanted, wanted
 from benchmark.papers.ranking import Agreement, Measurement, agreement
 from benchmark.papers.reported import Cell, Column, Table, load, papers
+from benchmark.registry import role
 
 if TYPE_CHECKING:
     from benchmark.results.finding import Kept
@@ -214,6 +215,8 @@ class _Filling:
     def __post_init__(self) -> None:
         self._runs: dict[tuple[str, str], Wanted | str] = {}
         self._used: set[str] = set()
+        methods = [row for row in self.table.rows if role(row.run.method) == "method"]
+        self._competing = methods or self.table.rows
 
     def filled(self, columns: Sequence[str]) -> Filled:
         if self.dataset is not None:
@@ -261,12 +264,13 @@ class _Filling:
             on = (cell.corpus.dataset or EMBEDDED) if own and cell.corpus else dataset
             lines.append(self._line(cell, on))
         lines = self._one_definition(lines)
-        # A row of other people, reported or measured, is in no order with these.
+        # A row of other people, reported or measured, is in no order with these, nor are floors and ceilings with
+        # methods.
         compared = [
             Measurement(line.cell.printed.value, line.value, line.low, line.high)
             for line in lines
             if line.cell.printed.value is not None and not line.cell.printed.relation and line.value is not None
-            if line.dataset == dataset and line.cell.corpus is corpus
+            if line.dataset == dataset and line.cell.corpus is corpus and line.cell.row in self._competing
         ]
         return Section(column, corpus.name if corpus else "", dataset, tuple(lines), agreement(compared))
 

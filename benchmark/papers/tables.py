@@ -50,9 +50,9 @@ class Page:
 HEADS = ("95 % interval", "difference")
 ORDER_HEADS = ("order of rows", "Kendall's tau", "95 % interval", "p", "rows")
 ABOUT_ORDERS = (
-    "Kendall's tau is 1 where the paper's order of rows holds here and -1 where it is turned round. Its interval is of "
-    "the measured order: each value is drawn 10,000 times within its own interval, independently. p: part of all "
-    "orders that agree or disagree as much."
+    "Kendall's tau is 1 where the paper's order of rows holds here and -1 where it is turned round; floors and "
+    "ceilings do not count beside methods. Its interval is of the measured order: each value is drawn 10,000 times "
+    "within its own interval, independently. p: part of all orders that agree or disagree as much."
 )
 
 
