@@ -43,7 +43,7 @@ def _options(
 
 
 def _register() -> None:
-    from benchmark.cli import data, doctor, generate, listing, predict, run, score, show, speed, train, weights
+    from benchmark.cli import data, doctor, figure, generate, listing, predict, run, score, show, speed, train, weights
 
     app.command("run")(run.run)
     app.command("generate")(generate.generate)
@@ -51,6 +51,7 @@ def _register() -> None:
     app.command("predict")(predict.predict)
     app.command("speed")(speed.speed)
     app.command("train")(train.train)
+    app.command("figure")(figure.figure)
     app.command("list")(listing.listing)
     app.command("show")(show.show)
     app.add_typer(data.app, name="data")
