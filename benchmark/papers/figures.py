@@ -7,6 +7,7 @@ into as many files as are asked for.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmark.errors import BenchmarkError, PrerequisiteError, UnknownName, did_you_mean
+from benchmark.errors import BenchmarkError, MissingDataset, PrerequisiteError, UnknownName, did_you_mean
 from benchmark.papers.measured import DATASET, SPLIT, Made, RunNeeded, Shelves, SpeedNeeded
 from benchmark.reports import escaping
 
@@ -96,12 +97,27 @@ class Material:
         """Method to its row in the report of `speed`."""
         return {method: row for need in self.figure.speeds for method, row in self.shelves.speeds(need).items()}
 
-    def manifest(self, need: RunNeeded) -> Manifest:
-        """The split that a run was made from."""
+    def manifest(self, made: Made) -> Manifest:
+        """The split that a run was made from, where the run found it; else it is opened, and built where it has to be.
+
+        Raises:
+            MissingDataset: the data here are not those of the run.
+        """
+        from benchmark.datasets.manifest import read_manifest
+        from benchmark.runs.directory import RunDirectory
         from benchmark.runs.session import Request, Session
         from benchmark.tasks import get_task
 
-        return Session(Request(need.method), progress=self.progress).open(SPLIT, get_task(need.task))
+        assert made.folder is not None
+        about, wanted = RunDirectory(made.folder).read_run(), made.result.spec.manifest_sha256
+        with contextlib.suppress(MissingDataset, KeyError, TypeError):
+            manifest = read_manifest(Path(about["manifest"]), Path(about["root"]))
+            if manifest.sha256 == wanted and manifest.samples[0].targets[get_task(made.need.task).target][0].is_file():
+                return manifest
+        manifest = Session(Request(made.need.method), progress=self.progress).open(SPLIT, get_task(made.need.task))
+        if manifest.sha256 != wanted:
+            raise MissingDataset(f"{made.folder} was made from other data than {DATASET} are now: run it again")
+        return manifest
 
 
 class Lack(NamedTuple):

@@ -25,6 +25,10 @@ LOOKS = {"avdiffuss": 0, "flowavse": 1, "av_gen": 2}
 """Number of a method's colour, the same in all figures."""
 
 
+HEIGHT_PT = 150.0
+"""Of a panel of Figure 1, about: how far apart names are."""
+
+
 class Spot(NamedTuple):
     """One method of Figure 1."""
 
@@ -71,6 +75,7 @@ def speed_size_quality(material: Material) -> Drawing:
         _paint_spots(right, measured, hollow=False)
         right.set_title("measured: Talkers")
         if noisy is not None:
+            right.set_ylim(min(right.get_ylim()[0], noisy - 0.6))
             right.axhline(noisy, color=GREY, linewidth=0.8, linestyle="--")
             right.annotate("the mixture itself", (0.99, noisy), xycoords=("axes fraction", "data"), xytext=(0, 2),
                            textcoords="offset points", ha="right", fontsize=SMALL, color=GREY)  # fmt: skip
@@ -97,6 +102,8 @@ def _printed_spots() -> list[Spot]:
 
 
 def _paint_spots(axes: Axes, spots: Sequence[Spot], hollow: bool) -> None:
+    from matplotlib.ticker import LogLocator
+
     largest = max(spot.parameters_m for spot in spots)
     for spot in spots:
         colour = series(spot.look)["color"]
@@ -111,21 +118,49 @@ def _paint_spots(axes: Axes, spots: Sequence[Spot], hollow: bool) -> None:
             xerr=[[spot.rtf - fast], [slow - spot.rtf]], color=INK, linewidth=0.8, zorder=3,
         )  # fmt: skip
     axes.set(xscale="log", xlabel="real-time factor", ylabel="SI-SDR, dB")
-    axes.margins(0.25, 0.25)
+    speeds, levels = [spot.rtf for spot in spots], [spot.si_sdr for spot in spots]
+    axes.set_xlim(min(speeds) / 2.5, max(max(speeds) * 2.5, min(speeds) * 20))
+    margin = 0.15 * max(max(levels) - min(levels), 4.0)
+    axes.set_ylim(min(levels) - margin, max(levels) + margin)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(speeds) < 10 * min(speeds) else (1, 3)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
     _name_spots(axes, spots)
     grid(axes)
 
 
 def _name_spots(axes: Axes, spots: Sequence[Spot]) -> None:
-    """Names beside the circles, those of neighbours one below the other."""
-    middle = sum(sorted(spot.rtf for spot in spots)[:: max(len(spots) - 1, 1)]) / 2
-    for spot in sorted(spots, key=lambda spot: spot.si_sdr):
-        right = spot.rtf <= middle or len(spots) == 1
-        text = f"{drawn_text(spot.name, 22)}, {spot.parameters_m:.3g} M"
-        axes.annotate(
-            text, (spot.rtf, spot.si_sdr), xytext=(11 if right else -11, 0), textcoords="offset points",
-            ha="left" if right else "right", va="center", fontsize=SMALL,
-        )  # fmt: skip
+    """Names beside the circles, apart by a line where neighbours are near."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    for slow in (False, True):
+        side = sorted((s for s in spots if (s.rtf > (left * right) ** 0.5) == slow), key=lambda spot: spot.si_sdr)
+        places = _apart([HEIGHT_PT * (spot.si_sdr - low) / (high - low) for spot in side], SMALL + 2)
+        for spot, place in zip(side, places, strict=True):
+            shift = place - HEIGHT_PT * (spot.si_sdr - low) / (high - low)
+            axes.annotate(
+                f"{drawn_text(spot.name, 22)}, {spot.parameters_m:.3g} M", (spot.rtf, spot.si_sdr),
+                xytext=(-12 if slow else 12, shift), textcoords="offset points",
+                ha="right" if slow else "left", va="center", fontsize=SMALL,
+            )  # fmt: skip
+
+
+def _apart(places: Sequence[float], least: float) -> list[float]:
+    """The same ascending places, moved until neighbours are `least` apart, with their middles kept.
+
+    >>> _apart([0.0, 1.0, 20.0], 5.0)
+    [-2.0, 3.0, 20.0]
+    """
+    groups: list[list[float]] = []
+    for place in places:
+        groups.append([place])
+        while len(groups) > 1 and _ends_of(groups[-1], least)[0] - _ends_of(groups[-2], least)[1] < least:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return [_ends_of(group, least)[0] + least * number for group in groups for number in range(len(group))]
+
+
+def _ends_of(group: Sequence[float], least: float) -> tuple[float, float]:
+    middle, half = sum(group) / len(group), least * (len(group) - 1) / 2
+    return middle - half, middle + half
 
 
 class Point(NamedTuple):
@@ -146,10 +181,10 @@ def sampling_steps(material: Material) -> Drawing:
     floor = material.made(material.figure.further[-1])
     printed = _printed_steps()
     caption = (
-        "Above: what the paper reports on LRS3 in Table 1 (AVDiffuSS with 1 and 30 steps, FlowAVSE large with one; bars: "
-        "its plus-minus, not explained; the curves of its Figure 4 are not printed as numbers). Below: measured on "
-        "Talkers, test split, with the presets that have shipped weights; bars: 95 % intervals over speakers; dashed: "
-        "the mixture itself."
+        "Above: what the paper reports on LRS3 in Table 1 (AVDiffuSS with 1 and 30 steps, FlowAVSE large with one; "
+        "bars: its plus-minus, not explained; the curves of its Figure 4 are not printed as numbers). Below: measured "
+        "on Talkers, test split, with the presets that have shipped weights; bars: 95 % intervals over "
+        "speakers; dashed: the mixture itself."
     )
 
     def paint(figure: Figure) -> None:
@@ -215,7 +250,7 @@ def _paint_steps(axes: Axes, points: Sequence[Point], method: str, hollow: bool)
     above = [high - value for value, high in zip(values, highs, strict=True)]
     axes.errorbar(
         steps, values, yerr=[below, above], elinewidth=0.8, capsize=2, color=look["color"], marker=look["marker"],
-        linestyle="--" if hollow else "-", markerfacecolor="white" if hollow else look["color"],
+        linestyle="none" if hollow else "-", markerfacecolor="white" if hollow else look["color"],
     )  # fmt: skip
 
 
@@ -235,11 +270,9 @@ def spectrograms(material: Material) -> Drawing:
     from benchmark.tasks import with_protocol
 
     (need,) = material.figure.runs
-    own, manifest = material.there(need), material.manifest(need)
-    spec = own.result.spec
+    own = material.there(need)
+    manifest, spec = material.manifest(own), own.result.spec
     assert own.folder is not None
-    if manifest.sha256 != spec.manifest_sha256:
-        raise MissingDataset(f"{own.folder} was made from other data than Talkers are now: run it again")
     others = [made.result for further in material.figure.further if (made := material.made(further))]
     view = RunView(
         RunDirectory(own.folder), TASK, spec, own.result.label, own.result.preset, manifest, manifest.samples
@@ -251,8 +284,8 @@ def spectrograms(material: Material) -> Drawing:
     if not columns:
         raise MissingDataset(f"no output of {own.folder} can be read together with its mixture")
     caption = (
-        f"Spectrograms of mixtures of Talkers, {manifest.split} split. {shown.caption} The paper shows a recording with "
-        "what AVDiffuSS and FlowAVSE made of it."
+        f"Spectrograms of mixtures of Talkers, {manifest.split} split. {shown.caption} The paper shows a recording "
+        "with what AVDiffuSS and FlowAVSE made of it."
     )
 
     def paint(figure: Figure) -> None:

@@ -118,8 +118,8 @@ class Made:
 class Shelves:
     """The user's runs, then the published results, each read once."""
 
-    def __init__(self, runs: Path, published: Path = RESULTS) -> None:
-        self.runs, self.published = runs, published
+    def __init__(self, runs: Path, published: Path | None = None) -> None:
+        self.runs, self.published = runs, published or RESULTS
 
     @cached_property
     def _own(self) -> list[tuple[Result, Path | None]]:

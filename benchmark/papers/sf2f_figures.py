@@ -58,7 +58,7 @@ def _read(path: Any) -> Cell:
 def side_by_side(material: Material) -> Drawing:
     """Figures 5 and 6: true faces, SF2F's and voice2face's of the same recordings."""
     ours, other = material.figure.runs
-    samples = spread_evenly(material.manifest(ours).samples, 16)
+    samples = spread_evenly(material.manifest(material.there(ours)).samples, 16)
     rows: list[tuple[str, Sequence[Cell]]] = [("true face", [true_face(sample) for sample in samples])]
     for name, need in (("SF2F", ours), ("voice2face", other)):
         rows.append((name, outputs(material.there(need), samples)))
@@ -80,7 +80,7 @@ def from_a_voice(material: Material) -> Drawing:
     """Figure 1: on the left the task, on the right faces from nothing but speech, above true ones."""
     (need,) = material.figure.runs
     made = material.there(need)
-    people = spread_evenly(material.manifest(need).samples, 7)
+    people = spread_evenly(material.manifest(made).samples, 7)
     faces = outputs(made, people)
     speech = _opened(people[0], made).inputs["speech"]
     rows = [("SF2F", faces[1:]), ("true face", [true_face(sample) for sample in people[1:]])]
@@ -91,11 +91,14 @@ def from_a_voice(material: Material) -> Drawing:
 
     def paint(figure: Figure) -> None:
         left, right = figure.subfigures(1, 2, width_ratios=(2.2, 5.0))
-        wave, picture = left.subplots(1, 2, width_ratios=(1, 1))
+        wave, arrow, picture = left.subplots(1, 3, width_ratios=(1, 0.16, 1))
         _paint_wave(wave, speech)
-        wave.set_title("speech", fontsize=SMALL)
+        wave.set_box_aspect(1)
+        wave.set_title("speech", fontsize=SMALL, pad=2, loc="center")
         paint_picture(picture, faces[0], "SF2F")
-        wave.annotate("", (1.28, 0.5), (1.06, 0.5), xycoords="axes fraction", arrowprops={"arrowstyle": "->"})
+        arrow.set_axis_off()
+        arrow_look = {"arrowstyle": "-|>", "facecolor": INK}
+        arrow.annotate("", (1.3, 0.5), (-0.3, 0.5), xycoords="axes fraction", arrowprops=arrow_look)
         paint_pictures(right, rows, [sample.speaker for sample in people[1:]])
 
     return Drawing(PAGE, 1.9, paint, caption)
@@ -116,25 +119,24 @@ def fuser(material: Material) -> Drawing:
     """Figure 4: faces from three windows alone, and the face from all windows of the same speech, fused."""
     (need,) = material.figure.runs
     made = material.there(need)
-    people = spread_evenly(material.manifest(need).samples, 4)
+    people = spread_evenly(material.manifest(made).samples, 4)
     shown = _fused(people, made)
     caption = (
-        f"Faces that SF2F draws from three windows of {WINDOW_S:g} s alone (shaded, without the fuser), and from all of "
-        f"the 5 s with it. Talkers, test split. {CHOICE} The paper shows one person of HQ-VoxCeleb."
+        f"Faces that SF2F draws from three windows of {WINDOW_S:g} s alone (shaded, without the fuser), and from all "
+        f"5 s with it. Talkers, test split. {CHOICE} The paper shows one person of HQ-VoxCeleb."
     )
 
     def paint(figure: Figure) -> None:
         heads = ("window 1", "window 2", "window 3", "fused", "true face")
         cells = figure.subplots(len(shown), 6, squeeze=False, width_ratios=(2.2, 1, 1, 1, 1, 1))
-        for line, each in zip(cells, shown, strict=True):
+        for place, (line, each) in enumerate(zip(cells, shown, strict=True)):
             _paint_wave(line[0], each.speech)
             for number, start_s in enumerate(each.starts_s):
                 line[0].axvspan(start_s, start_s + WINDOW_S, color=COLOURS[number], alpha=0.25, linewidth=0)
             line[0].set_ylabel(drawn_text(each.sample.speaker, 14), fontsize=SMALL)
-            for axes, picture, head in zip(
-                line[1:], (*each.local, each.fused, true_face(each.sample)), heads, strict=True
-            ):
-                paint_picture(axes, picture, head if line is cells[0] else "")
+            faces = (*each.local, each.fused, true_face(each.sample))
+            for axes, picture, head in zip(line[1:], faces, heads, strict=True):
+                paint_picture(axes, picture, "" if place else head)
             for axes, colour in zip(line[1:4], COLOURS, strict=False):
                 axes.spines[:].set_visible(True)
                 axes.spines[:].set_color(colour)

@@ -3,7 +3,7 @@
 Sizes are those of print: a figure is drawn as wide as it will stand in a paper (`COLUMN` or `PAGE`), with text of 7 and
 8 points, so that it is legible at that width. Colours are those of Okabe and Ito (jfly.uni-koeln.de/color), which
 people with any common colour vision tell apart; markers and dashes differ as well, for print without colour. What a
-paper reports is hollow and dashed, what was measured here is filled; intervals are drawn wherever there are any.
+paper reports is hollow, what was measured here is filled; intervals are drawn wherever there are any.
 
 Files are the same to the byte whatever display, backend or style the user has set, and hold no time stamps. In PDF the
 fonts are embedded, in SVG letters are outlines: both look alike everywhere.
