@@ -60,7 +60,8 @@ def figure(
             except BenchmarkError as error:
                 if not whole:
                     raise
-                note(str(error), quiet)
+                for line in str(error).split("\n"):
+                    note(line, quiet)
                 page.leave_out(each, str(error))
                 failed += 1
                 continue

@@ -292,11 +292,9 @@ def prepare(material: Material) -> Drawing:
     if missing:
         lines = [f"  {command}" for lack in missing for command in lack.commands]
         lines += [f"  ({lack.reason})" for lack in missing if lack.reason]
-        raise PrerequisiteError(
-            "\n".join(
-                [f"Figure '{figure.name}' needs what is not in {shelves.runs}/ yet; --run, or these, make it:", *lines]
-            )
-        )
+        also = "" if any(need.trained for need in figure.runs) else ", and so does --run"
+        needs = f"Figure '{figure.name}' needs what is not in {shelves.runs}/ yet; these make it{also}:"
+        raise PrerequisiteError("\n".join([needs, *lines]))
     module, _, name = figure.draw.partition(":")
     drawing: Drawing = getattr(importlib.import_module(module), name)(material)
     return drawing
@@ -335,15 +333,19 @@ class Page:
     def leave_out(self, figure: PaperFigure, reason: str) -> None:
         """A figure that could not be drawn."""
         first, *commands = escaping.printable_lines(reason).split("\n")
-        lines = [escaping.markdown(first), "", *(f"    {line.strip()}" for line in commands)]
-        self._put(figure, [*lines, ""] if commands else lines)
+        first = first.removeprefix(f"Figure '{figure.name}' ")
+        lines = [escaping.markdown(first[0].upper() + first[1:]), ""]
+        self._put(figure, [*lines, *(f"    {line.strip()}" for line in commands), *([""] if commands else [])])
 
     def _put(self, figure: PaperFigure, lines: Sequence[str]) -> None:
         from benchmark.papers import reported
 
+        plain = escaping.markdown
         if not any(part.startswith(f"<!-- {figure.paper} -->") for part in self.parts):
             paper = reported.load(figure.paper)
-            self.parts.append(f"<!-- {figure.paper} -->\n## {paper.name}\n\n{paper.title} ({paper.year})\n")
+            self.parts.append(
+                f"<!-- {figure.paper} -->\n## {plain(paper.name)}\n\n{plain(paper.title)} ({paper.year})\n"
+            )
         self.parts.append("\n".join([f"### Figure {figure.number}: {figure.title}", "", *lines]))
 
     def text(self) -> str:

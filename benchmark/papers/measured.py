@@ -136,7 +136,8 @@ class Shelves:
             MissingWeights: the preset's weights are not here.
         """
         for result, folder in self._own if need.outputs else self._all:
-            if result.spec.method == need.method and need.fits(result):
+            whole = not need.outputs or (folder is not None and (folder / "run.json").is_file())
+            if whole and result.spec.method == need.method and need.fits(result):
                 return Made(need, result, folder)
         return None
 
