@@ -120,7 +120,7 @@ def _paint_spots(axes: Axes, spots: Sequence[Spot], hollow: bool) -> None:
     axes.set(xscale="log", xlabel="real-time factor", ylabel="SI-SDR, dB")
     speeds, levels = [spot.rtf for spot in spots], [spot.si_sdr for spot in spots]
     axes.set_xlim(min(speeds) / 2.5, max(max(speeds) * 2.5, min(speeds) * 20))
-    margin = 0.15 * max(max(levels) - min(levels), 4.0)
+    margin = 0.2 * max(max(levels) - min(levels), 4.0)
     axes.set_ylim(min(levels) - margin, max(levels) + margin)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(speeds) < 10 * min(speeds) else (1, 3)))
     axes.xaxis.set_major_formatter("{x:g}")
@@ -130,18 +130,23 @@ def _paint_spots(axes: Axes, spots: Sequence[Spot], hollow: bool) -> None:
 
 
 def _name_spots(axes: Axes, spots: Sequence[Spot]) -> None:
-    """Names beside the circles, apart by a line where neighbours are near."""
+    """Names beside or above the circles, apart by a line where neighbours are near."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     for slow in (False, True):
         side = sorted((s for s in spots if (s.rtf > (left * right) ** 0.5) == slow), key=lambda spot: spot.si_sdr)
         places = _apart([HEIGHT_PT * (spot.si_sdr - low) / (high - low) for spot in side], SMALL + 2)
         for spot, place in zip(side, places, strict=True):
             shift = place - HEIGHT_PT * (spot.si_sdr - low) / (high - low)
+            timed = spot.rtf_range[1] > spot.rtf_range[0]  # a bar across the circle: the name stands above
             axes.annotate(
-                f"{drawn_text(spot.name, 22)}, {spot.parameters_m:.3g} M", (spot.rtf, spot.si_sdr),
-                xytext=(-12 if slow else 12, shift), textcoords="offset points",
-                ha="right" if slow else "left", va="center", fontsize=SMALL,
-            )  # fmt: skip
+                f"{drawn_text(spot.name, 22)}, {spot.parameters_m:.3g} M",
+                (spot.rtf, spot.si_sdr),
+                xytext=(0 if timed else -12 if slow else 12, shift + (10 if timed else 0)),
+                textcoords="offset points",
+                ha="center" if timed else "right" if slow else "left",
+                va="bottom" if timed else "center",
+                fontsize=SMALL,
+            )
 
 
 def _apart(places: Sequence[float], least: float) -> list[float]:

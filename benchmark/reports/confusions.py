@@ -60,7 +60,7 @@ def as_csv(found: Sequence[Shown]) -> str:
 
 
 def draw(found: Sequence[Shown], path: Path) -> None:
-    """A line of panels for each run, a column for each kind of classes."""
+    """A line of panels for each run, a column for each kind of classes; shares of rows in per cent."""
     labels = list(dict.fromkeys(label for label, _ in found))
     kinds = list(dict.fromkeys(each.what for _, each in found))
     with figure_file(path, COLUMN / 2 * len(kinds) + 0.3, 2.0 * len(labels)) as figure:
@@ -71,10 +71,10 @@ def draw(found: Sequence[Shown], path: Path) -> None:
             for (row, column), share in np.ndenumerate(each.shares):
                 if share > 0:
                     colour = "white" if share > 0.5 else "black"
-                    axes.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=SMALL, color=colour)
+                    axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=SMALL, color=colour)
             ticks = range(len(each.classes))
             axes.set_xticks(ticks, each.classes, fontsize=SMALL)
             axes.set_yticks(ticks, each.classes, fontsize=SMALL)
-            axes.set_title(drawn_text(f"{label}: {each.what}"))
+            axes.set_title(f"{drawn_text(label, 24)}: {each.what}, %")
             axes.set_xlabel("generated")
             axes.set_ylabel("true")
