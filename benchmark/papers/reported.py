@@ -10,8 +10,10 @@ row here, and whose recordings were used. Each printed table is then one `[[tabl
     ]
 
 `row` is what stands under `heads`, word for word; `values` are the numbers in the order of `columns`, with the digits
-that are printed: a number, `[number, spread]`, `"< 0.001"`, or `"-"` where nothing is printed. `settings` lists sizes,
-steps and hyper-parameters. A key that is no field of the classes below is refused, and so is a row of another length.
+that are printed: a number, `[number, spread]`, `"< 0.001"`, or `"-"` where nothing is printed. Where a table has
+columns of several corpora, `lrs3:pesq` is the column `pesq` of the corpus `lrs3`. `settings` lists sizes, steps and
+hyper-parameters, and `presets.METHOD` those presets of ours that keep to them, unless a setting names others. A key
+that is no field of the classes below is refused, and so is a row of another length.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +43,8 @@ class Corpus:
 
     key: str
     name: str
+    head: str = ""
+    """Printed above the columns of a table with several corpora."""
     dataset: str = ""
     """Name here, as `--dataset` takes it; empty where there is none."""
     differs: str = ""
@@ -65,10 +69,10 @@ class Column:
     """Definition, and where the paper gives it."""
     spread: str = ""
     """What stands behind the plus-minus sign; empty where nothing does."""
-    corpus: str = ""
-    """Key of a corpus, where it is not the table's."""
+    corpus: Corpus | None = None
+    """Its own, in a table with several."""
     number: str = ""
-    """Of our results, e.g. `face_cosine`; empty where nothing here measures it, or where rows name it."""
+    """Of our results, e.g. `face_cosine`; empty where nothing here measures it."""
     options: tuple[str, ...] = ()
     """Of `run` and `score`, which make our definition the paper's."""
     signature: str = ""
@@ -129,7 +133,7 @@ class Printed:
     @property
     def decimals(self) -> int | None:
         """Digits that are printed behind the point of the value; None where there is no number."""
-        found = re.match(r"[<> -]*\d+(?:\.(\d+))?", self.text) if self.value is not None else None
+        found = re.search(r"\d+(?:\.(\d+))?", self.text) if self.value is not None else None
         return len(found[1] or "") if found else None
 
 
@@ -139,15 +143,13 @@ class Row:
 
     method: str
     """The paper's name of it."""
-    setting: Mapping[str, str]
+    setting: Mapping[str, str] = field(hash=False)
     """Head to what stands under it, as printed; with the method, where that has a head."""
     values: tuple[Printed, ...]
     """In the order of the table's columns."""
     run: Run
     corpus: Corpus | None
-    """Where it is not the table's."""
-    number: str
-    """Of our results, where rows and not columns are what is measured."""
+    """Its own, where it is not the table's."""
     note: str
 
     @property
@@ -170,8 +172,9 @@ class Table:
     heads: tuple[str, ...]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    turned: bool
+    """The printed table stands the other way: what are rows here stands across."""
     note: str
-    corpora: Mapping[str, Corpus] = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -197,14 +200,7 @@ class Cell:
     @property
     def corpus(self) -> Corpus | None:
         """None in a table that is not about recordings."""
-        if self.row.corpus is not None:
-            return self.row.corpus
-        return self.table.corpora[self.column.corpus] if self.column.corpus else self.table.corpus
-
-    @property
-    def number(self) -> str:
-        """Of our results; empty where nothing here measures it."""
-        return self.column.number or self.row.number
+        return self.row.corpus or self.column.corpus or self.table.corpus
 
     @property
     def task(self) -> str:
@@ -213,12 +209,12 @@ class Cell:
     @property
     def reason(self) -> str:
         """Why this is not measured here; empty where it can be."""
-        return self.row.run.reason or ("" if self.number else self.column.reason)
+        return self.row.run.reason or self.column.reason
 
     @property
     def where(self) -> str:
-        """`sf2f/3, SF2F, 5 sec: R@10`."""
-        return f"{self.table.name}, {self.row.label}: {self.column.head}"
+        """`sf2f/3, SF2F, 5 sec: Retrieval R@10`."""
+        return f"{self.table.name}, {self.row.label}: {f'{self.column.group} {self.column.head}'.strip()}"
 
 
 @dataclass(frozen=True)
@@ -235,7 +231,7 @@ class Setting:
     method: str = ""
     """Ours, where the paper's is built here."""
     presets: tuple[str, ...] = ()
-    """Of the method, which keep to it."""
+    """Of the method, which keep to it; where a file does not say, those that its `presets` lists."""
     keys: tuple[str, ...] = ()
     """As `--set` takes them, or `parameters`, the count of the network's; none where we have no such setting."""
     ours: int | float | str | bool | tuple[int | float, ...] | None = None
@@ -337,6 +333,7 @@ class _TableText:
     corpus: str = ""
     method: str = ""
     """Of all rows, where no head says `Method`."""
+    turned: bool = False
     note: str = ""
 
 
@@ -349,7 +346,6 @@ class _RowText:
     run: str
     method: str = ""
     corpus: str = ""
-    number: str = ""
     note: str = ""
 
 
@@ -359,6 +355,7 @@ class _File:
     def __init__(self, name: str, key: str, found: Mapping[str, Any]) -> None:
         self.name, self.key = name, key
         self.about = dict(found)
+        self.presets = self._presets()
         self.corpora = self._keyed("corpora", Corpus)
         self.columns = self._keyed("columns", Column)
         self.runs = self._keyed("runs", Run)
@@ -366,6 +363,8 @@ class _File:
             self._one_of(f"corpora.{key}", dataset=corpus.dataset, reason=corpus.reason)
         for key, run in self.runs.items():
             self._one_of(f"runs.{key}", method=run.method, reason=run.reason)
+        for key, column in self.columns.items():
+            self._one_of(f"columns.{key}", number=column.number, reason=column.reason)
 
     def paper(self) -> Paper:
         tables = tuple(self._table(item) for item in self._listed("tables"))
@@ -379,10 +378,9 @@ class _File:
     def _table(self, item: Any) -> Table:
         where = f"{self.name}, Table {item.get('number', '?') if isinstance(item, dict) else '?'}"
         text = self._made(_TableText, item, where)
-        columns = tuple(self._named(self.columns, key, "column", where) for key in text.columns)
-        for column in columns:
-            if column.corpus:
-                self._named(self.corpora, column.corpus, "corpus", f"{where}, column '{column.key}'")
+        if len(set(text.columns)) < len(text.columns):
+            raise InvalidConfig(f"{where}: expected each column once, got {_shown(text.columns)}")
+        columns = tuple(self._column(key, where) for key in text.columns)
         corpus = self._named(self.corpora, text.corpus, "corpus", where) if text.corpus else None
         rows = tuple(self._row(row, text, columns, f"{where}, row {n}") for n, row in enumerate(text.rows, 1))
         if not rows:
@@ -390,23 +388,27 @@ class _File:
         for number, row in enumerate(rows, 1):
             if [other.label for other in rows].index(row.label) != number - 1:
                 raise InvalidConfig(f"{where}, row {number}: '{row.label}' stands there twice")
-        made = Table(
-            self.key, text.number, text.title, text.place, text.task, corpus, text.heads, columns, rows, text.note,
-            self.corpora,
+        if corpus is None and any(
+            column.kind == "number" and not (row.corpus or column.corpus) for row in rows for column in columns
+        ):
+            raise InvalidConfig(f"{where}: expected 'corpus' of the table, or of each row or column of numbers")
+        return Table(
+            self.key, text.number, text.title, text.place, text.task, corpus, text.heads, columns, rows, text.turned,
+            text.note,
         )  # fmt: skip
-        for cell in made.cells():
-            if cell.column.kind == "number" and cell.corpus is None:
-                raise InvalidConfig(f"{where}: expected 'corpus' of the table, or of each row or column of numbers")
-            if bool(cell.number) == bool(cell.column.reason):
-                raise InvalidConfig(
-                    f"{where}, row '{cell.row.label}', column '{cell.column.key}': expected either a 'number' of ours "
-                    f"(of the column or of the row) or the column's 'reason', got {'both' if cell.number else 'none'}"
-                )
-            if cell.column.number and cell.row.number:
-                raise InvalidConfig(
-                    f"{where}, row '{cell.row.label}', column '{cell.column.key}': both have a 'number'; expected one"
-                )
-        return made
+
+    def _column(self, text: str, where: str) -> Column:
+        """`pesq`, or `lrs3:pesq` of one of the table's corpora."""
+        corpus, colon, key = text.rpartition(":")
+        column = self._named(self.columns, key, "column", where)
+        if not colon:
+            return column
+        above = self._named(self.corpora, corpus, "corpus", f"{where}, column '{text}'")
+        if not above.head:
+            raise InvalidConfig(
+                f"{self.name}, corpora.{corpus}: lacks 'head', to stand above column '{key}' of {where}"
+            )
+        return replace(column, key=text, corpus=above, group=above.head)
 
     def _row(self, item: Any, table: _TableText, columns: tuple[Column, ...], where: str) -> Row:
         text = self._made(_RowText, item, where)
@@ -423,12 +425,14 @@ class _File:
         )
         run = self._named(self.runs, text.run, "run", where)
         corpus = self._named(self.corpora, text.corpus, "corpus", where) if text.corpus else None
-        return Row(method, setting, values, run, corpus, text.number, text.note)
+        return Row(method, setting, values, run, corpus, text.note)
 
     def _setting(self, item: Any) -> Setting:
         named = f" '{item['name']}'" if isinstance(item, dict) and "name" in item else ""
         where = f"{self.name}, setting{named}"
         setting = self._made(Setting, _plain(item, where), where)
+        if setting.keys and not setting.presets and setting.method in self.presets:
+            setting = replace(setting, presets=self.presets[setting.method])
         if len({bool(setting.method), bool(setting.presets), bool(setting.keys)}) > 1:
             raise InvalidConfig(f"{where}: expected 'method', 'presets' and 'keys' together, or none of them")
         if setting.ours is not None and not (setting.presets and setting.note):
@@ -444,8 +448,18 @@ class _File:
             where = f"{self.name}, {name}.{key}"
             if not isinstance(given, dict):
                 raise InvalidConfig(f"{where}: expected a table, got {_shown(given)}")
+            for own in given.keys() & {"key", "corpus"}:  # fields that are set here
+                raise InvalidConfig(f"{where}: unknown key '{own}'")
             made[key] = self._made(kind, {**_plain(given, where), "key": key}, where)
         return made
+
+    def _presets(self) -> Mapping[str, tuple[str, ...]]:
+        found = self.about.pop("presets", {})
+        if not isinstance(found, dict) or not all(
+            isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found.values()
+        ):
+            raise InvalidConfig(f"{self.name}: expected 'presets.METHOD' to be a list of names, got {_shown(found)}")
+        return {method: tuple(names) for method, names in found.items()}
 
     def _listed(self, name: str) -> list[Any]:
         found = self.about.pop(name, [])
@@ -509,10 +523,10 @@ def _printed(given: Any, column: Column, where: str) -> Printed:
         value, spread = (_finite(item, where) for item in given)
         if spread < 0:
             raise InvalidConfig(f"{where}: expected a spread of 0 or more, got {given[1]}")
-        return Printed(f"{given[0]} ± {given[1]}", value, spread)
+        return Printed(f"{_shown(given[0])} ± {_shown(given[1])}", value, spread)
     if not _is_number(given):
         raise InvalidConfig(f"{where}: expected a number, got {_shown(given)}")
-    return Printed(str(given), _finite(given, where))
+    return Printed(_shown(given), _finite(given, where))
 
 
 def _is_number(given: Any) -> bool:
@@ -535,7 +549,7 @@ def _plain(given: Any, where: str) -> Any:
 
 
 def _shown(given: Any) -> str:
-    """In a message: decimals as the file writes them."""
+    """Decimals with the digits that the file writes; anything else as Python shows it."""
     if isinstance(given, list | tuple):
         return f"[{', '.join(map(_shown, given))}]"
-    return str(given) if isinstance(given, Decimal) else repr(given)
+    return f"{given:f}" if isinstance(given, Decimal) else repr(given)
