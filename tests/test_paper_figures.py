@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 
 from benchmark import registry
 from benchmark.cli.main import app
-from benchmark.datasets.manifest import Row, read_manifest, write_manifest
+from benchmark.datasets.manifest import Manifest, Row, read_manifest, write_manifest
 from benchmark.errors import PrerequisiteError, UnknownName, UsageError
 from benchmark.media import write_audio, write_image
-from benchmark.papers import figures, measured
+from benchmark.papers import figures, needs
 from benchmark.papers.figures import FIGURES, Material, prepare, steps_needed, write
-from benchmark.papers.measured import RunNeeded, Shelves
+from benchmark.papers.needs import RunNeeded, Shelves
 from benchmark.reports.figures import COLOURS, GREY, INK, SMALL, TEXT, series
 from benchmark.results.schema import Aggregate, Failures, Result, RunSpec
 from benchmark.runs.directory import Prediction, RunDirectory
@@ -41,7 +41,7 @@ HOSTILE = "<script>alert(1)</script> $x^2$ [a](b) \x1b[31m"
 
 @pytest.fixture(autouse=True)
 def nothing_published(tmp_path, monkeypatch):
-    monkeypatch.setattr(measured, "RESULTS", tmp_path / "published")
+    monkeypatch.setattr(needs, "RESULTS", tmp_path / "published")
 
 
 def number(name: str, value: float, half: float = 0.1) -> Aggregate:
@@ -51,7 +51,7 @@ def number(name: str, value: float, half: float = 0.1) -> Aggregate:
     )  # fmt: skip
 
 
-def made(need: RunNeeded, runs: Path, label: str = "", sha256: str = "0" * 64, **numbers: float) -> Result:
+def made(need: RunNeeded, runs: Path, label: str = "", manifest: Manifest | None = None, **numbers: float) -> Result:
     """The result of a run as its command would make it, with these numbers; written where it belongs."""
     task = get_task(need.task)
     spec = RunSpec(
@@ -63,7 +63,7 @@ def made(need: RunNeeded, runs: Path, label: str = "", sha256: str = "0" * 64, *
         dataset="talkers",
         dataset_revision=registry.datasets.load("talkers").revision,
         split="test",
-        manifest_sha256=sha256,
+        manifest_sha256=manifest.sha256 if manifest else "0" * 64,
         seconds=task.protocol.seconds,
         repeats=task.protocol.repeats,
         seed=0,
@@ -80,7 +80,10 @@ def made(need: RunNeeded, runs: Path, label: str = "", sha256: str = "0" * 64, *
         generation_seconds=1.0,
         provenance={},
     )
-    RunDirectory(runs / result.run_id).write_document("result.json", result.model_dump_json())
+    run = RunDirectory(runs / result.run_id)
+    run.write_document("result.json", result.model_dump_json())
+    if manifest:
+        run.write_document("run.json", json.dumps({"manifest": str(manifest.path), "root": str(manifest.root)}))
     return result
 
 
@@ -111,10 +114,9 @@ def faces(runs: Path, folder: Path, *needs: RunNeeded) -> None:
         rows.append(Row(name, name, {"speech": (f"{name}/a.wav",)}, {"face": (f"{name}/f.png",)}))
     path = folder / "m.jsonl"
     write_manifest(path, rows, dataset="talkers", revision="1", split="test", task="speech2face")
-    sha256 = read_manifest(path, folder).sha256
+    manifest = read_manifest(path, folder)
     for need in needs:
-        run = RunDirectory(runs / made(need, runs, sha256=sha256).run_id)
-        run.write_document("run.json", json.dumps({"manifest": str(path), "root": str(folder)}))
+        run = RunDirectory(runs / made(need, runs, manifest=manifest).run_id)
         for person in range(8):  # the last has no output
             file = run.output_path(f"p{person}", 0, ".png")
             (run.path / file).parent.mkdir(parents=True)
@@ -208,7 +210,7 @@ def test_a_run_counts_only_as_its_command_would_make_it(tmp_path):
 
 def test_weights_that_a_user_trained_count_where_none_are_shipped(tmp_path):
     need = FIGURES["sf2f/6"].runs[0]
-    made(need, tmp_path)
+    RunDirectory(tmp_path / made(need, tmp_path).run_id).write_document("run.json", "{}")
     found = Shelves(tmp_path).find(need)
     assert found and found.result.spec.weights_sha256 == "f" * 64
 
@@ -227,7 +229,7 @@ def test_published_results_serve_where_numbers_suffice(tmp_path):
     assert shelves.find(number_only) and shelves.find(pictures) is None
     made(number_only, tmp_path / "runs", si_sdr=3.0)
     own = Shelves(tmp_path / "runs").find(number_only)
-    assert own and own.folder and own.result.aggregate("si_sdr").value == 3.0
+    assert own and own.result.aggregate("si_sdr").value == 3.0
 
 
 def test_a_broken_report_of_speed_is_told(tmp_path):
@@ -320,8 +322,7 @@ def test_spectrograms_are_of_the_mixture_the_outputs_and_the_clean_speech(tmp_pa
         rows.append(Row(f"m{place}", "a", {}, {"speech": (f"m{place}.wav",)}, {"noise": noise, "snr_db": 0.0}))
     write_manifest(root / "m", rows, dataset="talkers", revision="1", split="test", task="av_enhancement")
     need = FIGURES["flowavse/5"].runs[0]
-    run = RunDirectory(runs / made(need, runs, HOSTILE, read_manifest(root / "m", root).sha256, si_sdr=1.0).run_id)
-    run.write_document("run.json", json.dumps({"manifest": str(root / "m"), "root": str(root)}))
+    run = RunDirectory(runs / made(need, runs, HOSTILE, read_manifest(root / "m", root), si_sdr=1.0).run_id)
     for place in range(2):
         file = run.output_path(f"m{place}", 0, ".wav")
         (run.path / file).parent.mkdir(parents=True)

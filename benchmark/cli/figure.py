@@ -38,7 +38,7 @@ def figure(
     from benchmark.errors import BenchmarkError, UsageError, did_you_mean
     from benchmark.files import write_whole
     from benchmark.papers import figures
-    from benchmark.papers.measured import Shelves
+    from benchmark.papers.needs import Shelves
     from benchmark.reports.figures import FORMATS
 
     kinds = options.names(formats) or ("png",)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.errors import BenchmarkError, MissingDataset, PrerequisiteError, UnknownName, did_you_mean
-from benchmark.papers.measured import DATASET, SPLIT, Made, RunNeeded, Shelves, SpeedNeeded
+from benchmark.papers.needs import DATASET, SPLIT, Made, RunNeeded, Shelves, SpeedNeeded
 from benchmark.reports import escaping
 
 if TYPE_CHECKING:

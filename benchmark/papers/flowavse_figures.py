@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmark.errors import MissingDataset
 from benchmark.papers import reported
 from benchmark.papers.figures import STEPS, Drawing, Material, steps_needed
-from benchmark.papers.measured import Made
+from benchmark.papers.needs import Made
 from benchmark.reports.figures import GREY, INK, PAGE, SMALL, drawn_text, grid, series
 from benchmark.reports.spectrograms import paint_spectrograms, spectrograms_size
 from benchmark.results.schema import Aggregate
@@ -85,12 +85,13 @@ def speed_size_quality(material: Material) -> Drawing:
 
 def _printed_spots() -> list[Spot]:
     table = reported.table("flowavse", 1)
-    columns = {column.key: place for place, column in enumerate(table.columns)}
+    heads = [column.head for column in table.columns]
     found = []
     for row in table.rows:
         if row.run.key == "avdiffuss_1_step":
             continue
-        size, rtf, si_sdr = (row.values[columns[key]] for key in ("parameters", "rtf", "vox_si_sdr"))
+        size, rtf = (row.values[heads.index(head)] for head in ("Params (M)", "RTF"))
+        si_sdr = _printed(table, row, "si_sdr", "voxceleb2")
         assert size.value is not None and rtf.value is not None and si_sdr.value is not None
         spread = si_sdr.spread or 0.0
         name = row.method.partition(" [")[0].replace("Ours (", "FlowAVSE ").rstrip(")")
@@ -229,21 +230,22 @@ def _points(made: Mapping[int, Made | None], name: str) -> list[Point]:
 def _printed_steps() -> dict[str, dict[str, list[Point]]]:
     """Method to number to what Table 1 says on LRS3."""
     table = reported.table("flowavse", 1)
-    places = {
-        column.number: place
-        for place, column in enumerate(table.columns)
-        if column.corpus == "lrs3" and column.number in NUMBERS
-    }
     found: dict[str, dict[str, list[Point]]] = {}
     for row in table.rows:
         if row.run.method == "avdiffuss" or row.run.key == "large":
             for name in NUMBERS:
-                printed = row.values[places[name]]
+                printed = _printed(table, row, name, "lrs3")
                 assert printed.value is not None
                 spread = printed.spread or 0.0
                 point = Point(int(row.setting["Steps"]), printed.value, printed.value - spread, printed.value + spread)
                 found.setdefault(row.run.method, {}).setdefault(name, []).append(point)
     return {method: {name: sorted(points) for name, points in each.items()} for method, each in sorted(found.items())}
+
+
+def _printed(table: reported.Table, row: reported.Row, number: str, corpus: str) -> reported.Printed:
+    """What a row of a table says of one of our numbers on a corpus."""
+    cells = (cell for cell in table.cells() if cell.row is row and cell.column.number == number)
+    return next(cell.printed for cell in cells if cell.corpus and cell.corpus.key == corpus)
 
 
 def _paint_steps(axes: Axes, points: Sequence[Point], method: str, hollow: bool) -> None:

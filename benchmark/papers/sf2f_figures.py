@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.errors import MediaError, MethodError
 from benchmark.papers.figures import Drawing, Material
-from benchmark.papers.measured import Made
+from benchmark.papers.needs import Made
 from benchmark.reports.figures import COLOURS, INK, PAGE, SMALL, drawn_text
 from benchmark.reports.sheets import Cell, paint_picture, paint_pictures
 from benchmark.runs.directory import RunDirectory
@@ -69,10 +69,12 @@ def side_by_side(material: Material) -> Drawing:
     )
     blocks = 2 if len(samples) > 8 else 1
 
-    def paint(figure: Figure) -> None:
-        paint_pictures(figure, rows, [sample.speaker for sample in samples], blocks)
-
     across = -(-len(samples) // blocks)
+
+    def paint(figure: Figure) -> None:
+        cells = figure.subplots(blocks * len(rows), across, squeeze=False)
+        paint_pictures(cells, rows, [sample.speaker for sample in samples], blocks)
+
     return Drawing(PAGE, blocks * (len(rows) * (PAGE - 0.4) / max(across, 8) + 0.25), paint, caption)
 
 
@@ -90,8 +92,8 @@ def from_a_voice(material: Material) -> Drawing:
     )
 
     def paint(figure: Figure) -> None:
-        left, right = figure.subfigures(1, 2, width_ratios=(2.2, 5.0))
-        wave, arrow, picture = left.subplots(1, 3, width_ratios=(1, 0.16, 1))
+        left, right = figure.add_gridspec(1, 2, width_ratios=(2.2, 5.0))
+        wave, arrow, picture = left.subgridspec(1, 3, width_ratios=(1, 0.16, 1)).subplots()
         _paint_wave(wave, speech)
         wave.set_box_aspect(1)
         wave.set_title("speech", fontsize=SMALL, pad=2, loc="center")
@@ -99,7 +101,9 @@ def from_a_voice(material: Material) -> Drawing:
         arrow.set_axis_off()
         arrow_look = {"arrowstyle": "-|>", "facecolor": INK}
         arrow.annotate("", (1.3, 0.5), (-0.3, 0.5), xycoords="axes fraction", arrowprops=arrow_look)
-        paint_pictures(right, rows, [sample.speaker for sample in people[1:]])
+        paint_pictures(
+            right.subgridspec(2, len(people) - 1).subplots(squeeze=False), rows, [each.speaker for each in people[1:]]
+        )
 
     return Drawing(PAGE, 1.9, paint, caption)
 

@@ -98,6 +98,11 @@ def figure_file(path: Path, width: float, height: float, dpi: int = DPI) -> Iter
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
+        # The solver of the layout answers with other last digits from time to time, and names in SVG hash them.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        for axes in figure.axes:
+            axes.set_position([round(float(value), 6) for value in axes.get_position(original=True).bounds])
         write_whole(path, lambda partial: figure.savefig(partial, dpi=dpi, format=kind, metadata=_METADATA[kind]))
 
 

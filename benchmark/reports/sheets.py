@@ -9,7 +9,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
 
 Cell = np.ndarray | None
 """A picture `[H, W, 3]` uint8, or None where there is none."""
@@ -56,20 +55,19 @@ def contact_sheet(
 
 
 def paint_pictures(
-    figure: Figure | SubFigure, rows: Sequence[tuple[str, Sequence[Cell]]], heads: Sequence[str], blocks: int = 1
+    cells: np.ndarray, rows: Sequence[tuple[str, Sequence[Cell]]], heads: Sequence[str], blocks: int = 1
 ) -> None:
-    """Paint named rows of pictures into a figure of the house style.
+    """Paint named rows of pictures in the house style.
 
     Args:
-        figure: to paint into.
+        cells: axes, `[blocks * rows, columns]`.
         rows: name and pictures of each row, as many as there are heads; a missing picture is an empty frame.
         heads: a word above each column.
         blocks: the columns are cut into so many parts, one below the other.
     """
     from benchmark.reports.figures import SMALL, drawn_text
 
-    across = -(-len(heads) // blocks)
-    cells = figure.subplots(blocks * len(rows), across, squeeze=False)
+    across = cells.shape[1]
     for axes in cells.flat:
         axes.set_axis_off()
     for number, head in enumerate(heads):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import Any
 
 from benchmark import registry
 from benchmark.errors import MissingWeights, UsageError
+from benchmark.results.finding import Kept, find_results
 from benchmark.results.schema import Result
-from benchmark.runs.evaluation import MethodPlan, plan_method, read_result
+from benchmark.runs.evaluation import MethodPlan, plan_method
 from benchmark.tasks import get_task, with_protocol
 
 RESULTS = Path(__file__).parents[2] / "leaderboards" / "results"
@@ -122,12 +122,12 @@ class Shelves:
         self.runs, self.published = runs, published or RESULTS
 
     @cached_property
-    def _own(self) -> list[tuple[Result, Path | None]]:
-        return list(_results(sorted(self.runs.glob("*/result.json")), with_folder=True))
+    def _own(self) -> list[Kept]:
+        return find_results([self.runs]).kept if self.runs.is_dir() else []
 
     @cached_property
-    def _all(self) -> list[tuple[Result, Path | None]]:
-        return [*self._own, *_results(sorted(self.published.rglob("*.json")), with_folder=False)]
+    def _published(self) -> list[Kept]:
+        return find_results([self.published]).kept if self.published.is_dir() else []
 
     def find(self, need: RunNeeded) -> Made | None:
         """The first that fits.
@@ -135,10 +135,11 @@ class Shelves:
         Raises:
             MissingWeights: the preset's weights are not here.
         """
-        for result, folder in self._own if need.outputs else self._all:
-            whole = not need.outputs or (folder is not None and (folder / "run.json").is_file())
-            if whole and result.spec.method == need.method and need.fits(result):
-                return Made(need, result, folder)
+        for kept in self._own if need.outputs else [*self._own, *self._published]:
+            folder = kept.path.parent if (kept.path.parent / "run.json").is_file() else None
+            there = folder is not None or not need.outputs
+            if there and kept.result.spec.method == need.method and need.fits(kept.result):
+                return Made(need, kept.result, folder)
         return None
 
     def speeds(self, need: SpeedNeeded) -> dict[str, dict[str, Any]]:
@@ -176,11 +177,3 @@ def _quoted(path: Path) -> str:
 def _as_json(plan: MethodPlan) -> Any:
     """Settings as they come back from a file: lists in place of tuples."""
     return json.loads(json.dumps(plan.settings.as_dict()))
-
-
-def _results(paths: Sequence[Path], with_folder: bool) -> Iterator[tuple[Result, Path | None]]:
-    for path in paths:
-        try:
-            yield read_result(path), path.parent if with_folder else None
-        except UsageError:  # of another kind, or of another version: it is not what is looked for
-            continue
