@@ -23,6 +23,7 @@ VERBS = (
     "predict",
     "train",
     "speed",
+    "figure",
     "list",
     "show",
     "data",

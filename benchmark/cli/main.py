@@ -47,6 +47,7 @@ def _register() -> None:
         compare,
         data,
         doctor,
+        figure,
         generate,
         listing,
         predict,
@@ -65,6 +66,7 @@ def _register() -> None:
     app.command("predict")(predict.predict)
     app.command("speed")(speed.speed)
     app.command("train")(train.train)
+    app.command("figure")(figure.figure)
     app.command("compare")(compare.compare)
     app.command("table")(table.table)
     app.command("list")(listing.listing)
