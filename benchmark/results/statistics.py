@@ -96,3 +96,17 @@ def bootstrap(
             low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
             estimates[name] = Estimate(value, float(low), float(high))
     return estimates
+
+
+def resampled(
+    speakers: int,
+    values: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Named values `[draws]` under bootstrap draws of speakers, each of as many as there are, with replacement."""
+    random = np.random.default_rng(seed)
+    counts = random.multinomial(speakers, np.full(speakers, 1 / speakers), size=draws).astype(np.float64)
+    step = max(1, min(_CHUNK, _CHUNK_WEIGHTS // speakers))
+    parts = [values(counts[start : start + step]) for start in range(0, draws, step)]
+    return {name: np.concatenate([np.asarray(part[name], np.float64) for part in parts]) for name in parts[0]}
