@@ -85,6 +85,21 @@ def chosen(results: Sequence[Result | PairResult], columns: Sequence[str]) -> li
     return named + [item for item in own.values() if item.metric not in metrics]
 
 
+ALL = "all"
+"""Stands for every number that was measured, where columns are named."""
+
+
+def named(result: Result | PairResult, names: Sequence[str]) -> list[Aggregate]:
+    """The numbers that a user names, in that order: by their names, all of a metric by its name, or `all`."""
+    found: dict[str, Aggregate] = {}
+    for name in names:
+        own = result.aggregate(name)
+        for item in [own] if own else result.aggregates:
+            if own or name in (ALL, item.metric):
+                found[item.name] = item
+    return list(found.values())
+
+
 def same_definition(item: Aggregate, result: Result | PairResult) -> Aggregate | None:
     """The result's number of that name, unless its signature differs: such numbers never share a column."""
     other = result.aggregate(item.name)
@@ -98,6 +113,11 @@ def coverage(result: Result | PairResult, items: Sequence[Aggregate]) -> str:
         return "-"
     least, most = min(item.scored for item in shown), max(item.scored for item in shown)
     return f"{least if least == most else f'{least}..{most}'}/{shown[0].total}"
+
+
+def outputs(result: Result | PairResult, items: Sequence[Aggregate]) -> int:
+    """How many outputs the reader takes a row's numbers to stand on: the most that one of them does."""
+    return max((item.scored for item in _counted(result, items)), default=0)
 
 
 def _counted(result: Result | PairResult, items: Sequence[Aggregate]) -> list[Aggregate]:
@@ -157,8 +177,8 @@ def _cell(item: Aggregate, result: Result | PairResult, first: Result | PairResu
 
 def _beside(own: Aggregate, result: Result | PairResult, first: Result | PairResult, items: Sequence[Aggregate]) -> str:
     """What follows a value in its cell: the interval, and remarks."""
-    most = max(item.scored for item in _counted(result, items))
-    return ("" if own.low is None else f" {interval(own)}") + remarks(own, result, first, most)
+    told = remarks(own, result, first, outputs(result, items))
+    return ("" if own.low is None else f" {interval(own)}") + told
 
 
 def latex(results: Sequence[Result | PairResult], columns: Sequence[str]) -> str:
