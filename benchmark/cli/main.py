@@ -43,7 +43,21 @@ def _options(
 
 
 def _register() -> None:
-    from benchmark.cli import compare, data, doctor, generate, listing, predict, run, score, show, speed, train, weights
+    from benchmark.cli import (
+        compare,
+        data,
+        doctor,
+        generate,
+        leaderboard,
+        listing,
+        predict,
+        run,
+        score,
+        show,
+        speed,
+        train,
+        weights,
+    )
 
     app.command("run")(run.run)
     app.command("generate")(generate.generate)
@@ -56,6 +70,7 @@ def _register() -> None:
     app.command("show")(show.show)
     app.add_typer(data.app, name="data")
     app.add_typer(weights.app, name="weights")
+    app.add_typer(leaderboard.app, name="leaderboard")
     app.command("doctor")(doctor.doctor)
 
 

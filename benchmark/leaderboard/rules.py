@@ -255,7 +255,7 @@ def coverage(submission: Submission, against: Known) -> Iterator[str]:
             yield f"expected {item.name[:40]} of {total} outputs, got {item.scored} of {item.total}; score it again"
         elif item.scored + sum(item.reasons.values()) != total or min(item.reasons.values(), default=0) < 0:
             unsaid = total - item.scored - sum(item.reasons.values())
-            yield f"expected a number or a reason for each output, {unsaid} have none of {item.name[:40]}; score it again"
+            yield f"expected {item.name[:40]} or a reason for each output, {unsaid} have neither; score it again"
         if NOT_MEASURED in item.reasons:
             yield f"expected {item.name[:40]} of every output, {item.reasons[NOT_MEASURED]} lack it; score it again"
     task = TASKS.get(result.spec.task)
@@ -356,7 +356,9 @@ def signatures(submission: Submission, against: Known) -> Iterator[str]:
             yield str(error)
     for item in result.aggregates:
         stands = against.signatures.get((*_question(result), item.name), {})
-        others = {text for text, places in stands.items() if places - {str(submission.place)}}
+        # An older version of a definition goes out row by row.
+        version = "".join(re.findall(r"\|v\d+(?=\||$)", item.signature))
+        others = {text for text, places in stands.items() if version in text and places - {str(submission.place)}}
         if others and item.signature not in others:
             yield (
                 f"expected {item.name} by the definition of the other rows, {sorted(others)[0]}, got {item.signature}; "
@@ -367,6 +369,23 @@ def signatures(submission: Submission, against: Known) -> Iterator[str]:
 def _question(result: Result) -> tuple[Any, ...]:
     spec = result.spec
     return spec.task, spec.manifest_sha256, spec.seconds
+
+
+def settings(submission: Submission, against: Known) -> Iterator[str]:
+    """The method has these settings now, and the task is asked as it is now."""
+    import dataclasses
+
+    from benchmark.registry import methods
+
+    spec = submission.result.spec
+    task = TASKS.get(spec.task)
+    if task and spec.task_version != task.version:
+        yield f"expected version {task.version} of {task.name}, got {spec.task_version}; run it again"
+    if spec.method in methods.builtin:
+        now = {item.name for item in dataclasses.fields(methods.load(spec.method).Config)}
+        if now != set(spec.config):
+            differ = ", ".join(sorted(now ^ set(spec.config)))[:200]
+            yield f"expected the settings that {spec.method} has now, got others ({differ}); run it again"
 
 
 def hashes(submission: Submission, against: Known) -> Iterator[str]:
@@ -384,7 +403,7 @@ def hashes(submission: Submission, against: Known) -> Iterator[str]:
             listed = ", ".join(text[:12] for text in fits) or "none"
             yield (
                 f"expected as {what} a manifest of {spec.dataset} {split} ({spec.task}) that known.toml lists "
-                f"({listed}), got {stated[:12]}; run it on the data that this code builds, or propose yours for known.toml"
+                f"({listed}), got {stated[:12]}; run it on the data that this code builds, or propose yours"
             )
     if spec.weights_sha256 is None:
         return
@@ -435,7 +454,7 @@ def duplicate(submission: Submission, against: Known) -> Iterator[str]:
 
 
 RULES: tuple[Rule, ...] = (
-    names, path, complete, coverage, finite, bounds, rows_agree, signatures, hashes, duplicate,
+    names, path, complete, coverage, finite, bounds, rows_agree, signatures, settings, hashes, duplicate,
 )  # fmt: skip
 """Those that are looked at once the files can be read, in this order."""
 

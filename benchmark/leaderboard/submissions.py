@@ -155,6 +155,19 @@ def everything(root: Path = ROOT) -> list[Submission]:
     return [read(path, root) for path in sorted((root / FOLDER).rglob("*.json"))]
 
 
+def readable(root: Path = ROOT) -> list[Submission]:
+    """The published results that can be read, whatever lies beside them; for a look at one of several."""
+    found = []
+    for path in sorted((root / FOLDER).rglob("*.json")):
+        try:
+            each = read(path, root)
+            each.result, each.rows  # noqa: B018 - that they can be read
+        except SubmissionError:  # told where that file itself is looked at
+            continue
+        found.append(each)
+    return found
+
+
 def _bytes(path: Path, most: int) -> bytes:
     if not path.is_file():
         raise SubmissionError(f"expected a file, got none at {path}; check the name")
@@ -338,7 +351,7 @@ def remove(submission: Submission, root: Path = ROOT) -> None:
 # -- numbers from rows -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measured:
     """One metric's rows of one submission, ready to be weighed."""
 
