@@ -32,6 +32,7 @@ from benchmark.tasks import TASKS
 
 if TYPE_CHECKING:
     from benchmark.papers.reported import Cell as Printed
+    from benchmark.papers.reported import Column, Corpus
 
 DRAWS = 2000
 """Of the speakers, for ranks."""
@@ -430,14 +431,19 @@ def reported_markdown(task: str, cells: Sequence[Printed]) -> str:
         rows = list(dict.fromkeys(cell.row.label for cell in table))
         printed = {(cell.row.label, cell.column, cell.corpus): cell.printed.text for cell in table}
         lines += ["", f"## {escaping.markdown(name)}: {escaping.markdown(table[0].table.title)}", ""]
-        names = [escaping.markdown(f"{column.head} {column.unit}".strip()) for column, _ in heads]
+        corpora = list(dict.fromkeys(corpus.name for _, corpus in heads))
+        names = [escaping.markdown(_printed_head(column, corpus, len(corpora) > 1)) for column, corpus in heads]
         lines += ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(heads)]
         for row in rows:
             values = [escaping.markdown(printed.get((row, *head), "-")) for head in heads]
             lines.append(f"| {escaping.markdown(row)} | " + " | ".join(values) + " |")
-        corpora = dict.fromkeys(corpus.name for _, corpus in heads)
         lines += ["", f"Corpus: {escaping.markdown('; '.join(corpora))}."]
     return "\n".join(lines) + "\n"
+
+
+def _printed_head(column: Column, corpus: Corpus, several: bool) -> str:
+    unit = "" if f"({column.unit})" in column.head else column.unit
+    return f"{column.head} {unit}".strip() + (f" ({corpus.dataset or corpus.key})" if several else "")
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
