@@ -10,6 +10,7 @@ import io
 import itertools
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -415,3 +416,47 @@ def test_a_broken_list_of_commands_is_told(tmp_path, text):
     (root / "commands.toml").write_text(text)
     with pytest.raises(InvalidConfig, match=re.escape("commands.toml")):
         refresh.commands(root)
+
+
+# -- what stands around it ---------------------------------------------------------------------------------------------
+
+
+def test_the_page_lists_the_rules_as_they_are():
+    page = (ROOT / "README.md").read_text()
+    for name, about in rules.table():
+        assert f"| `{name}` | {about[0].lower()}{about[1:].rstrip('.')} |" in page
+
+
+def test_the_workflow_runs_no_code_of_a_pull_request_and_pins_what_it_uses():
+    text = (ROOT.parent / ".github/workflows/leaderboards.yml").read_text()
+    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+\.\d+\.\d+", each) for each in re.findall(r"uses: (\S+)", text))
+    assert "secrets." not in text and text.startswith("#") and "\npermissions: {}\n" in text
+    jobs = dict(re.findall(r"(?m)^  (\w+):\n((?:    .*\n|\n)+)", text.partition("\njobs:\n")[2]))
+    assert set(jobs) == {"validate", "comment", "build"}
+    assert re.findall(r"\w+: (?:write|read)\n", jobs["validate"]) == ["contents: read\n"]
+    assert "checkout" not in jobs["comment"] and "pull-requests: write" in jobs["comment"]
+    assert "github.event_name == 'push'" in jobs["build"] and "pull_request" not in jobs["build"]
+    # What a pull request names reaches a shell only through the environment.
+    assert not re.search(r"run: .*\$\{\{", text)
+    proposed = jobs["validate"].partition("path: proposed\n")[2]
+    assert set(re.findall(r"proposed/\S+", proposed)) == {"proposed/leaderboards/results"}
+
+
+def test_results_that_differ_from_those_before_are_named(tmp_path):
+    script = ROOT.parent / ".ci" / "changed_results.py"
+    before = publish(tmp_path / "before", made(numbers(1), PEOPLE), made(numbers(2), PEOPLE, "wiener")) / "results"
+    now = tmp_path / "now"
+    shutil.copytree(before, now)
+
+    def changed() -> list[str]:
+        line = [sys.executable, str(script), str(before), str(now)]
+        done = subprocess.run(line, capture_output=True, text=True, check=True)
+        return [Path(name).parent.name for name in done.stdout.split("\0")[:-1]]
+
+    assert changed() == []
+    next(now.rglob("noisy*.gz")).write_bytes(b"other")
+    assert changed() == ["noisy"]
+    publish(tmp_path / "more", made(numbers(3), PEOPLE, "clean"))
+    shutil.copytree(tmp_path / "more" / "results", now, dirs_exist_ok=True)
+    next(now.rglob("wiener*.json")).unlink()
+    assert changed() == ["clean", "noisy"]

@@ -288,7 +288,7 @@ def finite(submission: Submission, against: Known) -> Iterator[str]:
 
 
 def bounds(submission: Submission, against: Known) -> Iterator[str]:
-    """A number lies within what its definition allows, and within its own interval."""
+    """A number lies within what its definition allows, and its interval goes from low to high."""
     for item, rows in _numbers(submission):
         if item.value is not None and item.low is not None and item.high is not None and not item.low <= item.high:
             yield f"expected low <= high of {item.name[:40]}, got [{item.low:g}, {item.high:g}]; score the run again"
