@@ -176,7 +176,7 @@ def refresh(
     folder = _root(root)
     rows = stale(folder, code)
     for row in rows:
-        line = f"python -m benchmark {row.command.run}" if row.command else "no command in commands.toml makes it"
+        line = row.command.line if row.command else "no command in commands.toml makes it"
         print(printable(f"{row.name}: {line}"))
         note(f"  {row.why}", quiet)
     if not rows:

@@ -35,6 +35,11 @@ class Command:
     dataset: str
     labels: tuple[str, ...]
 
+    @property
+    def line(self) -> str:
+        """As it is typed."""
+        return " ".join(("python -m benchmark", self.run))
+
     def makes(self, task: str, dataset: str, label: str) -> bool:
         return (task, dataset) == (self.task, self.dataset) and label in self.labels
 
@@ -140,13 +145,11 @@ def refresh(
         raise UsageError(f"No command in {root / FILE} makes {', '.join(unknown)}: add one, or delete the result")
     added = []
     for command in dict.fromkeys(row.command for row in rows if row.command):
+        say(command.line)
         words = [*shlex.split(command.run), "--runs", str(runs)]
-        say(f"python -m benchmark {shlex.join(words)}")
         done = subprocess.run([sys.executable, "-m", "benchmark", *words, "--quiet"], check=False)
         if done.returncode:
-            raise PrerequisiteError(
-                f"`python -m benchmark {shlex.join(words)}` ended with {done.returncode}: see above"
-            )
+            raise PrerequisiteError(f"{command.line} ended with {done.returncode}; mend what it says and refresh again")
         wanted = {row.name for row in rows if row.command == command}
         added += [add(str(path), runs, root) for name, path in _made(command, runs).items() if name in wanted]
     return added
