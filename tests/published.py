@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmark.leaderboard.submissions import Submission, pack, place_of, write
-from benchmark.registry import methods
+from benchmark.leaderboard.submissions import Measured, Submission, pack, place_of, write
+from benchmark.registry import methods, metrics
 from benchmark.results.schema import Aggregate, Failures, Result, RunSpec
 from benchmark.runs.directory import Prediction, RunDirectory, ScoreRow
 
@@ -56,14 +57,17 @@ def made(
             held = {} if value is None else {metric: value} | ({"cut_s": 0.0} if metric == "si_sdr" else {})
             rows.append(ScoreRow(name, people[name], 0, metric, SIGNATURES[metric], **about, statistics=held))
         known = [value for value in values.values() if value is not None]
+        own = {row.key: row for row in rows if row.metric == metric and row.status == "ok"}
+        kind = metrics.load(metric).for_rows(SIGNATURES[metric], [metric])
+        found = Measured(kind, own).estimates[metric]
         aggregates.append(
             Aggregate(
                 name=metric,
                 title=metric,
                 metric=metric,
                 value=float(np.mean(known)),
-                low=float(np.mean(known)) - 0.1,
-                high=float(np.mean(known)) + 0.1,
+                low=None if math.isnan(found.low) else found.low,
+                high=None if math.isnan(found.high) else found.high,
                 spread=None,
                 scored=len(known),
                 total=len(values),

@@ -9,11 +9,11 @@ import typer.testing
 
 from benchmark import registry
 from benchmark.cli.main import app
-from benchmark.cli.tables import check_columns, show_results
+from benchmark.cli.tables import check_columns, show_pairs, show_results
 from benchmark.errors import UnknownName
 from benchmark.reports import columns as columns_of_text
 from benchmark.reports.fitted import fitted, sentences
-from benchmark.results.schema import Aggregate, Failures, Result, RunSpec
+from benchmark.results.schema import Aggregate, Failures, PairResult, PairSpec, Result, RunSpec
 from benchmark.tasks import TASKS
 
 NAMES = ("recall_at_10", "recall_at_1", "face_auc", "face_cosine", "face_l1", "vggface_score")
@@ -281,6 +281,18 @@ def test_a_list_of_one_result_takes_the_same_names(capsys):
     show_results([made()], NAMES, False, ["face_auc"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and " ".join(lines[2].split()) == "face auc ↑ 0.500 [0.490, 0.510] 0.250 10/10"
+
+
+def test_files_scored_against_files_take_them_too(capsys):
+    aggregates = made().aggregates
+    pairs = PairResult(
+        run_id="e-0", label="e", spec=PairSpec(estimate="/e", reference=None, align=False), pairs=10, speakers=10,
+        clusters="files", reference_only=[], estimate_only=[], partial=False, aggregates=aggregates,
+        failures=Failures(), undefined={}, provenance={},
+    )  # fmt: skip
+    for named, count in (((), len(NAMES)), (("face_l1", "recall_at_1"), 2)):
+        show_pairs(pairs, False, named)
+        assert len(capsys.readouterr().out.splitlines()) == 2 + count
 
 
 def test_a_column_that_the_result_lacks_is_told_and_the_others_are_shown(capsys):

@@ -236,7 +236,7 @@ def test_reported_numbers_stand_apart_as_they_are_printed(root):
     made_files = board.files(root)
     lines = list(csv.DictReader(io.StringIO(made_files["speech2face/reported.csv"])))
     found = {(line["table"], line["row"], line["column"]): line for line in lines}
-    line = found["sf2f/3", "SF2F, 5 sec", "R@10"]
+    line = found["sf2f/3", "SF2F, 5 sec", "Retrieval R@10 %"]
     assert (line["number"], line["dataset"]) == ("recall_at_10", "hq_voxceleb")
     assert "12.341 ± 0.109" in made_files["av_enhancement/reported.md"]
     assert "12.341" not in made_files["av_enhancement/talkers.md"]
@@ -302,6 +302,20 @@ def test_a_run_is_added_once_and_takes_an_older_ones_place(tmp_path):
     assert not add(str(other), runs, root).replaced
     code, output = cli("add", other, "--root", root)
     assert code == 0 and "there already" in output
+
+
+def test_intervals_are_computed_when_a_run_is_added(tmp_path):
+    """Those that an older state of the code wrote are not published: Student's t on the speakers' means is."""
+    root = publish(tmp_path / "leaderboards")
+    result, rows = made(numbers(1), PEOPLE)
+    old = [item.model_copy(update={"low": -99.0, "high": 99.0}) for item in result.aggregates]
+    run = run_directory(tmp_path / "runs", result.model_copy(update={"aggregates": old}), rows)
+    add(str(run), tmp_path / "runs", root)
+    means = {who: np.mean([numbers(1)[name] for name in PEOPLE if PEOPLE[name] == who]) for who in PEOPLE.values()}
+    half = 2.093024 * np.std(list(means.values()), ddof=1) / np.sqrt(20)  # t of 19 degrees of freedom
+    item = everything(root)[0].result.aggregate("si_sdr")
+    value = np.mean(list(means.values()))
+    assert [item.value, item.low, item.high] == pytest.approx([value, value - half, value + half], rel=1e-5)
 
 
 def test_the_same_rows_give_the_same_bytes():

@@ -21,7 +21,7 @@ def compare(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN RUN...",
+            metavar="RUN",
             help="Two or more: run directories, ids, labels, folders of scored files, or result files with their rows "
             "beside them. The first is held against each of the others.",
         ),
@@ -31,8 +31,8 @@ def compare(
         typer.Option(
             "--metrics",
             metavar="NAMES",
-            help="Only these numbers or metrics, with commas between; repeatable.  [default: those of the task's table "
-            "in which one direction is better]",
+            help="Only these numbers, or all of a metric's, with commas between; repeatable.  [default: those of the "
+            "task's table in which one direction is better]",
         ),
     ] = None,
     runs: options.Runs = Path("runs"),
@@ -48,9 +48,9 @@ def compare(
     python -m benchmark compare runs/sf2f-talkers-3f2a9c01de runs/linear-talkers-c71b69084a --metrics recall_at_10
     """
     from benchmark.cli.console import note, print_json, print_table
+    from benchmark.errors import UsageError
     from benchmark.results.comparison import compare as compared
     from benchmark.results.comparison import find_scored
-    from benchmark.errors import UsageError
 
     if len(names) < 2:
         raise UsageError(f"compare takes two runs or more, got '{names[0]}' alone: `compare RUN RUN`")
@@ -67,7 +67,7 @@ def compare(
         rows = [[head(item), *_values(item), verdict(item, one.name, two.name)] for item in each.differences]
         print_table(heads, rows, _title(each), right=[1, 2])
         left_out = (f"Not compared: {name}: {why}" for name, why in each.left_out.items())
-        for line in [*coverage(each), *few_speakers(each, tests), *each.remarks, *left_out]:
+        for line in [*coverage(each), *few_speakers(each, tests), *without_interval(each), *each.remarks, *left_out]:
             note(line, quiet)
     note(
         f"p: how often the difference is as large when speakers change sides at random, corrected for {tests} "
@@ -98,8 +98,6 @@ def _values(item: Difference) -> list[str]:
 
 def verdict(item: Difference, first: str, second: str) -> str:
     """One number in plain words: `sf2f is ahead by 48.4 points [38.5, 58.4], p = 0.0016`."""
-    from benchmark.reports.tables import number
-
     sure = f"p {_p(item.p_holm)}"
     if item.p < SURE <= item.p_holm:
         sure += f", {_p(item.p).removeprefix('= ')} alone"
@@ -110,8 +108,9 @@ def verdict(item: Difference, first: str, second: str) -> str:
     if not shown:
         sign = 1
     ends = sorted(sign * end for end in (item.low, item.high) if end is not None)
-    amount = number(sign * item.difference, item.unit) + (" points" if item.unit == "%" else f" {item.unit}".rstrip())
-    amount += f" [{', '.join(number(end, item.unit) for end in ends)}]" if ends else ""
+    amount, *limits = _digits([sign * item.difference, *ends], item.unit)
+    amount += " points" if item.unit == "%" else f" {item.unit}".rstrip()
+    amount += f" [{', '.join(limits)}]" if limits else ""
     if not shown:
         people = f"{item.speakers} speaker{'s' if item.speakers > 1 else ''}"
         return f"no difference that {people} can show: {amount}, {sure}"
@@ -119,6 +118,24 @@ def verdict(item: Difference, first: str, second: str) -> str:
         return f"{first} is {'higher' if item.difference > 0 else 'lower'} by {amount}, {sure}"
     ahead = first if item.first_is_ahead else second
     return f"{ahead} is ahead{'' if item.higher_is_better else ', lower'} by {amount}, {sure}"
+
+
+def _digits(values: list[float], unit: str) -> list[str]:
+    """A difference and its limits, with as many decimals as a number of that unit has, or as one digit of them needs.
+
+    >>> _digits([0.484, 0.385, 0.584], "%"), _digits([0.00055, -0.00034, 0.00143], "")
+    (['48.4', '38.5', '58.4'], ['0.0006', '-0.0003', '0.0014'])
+    """
+    from math import floor, log10
+
+    from benchmark.reports.tables import number
+
+    scale = 100 if unit == "%" else 1
+    size = scale * ((values[2] - values[1]) / 2 if len(values) == 3 and values[2] > values[1] else abs(values[0]))
+    usual = len(number(values[0], unit).partition(".")[2])
+    digits = max(usual, -floor(log10(size))) if size else usual
+    texts = [f"{scale * value:.{digits}f}" for value in values]
+    return [text if float(text) else text.lstrip("-") for text in texts]
 
 
 def _p(p: float) -> str:
@@ -141,6 +158,15 @@ def coverage(comparison: Comparison) -> list[str]:
     return [f"Measured: {text}{'' if text == most else ': ' + ', '.join(lines[text])}" for text in lines]
 
 
+def without_interval(comparison: Comparison) -> list[str]:
+    """Why differences have no interval, a line for each reason; of no difference there is none to be had."""
+    reasons: dict[str, list[str]] = {}
+    for item in comparison.differences:
+        if item.no_interval and item.difference:
+            reasons.setdefault(item.no_interval, []).append(item.title)
+    return [f"No interval: {', '.join(titles)}: {why}" for why, titles in reasons.items()]
+
+
 def few_speakers(comparison: Comparison, tests: int) -> list[str]:
     """A line where there are so few speakers that no difference could be shown, however large."""
     people = min(item.speakers for item in comparison.differences)
@@ -148,7 +174,7 @@ def few_speakers(comparison: Comparison, tests: int) -> list[str]:
     if least * tests < SURE:
         return []
     told = f"{people} speaker{'s' if people > 1 else ''} can give no p below {least:.2g}"
-    fewer = " --metrics names fewer numbers, which need less correction." if least < SURE else ""
+    fewer = " Fewer numbers need less correction: name them with --metrics." if least < SURE else ""
     return [f"{told}; none is shown here unless p is below {SURE:g} for {tests} numbers together.{fewer}"]
 
 

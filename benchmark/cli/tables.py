@@ -42,16 +42,6 @@ def show_results(
         print_table(["number", "signature"], [[item.name, item.signature] for item in first.aggregates])
 
 
-def _title(result: Result) -> str:
-    spec = result.spec
-    length = "whole recordings" if spec.seconds is None else f"{spec.seconds:g} s of speech"
-    return (
-        f"{result.label} on {spec.dataset} {spec.split} ({spec.task}): {result.speakers} speakers, {length}, "
-        f"{spec.repeats} evaluation run{'s' if spec.repeats > 1 else ''}"
-        f"{f'; {result.why_unranked.upper()}, cannot be ranked' if result.why_unranked else ''}"
-    )
-
-
 def _show_list(result: Result, items: Sequence[Aggregate]) -> None:
     rows = [
         [
@@ -64,14 +54,14 @@ def _show_list(result: Result, items: Sequence[Aggregate]) -> None:
         for item in items
     ]
     heads = ["", "value", _interval_head("", result.speakers, "speakers"), "run s.d.", "scored"]
-    print_table(heads, rows, _title(result), right=[1, 3, 4])
+    print_table(heads, rows, fitted.caption(result), right=[1, 3, 4])
 
 
 def _show_rows(results: Sequence[Result], items: Sequence[Aggregate], whole: bool) -> Sequence[Aggregate]:
     """Print the table; returns the numbers in it."""
     width = terminal_width()
     table = fitted.fitted(results, items, width, whole)
-    print_lines([_title(results[0]), ""])
+    print_lines([fitted.caption(results[0]), ""])
     print_spans([[(span.text, span.best) for span in line] for line in table.lines])
     print_lines(["", *fitted.sentences(table, results, bold=shows_bold())])
     return table.shown

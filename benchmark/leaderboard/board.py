@@ -407,9 +407,10 @@ def reported_csv(cells: Sequence[Printed]) -> str:
         assert cell.corpus is not None
         lines.append(
             [
-                *(cell.table.name, cell.row.label, cell.column.head, cell.corpus.name, cell.corpus.dataset),
+                *(cell.table.name, cell.row.label, _printed_head(cell.column, cell.corpus, False)),
+                *(cell.corpus.name, cell.corpus.dataset),
                 *(cell.printed.value, "" if cell.printed.spread is None else cell.printed.spread, cell.column.unit),
-                *(cell.printed.text, cell.number, cell.column.differs or cell.reason),
+                *(cell.printed.text, cell.column.number, cell.column.differs or cell.reason),
             ]
         )
     return _csv(heads, lines)
@@ -431,7 +432,9 @@ def reported_markdown(task: str, cells: Sequence[Printed]) -> str:
         printed = {(cell.row.label, cell.column, cell.corpus): cell.printed.text for cell in table}
         lines += ["", f"## {escaping.markdown(name)}: {escaping.markdown(table[0].table.title)}", ""]
         corpora = list(dict.fromkeys(corpus.name for _, corpus in heads))
-        names = [escaping.markdown(_printed_head(column, corpus, len(corpora) > 1)) for column, corpus in heads]
+        # Where heads stand in groups, those say which corpus a column is of.
+        several = len(corpora) > 1 and not any(column.group for column, _ in heads)
+        names = [escaping.markdown(_printed_head(column, corpus, several)) for column, corpus in heads]
         lines += ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(heads)]
         for row in rows:
             values = [escaping.markdown(printed.get((row, *head), "-")) for head in heads]
@@ -442,7 +445,8 @@ def reported_markdown(task: str, cells: Sequence[Printed]) -> str:
 
 def _printed_head(column: Column, corpus: Corpus, several: bool) -> str:
     unit = "" if f"({column.unit})" in column.head else column.unit
-    return f"{column.head} {unit}".strip() + (f" ({corpus.dataset or corpus.key})" if several else "")
+    where = f"({corpus.dataset or corpus.key})" if several else ""
+    return " ".join(part for part in (column.group, column.head, unit, where) if part)
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from benchmark.leaderboard.submissions import (
     stated_signature,
 )
 from benchmark.results.schema import Aggregate, Result
+from benchmark.results.statistics import Estimate
 from benchmark.runs.scoring import NOT_MEASURED
 from benchmark.tasks import TASKS
 
@@ -308,17 +309,20 @@ def bounds(submission: Submission, against: Known) -> Iterator[str]:
 
 
 def rows_agree(submission: Submission, against: Known) -> Iterator[str]:
-    """The rows give the numbers that the result states."""
+    """The rows give the numbers that the result states, and their intervals."""
     for item, rows in _numbers(submission):
         if rows is None:
             continue
-        found = rows.point.get(item.name, math.nan)
-        stated = math.nan if item.value is None else item.value
-        if not np.isclose(found, stated, rtol=1e-6, atol=1e-9, equal_nan=True):
-            yield (
-                f"expected rows that give {item.name[:40]} as {stated:g}, got rows that give {found:g}; write both "
-                f"from the same run: {AGAIN}"
-            )
+        found = rows.estimates.get(item.name, Estimate(math.nan, math.nan, math.nan))
+        for what in ("value", "low", "high"):
+            states, gives = getattr(item, what), getattr(found, what)
+            states = math.nan if states is None else states
+            if not np.isclose(gives, states, rtol=1e-6, atol=1e-9, equal_nan=True):
+                yield (
+                    f"expected rows that give the {what} of {item.name[:40]} as {states:g}, got rows that give "
+                    f"{gives:g}; write both from the same run: {AGAIN}"
+                )
+                break
 
 
 def _numbers(submission: Submission) -> Iterator[tuple[Aggregate, Measured | None]]:

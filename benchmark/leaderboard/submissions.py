@@ -21,7 +21,8 @@ import numpy as np
 
 from benchmark.errors import SubmissionError
 from benchmark.files import write_whole
-from benchmark.results.schema import Result
+from benchmark.results.schema import Aggregate, Result
+from benchmark.results.statistics import Estimate
 from benchmark.runs.directory import Key, ScoreRow, Scores, as_record, read_row
 
 ROOT = Path(__file__).parents[2] / "leaderboards"
@@ -277,7 +278,7 @@ class Prepared:
 
 
 def prepare(run: str, runs: Path) -> Prepared:
-    """The result of a run and its rows, ready to be written.
+    """The result of a run and its rows, ready to be written; intervals are computed from the rows as it is done now.
 
     Args:
         run: directory, id or label.
@@ -293,16 +294,30 @@ def prepare(run: str, runs: Path) -> Prepared:
     result = scored.result
     if not isinstance(result, Result):
         raise SubmissionError(f"expected the run of a method, got {run}, files that were scored; they have no rank")
-    text = scored.path / "result.json" if scored.path.is_dir() else scored.path
     rows: list[ScoreRow] = []
     left_out = []
+    estimates: dict[str, Estimate] = {}
     for metric in dict.fromkeys(item.metric for item in result.aggregates):
         own = scored.rows(metric, stated_signature(result, metric))
+        if (found := _measured(result, metric, own)) is not None:
+            estimates |= found.estimates
         if any(_width(row) > WIDEST for row in own.values()):
             left_out.append(metric)
         else:
             rows += [own[key] for key in sorted(own)]
-    return Prepared(Submission(place_of(result), _bytes(text, MOST_RESULT), pack(rows)), tuple(left_out))
+    now = result.model_copy(
+        update={"aggregates": [_with_interval(i, estimates.get(i.name)) for i in result.aggregates]}
+    )
+    text = (now.model_dump_json(indent=2) + "\n").encode("utf-8", "backslashreplace")
+    return Prepared(Submission(place_of(result), text, pack(rows)), tuple(left_out))
+
+
+def _with_interval(item: Aggregate, estimate: Estimate | None) -> Aggregate:
+    """A number with its interval as it is computed now; the number itself stays."""
+    if estimate is None:
+        return item
+    low, high = (float(end) if math.isfinite(end) else None for end in (estimate.low, estimate.high))
+    return item.model_copy(update={"low": low, "high": high, "no_interval": estimate.why})
 
 
 def _width(row: ScoreRow) -> int:
@@ -360,11 +375,18 @@ class Measured:
     """Those with numbers."""
 
     @cached_property
-    def point(self) -> dict[str, float]:
-        """Its reported numbers over all rows."""
-        names = {name: place for place, name in enumerate(sorted({row.speaker for row in self.rows.values()}))}
-        values = self.values(names, frozenset(self.rows), np.ones((1, len(names))))
-        return {name: float(value[0]) for name, value in values.items()}
+    def estimates(self) -> dict[str, Estimate]:
+        """Its reported numbers over all rows, with their intervals."""
+        from benchmark.results.statistics import speaker_index, with_intervals
+        from benchmark.runs.scoring import shapes, speaker_values, stacked
+
+        rows = [self.rows[key] for key in sorted(self.rows)]
+        index, speakers = speaker_index([row.speaker for row in rows])
+        runs = []
+        for repeat in sorted({row.repeat for row in rows}):
+            own = [place for place, row in enumerate(rows) if row.repeat == repeat]
+            runs.append((index[own], stacked([rows[place] for place in own])))
+        return with_intervals(speakers, speaker_values(self.metric, runs), shapes(self.metric, runs, speakers))
 
     def values(self, names: Mapping[str, int], keys: frozenset[Key], weights: np.ndarray) -> dict[str, np.ndarray]:
         """Its reported numbers `[B]` over some outputs under weights `[B, S]` of speakers.
@@ -400,10 +422,13 @@ def measured(submission: Submission, metric: str) -> Measured | None:
         SubmissionError: they are not rows of this metric as it is now.
         PrerequisiteError: the metric needs a package that is not installed.
     """
+    return _measured(submission.result, metric, submission.of_metric(metric))
+
+
+def _measured(result: Result, metric: str, rows: Mapping[Key, ScoreRow]) -> Measured | None:
     from benchmark.registry import metrics
     from metrics.metric import Failed, checked_row
 
-    rows = submission.of_metric(metric)
     good = {key: rows[key] for key in sorted(rows) if rows[key].status == "ok"}
     if not good:
         return None
@@ -415,9 +440,8 @@ def measured(submission: Submission, metric: str) -> Measured | None:
                 "score the run again: python -m benchmark score RUN"
             )
     try:
-        made = kind.for_rows(stated_signature(submission.result, metric), next(iter(good.values())).statistics)
-        found = Measured(made, good)
-        found.point  # noqa: B018 - that it can be had is what is asked
+        found = Measured(kind.for_rows(stated_signature(result, metric), next(iter(good.values())).statistics), good)
+        found.estimates  # noqa: B018 - that they can be had is what is asked
     except (ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
         raise SubmissionError(
             f"expected rows of {metric}, got what it cannot read ({type(error).__name__}: {str(error)[:200]}); score "

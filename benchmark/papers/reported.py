@@ -10,10 +10,10 @@ row here, and whose recordings were used. Each printed table is then one `[[tabl
     ]
 
 `row` is what stands under `heads`, word for word; `values` are the numbers in the order of `columns`, with the digits
-that are printed: a number, `[number, spread]`, `"< 0.001"`, or `"-"` where nothing is printed. Where a table has columns
-of several corpora, `lrs3:pesq` is the column `pesq` of the corpus `lrs3`. `settings` lists sizes, steps and
-hyper-parameters, and `presets.METHOD` those presets of ours that keep to them, unless a setting names others. A key that
-is no field of the classes below is refused, and so is a row of another length.
+that are printed: a number, `[number, spread]`, `"< 0.001"`, or `"-"` where nothing is printed. Where a table has
+columns of several corpora, `lrs3:pesq` is the column `pesq` of the corpus `lrs3`. `settings` lists sizes, steps and
+hyper-parameters, and `presets.METHOD` those presets of ours that keep to them, unless a setting names others. A key
+that is no field of the classes below is refused, and so is a row of another length.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ class Column:
     """Definition, and where the paper gives it."""
     spread: str = ""
     """What stands behind the plus-minus sign; empty where nothing does."""
-    corpus: str = ""
-    """Key of its corpus, in a table with several."""
+    corpus: Corpus | None = None
+    """Its own, in a table with several."""
     number: str = ""
-    """Of our results, e.g. `face_cosine`; empty where nothing here measures it, or where rows name it."""
+    """Of our results, e.g. `face_cosine`; empty where nothing here measures it."""
     options: tuple[str, ...] = ()
     """Of `run` and `score`, which make our definition the paper's."""
     signature: str = ""
@@ -133,7 +133,7 @@ class Printed:
     @property
     def decimals(self) -> int | None:
         """Digits that are printed behind the point of the value; None where there is no number."""
-        found = re.match(r"[<> -]*\d+(?:\.(\d+))?", self.text) if self.value is not None else None
+        found = re.search(r"\d+(?:\.(\d+))?", self.text) if self.value is not None else None
         return len(found[1] or "") if found else None
 
 
@@ -143,15 +143,13 @@ class Row:
 
     method: str
     """The paper's name of it."""
-    setting: Mapping[str, str]
+    setting: Mapping[str, str] = field(hash=False)
     """Head to what stands under it, as printed; with the method, where that has a head."""
     values: tuple[Printed, ...]
     """In the order of the table's columns."""
     run: Run
     corpus: Corpus | None
-    """Where it is not the table's."""
-    number: str
-    """Of our results, where rows and not columns are what is measured."""
+    """Its own, where it is not the table's."""
     note: str
 
     @property
@@ -177,7 +175,6 @@ class Table:
     turned: bool
     """The printed table stands the other way: what are rows here stands across."""
     note: str
-    corpora: Mapping[str, Corpus] = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -203,14 +200,7 @@ class Cell:
     @property
     def corpus(self) -> Corpus | None:
         """None in a table that is not about recordings."""
-        if self.row.corpus is not None:
-            return self.row.corpus
-        return self.table.corpora[self.column.corpus] if self.column.corpus else self.table.corpus
-
-    @property
-    def number(self) -> str:
-        """Of our results; empty where nothing here measures it."""
-        return self.column.number or self.row.number
+        return self.row.corpus or self.column.corpus or self.table.corpus
 
     @property
     def task(self) -> str:
@@ -219,7 +209,7 @@ class Cell:
     @property
     def reason(self) -> str:
         """Why this is not measured here; empty where it can be."""
-        return self.row.run.reason or ("" if self.number else self.column.reason)
+        return self.row.run.reason or self.column.reason
 
     @property
     def where(self) -> str:
@@ -356,7 +346,6 @@ class _RowText:
     run: str
     method: str = ""
     corpus: str = ""
-    number: str = ""
     note: str = ""
 
 
@@ -374,6 +363,8 @@ class _File:
             self._one_of(f"corpora.{key}", dataset=corpus.dataset, reason=corpus.reason)
         for key, run in self.runs.items():
             self._one_of(f"runs.{key}", method=run.method, reason=run.reason)
+        for key, column in self.columns.items():
+            self._one_of(f"columns.{key}", number=column.number, reason=column.reason)
 
     def paper(self) -> Paper:
         tables = tuple(self._table(item) for item in self._listed("tables"))
@@ -387,6 +378,8 @@ class _File:
     def _table(self, item: Any) -> Table:
         where = f"{self.name}, Table {item.get('number', '?') if isinstance(item, dict) else '?'}"
         text = self._made(_TableText, item, where)
+        if len(set(text.columns)) < len(text.columns):
+            raise InvalidConfig(f"{where}: expected each column once, got {_shown(text.columns)}")
         columns = tuple(self._column(key, where) for key in text.columns)
         corpus = self._named(self.corpora, text.corpus, "corpus", where) if text.corpus else None
         rows = tuple(self._row(row, text, columns, f"{where}, row {n}") for n, row in enumerate(text.rows, 1))
@@ -395,23 +388,14 @@ class _File:
         for number, row in enumerate(rows, 1):
             if [other.label for other in rows].index(row.label) != number - 1:
                 raise InvalidConfig(f"{where}, row {number}: '{row.label}' stands there twice")
-        made = Table(
+        if corpus is None and any(
+            column.kind == "number" and not (row.corpus or column.corpus) for row in rows for column in columns
+        ):
+            raise InvalidConfig(f"{where}: expected 'corpus' of the table, or of each row or column of numbers")
+        return Table(
             self.key, text.number, text.title, text.place, text.task, corpus, text.heads, columns, rows, text.turned,
-            text.note, self.corpora,
+            text.note,
         )  # fmt: skip
-        for cell in made.cells():
-            if cell.column.kind == "number" and cell.corpus is None:
-                raise InvalidConfig(f"{where}: expected 'corpus' of the table, or of each row or column of numbers")
-            if bool(cell.number) == bool(cell.column.reason):
-                raise InvalidConfig(
-                    f"{where}, row '{cell.row.label}', column '{cell.column.key}': expected either a 'number' of ours "
-                    f"(of the column or of the row) or the column's 'reason', got {'both' if cell.number else 'none'}"
-                )
-            if cell.column.number and cell.row.number:
-                raise InvalidConfig(
-                    f"{where}, row '{cell.row.label}', column '{cell.column.key}': both have a 'number'; expected one"
-                )
-        return made
 
     def _column(self, text: str, where: str) -> Column:
         """`pesq`, or `lrs3:pesq` of one of the table's corpora."""
@@ -420,7 +404,11 @@ class _File:
         if not colon:
             return column
         above = self._named(self.corpora, corpus, "corpus", f"{where}, column '{text}'")
-        return replace(column, key=text, corpus=corpus, group=above.head)
+        if not above.head:
+            raise InvalidConfig(
+                f"{self.name}, corpora.{corpus}: lacks 'head', to stand above column '{key}' of {where}"
+            )
+        return replace(column, key=text, corpus=above, group=above.head)
 
     def _row(self, item: Any, table: _TableText, columns: tuple[Column, ...], where: str) -> Row:
         text = self._made(_RowText, item, where)
@@ -437,7 +425,7 @@ class _File:
         )
         run = self._named(self.runs, text.run, "run", where)
         corpus = self._named(self.corpora, text.corpus, "corpus", where) if text.corpus else None
-        return Row(method, setting, values, run, corpus, text.number, text.note)
+        return Row(method, setting, values, run, corpus, text.note)
 
     def _setting(self, item: Any) -> Setting:
         named = f" '{item['name']}'" if isinstance(item, dict) and "name" in item else ""
@@ -460,6 +448,8 @@ class _File:
             where = f"{self.name}, {name}.{key}"
             if not isinstance(given, dict):
                 raise InvalidConfig(f"{where}: expected a table, got {_shown(given)}")
+            for own in given.keys() & {"key", "corpus"}:  # fields that are set here
+                raise InvalidConfig(f"{where}: unknown key '{own}'")
             made[key] = self._made(kind, {**_plain(given, where), "key": key}, where)
         return made
 
@@ -533,10 +523,10 @@ def _printed(given: Any, column: Column, where: str) -> Printed:
         value, spread = (_finite(item, where) for item in given)
         if spread < 0:
             raise InvalidConfig(f"{where}: expected a spread of 0 or more, got {given[1]}")
-        return Printed(f"{given[0]} ± {given[1]}", value, spread)
+        return Printed(f"{_shown(given[0])} ± {_shown(given[1])}", value, spread)
     if not _is_number(given):
         raise InvalidConfig(f"{where}: expected a number, got {_shown(given)}")
-    return Printed(str(given), _finite(given, where))
+    return Printed(_shown(given), _finite(given, where))
 
 
 def _is_number(given: Any) -> bool:
@@ -559,7 +549,7 @@ def _plain(given: Any, where: str) -> Any:
 
 
 def _shown(given: Any) -> str:
-    """In a message: decimals as the file writes them."""
+    """Decimals with the digits that the file writes; anything else as Python shows it."""
     if isinstance(given, list | tuple):
         return f"[{', '.join(map(_shown, given))}]"
-    return str(given) if isinstance(given, Decimal) else repr(given)
+    return f"{given:f}" if isinstance(given, Decimal) else repr(given)

@@ -52,6 +52,17 @@ class Fitted:
         return "\n".join("".join(span.text for span in line).rstrip() for line in self.lines)
 
 
+def caption(result: Result) -> str:
+    """What the table is of: method, data, protocol."""
+    spec = result.spec
+    length = "whole recordings" if spec.seconds is None else f"{spec.seconds:g} s of speech"
+    return (
+        f"{result.label} on {spec.dataset} {spec.split} ({spec.task}): {result.speakers} speakers, {length}, "
+        f"{spec.repeats} evaluation run{'s' if spec.repeats > 1 else ''}"
+        f"{f'; {result.why_unranked.upper()}, cannot be ranked' if result.why_unranked else ''}"
+    )
+
+
 def fitted(results: Sequence[Result], items: Sequence[Aggregate], width: int | None, whole: bool = False) -> Fitted:
     """Lay out the numbers `items` of all results.
 

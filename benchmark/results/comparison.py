@@ -4,12 +4,14 @@ Rows are joined by sample and evaluation run; what only one side has is left out
 what its metric makes of the joined rows, so rates over words, recalls, correlations and entropies are compared as they
 are defined and not as means of what single outputs score.
 
-Interval: that of `benchmark.results.statistics`, of the difference, with the same speakers drawn in both runs. p: a sign-flip
-test (Fisher 1935, Sec. 21; Good, Permutation, Parametric and Bootstrap Tests of Hypotheses, 2005, Sec. 3.2). Were the
-runs alike, each speaker's outputs could as well have been the other run's; so speakers change sides at random, with all
-of their outputs and evaluation runs, and p is how often the difference becomes at least as large as it is, in either
-direction. All ways to change sides are tried where there are few speakers. p is then corrected for the number of
-numbers (and of pairs of runs) that were looked at, after Holm (1979).
+Interval: that of `benchmark.results.statistics`, of the difference, with the same speakers left out of both runs; of a
+mean it is the paired t interval over speakers. There is none where fewer than 5 speakers differ.
+
+p: a sign-flip test (Fisher, The Design of Experiments, 1935, Sec. 21; Good, Permutation, Parametric and Bootstrap Tests
+of Hypotheses, 2005, Ch. 3). Were the runs alike, each speaker's outputs could as well have been the other run's; so
+speakers change sides at random, with all of their outputs and evaluation runs, and p is how often the difference then
+is at least as large as it is, in either direction. All ways to change sides are tried where there are few speakers. p
+is corrected for how many numbers (and pairs of runs) were looked at, after Holm (Scandinavian J. Statistics 6, 1979).
 """
 
 from __future__ import annotations
@@ -26,12 +28,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmark.errors import BenchmarkError, UsageError, did_you_mean
-from benchmark.runs.evaluation import find_run, read_result
 from benchmark.results.schema import PairResult, Result
-from benchmark.runs.scoring import mean_over_runs, stacked, weighed
-from benchmark.results.statistics import DRAWS, Weigh, bootstrap, row_weights, speaker_index
+from benchmark.results.statistics import FEWEST, Shape, Weigh, row_weights, speaker_index, with_intervals
 from benchmark.runs.directory import Key, RunDirectory, ScoreRow, Scores, read_scores
+from benchmark.runs.evaluation import find_run, read_result
+from benchmark.runs.scoring import Runs, mean_over_runs, shapes, speaker_values, stacked, weighed
 
+DRAWS = 10_000
+"""Ways to change sides that are tried at most."""
 BESIDE = (".scores.jsonl.gz", ".scores.jsonl")
 """Endings of the file of rows beside a result file: `ID.json` and `ID.scores.jsonl.gz`."""
 SAME = ("task", "task_version", "dataset", "dataset_revision", "split", "manifest_sha256")
@@ -92,8 +96,10 @@ class Difference:
     difference: float
     """First less second."""
     low: float | None
-    """Lower end of the difference's 95 % interval; None below 5 speakers."""
+    """Lower end of the difference's 95 % interval; None where there is none."""
     high: float | None
+    no_interval: str
+    """Why there is none."""
     p: float
     """Of this number alone."""
     p_holm: float
@@ -206,8 +212,9 @@ def compare(runs: Sequence[Scored], asked: Sequence[str] = (), draws: int = DRAW
 
     Args:
         runs: two or more.
-        asked: names of numbers or metrics; by default those of the task's table in which one direction is better.
-        draws: of the interval, and of the sign-flip test where not all ways are tried.
+        asked: names of numbers, or of metrics for all of theirs; by default the numbers of the task's table in which
+            one direction is better.
+        draws: ways to change sides that are tried at most.
 
     Raises:
         UsageError: runs of which no number can be compared, or that were asked for different things; a number that was
@@ -226,6 +233,7 @@ def _compare(first: Scored, second: Scored, asked: Sequence[str], draws: int) ->
     remarks = _alike(first, second)
     differences: list[Difference] = []
     left_out: dict[str, str] = {}
+    measured: set[str] = set()
     columns = _columns(first.result)
     for metric in dict.fromkeys(name for name, _ in (*first.stored, *second.stored)):
         try:
@@ -237,18 +245,14 @@ def _compare(first: Scored, second: Scored, asked: Sequence[str], draws: int) ->
         if why := joined.metric.why_unpaired:
             left_out[metric] = why
             continue
-        others = [
-            sig for name, sig in first.stored if name == metric and sig != signature and (name, sig) in second.stored
-        ]
-        if others:
-            remarks.append(
-                f"Both have {metric} by {1 + len(others)} definitions; compared by {_parted(signature, others[-1])[0]}"
-            )
         reports = {report.name for report in joined.metric.reports}
-        wanted = {name for name in reports if name in asked or metric in asked}
-        if not asked:
-            wanted = reports.intersection(columns) or reports
-            wanted -= {report.name for report in joined.metric.reports if report.higher_is_better is None}
+        measured |= {metric, *reports}
+        wanted = _wanted(joined.metric, asked, columns)
+        both = [sig for name, sig in first.stored if name == metric and (name, sig) in second.stored]
+        if wanted and (others := [other for other in both if other != signature]):
+            remarks.append(
+                f"Both have {metric} by {len(both)} definitions; compared by {_parted(signature, others[-1])[0]}"
+            )
         for names, part in joined.of_equal_coverage(wanted):
             try:
                 differences += part.differences(names, draws)
@@ -256,10 +260,23 @@ def _compare(first: Scored, second: Scored, asked: Sequence[str], draws: int) ->
                 left_out |= dict.fromkeys(names, str(error))
         known = {item.name for item in differences}
         left_out |= {name: joined.metric.why_undefined(name) for name in sorted(wanted - known) if name not in left_out}
+    if asked:
+        about = {*asked, *map(_metric_of, asked)}
+        left_out = {name: why for name, why in left_out.items() if name in about}
     order = {name: place for place, name in enumerate(columns)}
     differences.sort(key=lambda item: order.get(item.name, len(order)))
-    _refuse_empty(first, second, asked, differences, left_out)
+    _refuse_empty(first, second, asked, differences, left_out, measured)
     return Comparison(first, second, tuple(differences), left_out, tuple(remarks))
+
+
+def _wanted(metric: Any, asked: Sequence[str], columns: Mapping[str, None]) -> set[str]:
+    """Names of a metric's numbers that are compared: those asked for, or those of the task's table, or all of a metric
+    that has none there; of these what has a better direction."""
+    names = {report.name for report in metric.reports}
+    if asked:  # a number may be called as its metric is, and is meant then
+        return names if metric.name in set(asked) - names else names.intersection(asked)
+    undirected = {report.name for report in metric.reports if report.higher_is_better is None}
+    return (names.intersection(columns) or names) - undirected
 
 
 def _columns(result: Result | PairResult) -> dict[str, None]:
@@ -276,13 +293,13 @@ def _refuse_empty(
     asked: Sequence[str],
     differences: Sequence[Difference],
     left_out: Mapping[str, str],
+    measured: set[str],
 ) -> None:
     known = {name: item for item in differences for name in (item.name, item.metric)}
     for name in asked:
         if name not in known:
             why = next((left_out[key] for key in (name, _metric_of(name)) if key in left_out), None)
-            names = sorted({*known, *left_out})
-            told = why or f"it is not measured.{did_you_mean(name, names)} Measured: {', '.join(names) or 'nothing'}"
+            told = why or f"it is not measured.{did_you_mean(name, measured)} Measured: {', '.join(sorted(measured))}"
             raise UsageError(f"'{name}' of {first.name} and {second.name} cannot be compared: {told}")
     if not differences:
         reasons = "".join(f"\n  {name}: {why}" for name, why in left_out.items())
@@ -415,9 +432,7 @@ def _joined(name: str, signature: str, first: Scored, second: Scored) -> _Joined
         for run, rows in zip((first, second), sides, strict=True):
             _check(metric, run, name, signature, [rows[key] for key in sorted(rows)])
     except (ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
-        raise _NotCompared(
-            f"its rows cannot be read ({type(error).__name__}: {error}): score the runs again"
-        ) from error
+        raise _NotCompared(f"its rows cannot be read: {type(error).__name__}: {error}") from error
     return _Joined(metric, name, signature, sides[0], sides[1], keys)
 
 
@@ -428,9 +443,8 @@ def _check(metric: Any, run: Scored, name: str, signature: str, rows: Sequence[S
         UsageError: the result was computed from other rows.
     """
     index, speakers = speaker_index([row.speaker for row in rows])
-    parts = [(index[places], stacked([rows[n] for n in places])) for places in _by_repeat(rows)]
-    ones = np.ones((1, speakers))
-    found = mean_over_runs([weighed(metric, statistics, partial(row_weights, own, ones)) for own, statistics in parts])
+    parts = [(index[places], stacked([rows[place] for place in places])) for places in _by_repeat(rows)]
+    found = speaker_values(metric, parts)(np.ones((1, speakers)))
     if _stated(name, run.result) != signature:
         return
     for item in run.result.aggregates:
@@ -486,29 +500,34 @@ class _Joined:
         """
         own = [self.first[key] for key in self.keys]
         index, speakers = speaker_index([row.speaker for row in own])
-        parts = []
+        sides: tuple[list[Any], list[Any]] = [], []
         for places in _by_repeat(own):
-            keys = [self.keys[place] for place in places]
-            sides = [stacked([side[key] for key in keys]) for side in (self.first, self.second)]
-            if {n: x.shape for n, x in sides[0].items()} != {n: x.shape for n, x in sides[1].items()}:
+            for side, rows in zip(sides, (self.first, self.second), strict=True):
+                side.append((index[places], stacked([rows[self.keys[place]] for place in places])))
+        for (_, one), (_, two) in zip(*sides, strict=True):
+            if {name: x.shape for name, x in one.items()} != {name: x.shape for name, x in two.items()}:
                 raise _NotCompared("the rows of one run hold other things than those of the other")
-            parts.append((index[places], *sides))
+        of_first, of_second = (speaker_values(self.metric, side) for side in sides)
 
-        def of_side(side: int, weights: np.ndarray) -> dict[str, np.ndarray]:
-            runs = [weighed(self.metric, part[1 + side], partial(row_weights, part[0], weights)) for part in parts]
-            return mean_over_runs(runs)
-
-        def drawn(weights: np.ndarray) -> dict[str, np.ndarray]:
-            one, two = of_side(0, weights), of_side(1, weights)
+        def difference(weights: np.ndarray) -> dict[str, np.ndarray]:
+            one, two = of_first(weights), of_second(weights)
             return {name: one[name] - two[name] for name in names}
 
         ones = np.ones((1, speakers))
-        values = [{name: float(v[0]) for name, v in of_side(side, ones).items()} for side in (0, 1)]
+        values = [{name: float(value[0]) for name, value in of_side(ones).items()} for of_side in (of_first, of_second)]
         # Rounding is no difference.
-        slack = {name: 1e-12 * max(abs(values[0][name]), abs(values[1][name])) for name in names}
-        kinds = {report.name: report.interval for report in self.metric.reports}
-        estimates = bootstrap(speakers, drawn, kinds=kinds, draws=draws)
-        p = sign_flip(speakers, self._swapper(parts, names), slack, draws, rows=2 * max(len(part[0]) for part in parts))
+        slack = {name: 1e-12 * max(abs(side[name]) for side in values) for name in names}
+        alone = difference(np.eye(speakers))
+        estimates = with_intervals(
+            speakers,
+            difference,
+            {
+                name: _shape_of_difference(shape, int(np.sum(~(np.abs(alone[name]) <= slack[name]))))
+                for name, shape in shapes(self.metric, sides[0], speakers).items()
+                if name in names
+            },
+        )
+        p = sign_flip(speakers, self._swapper(*sides, names), slack, draws, rows=4 * max(map(len, _by_repeat(own))))
         return [
             Difference(
                 name=report.name,
@@ -519,23 +538,24 @@ class _Joined:
                 signature=self.signature,
                 first=values[0][report.name],
                 second=values[1][report.name],
-                difference=values[0][report.name] - values[1][report.name],
+                difference=estimates[report.name].value,
                 low=_number(estimates[report.name].low),
                 high=_number(estimates[report.name].high),
+                no_interval=estimates[report.name].why,
                 p=p[report.name],
                 p_holm=p[report.name],
                 **self._coverage(report.name),
             )
             for report in self.metric.reports
-            if report.name in names and math.isfinite(values[0][report.name] - values[1][report.name])
+            if report.name in names and math.isfinite(estimates[report.name].value)
         ]
 
     def _swapper(
-        self, parts: Sequence[tuple[np.ndarray, Any, Any]], names: Sequence[str]
+        self, first: Runs, second: Runs, names: Sequence[str]
     ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
         """A function of which speakers change sides, `[B, S]` of 0 and 1, to each number's difference, `[B]`."""
         both = []
-        for index, one, two in parts:
+        for (index, one), (_, two) in zip(first, second, strict=True):
             one, two = self.metric.placed(one), self.metric.placed(two)
             both.append((index, {name: np.concatenate([one[name], two[name]]) for name in one}))
 
@@ -562,6 +582,18 @@ class _Joined:
             "rows": Count(*map(len, sides)),
             "speakers": len({self.first[key].speaker for key in sides[2]}),
         }
+
+
+def _shape_of_difference(shape: Shape, differing: int) -> Shape:
+    """What is known of the difference of two such numbers.
+
+    Args:
+        differing: speakers who alone have another value in one run than in the other.
+    """
+    low, high = shape.bounds
+    # A speaker alone has the same entropy and no correlation in any run; of a mean each has a difference of his own.
+    few = f"fewer than {FEWEST} speakers differ" if shape.kind == "mean" and differing < FEWEST else ""
+    return Shape("smooth", (low - high, high - low), shape.shares, shape.without or few)
 
 
 def _number(value: float) -> float | None:

@@ -48,8 +48,10 @@ class Aggregate(BaseModel):
     value: float | None
     """Mean over evaluation runs; None where nothing could be scored."""
     low: float | None
-    """Lower end of the 95 % interval: bootstrap over speakers."""
+    """Lower end of the 95 % interval over speakers; see `benchmark.results.statistics`."""
     high: float | None
+    no_interval: str = ""
+    """Why there is no interval, where there is a value and none."""
     spread: float | None
     """Standard deviation over the evaluation runs (repeats)."""
     scored: int
@@ -142,7 +144,7 @@ class PairResult(BaseModel):
     spec: PairSpec
     pairs: int
     speakers: int
-    """Clusters of the bootstrap."""
+    """Clusters of the intervals."""
     clusters: str
     """What a cluster is: `files`, `folders`, or the table that named the speakers."""
     reference_only: list[str]

@@ -106,7 +106,7 @@ class VGGFaceScore(Metric):
                 True,
                 (1.0, float(classes)),
                 description=f"VGGFace score: {about} (SF2F, Sec. 5).",
-                interval="normal",
+                interval="smooth",
             ),
             Report(
                 "vggface_score_split_std",
@@ -114,7 +114,7 @@ class VGGFaceScore(Metric):
                 None,
                 (0.0, float(classes)),
                 description=f"Population standard deviation of the VGGFace score over {splits} splits.",
-                interval="normal",
+                no_interval="a deviation over a few splits has no interval that holds what it says",
             ),
         )
 
