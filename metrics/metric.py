@@ -1,8 +1,8 @@
 """What a metric is: rows of sufficient statistics, and a weighted aggregate of them.
 
 `measure` turns each prediction into a row (scalars and small arrays) that is stored. `aggregate` turns stored rows and
-a matrix of weights into reported numbers. Weights of one are the point estimate; an interval asks for the values without
-each speaker in turn, a bootstrap for those of B draws, all at once, so nothing is ever measured twice.
+a matrix of weights into reported numbers. Weights of one are the point estimate; an interval asks for the values
+without each speaker in turn, a bootstrap for those of B draws, all at once, so nothing is ever measured twice.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Report:
     """Whether speakers or samples weigh equally in the aggregate."""
     description: str = ""
     """One sentence: definition and source."""
-    interval: Literal["mean", "correlation", "smooth"] = "mean"
-    """How its interval over speakers is made: as of a mean or a ratio of sums, between its bounds; as of a correlation;
-    or as of another number that changes smoothly with the weights."""
+    interval: Literal["mean", "share", "correlation", "smooth"] = "mean"
+    """How its interval over speakers is made: as of a mean or a ratio of sums, between its bounds; as of a share of
+    hits; as of a correlation; or as of another number that changes smoothly with the weights."""
     no_interval: str = ""
     """Why it has no interval, where no way to make one is known to hold."""
 

@@ -14,6 +14,7 @@ from benchmark.registry import NUMBERS
 from benchmark.reports import tables
 from benchmark.reports.sheets import contact_sheet
 from benchmark.results.schema import Aggregate, Failures, Result, RunSpec
+from benchmark.results.statistics import INTERVALS
 from benchmark.tasks import get_task
 
 
@@ -264,3 +265,17 @@ def test_contact_sheet_shows_every_picture(count):
     sheet = contact_sheet([(f"p{n}", [red, None]) for n in range(count)], ["true", "made"], side=20)
     assert sheet.dtype == np.uint8
     assert int(np.all(sheet == (255, 0, 0), axis=2).sum()) == count * 400
+
+
+def test_rows_with_older_intervals_and_numbers_without_one_are_told():
+    older = result()
+    number = older.aggregates[0].model_copy(update={"low": None, "high": None, "no_interval": "nothing differs <b>"})
+    now = result("new").model_copy(update={"intervals": INTERVALS, "aggregates": [number]})
+    text = tables.markdown([older, now], ["recall_at_10"])
+    assert "The intervals of 1 of 2 rows are of an older kind, too narrow for few speakers: score them again." in text
+    (line,) = [line for line in text.splitlines() if "no interval" in line]
+    assert "R@10" in line
+    assert "<b>" not in line
+    assert "older kind" not in tables.markdown([now], ["recall_at_10"])
+    few = now.model_copy(update={"speakers": 4})
+    assert tables.without_interval(few, few.aggregates) == []

@@ -37,6 +37,7 @@ def show_results(
     else:
         items = _show_rows(results, items, whole)
     _show_undefined(results, items)
+    print_lines(tables.without_interval(results[0], items))
     if signatures:
         first = results[0]
         print_table(["number", "signature"], [[item.name, item.signature] for item in first.aggregates])
@@ -138,6 +139,7 @@ def show_pairs(result: PairResult, signatures: bool, named: Sequence[str] = ()) 
     for reason, count in list(result.undefined.items())[:SHOWN_REASONS]:
         print_lines([f"undefined in {count}: {reason}"])
     _more(len(result.undefined))
+    print_lines(tables.without_interval(result, result.aggregates))
 
 
 def _more(reasons: int, quiet: bool = False) -> None:

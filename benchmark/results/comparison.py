@@ -592,7 +592,7 @@ def _shape_of_difference(shape: Shape, differing: int) -> Shape:
     """
     low, high = shape.bounds
     # A speaker alone has the same entropy and no correlation in any run; of a mean each has a difference of his own.
-    few = f"fewer than {FEWEST} speakers differ" if shape.kind == "mean" and differing < FEWEST else ""
+    few = f"fewer than {FEWEST} speakers differ" if shape.kind in ("mean", "share") and differing < FEWEST else ""
     return Shape("smooth", (low - high, high - low), shape.shares, shape.without or few)
 
 

@@ -89,6 +89,9 @@ class Result(BaseModel):
     samples: int
     speakers: int
     aggregates: list[Aggregate]
+    intervals: str = ""
+    """Their kind, `INTERVALS` of `statistics.py`; empty in older files, which hold percentiles of a bootstrap over
+    speakers, too narrow for few of them."""
     failures: Failures
     generation_seconds: float
     """Sum of the time spent inside the method."""
@@ -152,6 +155,8 @@ class PairResult(BaseModel):
     partial: bool
     """True where only some of the pairs were asked for."""
     aggregates: list[Aggregate]
+    intervals: str = ""
+    """As of a run's result."""
     failures: Failures
     undefined: dict[str, int]
     """Files for which a metric has no value, by reason."""

@@ -9,10 +9,10 @@ How often the intervals hold what they say is measured by `tests/benchmarks/benc
 `metrics/INTERVALS.md`.
 
 Sources:
-    jackknife by cluster: R. G. Miller, Biometrika 61 (1974) 1-15; MacKinnon, Nielsen & Webb, J. Appl. Econometrics 38
-    (2023) 671-694, who find it and t(clusters - 1) the most reliable of simple ones;
+    jackknife: Miller, Biometrika 61 (1974) 1-15; by clusters: MacKinnon, Nielsen & Webb, J. Applied Econometrics 38
+    (2023) 671-694;
     t for unequal variances: Ibragimov & Müller, J. Business & Economic Statistics 28 (2010) 453-468;
-    effective number of clusters: Kish, Survey Sampling (1965), Sec. 11.7; Carter, Schnepel & Steigerwald, Review of
+    effective number of clusters: Kish, Survey Sampling (1965); Carter, Schnepel & Steigerwald, Review of
     Economics and Statistics 99 (2017) 698-709;
     score limits with the effective size of a clustered sample: Wilson, J. American Statistical Association 22 (1927)
     209-212; Dean & Pagano, J. Survey Statistics and Methodology 3 (2015) 484-503;
@@ -28,9 +28,13 @@ from typing import Literal
 
 import numpy as np
 
+INTERVALS = "jackknife-t"
+"""Kind of the intervals, as results state it; another word when a change of the method moves limits."""
 LEVEL = 0.95
 FEWEST = 5
-"""Speakers from which on there are intervals, and from which on a spread among speakers is believed."""
+"""Speakers from which on there are intervals."""
+APART = 3
+"""Speakers away from the bound at which all others are, from which on their spread is believed."""
 Weigh = Literal["speaker", "sample"]
 """Whether speakers or samples weigh equally in a number."""
 _CHUNK = 500
@@ -56,9 +60,9 @@ class Estimate:
 class Shape:
     """What is known beforehand of a number whose interval is asked for."""
 
-    kind: Literal["mean", "correlation", "smooth"] = "mean"
-    """`mean`, also a ratio of sums and whatever behaves like one; `correlation`, within -1 and 1; or another number
-    that is `smooth` in the weights."""
+    kind: Literal["mean", "share", "correlation", "smooth"] = "mean"
+    """`mean`, or ratio of sums; `share` of hits, a mean between two bounds that single outputs may well reach;
+    `correlation`, within -1 and 1; or another number that is `smooth` in the weights."""
     bounds: tuple[float, float] = (-np.inf, np.inf)
     """Smallest and largest value that the definition allows."""
     shares: np.ndarray | None = field(default=None, compare=False)
@@ -91,22 +95,24 @@ def row_weights(index: np.ndarray, speaker_weights: np.ndarray, weigh: Weigh) ->
 def with_intervals(speakers: int, values: Values, shapes: Mapping[str, Shape] | None = None) -> dict[str, Estimate]:
     """Values and 95 % intervals of statistics of weighted speakers.
 
-    With `d_s` what a value changes by without speaker s, its variance is `V = (S - 1) / S * sum d_s**2` and its
-    interval what lies within `t * sqrt(V)`, with `1 / sum p_s**2 - 1` degrees of freedom for speakers who count p_s of
-    the whole: S - 1 where all count alike. How V changes along the interval depends on the kind of number.
+    With `d_s` how far the value without speaker s lies from the mean of all S such values, the variance is
+    `V = (S - 1) / S * sum d_s**2` and the interval what lies within `t * sqrt(V)`. Speakers who count p_s of the whole
+    leave `1 / sum p_s**2 - 1` degrees of freedom: S - 1 where all count alike. How V changes along the interval depends
+    on the kind of number.
 
-    `mean`: as `(x - a) * (b - x)` between bounds a and b, as `x - a` above a single one, not at all without bounds. For
-    a share of hits this is Wilson's interval with the effective number of hits and misses; far from the bounds it is
-    the ordinary one. Where fewer than 5 speakers are elsewhere than at one and the same bound (all are right, but for a
-    few), they cannot tell how much speakers differ, and V is the largest that there is within the bounds: each speaker
-    counts as a single trial. With only one bound there is no largest one, and no interval.
+    `mean` and `share`: as `(x - a) * (b - x)` between bounds a and b, as `x - a` above a single one, not at all without
+    bounds. For hits and misses this is Wilson's interval with their effective number; far from the bounds it is the
+    ordinary one. Where fewer than 3 speakers are elsewhere than at one and the same bound (all are right, but for a
+    few), they cannot tell how much speakers differ. Of a share V is then the largest that there is within the bounds:
+    each speaker counts as a single trial, which holds the true share more often than in 95 %. Of other means there is
+    no interval.
 
     `correlation`: as `(1 - x**2)**2`, so that Fisher's `artanh x` has the same variance everywhere.
 
     `smooth`: not at all; limits are cut off at the bounds.
 
-    There is no interval from fewer than 5 speakers, nor where the value is the same without whichever speaker and not
-    at a bound: then nothing says how far others lie.
+    There is no interval from fewer than 5 speakers, nor where one counts for more than half, nor where the value is the
+    same without whichever speaker (but for a share at a bound): then nothing says how far others lie.
 
     Args:
         speakers: their number S.
@@ -172,21 +178,25 @@ def _estimate(value: float, own: np.ndarray, without: np.ndarray, shape: Shape) 
     if not np.isfinite(without[counted]).all():
         return _none(value, "it has no value without one of the speakers")
     effective = shares.sum() ** 2 / (shares**2).sum()
+    if effective < 2:
+        return _none(value, "one of the speakers counts for more than half")
     t = float(stdtrit(effective - 1, (1 + LEVEL) / 2))
-    changes = without[counted] - value
+    # Around their own mean: what they all change alike is how the number depends on how many speakers there are.
+    changes = without[counted].mean() - without[counted]
     variance = (number - 1) / number * float((changes**2).sum())
     low, high = shape.bounds
-    at_bound = shape.kind == "mean" and max(_at(own[counted], low), _at(own[counted], high)) > number - FEWEST
-    if at_bound and np.isfinite(low) and np.isfinite(high):
+    reached = next((bound for bound in shape.bounds if _at(own[counted], bound) > number - APART), None)
+    if shape.kind == "share" and reached is not None:
         return Estimate(value, *_within(value, 1 / effective, t, low, high))
     if np.abs(changes).max() <= _ROUNDING * max(abs(value), 1e-3):
         return _none(value, _SAME)
-    if at_bound:
-        return _none(value, f"fewer than {FEWEST} speakers differ from {low if np.isfinite(low) else high:g}")
+    if shape.kind == "mean" and reached is not None:
+        return _none(value, f"fewer than {APART} speakers differ from {reached:g}")
     return Estimate(value, *_limits(value, variance, t, shape))
 
 
 _ROUNDING = 1e-9
+"""Differences as small as this, as a part of the value, are none."""
 
 
 def _at(own: np.ndarray, bound: float) -> int:
@@ -197,11 +207,9 @@ def _at(own: np.ndarray, bound: float) -> int:
 def _limits(value: float, variance: float, t: float, shape: Shape) -> tuple[float, float]:
     low, high = shape.bounds
     half = t * variance**0.5
-    if shape.kind == "correlation":
-        room = 1 - value**2
-        if room <= 0:
-            return value, value
-        return float(np.tanh(np.arctanh(value) - half / room)), float(np.tanh(np.arctanh(value) + half / room))
+    if shape.kind == "correlation" and abs(value) < 1:
+        z, half = np.arctanh(value), half / (1 - value**2)
+        return float(np.tanh(z - half)), float(np.tanh(z + half))
     if shape.kind == "smooth" or not low < value < high:
         return max(low, value - half), min(high, value + half)
     if np.isfinite(low) and np.isfinite(high):

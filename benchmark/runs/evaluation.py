@@ -20,6 +20,7 @@ from benchmark.runs.generation import Batch, batches, generate, unfinished
 from benchmark.results.schema import Failures, PairResult, Result, RunSpec
 from benchmark.runs.scoring import NOT_MEASURED, Scorer, Work, aggregate, current_rows, unscored
 from benchmark.sources import source_of_method
+from benchmark.results.statistics import INTERVALS
 from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.tasks import Protocol, Task
 from benchmark.types import Sample
@@ -397,6 +398,7 @@ def conclude(view: RunView, scorer: Scorer, unwritten: list[OSError] | None = No
         samples=len(view.samples),
         speakers=len({sample.speaker for sample in view.samples}),
         aggregates=aggregates,
+        intervals=INTERVALS,
         failures=Failures(
             generation=dict(
                 Counter(row.reason or "no reason given" for row in rows if row.status != "ok").most_common()

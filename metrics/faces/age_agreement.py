@@ -80,6 +80,7 @@ class AgeAgreement(Metric):
                 (0.0, 1.0),
                 unit="%",
                 description=f"Share of faces in which a judge reads the same decade of life as {other}.",
+                interval="share",
             ),
         )
     )

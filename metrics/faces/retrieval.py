@@ -97,6 +97,9 @@ class Retrieval(Metric):
     speaker it is K / N, because each identity has one entry and speakers weigh equally. Where some speaker has several
     recordings each recall is also given by recording, and there the mean is measured: a face's chance of a hit when it
     carries the label of a random recording. It is above K / N where faces come near to those who have many recordings.
+
+    An interval over speakers says how a recall varies with who is looked for, in the galleries as they are: those of
+    other people may be harder or easier.
     """
 
     name = "retrieval"
@@ -142,6 +145,7 @@ class Retrieval(Metric):
                             unit="%",
                             weigh="sample" if by_recording else "speaker",
                             description=about,
+                            interval="mean" if chance else "share",
                         )
                     )
         return tuple(reports)

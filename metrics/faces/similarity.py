@@ -47,7 +47,7 @@ def pooled_auc(matched: np.ndarray, mismatched: np.ndarray, weights: np.ndarray 
     """Chance that a matched pair is more similar than a mismatched one, all pairs pooled; ties count half.
 
     With `A[i, k]` the part of face k's mismatched pairs that face i's matched pair exceeds, the area under weights w is
-    `w' A w / (sum w)**2`, so a thousand bootstrap draws are one matrix product.
+    `w' A w / (sum w)**2`, so many weightings are one matrix product.
 
     Args:
         matched: `[N]` similarity of each face with its own identity.
@@ -76,7 +76,11 @@ def pooled_auc(matched: np.ndarray, mismatched: np.ndarray, weights: np.ndarray 
 
 
 class FaceSimilarity(Metric):
-    """Cosine and L1 with the speaker's mean descriptor, cosine with everyone else's, and the ROC area between them."""
+    """Cosine and L1 with the speaker's mean descriptor, cosine with everyone else's, and the ROC area between them.
+
+    An interval over speakers says how these vary with whose faces are judged, against the gallery as it is: a speaker
+    who is left out is so on both sides of the ROC, as a face, and stays one of the others that faces are held against.
+    """
 
     name = "face_similarity"
     version = 1
@@ -110,6 +114,7 @@ class FaceSimilarity(Metric):
             True,
             (0.0, 1.0),
             description="Area under the ROC of matched against mismatched cosines, all pairs pooled; chance 0.5.",
+            interval="share",
         ),
     )
 
