@@ -316,6 +316,11 @@ def test_intervals_are_computed_when_a_run_is_added(tmp_path):
     item = everything(root)[0].result.aggregate("si_sdr")
     value = np.mean(list(means.values()))
     assert [item.value, item.low, item.high] == pytest.approx([value, value - half, value + half], rel=1e-5)
+    (file,) = (root / "results").rglob("*.json")
+    sound = file.read_bytes()
+    file.write_text(file.read_text().replace(repr(item.low), repr(item.low - 1)))
+    assert add(str(file), tmp_path / "runs", root).changed, "what is published can be added again"
+    assert file.read_bytes() == sound
 
 
 def test_the_same_rows_give_the_same_bytes():

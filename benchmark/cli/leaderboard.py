@@ -30,7 +30,10 @@ def _root(root: Path | None) -> Path:
 
 @app.command("add")
 def add(
-    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories, ids or labels.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Run directories, ids or labels; or published files, for new intervals."),
+    ],
     runs: options.Runs = Path("runs"),
     root: Root = None,
     quiet: options.Quiet = False,
