@@ -8,6 +8,7 @@ import dataclasses
 import gzip
 import io
 import itertools
+import json
 import re
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from benchmark.leaderboard import board, refresh, rules
 from benchmark.leaderboard.add import add
 from benchmark.leaderboard.ranks import Place, ahead, places
 from benchmark.leaderboard.submissions import ROOT, everything, pack, unpacked
+from benchmark.runs import provenance
 from benchmark.runs.evaluation import plan_method
 
 PEOPLE = samples(20, 3)
@@ -249,6 +251,18 @@ def test_a_hostile_label_stays_text(tmp_path):
     text = board.markdown(found)
     assert "<script>" not in text.replace("\\<script", "") and re.search(r"[^\\]\|<|[^\\]\]\(x", text) is None
     assert "'=1+1" in board.long_csv(found)
+
+
+@pytest.mark.parametrize(("what", "value"), [("dataset", "../../evil"), ("task", "singing"), ("method", "a/b")])
+def test_no_table_is_made_of_a_result_with_a_hostile_name(tmp_path, what, value):
+    root = publish(tmp_path / "leaderboards", made(numbers(1), PEOPLE))
+    (file,) = (root / "results").rglob("*.json")
+    result = json.loads(file.read_text())
+    result["spec"][what] = value
+    file.write_text(json.dumps(result))
+    with pytest.raises(SubmissionError, match="expected"):
+        board.build(root)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["leaderboards"]
 
 
 def test_the_neighbours_of_a_row_are_the_rows_beside_it(tmp_path):
@@ -479,3 +493,12 @@ def test_results_that_differ_from_those_before_are_named(tmp_path):
     shutil.copytree(tmp_path / "more" / "results", now, dirs_exist_ok=True)
     next(now.rglob("wiener*.json")).unlink()
     assert changed() == ["clean", "noisy"]
+
+
+def test_results_state_the_commit_of_the_checkout():
+    if not (ROOT.parent / ".git").exists():
+        pytest.skip("not a checkout")
+    line = ["git", "-C", str(ROOT.parent), "rev-parse", "HEAD"]
+    head = subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
+    provenance.collect.cache_clear()
+    assert provenance.collect()["git"]["commit"] == head

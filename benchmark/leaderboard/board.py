@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmark.errors import SubmissionError
 from benchmark.files import write_whole
+from benchmark.leaderboard import rules
 from benchmark.leaderboard.ranks import LEVEL, Place, ahead, places
 from benchmark.leaderboard.submissions import ROOT, Measured, Submission, everything, measured
 from benchmark.registry import role
@@ -456,7 +457,7 @@ def files(root: Path = ROOT, draws: int = DRAWS) -> dict[str, str]:
     """Name of each generated file, below the folder of leaderboards, to its content.
 
     Raises:
-        SubmissionError: a result that cannot be read.
+        SubmissionError: a result that cannot be read, or whose names are unfit for a table's.
         InvalidConfig: a paper's file that cannot be read.
     """
     found: dict[str, str] = {}
@@ -470,12 +471,12 @@ def files(root: Path = ROOT, draws: int = DRAWS) -> dict[str, str]:
 
 
 def _read_all(root: Path) -> list[Submission]:
+    """All results; tables are named after what they say, so that has to be fit for a name."""
     found = everything(root)
     for each in found:
-        try:
-            each.result, each.rows  # noqa: B018 - that they can be read
-        except SubmissionError as error:
-            raise SubmissionError(f"{each.place}: {error}") from error
+        for rule in (rules.schema, rules.names, rules.path):
+            for told in rule(each, rules.Known()):
+                raise SubmissionError(f"{each.place}: {told}")
     return found
 
 
