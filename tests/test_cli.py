@@ -20,6 +20,7 @@ VERBS = (
     "score",
     "compare",
     "leaderboard",
+    "table",
     "predict",
     "train",
     "speed",

@@ -55,6 +55,7 @@ def _register() -> None:
         score,
         show,
         speed,
+        table,
         train,
         weights,
     )
@@ -66,6 +67,7 @@ def _register() -> None:
     app.command("speed")(speed.speed)
     app.command("train")(train.train)
     app.command("compare")(compare.compare)
+    app.command("table")(table.table)
     app.command("list")(listing.listing)
     app.command("show")(show.show)
     app.add_typer(data.app, name="data")

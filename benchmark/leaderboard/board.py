@@ -423,7 +423,8 @@ def reported_markdown(task: str, cells: Sequence[Printed]) -> str:
         f"# {escaping.markdown(TASKS[task].title)}: what papers report",
         "",
         MADE.replace("result files", "`papers/*.toml`"),
-        "Each table is of one paper's own corpus, weights and definitions, and so in no table of measured numbers.",
+        "Each table is of one paper's own corpus, weights and definitions, and so in no table of measured numbers;",
+        "`python -m benchmark table PAPER/N` sets them beside what is measured here.",
     ]
     for name, own in groupby(cells, key=lambda cell: cell.table.name):
         table = list(own)
