@@ -19,6 +19,7 @@ VERBS = (
     "generate",
     "score",
     "compare",
+    "leaderboard",
     "table",
     "predict",
     "train",

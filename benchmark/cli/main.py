@@ -49,6 +49,7 @@ def _register() -> None:
         doctor,
         figure,
         generate,
+        leaderboard,
         listing,
         predict,
         run,
@@ -73,6 +74,7 @@ def _register() -> None:
     app.command("show")(show.show)
     app.add_typer(data.app, name="data")
     app.add_typer(weights.app, name="weights")
+    app.add_typer(leaderboard.app, name="leaderboard")
     app.command("doctor")(doctor.doctor)
 
 

@@ -218,13 +218,7 @@ class RunDirectory:
     # -- scores ------------------------------------------------------------------------------------------------------
 
     def append_scores(self, rows: Iterable[ScoreRow]) -> None:
-        self._append(
-            f"scores{self._tag}.jsonl",
-            (
-                {**row.__dict__, "statistics": {name: _pack(value) for name, value in row.statistics.items()}}
-                for row in rows
-            ),
-        )
+        self._append(f"scores{self._tag}.jsonl", map(as_record, rows))
 
     def scores(self) -> dict[tuple[str, str], dict[Key, ScoreRow]]:
         """As `read_scores`, over all shards."""
@@ -281,7 +275,7 @@ def _read_lines(path: Path, kind: type[Row]) -> Iterator[tuple[int, Row]]:
         try:
             for number, line in enumerate(handle, 1):
                 if line.endswith(b"\n"):  # a torn last line was never finished
-                    yield _row(json.loads(line), kind)
+                    yield read_row(json.loads(line), kind)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise UsageError(f"{path} cannot be unpacked ({error}): restore it") from error
         except (ValueError, TypeError, AttributeError, KeyError) as error:
@@ -290,8 +284,17 @@ def _read_lines(path: Path, kind: type[Row]) -> Iterator[tuple[int, Row]]:
             ) from error
 
 
-def _row(record: dict[str, Any], kind: type[Row]) -> tuple[int, Row]:
-    """A line's number and its row, whose place among others is of the right types: ids come from anywhere."""
+def as_record(row: ScoreRow) -> dict[str, Any]:
+    """A row as a line of JSON holds it: arrays as base64 of single precision."""
+    return {**row.__dict__, "statistics": {name: _pack(value) for name, value in row.statistics.items()}}
+
+
+def read_row(record: dict[str, Any], kind: type[Row]) -> tuple[int, Row]:
+    """A line's number and its row, whose place among others is of the right types: ids come from anywhere.
+
+    Raises:
+        ValueError, TypeError, AttributeError, KeyError: it is no such row.
+    """
     record.pop("at", None)  # the time, in old runs
     record["remarks"] = tuple(record.get("remarks", ()))
     number = record.pop("number", 0)

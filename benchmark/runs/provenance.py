@@ -43,7 +43,7 @@ def collect() -> dict[str, Any]:
 
 
 def _git() -> dict[str, Any] | None:
-    here = Path(__file__).resolve().parent.parent
+    here = Path(__file__).resolve().parents[2]
 
     def ask(*words: str) -> str:
         done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10, check=True)

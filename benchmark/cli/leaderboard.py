@@ -1,0 +1,192 @@
+"""`leaderboard`: published results: add, validate, build the tables, check them, make old ones anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli import options
+
+app = typer.Typer(
+    help="Published results: add, validate, build, check, refresh.", no_args_is_help=True, rich_markup_mode=None
+)
+
+Root = Annotated[
+    Path | None, typer.Option("--root", help="Folder of the leaderboards.  [default: leaderboards/ of this checkout]")
+]
+
+
+def _root(root: Path | None) -> Path:
+    from benchmark.errors import UsageError
+    from benchmark.leaderboard.submissions import FOLDER, ROOT
+
+    found = root or ROOT
+    if not (found / FOLDER).is_dir():
+        raise UsageError(f"{found} holds no leaderboards: expected a folder '{FOLDER}' in it. Name another with --root")
+    return found
+
+
+@app.command("add")
+def add(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Run directories, ids or labels; or published files, for new intervals."),
+    ],
+    runs: options.Runs = Path("runs"),
+    root: Root = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Publish runs: their results, and what was measured of each output, in place of older ones of the same rows.
+
+    A second time changes nothing. A run that breaks a rule is refused, with the reasons, and nothing of it is written.
+
+    \b
+    python -m benchmark leaderboard add sf2f
+    python -m benchmark leaderboard add runs/sf2f-talkers-3f2a9c01de
+    """
+    from benchmark.cli.console import note
+    from benchmark.leaderboard.add import add as published
+    from benchmark.leaderboard.submissions import WIDEST
+
+    folder, changed = _root(root), False
+    for name in names:
+        found = published(name, runs, folder)
+        changed = changed or found.changed or bool(found.replaced)
+        print(folder / found.submission.place)
+        assert found.submission.packed is not None
+        state = f"{len(found.submission.packed) >> 10} KiB of rows" if found.changed else "there already, unchanged"
+        note(f"{found.submission.result.label}: {state}", quiet)
+        for other in found.replaced:
+            note(f"  in place of {other.place}, which is deleted", quiet)
+        for metric in found.left_out:
+            note(
+                f"  without rows of {metric}: it keeps over {WIDEST} numbers of each output, so it has no ranks", quiet
+            )
+    if changed:
+        note("Now make the tables: python -m benchmark leaderboard build", quiet)
+
+
+@app.command("validate")
+def validate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Result files in the leaderboards' results.")],
+    beside: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write each new row with its two neighbours there, as Markdown."),
+    ] = None,
+    root: Root = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Hold result files to the rules; exit with 1 where one is broken.
+
+    \b
+    python -m benchmark leaderboard validate FILE
+    """
+    from benchmark.cli.console import note
+    from benchmark.errors import SubmissionError
+    from benchmark.leaderboard import board
+    from benchmark.leaderboard.rules import Fault, faults, known
+    from benchmark.leaderboard.submissions import Submission, read, readable
+    from benchmark.reports.escaping import markdown, printable
+
+    folder = _root(root)
+    published = readable(folder)
+    against = known(folder, published)
+    good: list[Submission] = []
+    told: list[str] = []
+    for file in files:
+        try:
+            submission = read(file, folder)
+            wrong = faults(submission, against)
+        except SubmissionError as error:
+            wrong = [Fault("size", str(error))]
+        if wrong:
+            print(printable(f"{file}: refused"))
+            told.append(f"{markdown(str(file))}: refused\n")
+        else:
+            good.append(submission)
+            print(printable(f"{file}: fine"))
+        for fault in wrong:
+            print(printable(f"  {fault.rule}: {fault.told}"))
+            told.append(f"- {fault.rule}: {markdown(fault.told)}")
+    if beside is not None:
+        tables = board.boards([each for each in published if not faults(each, against)]) if good else []
+        told += [board.neighbours(each, tables) + "\n" for each in good]
+        beside.write_text("\n".join(told) + "\n", encoding="utf-8")
+        note(f"Written: {beside}", quiet)
+    if len(good) < len(files):
+        raise typer.Exit(1)
+
+
+@app.command("build")
+def build(root: Root = None, quiet: options.Quiet = False) -> None:
+    """Make the tables anew from the results and the papers' numbers; the same files always give the same tables."""
+    from benchmark.cli.console import note
+    from benchmark.leaderboard.board import build as built
+
+    changed = built(_root(root))
+    for name in changed:
+        print(name)
+    note(f"{len(changed)} files changed" if changed else "Everything is as it was", quiet)
+
+
+@app.command("check")
+def check(root: Root = None, quiet: options.Quiet = False) -> None:
+    """Hold all results to the rules, and the tables to what `build` makes; exit with 1 where anything differs."""
+    from benchmark.cli.console import note
+    from benchmark.leaderboard.board import differences
+    from benchmark.leaderboard.rules import faults, known
+    from benchmark.leaderboard.submissions import everything
+    from benchmark.reports.escaping import printable, printable_lines
+
+    folder = _root(root)
+    published = everything(folder)
+    against = known(folder, published)
+    wrong = 0
+    for each in published:
+        for fault in faults(each, against):
+            wrong += 1
+            print(printable(f"{each.place}: {fault.rule}: {fault.told}"))
+    if wrong:
+        note("What the results break is listed by: python -m benchmark leaderboard refresh --dry-run", quiet)
+        raise typer.Exit(1)
+    if found := differences(folder):
+        for each in found:
+            print(printable_lines(each))
+        note("The tables are not those of the results. Make them: python -m benchmark leaderboard build", quiet)
+        raise typer.Exit(1)
+    note(f"{len(published)} results keep the rules, and the tables are theirs", quiet)
+
+
+@app.command("refresh")
+def refresh(
+    runs: options.Runs = Path("runs"),
+    code: Annotated[
+        bool, typer.Option("--code", help="Also rows whose outputs were made by another state of the method's code.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be run, and why, and stop.")] = False,
+    root: Root = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Run again what is not current, by the commands in commands.toml, add it, and make the tables."""
+    from benchmark.cli.console import note
+    from benchmark.leaderboard.board import build as built
+    from benchmark.leaderboard.refresh import refresh as rerun
+    from benchmark.leaderboard.refresh import stale
+    from benchmark.reports.escaping import printable
+
+    folder = _root(root)
+    rows = stale(folder, code)
+    for row in rows:
+        line = row.command.line if row.command else "no command in commands.toml makes it"
+        print(printable(f"{row.name}: {line}"))
+        note(f"  {row.why}", quiet)
+    if not rows:
+        note("Every row is current", quiet)
+    if dry_run or not rows:
+        return
+    for each in rerun(rows, runs, folder, lambda line: note(line, quiet)):
+        print(folder / each.submission.place)
+    for name in built(folder):
+        print(name)

@@ -1,0 +1,170 @@
+"""Results that are no longer current are made again, by commands that are kept in `leaderboards/commands.toml`.
+
+[[commands]]
+run = "run --method sf2f"
+task = "speech2face"
+dataset = "talkers"
+labels = ["sf2f", "chance"]
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.errors import InvalidConfig, PrerequisiteError, SubmissionError, UsageError
+from benchmark.leaderboard.add import Added, add
+from benchmark.leaderboard.rules import faults, known
+from benchmark.leaderboard.submissions import ROOT, Submission, everything
+
+FILE = "commands.toml"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command and the rows that it makes."""
+
+    run: str
+    """Words of the command line: `run --method sf2f`."""
+    task: str
+    dataset: str
+    labels: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """As it is typed."""
+        return " ".join(("python -m benchmark", self.run))
+
+    def makes(self, task: str, dataset: str, label: str) -> bool:
+        return (task, dataset) == (self.task, self.dataset) and label in self.labels
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A row that is to be made again."""
+
+    name: str
+    """`speech2face/talkers: sf2f`."""
+    why: str
+    command: Command | None
+    """None where no command is known to make it."""
+
+
+def commands(root: Path = ROOT) -> list[Command]:
+    """The commands of `commands.toml`.
+
+    Raises:
+        InvalidConfig: the file is not as it should be, or two commands make the same row.
+    """
+    from benchmark.configuration import checked_fields
+
+    path = root / FILE
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        found = [Command(**checked_fields(Command, item, str(path))) for item in tables.get("commands", ())]
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
+        raise InvalidConfig(f"{path} is not a list of commands: {error}") from error
+    seen: set[tuple[str, str, str]] = set()
+    for command in found:
+        if not shlex.split(command.run)[:1] == ["run"]:
+            raise InvalidConfig(f"{path}: expected a command that begins with 'run', got '{command.run}'")
+        for label in command.labels:
+            if (row := (command.task, command.dataset, label)) in seen:
+                raise InvalidConfig(f"{path}: two commands make {label} of {command.task} on {command.dataset}")
+            seen.add(row)
+    return found
+
+
+def stale(root: Path = ROOT, code: bool = False) -> list[Stale]:
+    """Published rows that break a rule as the code is now, and rows that a command makes and nobody has published.
+
+    Args:
+        code: also those whose outputs were made by another state of the method's code, though nothing tells that it
+            would make others.
+    """
+    every = commands(root)
+    published = everything(root)
+    against = known(root, published)
+    found: list[Stale] = []
+    there: set[tuple[str, str, str]] = set()
+    for each in published:
+        task, dataset, *_ = (*each.place.parts[1:], "", "")
+        label = each.place.stem
+        wrong = [fault.told for fault in faults(each, against)]
+        try:
+            result = each.result
+            task, dataset, label = result.spec.task, result.spec.dataset, result.label
+            wrong += _other_code(each) if code else []
+        except SubmissionError:  # told by `faults`
+            pass
+        there.add((task, dataset, label))
+        if wrong:
+            found.append(_stale(task, dataset, label, wrong[0], every))
+    for command in every:
+        for label in command.labels:
+            if (command.task, command.dataset, label) not in there:
+                found.append(_stale(command.task, command.dataset, label, "there is no result of it", every))
+    return sorted(found, key=lambda each: each.name)
+
+
+def _stale(task: str, dataset: str, label: str, why: str, every: Iterable[Command]) -> Stale:
+    made_by = next((command for command in every if command.makes(task, dataset, label)), None)
+    return Stale(f"{task}/{dataset}: {label}", why, made_by)
+
+
+def _other_code(submission: Submission) -> list[str]:
+    from benchmark.registry import methods
+    from benchmark.sources import source_of_method
+
+    result = submission.result
+    if result.spec.method not in methods:
+        return []
+    now = source_of_method(methods.load(result.spec.method))
+    return [] if result.sources == [now] else [f"its outputs were made by code {result.sources}, and {now} is here"]
+
+
+def refresh(
+    rows: Sequence[Stale], runs: Path, root: Path = ROOT, say: Callable[[str], None] = lambda line: None
+) -> list[Added]:
+    """Run the commands of rows that are not current, and add what they made.
+
+    Args:
+        runs: folder of run directories; a command goes on with what is there.
+
+    Raises:
+        PrerequisiteError: a command failed.
+        UsageError: no command is known to make a row.
+        SubmissionError: what was made breaks a rule.
+    """
+    if unknown := [row.name for row in rows if row.command is None]:
+        raise UsageError(f"No command in {root / FILE} makes {', '.join(unknown)}: add one, or delete the result")
+    added = []
+    for command in dict.fromkeys(row.command for row in rows if row.command):
+        say(command.line)
+        words = [*shlex.split(command.run), "--runs", str(runs)]
+        done = subprocess.run([sys.executable, "-m", "benchmark", *words, "--quiet"], check=False)
+        if done.returncode:
+            raise PrerequisiteError(f"{command.line} ended with {done.returncode}; mend what it says and refresh again")
+        wanted = {row.name for row in rows if row.command == command}
+        added += [add(str(path), runs, root) for name, path in _made(command, runs).items() if name in wanted]
+    return added
+
+
+def _made(command: Command, runs: Path) -> Mapping[str, Path]:
+    """Name of each row of a command to the newest run that made it."""
+    from benchmark.runs.evaluation import read_result
+
+    found: dict[str, Path] = {}
+    for file in sorted(runs.glob("*/result.json"), key=lambda file: file.stat().st_mtime):
+        try:
+            result = read_result(file)
+        except UsageError:  # of another kind
+            continue
+        if command.makes(result.spec.task, result.spec.dataset, result.label):
+            found[f"{result.spec.task}/{result.spec.dataset}: {result.label}"] = file.parent
+    return found
