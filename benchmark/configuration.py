@@ -76,8 +76,8 @@ def resolve(
     values: dict[str, Any] = {}
     drawn: dict[str, Any] = {}
     origin = f"preset '{preset or presets.default}'"
-    _update(drawn, table.pop("population", {}), Population, f"{origin}, population")
-    _update(values, table, config_class, origin)
+    drawn |= checked_fields(Population, table.pop("population", {}), f"{origin}, population")
+    values |= checked_fields(config_class, table, origin)
     if file is not None:
         try:
             given = tomllib.loads(read_text(file))
@@ -86,8 +86,8 @@ def resolve(
         except tomllib.TOMLDecodeError as error:
             raise InvalidConfig(f"--config {file} is not TOML: {error}") from error
         training.update(given.pop("training", {}))
-        _update(drawn, given.pop("population", {}), Population, f"{file}, population")
-        _update(values, given, config_class, str(file))
+        drawn |= checked_fields(Population, given.pop("population", {}), f"{file}, population")
+        values |= checked_fields(config_class, given, str(file))
     for item in sets:
         key, equals, text = item.partition("=")
         if not equals:
@@ -97,7 +97,7 @@ def resolve(
         elif key.startswith("population."):
             _set_population(drawn, key, text)
         else:
-            _update(values, {key: literal(text)}, config_class, "--set")
+            values |= checked_fields(config_class, {key: literal(text)}, "--set")
     try:
         config = config_class(**values)
     except (TypeError, ValueError) as error:
@@ -131,17 +131,24 @@ def literal(text: str) -> Any:
 
 
 def _set_population(drawn: dict[str, Any], key: str, text: str) -> None:
-    _update(drawn, {key.removeprefix("population."): literal(text)}, Population, "--set population")
+    drawn.update(checked_fields(Population, {key.removeprefix("population."): literal(text)}, "--set population"))
 
 
-def _update(values: dict[str, Any], given: Mapping[str, Any], config_class: type, origin: str) -> None:
-    hints = typing.get_type_hints(config_class)
-    names = [item.name for item in dataclasses.fields(config_class)]
+def checked_fields(kind: type, given: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """What a table gives for fields of a dataclass, each of its field's type.
+
+    Raises:
+        InvalidConfig: an unknown key, or a value that the field's type does not take; begins with `origin`.
+    """
+    hints = typing.get_type_hints(kind)
+    names = [item.name for item in dataclasses.fields(kind)]
+    values = {}
     for key, value in given.items():
         if key not in names:
             known = ", ".join(names) or "none"
             raise InvalidConfig(f"{origin}: unknown key '{key}'.{did_you_mean(key, names)} Known keys: {known}")
         values[key] = _coerce(value, hints[key], f"{origin}: {key}")
+    return values
 
 
 def _coerce(value: Any, hint: Any, where: str) -> Any:

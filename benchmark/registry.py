@@ -6,6 +6,7 @@ Outside packages add names through the entry-point groups `facevoice_bench.metho
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -102,6 +103,7 @@ class Entry:
 
     target: str
     title: str
+    """Begins with `floor` or `ceiling` and a colon where a method stands in tables only to be compared with."""
     task: str = ""
     origin: str = ""
     """Distribution and version that a plug-in comes with; empty for a built-in."""
@@ -154,6 +156,18 @@ methods = Registry(
         ),
     },
 )
+
+
+def role(method: str) -> str:
+    """`floor` or `ceiling` for a method that stands in tables only to be compared with, `method` for any other name.
+
+    >>> role("linear"), role("talkers_oracle"), role("sf2f")
+    ('floor', 'ceiling', 'method')
+    """
+    title = methods.builtin[method].title if method in methods.builtin else ""
+    found = re.match(r"(floor|ceiling)\b[^:]*: ", title)
+    return found[1] if found else "method"
+
 
 metrics = Registry(
     "metric",

@@ -1,17 +1,17 @@
 """What a metric is: rows of sufficient statistics, and a weighted aggregate of them.
 
 `measure` turns each prediction into a row (scalars and small arrays) that is stored. `aggregate` turns stored rows and
-a matrix of weights into reported numbers. Weights of one are the point estimate; a bootstrap draws B weight vectors and
-asks for all B values at once, so nothing is ever measured twice.
+a matrix of weights into reported numbers. Weights of one are the point estimate; an interval asks for the values
+without each speaker in turn, a bootstrap for those of B draws, all at once, so nothing is ever measured twice.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -37,9 +37,11 @@ class Report:
     """Whether speakers or samples weigh equally in the aggregate."""
     description: str = ""
     """One sentence: definition and source."""
-    interval: Literal["percentile", "normal"] = "percentile"
-    """`normal` (estimate +- 1.96 bootstrap standard deviations) where resampling with repeats biases the value itself,
-    as it does an entropy."""
+    interval: Literal["mean", "share", "correlation", "smooth"] = "mean"
+    """How its interval over speakers is made: as of a mean or a ratio of sums, between its bounds; as of a share of
+    hits; as of a correlation; or as of another number that changes smoothly with the weights."""
+    no_interval: str = ""
+    """Why it has no interval, where no way to make one is known to hold."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,8 @@ class Metric(ABC):
     lacking: ClassVar[Mapping[str, str]] = {}
     """Statistics that a row may hold as NaN while it has others, and why it lacks them; `defined` tells which reports
     such a row counts for. No other statistic may be NaN, and none infinite."""
+    why_unpaired: ClassVar[str] = ""
+    """Why it cannot tell, speaker by speaker, which of two runs is ahead; empty where it can."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Hold `measure` to what it promises, whoever calls it."""
@@ -207,6 +211,21 @@ class Metric(ABC):
     @abstractmethod
     def create(cls, networks: Any, **options: Any) -> Metric:
         """Make the metric; `networks(name)` returns a loaded network, or raises what is missing."""
+
+    @classmethod
+    def for_rows(cls, signature: str, statistics: Collection[str]) -> Self:
+        """Make the metric for rows that are stored: it has reports and aggregates, and no network to measure with.
+
+        A class whose reports or aggregates hang on what `__init__` is given reads it from the rows instead.
+
+        Args:
+            signature: the rows'; those of all reports, with spaces between them.
+            statistics: names of what a row holds.
+
+        Raises:
+            ValueError: the signature does not state what is needed.
+        """
+        return cls.__new__(cls)
 
     @abstractmethod
     def signature(self, report: str) -> str:
@@ -226,6 +245,11 @@ class Metric(ABC):
     def why_undefined(self, report: str) -> str:
         """Why measured rows do not count for one report, or give it no value together."""
         return "; ".join(dict.fromkeys(self.lacking.values())) or f"{report} is not defined for what was measured"
+
+    def placed(self, statistics: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Rows of one repeat, with whatever their order decides written into them, so that rows of another run can
+        stand among them; the rows as they are, unless a metric cuts them into parts."""
+        return statistics
 
     def confusion(self, statistics: Mapping[str, np.ndarray]) -> Confusion | None:
         """The confusion matrix that measured rows hold, for the report; None from a metric of no classes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from baselines.method import Method
 from baselines.reference_speech import ReferenceConfig
 from benchmark import registry
 from benchmark.cli.predict import predict
+from benchmark.cli.run import run as run_command
 from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.manifest import Manifest, Row
 from benchmark.datasets.mixtures import Utterance, noisy_rows, two_talker_rows
@@ -34,7 +36,7 @@ from benchmark.runs.directory import RunDirectory
 from benchmark.runs.evaluation import peers, plan_method
 from benchmark.runs.generation import batches, generate
 from benchmark.runs.session import Request, Session, score_run
-from benchmark.tasks import Protocol, get_task
+from benchmark.tasks import TASKS, Protocol, get_task
 from benchmark.types import Audio, Example, Sample
 
 RATE = 16_000
@@ -411,6 +413,23 @@ def test_floor_and_ceiling_stand_beside_a_method(root: Path) -> None:
     }
     assert named["noisy"][0] == "noisy" and named["noisy"][-1] == "clean" and named["noisy"].count("noisy") == 1
     assert named["clean"][:2] == ["clean", "noisy"] and named["clean"].count("clean") == 1
+
+
+def test_run_prints_a_row_for_each_method_whole_where_it_is_piped(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TASKS, ENHANCE.name, replace(ENHANCE, references=("wiener", "clean")))
+    asked = {"dataset": "four", "data_root": root, "metrics": ["si_sdr,stoi"], "workers": 0, "device": "cpu"}
+    heads = []
+    for columns in (None, ["stoi"]):
+        run_command("noisy", ENHANCE.name, runs=tmp_path / "runs", quiet=True, columns=columns, **asked)
+        printed = capsys.readouterr().out
+        assert [re.match(r"(-- )?\w+", line)[0] for line in printed.splitlines()[3:8]] == [
+            *("-- floors", "noisy", "wiener", "-- ceiling", "clean")
+        ], printed
+        heads.append(printed.splitlines()[2].split())
+    assert heads == [["SI-SDR", "dB", "↑", "ESTOI", "↑", "STOI", "↑"], ["STOI", "↑"]]
+    assert "clean, undefined in 4: SI-SDR" not in printed, "a number that is not shown needs no reason"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,22 @@ import typer
 from benchmark.cli.main import app
 
 ROOT = Path(__file__).parent.parent
-VERBS = ("run", "generate", "score", "predict", "train", "speed", "list", "show", "data", "weights", "doctor")
+VERBS = (
+    "run",
+    "generate",
+    "score",
+    "compare",
+    "table",
+    "predict",
+    "train",
+    "speed",
+    "figure",
+    "list",
+    "show",
+    "data",
+    "weights",
+    "doctor",
+)
 
 
 def command(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:

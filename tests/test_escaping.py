@@ -92,3 +92,7 @@ def test_code_keeps_its_backticks(text: str) -> None:
     fence = code[: len(code) - len(code.lstrip("`"))]
     inside = code.removeprefix(fence).removesuffix(fence)
     assert fence not in inside and inside.strip() == text
+
+
+def test_options_keep_their_two_hyphens_in_latex():
+    assert escaping.latex("--set a-b ---") == "-{}-set a-b -{}-{}-"

@@ -84,6 +84,7 @@ def test_values_of_every_file_and_their_mean_are_those_of_the_construction(folde
     assert mean.value == pytest.approx(7.5, abs=0.01)
     assert (mean.scored, mean.total) == (4, 4)
     assert (mean.low, mean.high) == (None, None), "two speakers are too few for an interval"
+    assert (mean.no_interval, result.intervals) == ("fewer than 5 speakers", "jackknife-t")
     assert (result.pairs, result.speakers, result.clusters) == (4, 2, "folders")
     assert result.failures.rows == 0 and notes == []
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from test_evaluation import finish, plan_of
 from test_pair_scoring import noisy, put, scored, speechlike, table
 from toys import Brightness
@@ -86,7 +87,7 @@ def test_drawing_whoever_has_most_recordings_is_chance_by_recording_too(tiny_cor
         )
         for sample, statistics in zip(samples, found, strict=True)
     }
-    numbers = {item.name: item for item in aggregate(scorer, {"retrieval": rows}, samples, 1, draws=20)}
+    numbers = {item.name: item for item in aggregate(scorer, {"retrieval": rows}, samples, 1)}
     for name, share in (("recall_at_1", 1 / 12), ("recall_at_1_by_recording", 4 / 15)):
         assert numbers[name].value == pytest.approx(share)
         assert numbers[f"chance_{name}"].value == pytest.approx(share), "not K / N by recording"
@@ -116,7 +117,9 @@ def test_what_a_row_may_lack_is_counted_with_its_reason(tiny_corpus, tmp_path):
     assert (error.scored, error.reasons) == (36, {})
     assert (shade.value, shade.scored) == (pytest.approx(0.25), 33)
     assert shade.reasons == {"undefined: the picture has no shade": 3}
-    assert result.failures.rows == 0
+    assert (shade.low, shade.no_interval) == (None, "nothing differs between speakers")
+    assert error.low < error.value < error.high
+    assert (result.failures.rows, result.intervals) == (0, "jackknife-t")
 
 
 def test_a_number_that_measured_rows_do_not_give_together_has_a_reason(tiny_corpus, tmp_path):
@@ -200,3 +203,35 @@ def test_a_choice_concerns_the_metrics_that_it_makes() -> None:
     assert not takes_one_of("vggface_score", "dlib", ("judge=genderage",))
     assert takes_one_of("retrieval", "arcface", ())
     assert not takes_one_of("retrieval", "dlib", ())
+
+
+def test_intervals_know_bounds_kinds_and_who_counts(tiny_corpus):
+    """Twelve people of one output each, in two runs; the shade of four is known."""
+    metric = Careless("p00")
+    metric.reports = (
+        Report("brightness_error", "err", False, (0, 255)),
+        Report("shade", "shade", None, (0, 1)),
+    )
+    row = ScoreRow("", "", 0, "careless", "s", "ok", None, {}, "v", "s")
+    rows = {
+        (sample.id, repeat): replace(
+            row,
+            sample=sample.id,
+            repeat=repeat,
+            statistics={"error": float(place), "shade": 0.5 if place < 4 else np.nan},
+        )
+        for place, sample in enumerate(tiny_corpus.samples)
+        for repeat in range(2)
+    }
+    scorer = Scorer({"careless": metric})
+    error, shade = aggregate(scorer, {"careless": rows}, tiny_corpus.samples, 2)
+    count = len(tiny_corpus.samples)
+    mean, half = (count - 1) / 2, t.ppf(0.975, count - 1) * np.arange(count).std(ddof=1) / count**0.5
+    share = (mean / 255) * (1 - mean / 255)
+    for limit in (error.low, error.high):
+        there = (limit / 255) * (1 - limit / 255)
+        assert (limit - mean) ** 2 == pytest.approx(half**2 * there / share)
+    assert (shade.value, shade.low, shade.no_interval) == (0.5, None, "fewer than 5 speakers")
+    metric.reports = (replace(metric.reports[0], no_interval="none is known to hold"), metric.reports[1])
+    error, _ = aggregate(scorer, {"careless": rows}, tiny_corpus.samples, 2)
+    assert (error.value, error.low, error.no_interval) == (mean, None, "none is known to hold")

@@ -95,7 +95,7 @@ def test_metric_reports_mean_and_population_deviation_over_splits():
     parts = [plain_score(part) for part in np.array_split(p[np.random.default_rng(3).permutation(40)], 5)]
     assert reported["vggface_score"][0] == pytest.approx(np.mean(parts), rel=1e-6)
     assert reported["vggface_score_split_std"][0] == pytest.approx(np.std(parts), rel=1e-5)
-    assert made.reports[0].interval == "normal"
+    assert made.reports[0].interval == "smooth"
     assert made.reports[0].bounds == (1.0, 25.0)
 
 

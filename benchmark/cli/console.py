@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from benchmark.reports.columns import GAP, side_by_side
 from benchmark.reports.escaping import json_text, printable
 
-GAP = 2
-"""Columns between those of a table."""
+FIRST = 14
+"""Width down to which the first column of a table of numbers gives way, where its words allow."""
 WIDTH = 170
 """Columns used where stdout is not a terminal, so that piped tables do not wrap."""
 
@@ -27,8 +28,9 @@ def print_table(
 ) -> None:
     """A table. Nothing in it is taken for markup.
 
-    Where it is too wide, a table that has numbers continues below, with its first column again; one of words alone
-    breaks its cells between words. A word, or a number, is never cut.
+    Where it is too wide, a table that has numbers breaks its first column between words, and where that is not enough
+    continues below, with its first column again; one of words alone breaks all its cells. A word, or a number, is never
+    cut.
 
     Args:
         right: columns of numbers, aligned right.
@@ -43,7 +45,9 @@ def print_table(
     if title:
         console.print(Text(printable(title)))
     whole = [max(map(cell_len, column)) + GAP for column in zip(*lines, strict=True)]
-    for place, block in enumerate(_blocks(whole, console.width + GAP) if right else [list(range(len(columns)))]):
+    room = console.width + GAP - min(whole[0], FIRST + GAP) if right else None
+    beside = side_by_side(whole[1:], room)
+    for place, block in enumerate([0, *(number + 1 for number in rest)] for rest in beside):
         shown = [[line[number] for number in block] for line in lines]
         widths = _widths(shown, console.width)
         table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
@@ -57,20 +61,6 @@ def print_table(
         Console(width=max(console.width, sum(widths) + GAP * len(widths))).print(table)
 
 
-def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Columns that stand side by side, the first one in every block.
-
-    >>> _blocks([10, 5, 5, 5, 30, 5], 20)
-    [[0, 1, 2], [0, 3], [0, 4], [0, 5]]
-    """
-    blocks = [[0]]
-    for number, width in enumerate(widths[1:], 1):
-        if len(blocks[-1]) > 1 and sum(widths[known] for known in blocks[-1]) + width > room:
-            blocks.append([0])
-        blocks[-1].append(number)
-    return blocks
-
-
 def _widths(lines: Sequence[Sequence[str]], most: int) -> list[int]:
     """Of columns: their longest cells; where that is too much the widest give way, down to their longest word."""
     from rich.cells import cell_len
@@ -78,10 +68,54 @@ def _widths(lines: Sequence[Sequence[str]], most: int) -> list[int]:
     columns = list(zip(*lines, strict=True))
     least = [max(cell_len(word) for text in column for word in ["", *text.split()]) for column in columns]
     widths = [max(map(cell_len, column)) for column in columns]
-    for _ in range(sum(widths) + GAP * len(widths) - most):
+    for _ in range(sum(widths) + GAP * (len(widths) - 1) - most):
         widest = max(range(len(widths)), key=lambda place: (widths[place] > least[place], widths[place]))
         widths[widest] = max(widths[widest] - 1, least[widest])
     return widths
+
+
+def terminal_width() -> int | None:
+    """Places on a line of the terminal; None where stdout is none, and lines may be as long as they are."""
+    from rich.console import Console
+
+    return Console().width if sys.stdout.isatty() else None
+
+
+def shows_bold() -> bool:
+    """Whether stdout is a terminal that can set words in bold."""
+    from rich.console import Console
+
+    return sys.stdout.isatty() and Console().color_system is not None
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Sentences, each on a line of its own; on a terminal they break between words."""
+    from rich.console import Console
+    from rich.text import Text
+
+    for line in map(printable, lines):
+        if sys.stdout.isatty():
+            Console().print(Text(line))
+        else:
+            print(line)
+
+
+def print_spans(lines: Sequence[Sequence[tuple[str, bool]]]) -> None:
+    """Lines of a table as they are, of parts that are bold or not; elsewhere than on a terminal none is.
+
+    Args:
+        lines: parts as (printable text, bold).
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    for line in lines:
+        text = Text.assemble(*((part, "bold" if bold else "") for part, bold in line))
+        text.rstrip()
+        if sys.stdout.isatty():
+            Console().print(text, soft_wrap=True)
+        else:
+            print(text.plain)
 
 
 def note(line: str, quiet: bool = False) -> None:

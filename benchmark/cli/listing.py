@@ -19,7 +19,7 @@ BOOKS = {
     "datasets": registry.datasets,
     "trainers": registry.trainers,
 }
-KINDS = (*BOOKS, "tasks", "weights", "runs")
+KINDS = (*BOOKS, "tasks", "weights", "runs", "figures")
 
 
 def listing(
@@ -27,7 +27,7 @@ def listing(
     runs: options.Runs = Path("runs"),
     as_json: options.Json = False,
 ) -> None:
-    """List methods, metrics, datasets, trainers, tasks, weights or runs.
+    """List methods, metrics, datasets, trainers, tasks, weights, runs or figures.
 
     \b
     python -m benchmark list metrics
@@ -36,6 +36,14 @@ def listing(
         raise UnknownName(f"Unknown kind '{kind}'.{registry.did_you_mean(kind, KINDS)} Expected: {', '.join(KINDS)}")
     if kind == "runs":
         columns, rows = ["run", "method", "task", "dataset", "clips", "state"], _runs(runs)
+    elif kind == "figures":
+        from benchmark.papers.figures import FIGURES
+
+        columns = ["figure", "what", "state"]
+        rows = [
+            [each.name, each.title, f"waits for {each.unbuilt}" if each.unbuilt else "built"]
+            for each in FIGURES.values()
+        ]
     elif kind == "tasks":
         from benchmark.tasks import TASKS
 

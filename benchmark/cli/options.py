@@ -69,6 +69,14 @@ FailOnError = Annotated[int, typer.Option(metavar="N", help="Exit with 1 where m
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
 Signatures = Annotated[bool, typer.Option("--signatures", help="Print the signature of every number.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns",
+        metavar="NAMES",
+        help="Numbers to show, with commas between, or `all`; repeatable.  [default: those of the task]",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would run, with every setting resolved, and stop.")]
 
 

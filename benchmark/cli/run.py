@@ -37,6 +37,7 @@ def run(
     fresh: options.Fresh = False,
     fail_on_error: options.FailOnError = 0,
     dry_run: options.DryRun = False,
+    columns: options.Columns = None,
     signatures: options.Signatures = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -49,13 +50,15 @@ def run(
     python -m benchmark run --method sf2f
     python -m benchmark run --method sf2f --seconds 1.25 --set fuser=false
     python -m benchmark run --method voice2face --dataset folder --data-root my_people
+    python -m benchmark run --method sf2f --columns recall_at_1,face_auc
     python -m benchmark run --method flowavse
     python -m benchmark run --method flowavse --task av_separation --set video=shuffled
     """
     from benchmark.cli.console import bars, note, print_json
-    from benchmark.cli.tables import finish
+    from benchmark.cli.tables import check_columns, finish
     from benchmark.runs.session import Request, Session
 
+    check_columns(options.names(columns))
     request = Request(
         method=method,
         task=task,
@@ -101,4 +104,5 @@ def run(
         unwritten=session.unwritten,
         retried=retry_failed,
         asked=options.names(metrics),
+        columns=options.names(columns),
     )

@@ -54,6 +54,7 @@ def score(
     runs: options.Runs = Path("runs"),
     retry_failed: options.RetryFailed = False,
     fail_on_error: options.FailOnError = 0,
+    columns: options.Columns = None,
     signatures: options.Signatures = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -66,8 +67,10 @@ def score(
     python -m benchmark score -e generated/ --texts grid --metrics wer
     python -m benchmark score runs/sf2f-talkers-3f2a9c01de --metrics retrieval --face-network facenet140
     """
+    from benchmark.cli.tables import check_columns
     from benchmark.errors import UsageError
 
+    check_columns(options.names(columns))
     if (run is None) == (estimate is None):
         raise UsageError(
             "score takes either a run, or files: `score RUN`, or `score --reference CLEAN --estimate ENHANCED`"
@@ -78,7 +81,7 @@ def score(
         assert run is not None
         _score_run(
             run, metrics, face_network, metric_sets, workers, data_root, limit, runs, retry_failed, fail_on_error,
-            signatures, as_json, quiet,
+            options.names(columns), signatures, as_json, quiet,
         )  # fmt: skip
         return
     _refuse(
@@ -114,7 +117,7 @@ def score(
 
         print_json(result.model_dump())
     else:
-        show_pairs(result, signatures)
+        show_pairs(result, signatures, options.names(columns))
     for line in [*notes, *write_pair_report(folder, result).notes]:
         note(line, quiet)
     show_failures(result, quiet)
@@ -146,6 +149,7 @@ def _score_run(
     runs: Path,
     retry_failed: bool,
     fail_on_error: int,
+    columns: tuple[str, ...],
     signatures: bool,
     as_json: bool,
     quiet: bool,
@@ -182,6 +186,7 @@ def _score_run(
         scorer=scorer,
         retried=retry_failed,
         asked=options.names(metrics),
+        columns=columns,
         beside=peers(view),
         unwritten=unwritten,
         verb="measures",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def show(
     name: Annotated[str, typer.Argument(help="Run directory or id; or a method, metric, dataset, task.")],
     runs: options.Runs = Path("runs"),
+    columns: options.Columns = None,
     signatures: options.Signatures = False,
     as_json: options.Json = False,
 ) -> None:
@@ -65,7 +66,7 @@ def show(
     if as_json:
         print_json(result.model_dump())
         return
-    show_results([result], get_task(result.spec.task).columns, signatures)
+    show_results([result], get_task(result.spec.task).columns, signatures, options.names(columns))
     show_failures(result, quiet=False)
 
 
@@ -82,6 +83,7 @@ def describe_task(task: Task) -> dict[str, str]:
         "protocol": f"{length}, {protocol.repeats} repeat{'s' if protocol.repeats > 1 else ''}",
         "metrics": ", ".join(task.metrics),
         "ranked by": task.primary,
+        "columns": ", ".join(task.columns),
         "rows beside a method": ", ".join(task.references),
         "methods": ", ".join(name for name in sorted(methods) if task.name in _tasks(methods, name)),
     }

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import typer
 
-from benchmark.cli.console import note, print_json, print_table
-from benchmark.reports import tables
-from benchmark.reports.escaping import printable
-from benchmark.results.schema import PairResult, Result
+from benchmark.cli.console import note, print_json, print_lines, print_spans, print_table, shows_bold, terminal_width
+from benchmark.errors import UnknownName, did_you_mean
+from benchmark.reports import fitted, tables
+from benchmark.results.schema import Aggregate, PairResult, Result
 from benchmark.results.statistics import FEWEST
 from benchmark.runs.evaluation import RunView
 from benchmark.runs.scoring import Scorer
@@ -17,52 +17,107 @@ from benchmark.runs.scoring import Scorer
 SHOWN_REASONS = 10
 
 
-def show_results(results: Sequence[Result], columns: Sequence[str], signatures: bool) -> None:
-    """The first result in full, with the values of the others beside it."""
-    first, others = results[0], results[1:]
-    spec = first.spec
-    length = "whole recordings" if spec.seconds is None else f"{spec.seconds:g} s of speech"
-    title = (
-        f"{first.label} on {spec.dataset} {spec.split} ({spec.task}): {first.speakers} speakers, {length}, "
-        f"{spec.repeats} evaluation run{'s' if spec.repeats > 1 else ''}"
-        f"{f'; {first.why_unranked.upper()}, cannot be ranked' if first.why_unranked else ''}"
-    )
-    rows = []
-    for item in tables.chosen(results, columns):
-        row = [tables.head(item, first), tables.number(item.value, item.unit), tables.interval(item)]
-        row += [tables.number(item.spread, item.unit), f"{item.scored}/{item.total}"]
-        for other in others:
-            same = tables.same_definition(item, other)
-            beside = tables.remarks(same, other, first, item.scored) if same and same.value is not None else ""
-            row.append(tables.number(same.value, same.unit) + beside if same else "-")
-        rows.append(row)
-    heads = [
-        "",
-        first.label,
-        _interval_head("", first.speakers, "speakers"),
-        "run s.d.",
-        "scored",
-        *[tables.label(other).replace("_", " ") for other in others],
-    ]
-    print_table(heads, rows, title, right=[1, *range(3, len(heads))])
-    why: dict[tuple[str, int], list[str]] = {}
-    for item in tables.chosen(results, columns):
-        for reason, count in item.reasons.items():
-            if reason.startswith("undefined: "):
-                why.setdefault((reason.removeprefix("undefined: "), count), []).append(item.title)
-    for (reason, count), titles in list(why.items())[:SHOWN_REASONS]:
-        print(printable(f"undefined in {count}: {', '.join(titles)}: {reason}"))
-    _more(len(why))
+def show_results(
+    results: Sequence[Result], columns: Sequence[str], signatures: bool, named: Sequence[str] = ()
+) -> None:
+    """One result as a list of its numbers; several as a table with a row for each.
+
+    On a terminal the table has the columns that there is room for; elsewhere all of them, whatever that takes.
+
+    Args:
+        columns: numbers of the short table, what matters most first.
+        named: what the user wants to see instead, however narrow the terminal is.
+    """
+    items = tables.named(results[0], named)
+    _note_absent(results[0], named)
+    whole = bool(items)
+    items = items or tables.chosen(results, columns)
+    if len(results) == 1:
+        _show_list(results[0], items)
+    else:
+        items = _show_rows(results, items, whole)
+    _show_undefined(results, items)
+    print_lines(tables.without_interval(results[0], items))
     if signatures:
+        first = results[0]
         print_table(["number", "signature"], [[item.name, item.signature] for item in first.aggregates])
+
+
+def _show_list(result: Result, items: Sequence[Aggregate]) -> None:
+    rows = [
+        [
+            tables.head(item, result),
+            tables.number(item.value, item.unit),
+            tables.interval(item),
+            tables.number(item.spread, item.unit),
+            f"{item.scored}/{item.total}",
+        ]
+        for item in items
+    ]
+    heads = ["", "value", _interval_head("", result.speakers, "speakers"), "run s.d.", "scored"]
+    print_table(heads, rows, fitted.caption(result), right=[1, 3, 4])
+
+
+def _show_rows(results: Sequence[Result], items: Sequence[Aggregate], whole: bool) -> Sequence[Aggregate]:
+    """Print the table; returns the numbers in it."""
+    width = terminal_width()
+    table = fitted.fitted(results, items, width, whole)
+    print_lines([fitted.caption(results[0]), ""])
+    print_spans([[(span.text, span.best) for span in line] for line in table.lines])
+    print_lines(["", *fitted.sentences(table, results, bold=shows_bold())])
+    return table.shown
+
+
+def _show_undefined(results: Sequence[Result], items: Sequence[Aggregate]) -> None:
+    """Why the first result's numbers stand on fewer outputs, and why others have none."""
+    why: dict[tuple[str, str, int], list[str]] = {}
+    for result in results:
+        for item in filter(None, (tables.same_definition(item, result) for item in items)):
+            for reason, count in item.reasons.items():
+                if reason.startswith("undefined: ") and (result is results[0] or item.value is None):
+                    key = (result.label, reason.removeprefix("undefined: "), count)
+                    why.setdefault(key, []).append(item.title)
+    for (label, reason, count), titles in list(why.items())[:SHOWN_REASONS]:
+        whose = f"{label}, " if len(results) > 1 else ""
+        print_lines([f"{whose}undefined in {count}: {', '.join(titles)}: {reason}"])
+    _more(len(why))
+
+
+def _note_absent(result: Result | PairResult, named: Sequence[str]) -> None:
+    known = [tables.ALL, *(item.name for item in result.aggregates), *(item.metric for item in result.aggregates)]
+    for name in named:
+        if name not in known:
+            note(
+                f"--columns {name}: {result.label} has no such number."
+                f"{did_you_mean(name, known) or ' It has: ' + ', '.join(item.name for item in result.aggregates)}"
+            )
+
+
+def check_columns(names: Sequence[str]) -> None:
+    """Refuse a column that no metric yields, before anything is done.
+
+    Raises:
+        UnknownName: as said; where there are metrics of other packages, whose numbers only a result names, never.
+    """
+    from benchmark.registry import NUMBERS, metrics
+
+    if any(metrics.entry(name).origin for name in metrics):
+        return
+    known = [tables.ALL, *metrics, *NUMBERS]
+    for name in names:
+        if name not in known:
+            raise UnknownName(
+                f"--columns {name}: no such number.{did_you_mean(name, known)} Numbers: `show TASK` names those of "
+                "its table, `--columns all` shows every one"
+            )
 
 
 def _interval_head(over: str, count: int, who: str) -> str:
     return f"95 % interval{over}" + (f" (from {FEWEST} {who} on)" if count < FEWEST else "")
 
 
-def show_pairs(result: PairResult, signatures: bool) -> None:
-    """A line per reported number."""
+def show_pairs(result: PairResult, signatures: bool, named: Sequence[str] = ()) -> None:
+    """A line per reported number, or per number that the user named."""
     who = result.clusters if result.clusters in ("files", "folders") else "speakers"
     against = f" against {result.spec.reference}" if result.spec.reference else ""
     clusters = "" if who == "files" else f", {result.speakers} {who}"
@@ -75,14 +130,16 @@ def show_pairs(result: PairResult, signatures: bool) -> None:
         *(["signature"] if signatures else []),
     ]
     rows = []
-    for item in result.aggregates:
+    _note_absent(result, named)
+    for item in tables.named(result, named) or result.aggregates:
         row = [tables.head(item, result), tables.number(item.value, item.unit), tables.interval(item)]
         row.append(f"{item.scored}/{item.total}")
         rows.append([*row, *([item.signature] if signatures else [])])
     print_table(heads, rows, title, right=[1, 3])
     for reason, count in list(result.undefined.items())[:SHOWN_REASONS]:
-        print(printable(f"undefined in {count}: {reason}"))
+        print_lines([f"undefined in {count}: {reason}"])
     _more(len(result.undefined))
+    print_lines(tables.without_interval(result, result.aggregates))
 
 
 def _more(reasons: int, quiet: bool = False) -> None:
@@ -121,6 +178,7 @@ def finish(
     scorer: Scorer | None,
     retried: bool,
     asked: Sequence[str],
+    columns: Sequence[str] = (),
     beside: Sequence[Result] = (),
     unwritten: Sequence[OSError] = (),
     verb: str = "makes and measures",
@@ -128,7 +186,8 @@ def finish(
     """Print the table, write the report, and leave with 1 where more rows failed than `allowed`.
 
     Args:
-        asked: what the user named; the table shows such numbers too.
+        asked: metrics that the user named; the table shows such numbers too.
+        columns: numbers that the user wants in the table, instead of those it would have.
         retried: what had failed before was tried again.
         beside: rows of the report that were not asked for now.
         unwritten: results that could not be written; raised when everything is told.
@@ -140,7 +199,7 @@ def finish(
     if as_json:
         print_json([result.model_dump() for result in results])
     else:
-        show_results(results, tuple(dict.fromkeys([*view.task.columns, *asked])), signatures)
+        show_results(results, tuple(dict.fromkeys([*view.task.columns, *asked])), signatures, columns)
     lacking = write_report(view, [*results, *beside], scorer).notes if fuller_result(view) is None else []
     for result in results:
         show_failures(result, quiet)

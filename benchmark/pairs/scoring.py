@@ -31,6 +31,7 @@ from benchmark.pairs.matching import FilePair, PairReader, Pairs, find_pairs, wi
 from benchmark.remarks import counted
 from benchmark.reports.escaping import csv_cell
 from benchmark.results.schema import Failures, PairResult, PairSpec
+from benchmark.results.statistics import INTERVALS
 from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.runs.evaluation import Progress
 from benchmark.runs.recognition import default_recogniser
@@ -324,6 +325,7 @@ def _conclude(
         estimate_only=list(found.estimate_only),
         partial=request.limit is not None,
         aggregates=aggregates,
+        intervals=INTERVALS,
         failures=Failures(
             scoring=_reasons(rows, "failed"),
             rows=len({key for each in rows.values() for key, row in each.items() if row.status == "failed"}),

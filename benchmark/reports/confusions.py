@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmark.reports.escaping import csv_cell
-from benchmark.reports.figures import drawn_text, figure_file
+from benchmark.reports.figures import COLUMN, SEQUENTIAL, SMALL, drawn_text, figure_file
 from benchmark.results.schema import Result
 from benchmark.runs.directory import RunDirectory
 from benchmark.runs.evaluation import RunView
@@ -60,21 +60,21 @@ def as_csv(found: Sequence[Shown]) -> str:
 
 
 def draw(found: Sequence[Shown], path: Path) -> None:
-    """A line of panels for each run, a column for each kind of classes."""
+    """A line of panels for each run, a column for each kind of classes; shares of rows in per cent."""
     labels = list(dict.fromkeys(label for label, _ in found))
     kinds = list(dict.fromkeys(each.what for _, each in found))
-    with figure_file(path, 3.6 * len(kinds), 3.4 * len(labels), dpi=150) as figure:
+    with figure_file(path, COLUMN / 2 * len(kinds) + 0.3, 2.0 * len(labels)) as figure:
         for label, each in found:
             place = labels.index(label) * len(kinds) + kinds.index(each.what) + 1
             axes = figure.add_subplot(len(labels), len(kinds), place)
-            axes.imshow(np.nan_to_num(each.shares), vmin=0, vmax=1, cmap="Blues")
+            axes.imshow(np.nan_to_num(each.shares), vmin=0, vmax=1, cmap=SEQUENTIAL)
             for (row, column), share in np.ndenumerate(each.shares):
                 if share > 0:
                     colour = "white" if share > 0.5 else "black"
-                    axes.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=7, color=colour)
+                    axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=SMALL, color=colour)
             ticks = range(len(each.classes))
-            axes.set_xticks(ticks, each.classes, fontsize=7)
-            axes.set_yticks(ticks, each.classes, fontsize=7)
-            axes.set_title(drawn_text(f"{label}: {each.what}"), fontsize=9)
-            axes.set_xlabel("generated", fontsize=8)
-            axes.set_ylabel("true", fontsize=8)
+            axes.set_xticks(ticks, each.classes, fontsize=SMALL)
+            axes.set_yticks(ticks, each.classes, fontsize=SMALL)
+            axes.set_title(f"{drawn_text(label, 24)}: {each.what}, %")
+            axes.set_xlabel("generated")
+            axes.set_ylabel("true")

@@ -58,7 +58,8 @@ def latex(text: str) -> str:
     >>> print(latex("50 % of José_1"))
     50 \% of Jos\'{e}\_1
     """
-    return "".join(map(_latex_mark, unicodedata.normalize("NFC", printable(text))))
+    parts = re.split("-(?=-)", unicodedata.normalize("NFC", printable(text)))  # two hyphens side by side make a dash
+    return "-{}".join("".join(map(_latex_mark, part)) for part in parts)
 
 
 def csv_cell(text: str) -> str:
@@ -96,7 +97,8 @@ _LATEX = {
     "<": r"\textless{}", ">": r"\textgreater{}", '"': r"\symbol{34}",
     "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}", "Ø": r"\O{}",
     "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}", "–": "--", "—": "---", "’": "'",
-    "±": r"$\pm$", "×": r"$\times$", "µ": r"$\mu$", "°": r"$^\circ$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
+    "±": r"$\pm$", "×": r"$\times$", "µ": r"$\mu$", "°": r"$^\circ$", "Ω": r"$\Omega$",
+    "↑": r"$\uparrow$", "↓": r"$\downarrow$",
 }
 _ACCENTS = {
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",

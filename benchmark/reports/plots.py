@@ -5,8 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmark.reports.figures import drawn_text, figure_file
+from benchmark import registry
+from benchmark.reports.figures import (
+    COLOURS,
+    COLUMN,
+    DASHES,
+    GREY,
+    INK,
+    PAGE,
+    SMALL,
+    drawn_text,
+    figure_file,
+    grid,
+    series,
+)
 from benchmark.results.schema import Aggregate, PairResult, Result
 
 _RECALL = re.compile(r"recall_at_(\d+)$")
@@ -21,21 +35,21 @@ def recall_curve(results: Sequence[Result], path: Path) -> bool:
     curves = [(result, points) for result, points in curves if points]
     if not curves:
         return False
-    with figure_file(path, 6.4, 4.4, dpi=150) as figure:
+    with figure_file(path, COLUMN, 2.5 + 0.16 * ((len(curves) + 2) // 2)) as figure:
         axes = figure.add_subplot()
-        for result, points in curves:
+        for (result, points), look in zip(curves, looks([result for result, _ in curves]), strict=True):
             ks, values, lows, highs = zip(*points, strict=True)
-            (line,) = axes.plot(ks, values, marker="o", markersize=3, label=drawn_text(result.label))
-            axes.fill_between(ks, lows, highs, color=line.get_color(), alpha=0.12, linewidth=0)
+            axes.plot(ks, values, label=drawn_text(result.label, 30), **look)
+            axes.fill_between(ks, lows, highs, color=look["color"], alpha=0.12, linewidth=0)
         floor = [(k, item.value) for k, item in _named(curves[0][0], "chance_") if item.value is not None]
         if floor:
-            axes.plot(*zip(*floor, strict=True), "k:", linewidth=1, label="permuted labels")
+            axes.plot(*zip(*floor, strict=True), ":", color=INK, linewidth=0.8, label="permuted labels")
         axes.set(xscale="log", xlabel="K", ylabel="recall at K by speaker, %", ylim=(0, 102))
         ticks = [k for k, *_ in curves[0][1]]
         axes.set_xticks(ticks, [str(k) for k in ticks])
         axes.minorticks_off()
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8, frameon=False)
+        grid(axes)
+        figure.legend(loc="outside lower center", ncols=2)
     return True
 
 
@@ -58,16 +72,30 @@ def distributions(result: PairResult, scores: Path, path: Path) -> bool:
         return False
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
-    with figure_file(path, 2.9 * columns, 2.1 * lines, dpi=150) as figure:
+    with figure_file(path, PAGE / 4 * max(columns, 2), 1.4 * lines + 0.2) as figure:
         for place, (item, values, value) in enumerate(panels, 1):
             axes = figure.add_subplot(lines, columns, place)
-            axes.hist(values, bins=min(40, max(5, len(values) // 4)), color="0.6")
-            axes.axvline(value, color="C3", linewidth=1.5)
+            axes.hist(values, bins=min(40, max(5, len(values) // 4)), color="#bbbbbb")
+            axes.axvline(value, color=COLOURS[1], linewidth=1.5)
             unit = f", {item.unit}" if item.unit else ""
-            axes.set_title(f"{item.title}{unit}  {value:.3g}  (n = {len(values)})", fontsize=9)
-            axes.tick_params(labelsize=7)
-        figure.supylabel("files", fontsize=8)
+            axes.set_title(drawn_text(f"{item.title}{unit}: {value:.3g}\nn = {len(values)}", 60), fontsize=SMALL)
+        figure.supylabel("files", fontsize=SMALL)
     return True
+
+
+def looks(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Of each row's line: methods in colours, floors grey, ceilings black, and no two alike."""
+    found, counts = [], {"": 0, "floor": 0, "ceiling": 0}
+    for result in results:
+        name = result.spec.method
+        title = registry.methods.entries[name].title if name in registry.methods else ""
+        kind = next((kind for kind in ("floor", "ceiling") if title.startswith(kind)), "")
+        number, counts[kind] = counts[kind], counts[kind] + 1
+        look = series(number)
+        if kind:
+            look |= {"color": GREY if kind == "floor" else INK, "linestyle": DASHES[(number + 1) % len(DASHES)]}
+        found.append(look)
+    return found
 
 
 def _named(result: Result, prefix: str = "") -> list[tuple[int, Aggregate]]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Cell = np.ndarray | None
 """A picture `[H, W, 3]` uint8, or None where there is none."""
@@ -48,3 +52,44 @@ def contact_sheet(
             else:
                 sheet.paste(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC), (x, upper))
     return np.asarray(sheet)
+
+
+def paint_pictures(
+    cells: np.ndarray, rows: Sequence[tuple[str, Sequence[Cell]]], heads: Sequence[str], blocks: int = 1
+) -> None:
+    """Paint named rows of pictures in the house style.
+
+    Args:
+        cells: axes, `[blocks * rows, columns]`.
+        rows: name and pictures of each row, as many as there are heads; a missing picture is an empty frame.
+        heads: a word above each column.
+        blocks: the columns are cut into so many parts, one below the other.
+    """
+    from benchmark.reports.figures import SMALL, drawn_text
+
+    across = cells.shape[1]
+    for axes in cells.flat:
+        axes.set_axis_off()
+    for number, head in enumerate(heads):
+        block, column = divmod(number, across)
+        for line, (name, pictures) in enumerate(rows):
+            axes = cells[block * len(rows) + line, column]
+            axes.set_axis_on()
+            paint_picture(axes, pictures[number], "" if line else head)
+            if column == 0:
+                axes.set_ylabel(drawn_text(name, 16), fontsize=SMALL)
+
+
+def paint_picture(axes: Axes, picture: Cell, head: str) -> None:
+    """One picture with a word above it; a frame that says so where there is none."""
+    from benchmark.reports.figures import GREY, SMALL, drawn_text
+
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(picture is None)
+    axes.spines[:].set_color(GREY)
+    axes.set_title(drawn_text(head, 14), fontsize=SMALL, pad=2, loc="center")
+    if picture is None:
+        axes.set_box_aspect(1)
+        axes.text(0.5, 0.5, "no output", transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=SMALL)
+    else:
+        axes.imshow(picture)

@@ -357,25 +357,33 @@ def pick(view: RunView, rows: Sequence[Row]) -> list[Sample]:
     return picked
 
 
-def _write_examples(view: RunView, rows: Sequence[Row], parts: Parts) -> None:
-    """spectrograms.png, and audio/ with its page; nothing where there is no output."""
-    from benchmark.errors import MediaError
-    from benchmark.media import read_audio, write_audio
-    from benchmark.media.clips import mixture_clip
-    from benchmark.reports.spectrograms import Column, Panel, draw_spectrograms
-    from benchmark.types import Audio
+class Examples(NamedTuple):
+    """What spectrograms.png shows."""
 
-    rate = view.task.rate
-    columns, files, picked = [], [], pick(view, rows)
+    signals: Sequence[Signal]
+    """A row of the figure each."""
+    columns: Sequence[tuple[Sample, Column]]
+    """A mixture each; those whose data went away after the run are left out."""
+    caption: str
+
+
+def examples(view: RunView, rows: Sequence[Row]) -> Examples:
+    """Read the mixtures of `pick`, what each row made of them, and the clean speech."""
+    from benchmark.errors import MediaError
+    from benchmark.media import read_audio
+    from benchmark.media.clips import mixture_clip
+    from benchmark.reports.spectrograms import Column, Panel
+
+    rate, picked = view.task.rate, pick(view, rows)
     known = any(sample.targets.get(view.task.target) for sample in picked)
     signals = [signal for signal in _signals(rows) if known or signal.file != CEILING]
-    stems = file_names([sample.id for sample in picked])
-    for sample, stem in zip(picked, stems, strict=True):
+    columns = []
+    for sample in picked:
         try:
             mixture = mixture_clip(sample, view.spec.seconds, rate, view.spec.seed).mixture
         except MediaError:  # the data went away after the run
             continue
-        panels, sounds = [], []
+        panels = []
         for signal in signals:
             samples: np.ndarray | None = {FLOOR: mixture.noisy, CEILING: mixture.clean}.get(signal.file)
             if samples is None and signal.row and (path := signal.row.outputs.get((sample.id, 0))):
@@ -383,19 +391,34 @@ def _write_examples(view: RunView, rows: Sequence[Row], parts: Parts) -> None:
                     samples = read_audio(path, rate).samples
                 except MediaError:
                     samples = None
-            file = f"{stem}_{signal.file}.wav"
-            if samples is not None:
-                write_audio(parts.folder / "audio" / file, Audio(samples, rate))
             panels.append(Panel(samples, "" if samples is None else _about(signal.row, sample)))
-            sounds.append(None if samples is None else file)
         noise, snr_db = condition(sample)
-        columns.append(Column(sample.id, str(noise) if snr_db is None else f"{noise}, {_snr(snr_db)}", panels))
+        about = str(noise) if snr_db is None else f"{noise}, {_snr(snr_db)}"
+        columns.append((sample, Column(sample.id, about, panels)))
+    return Examples(signals, columns, _caption(rows, picked))
+
+
+def _write_examples(view: RunView, rows: Sequence[Row], parts: Parts) -> None:
+    """spectrograms.png, and audio/ with its page; nothing where there is no output."""
+    from benchmark.media import write_audio
+    from benchmark.reports.spectrograms import draw_spectrograms
+    from benchmark.types import Audio
+
+    shown = examples(view, rows)
+    columns, names = [column for _, column in shown.columns], [signal.name for signal in shown.signals]
+    files = []
+    for column, stem in zip(columns, file_names([sample.id for sample, _ in shown.columns]), strict=True):
+        sounds = []
+        for signal, panel in zip(shown.signals, column.panels, strict=True):
+            file = f"{stem}_{signal.file}.wav"
+            if panel.samples is not None:
+                write_audio(parts.folder / "audio" / file, Audio(panel.samples, view.task.rate))
+            sounds.append(None if panel.samples is None else file)
         files.append(sounds)
     if columns:
-        caption, names = _caption(rows, picked), [signal.name for signal in signals]
         with parts.part("spectrograms.png") as path:
-            draw_spectrograms(columns, names, rate, caption, path)
-        page = _page(view.label, names, columns, files, caption)
+            draw_spectrograms(columns, names, view.task.rate, shown.caption, path)
+        page = _page(view.label, names, columns, files, shown.caption)
         view.run.write_document("report/audio/index.html", page)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from benchmark.reports.figures import drawn_text, figure_file
+from benchmark.reports.figures import COLUMN, GREY, INK, SMALL, SOUND, drawn_text, figure_file, grid, series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 N_FFT, HOP = 510, 128
 """Of the spectrograms, in samples: those that FlowAVSE works on."""
@@ -62,51 +63,63 @@ def draw_spectrograms(columns: Sequence[Column], names: Sequence[str], rate: int
         names: of the rows; the first is the mixture.
         rate: of all signals, in Hz.
         caption: printed below.
-        path: of the PNG.
+        path: of the file.
     """
-    with figure_file(path, 0.8 + 3.3 * len(columns), 1.0 + 1.7 * len(names), dpi=110) as figure:
-        grid = figure.subplots(len(names), len(columns), squeeze=False, sharex="col", sharey=True)
-        image = None
-        for place, column in enumerate(columns):
-            noisy = column.panels[0].samples
-            assert noisy is not None
-            level = log_magnitude(noisy).max()
-            for axes, panel in zip(grid[:, place], column.panels, strict=True):
-                axes.tick_params(labelsize=7)
-                if panel.samples is None:
-                    axes.text(0.5, 0.5, "no output", transform=axes.transAxes, ha="center", color="grey")
-                else:
-                    spectrum = log_magnitude(panel.samples) - level
-                    half_frame, half_bin = HOP / rate / 2, rate / N_FFT / 2000
-                    image = axes.imshow(
-                        spectrum,
-                        origin="lower",
-                        aspect="auto",
-                        cmap="magma",
-                        vmin=-RANGE_DB,
-                        vmax=0,
-                        extent=(
-                            -half_frame,
-                            (2 * spectrum.shape[1] - 1) * half_frame,
-                            -half_bin,
-                            (2 * spectrum.shape[0] - 1) * half_bin,
-                        ),
-                    )
-                axes.set(xlim=(0, len(noisy) / rate), ylim=(0, rate / 2000))
-                axes.set_title(drawn_text(panel.about), fontsize=8, loc="left", pad=2)
-            head = (column.id, column.condition, column.panels[0].about)
-            grid[0, place].set_title(
-                "\n".join(drawn_text(line) for line in head if line), fontsize=8, loc="left", pad=2
-            )
-            grid[-1, place].set_xlabel("time, s", fontsize=8)
-        for axes, name in zip(grid[:, 0], names, strict=True):
-            axes.set_ylabel(f"{drawn_text(name, 26)}\nkHz", fontsize=8)
-        if image is not None:
-            bar = figure.colorbar(image, ax=grid, pad=0.01, aspect=40, shrink=0.8)
-            bar.set_label("dB, re the mixture's loudest bin", fontsize=8)
-            bar.ax.tick_params(labelsize=7)
-        lines = textwrap.wrap(drawn_text(caption, None), 14 + 46 * len(columns))
-        figure.supxlabel("\n".join(lines), fontsize=8, x=0.01, ha="left")
+    with figure_file(path, *spectrograms_size(columns, names)) as figure:
+        paint_spectrograms(figure, columns, names, rate)
+        lines = textwrap.wrap(drawn_text(caption, None), round(16 * figure.get_figwidth()))
+        figure.supxlabel("\n".join(lines), fontsize=SMALL, x=0.01, ha="left")
+
+
+def spectrograms_size(columns: Sequence[Column], names: Sequence[str]) -> tuple[float, float]:
+    """Width and height in inches: four mixtures fill a page."""
+    return 0.8 + max(1.6 * len(columns), COLUMN - 0.8), 0.9 + 1.1 * len(names)
+
+
+def paint_spectrograms(figure: Figure, columns: Sequence[Column], names: Sequence[str], rate: int) -> None:
+    """What `draw_spectrograms` draws, without a caption, into a figure that is there."""
+    cells = figure.subplots(len(names), len(columns), squeeze=False, sharex="col", sharey=True)
+    image = None
+    for place, column in enumerate(columns):
+        noisy = column.panels[0].samples
+        assert noisy is not None
+        level = log_magnitude(noisy).max()
+        for axes, panel in zip(cells[:, place], column.panels, strict=True):
+            if panel.samples is None:
+                axes.text(0.5, 0.5, "no output", transform=axes.transAxes, ha="center", color=GREY)
+            else:
+                spectrum = log_magnitude(panel.samples) - level
+                half_frame, half_bin = HOP / rate / 2, rate / N_FFT / 2000
+                image = axes.imshow(
+                    spectrum,
+                    origin="lower",
+                    aspect="auto",
+                    cmap=SOUND,
+                    vmin=-RANGE_DB,
+                    vmax=0,
+                    interpolation="auto",
+                    extent=(
+                        -half_frame,
+                        (2 * spectrum.shape[1] - 1) * half_frame,
+                        -half_bin,
+                        (2 * spectrum.shape[0] - 1) * half_bin,
+                    ),
+                )
+            axes.set(xlim=(0, len(noisy) / rate), ylim=(0, rate / 2000))
+            axes.set_title(_wrapped(panel.about), fontsize=SMALL, pad=2)
+        head = (drawn_text(column.id, 26), drawn_text(column.condition, 26), _wrapped(column.panels[0].about))
+        cells[0, place].set_title("\n".join(line for line in head if line), fontsize=SMALL, pad=2)
+        cells[-1, place].set_xlabel("time, s", fontsize=SMALL)
+    for axes, name in zip(cells[:, 0], names, strict=True):
+        axes.set_ylabel("\n".join([*textwrap.wrap(drawn_text(name, 32), 16), "kHz"]), fontsize=SMALL)
+    if image is not None:
+        bar = figure.colorbar(image, ax=cells, pad=0.01, aspect=40, shrink=0.8)
+        bar.set_label("dB, re the mixture's loudest bin", fontsize=SMALL)
+        bar.outline.set_visible(False)
+
+
+def _wrapped(about: str) -> str:
+    return "\n".join(textwrap.wrap(drawn_text(about), 24))
 
 
 def draw_gain(
@@ -126,7 +139,7 @@ def draw_gain(
     found = np.array([point for pairs in points.values() for point in pairs], np.float64).reshape(-1, 2)
     if not len(found):
         return False
-    with figure_file(path, 5.6, 5.0, dpi=150) as figure:
+    with figure_file(path, COLUMN, 3.4) as figure:
         axes = figure.add_subplot()
         kinds = {kind: np.array(pairs, np.float64) for kind, pairs in sorted(points.items()) if pairs}
         low, high = found[:, 0].min(), found[:, 0].max()
@@ -137,17 +150,17 @@ def draw_gain(
         else:
             margin = 0.05 * (high - low) + 0.1
             ends = [low - margin, high + margin]
-            for kind, pairs in kinds.items():
-                axes.scatter(*pairs.T, s=14, alpha=0.6, linewidths=0, label=_counted(kind, pairs))
-            axes.plot(ends, ends, "k--", linewidth=1, label="unchanged")
+            for number, (kind, pairs) in enumerate(kinds.items()):
+                axes.scatter(*pairs.T, **_dots(number), label=_counted(kind, pairs))
+            axes.plot(ends, ends, "--", color=INK, linewidth=0.8, label="unchanged")
             axes.set(
                 xlim=ends,
                 xlabel=f"{drawn_text(name)} of the mixture{ending}",
                 ylabel=f"{drawn_text(name)} of the output{ending}",
             )
-        axes.set_title(drawn_text(title, 70), fontsize=9)
-        axes.grid(alpha=0.3)
-        figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+        axes.set_title(drawn_text(title, 54), fontsize=SMALL)
+        grid(axes)
+        figure.legend(loc="outside lower center", ncols=2, columnspacing=1)
     return True
 
 
@@ -156,11 +169,17 @@ def _strips(axes: Axes, kinds: Mapping[str, np.ndarray]) -> None:
     for number, (kind, pairs) in enumerate(kinds.items()):
         gains = np.sort(pairs[:, 1] - pairs[:, 0])
         places = number + np.linspace(-0.35, 0.35, len(gains)) if len(gains) > 1 else [number]
-        axes.scatter(places, gains, s=14, alpha=0.6, linewidths=0, label=_counted(kind, pairs))
-        axes.hlines(float(np.median(gains)), number - 0.4, number + 0.4, color="k", linewidth=1.5)
-    axes.axhline(0, color="k", linestyle="--", linewidth=1, label="unchanged")
+        axes.scatter(places, gains, **_dots(number), label=_counted(kind, pairs))
+        axes.hlines(float(np.median(gains)), number - 0.4, number + 0.4, color=INK, linewidth=1.2)
+    axes.axhline(0, color=INK, linestyle="--", linewidth=0.8, label="unchanged")
     axes.set_xticks(range(len(kinds)), [drawn_text(kind) for kind in kinds])
     axes.set_xlim(-0.6, len(kinds) - 0.4)
+
+
+def _dots(number: int) -> dict[str, Any]:
+    """Of the n-th kind of noise."""
+    look = series(number)
+    return {"color": look["color"], "marker": look["marker"], "s": 9, "alpha": 0.6, "linewidths": 0}
 
 
 def _counted(kind: str, pairs: np.ndarray) -> str:

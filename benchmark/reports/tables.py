@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from benchmark.reports import escaping
 from benchmark.results.schema import Aggregate, PairResult, Result
-from benchmark.results.statistics import FEWEST
+from benchmark.results.statistics import FEWEST, INTERVALS
 
 PARTIAL = "A row with a remark behind its name (partial, mixed, changed) cannot be ranked."
 """What `label` means by it."""
@@ -85,6 +85,21 @@ def chosen(results: Sequence[Result | PairResult], columns: Sequence[str]) -> li
     return named + [item for item in own.values() if item.metric not in metrics]
 
 
+ALL = "all"
+"""Stands for every number that was measured, where columns are named."""
+
+
+def named(result: Result | PairResult, names: Sequence[str]) -> list[Aggregate]:
+    """The numbers that a user names, in that order: by their names, all of a metric by its name, or `all`."""
+    found: dict[str, Aggregate] = {}
+    for name in names:
+        own = result.aggregate(name)
+        for item in [own] if own else result.aggregates:
+            if own or name in (ALL, item.metric):
+                found[item.name] = item
+    return list(found.values())
+
+
 def same_definition(item: Aggregate, result: Result | PairResult) -> Aggregate | None:
     """The result's number of that name, unless its signature differs: such numbers never share a column."""
     other = result.aggregate(item.name)
@@ -98,6 +113,11 @@ def coverage(result: Result | PairResult, items: Sequence[Aggregate]) -> str:
         return "-"
     least, most = min(item.scored for item in shown), max(item.scored for item in shown)
     return f"{least if least == most else f'{least}..{most}'}/{shown[0].total}"
+
+
+def outputs(result: Result | PairResult, items: Sequence[Aggregate]) -> int:
+    """How many outputs the reader takes a row's numbers to stand on: the most that one of them does."""
+    return max((item.scored for item in _counted(result, items)), default=0)
 
 
 def _counted(result: Result | PairResult, items: Sequence[Aggregate]) -> list[Aggregate]:
@@ -130,7 +150,10 @@ def markdown(results: Sequence[Result | PairResult], columns: Sequence[str]) -> 
         cells = [_cell(item, result, results[0], items) for item in items]
         name = escaping.markdown(label(result))
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {coverage(result, items)} |")
-    lines += ["", *legend(results), "", "Signatures:", ""]
+    lines += ["", *legend(results)]
+    for result in results:
+        lines += [escaping.markdown(f"{result.label}: {line}") for line in without_interval(result, items)]
+    lines += ["", "Signatures:", ""]
     lines.extend(f"- {escaping.markdown(item.title)}: {escaping.markdown_code(item.signature)}" for item in items)
     return "\n".join(lines) + "\n"
 
@@ -139,10 +162,26 @@ def legend(results: Sequence[Result | PairResult]) -> list[str]:
     """What the marks of a table mean, a sentence a line."""
     clusters = getattr(results[0], "clusters", "speakers")
     who = clusters if clusters in ("files", "folders") else "speakers"
-    lines = [f"Brackets: 95 % bootstrap interval over {who}, from {FEWEST} on; n: outputs that a number stands on."]
+    lines = [f"Brackets: 95 % interval over {who}, from {FEWEST} on; n: outputs that a number stands on."]
     if any(result.partial for result in results):
         lines.append(PARTIAL)
+    if older := sum(result.intervals != INTERVALS for result in results):
+        rows = f"{older} of {len(results)} rows"
+        lines.append(f"The intervals of {rows} are of an older kind, too narrow for few {who}: score them again.")
     return lines
+
+
+def without_interval(result: Result | PairResult, items: Sequence[Aggregate]) -> list[str]:
+    """Why numbers of a row that have a value have no interval, a line for each reason.
+
+    Where there are too few speakers for any number, the head of the column tells it.
+    """
+    why: dict[str, list[str]] = {}
+    for item in items:
+        own = same_definition(item, result)
+        if own is not None and own.no_interval and result.speakers >= FEWEST:
+            why.setdefault(own.no_interval, []).append(own.title)
+    return [f"no interval: {', '.join(titles)}: {reason}" for reason, titles in why.items()]
 
 
 def _cell(item: Aggregate, result: Result | PairResult, first: Result | PairResult, items: Sequence[Aggregate]) -> str:
@@ -157,8 +196,8 @@ def _cell(item: Aggregate, result: Result | PairResult, first: Result | PairResu
 
 def _beside(own: Aggregate, result: Result | PairResult, first: Result | PairResult, items: Sequence[Aggregate]) -> str:
     """What follows a value in its cell: the interval, and remarks."""
-    most = max(item.scored for item in _counted(result, items))
-    return ("" if own.low is None else f" {interval(own)}") + remarks(own, result, first, most)
+    told = remarks(own, result, first, outputs(result, items))
+    return ("" if own.low is None else f" {interval(own)}") + told
 
 
 def latex(results: Sequence[Result | PairResult], columns: Sequence[str]) -> str:

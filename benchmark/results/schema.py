@@ -48,8 +48,10 @@ class Aggregate(BaseModel):
     value: float | None
     """Mean over evaluation runs; None where nothing could be scored."""
     low: float | None
-    """Lower end of the 95 % interval: bootstrap over speakers."""
+    """Lower end of the 95 % interval over speakers; see `benchmark.results.statistics`."""
     high: float | None
+    no_interval: str = ""
+    """Why there is no interval, where there is a value and none."""
     spread: float | None
     """Standard deviation over the evaluation runs (repeats)."""
     scored: int
@@ -87,6 +89,9 @@ class Result(BaseModel):
     samples: int
     speakers: int
     aggregates: list[Aggregate]
+    intervals: str = ""
+    """Their kind, `INTERVALS` of `statistics.py`; empty in older files, which hold percentiles of a bootstrap over
+    speakers, too narrow for few of them."""
     failures: Failures
     generation_seconds: float
     """Sum of the time spent inside the method."""
@@ -142,7 +147,7 @@ class PairResult(BaseModel):
     spec: PairSpec
     pairs: int
     speakers: int
-    """Clusters of the bootstrap."""
+    """Clusters of the intervals."""
     clusters: str
     """What a cluster is: `files`, `folders`, or the table that named the speakers."""
     reference_only: list[str]
@@ -150,6 +155,8 @@ class PairResult(BaseModel):
     partial: bool
     """True where only some of the pairs were asked for."""
     aggregates: list[Aggregate]
+    intervals: str = ""
+    """As of a run's result."""
     failures: Failures
     undefined: dict[str, int]
     """Files for which a metric has no value, by reason."""

@@ -19,11 +19,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import gzip
 import hashlib
 import json
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -225,12 +227,8 @@ class RunDirectory:
         )
 
     def scores(self) -> dict[tuple[str, str], dict[Key, ScoreRow]]:
-        """(metric, signature) -> sample and repeat -> last row."""
-        found: dict[tuple[str, str], dict[Key, ScoreRow]] = {}
-        for row in self._read("scores", ScoreRow):
-            row = replace(row, statistics={name: _unpack(value) for name, value in row.statistics.items()})
-            found.setdefault((row.metric, row.signature), {})[row.key] = row
-        return found
+        """As `read_scores`, over all shards."""
+        return read_scores(*self._files("scores"))
 
     # -- lines -------------------------------------------------------------------------------------------------------
 
@@ -252,22 +250,58 @@ class RunDirectory:
         return sorted(self.path.glob(f"{stem}*.jsonl"))
 
     def _read(self, stem: str, kind: type[Row]) -> list[Row]:
-        """All rows in the order of their numbers, whichever shard wrote them; those of old runs, without one, first."""
-        found: list[tuple[int, Row]] = []
-        for path in self._files(stem):
-            with open(path, "rb") as handle:
-                for number, line in enumerate(handle, 1):
-                    if line.endswith(b"\n"):  # a torn last line was never finished
-                        try:
-                            record = json.loads(line)
-                            record.pop("at", None)  # the time, in old runs
-                            record["remarks"] = tuple(record.get("remarks", ()))
-                            found.append((record.pop("number", 0), kind(**record)))
-                        except (ValueError, TypeError, AttributeError) as error:
-                            raise UsageError(
-                                f"{path}, line {number} is not a row of {stem} ({error}): restore or delete that line"
-                            ) from error
-        return [row for _, row in sorted(found, key=lambda item: item[0])]
+        return _read_rows(self._files(stem), kind)
+
+
+Scores = dict[tuple[str, str], dict[Key, ScoreRow]]
+"""(metric, signature) -> sample and repeat -> last row."""
+
+
+def read_scores(*paths: Path) -> Scores:
+    """Rows of scores from files of lines, compressed ones too (`.gz`).
+
+    Raises:
+        UsageError: a line that is no row, or a file that cannot be unpacked.
+    """
+    found: Scores = {}
+    for row in _read_rows(paths, ScoreRow):
+        found.setdefault((row.metric, row.signature), {})[row.key] = row
+    return found
+
+
+def _read_rows(paths: Iterable[Path], kind: type[Row]) -> list[Row]:
+    """All rows in the order of their numbers, whichever shard wrote them; those of old runs, without one, first."""
+    found = [item for path in paths for item in _read_lines(path, kind)]
+    return [row for _, row in sorted(found, key=lambda item: item[0])]
+
+
+def _read_lines(path: Path, kind: type[Row]) -> Iterator[tuple[int, Row]]:
+    what = "scores" if kind is ScoreRow else "predictions"
+    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as handle:
+        try:
+            for number, line in enumerate(handle, 1):
+                if line.endswith(b"\n"):  # a torn last line was never finished
+                    yield _row(json.loads(line), kind)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise UsageError(f"{path} cannot be unpacked ({error}): restore it") from error
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise UsageError(
+                f"{path}, line {number} is not a row of {what} ({error}): restore or delete that line"
+            ) from error
+
+
+def _row(record: dict[str, Any], kind: type[Row]) -> tuple[int, Row]:
+    """A line's number and its row, whose place among others is of the right types: ids come from anywhere."""
+    record.pop("at", None)  # the time, in old runs
+    record["remarks"] = tuple(record.get("remarks", ()))
+    number = record.pop("number", 0)
+    if "statistics" in record:
+        record["statistics"] = {name: _unpack(value) for name, value in record["statistics"].items()}
+    row = kind(**record)
+    texts = (row.sample, row.speaker, row.status, *((row.metric, row.signature) if isinstance(row, ScoreRow) else ()))
+    if not all(isinstance(text, str) for text in texts) or not all(type(n) is int for n in (row.repeat, number)):
+        raise TypeError("expected text and whole numbers for what names it")
+    return number, row
 
 
 def content_hash(path: Path) -> str:

@@ -10,20 +10,22 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmark.configuration import Presets, Settings, resolve
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import MissingWeights, PrerequisiteError, UsageError
 from benchmark.runs.workers import WorkerPool
 from benchmark.runs.generation import Batch, batches, generate, unfinished
-from benchmark.results.schema import Failures, Result, RunSpec
+from benchmark.results.schema import Failures, PairResult, Result, RunSpec
 from benchmark.runs.scoring import NOT_MEASURED, Scorer, Work, aggregate, current_rows, unscored
 from benchmark.sources import source_of_method
+from benchmark.results.statistics import INTERVALS
 from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.tasks import Protocol, Task
 from benchmark.types import Sample
 
+AnyResult = TypeVar("AnyResult", Result, PairResult)
 Progress = Callable[..., None]
 """Called as progress(stage, done, total), or with a fourth: what else is to be known of it now, as text."""
 
@@ -396,6 +398,7 @@ def conclude(view: RunView, scorer: Scorer, unwritten: list[OSError] | None = No
         samples=len(view.samples),
         speakers=len({sample.speaker for sample in view.samples}),
         aggregates=aggregates,
+        intervals=INTERVALS,
         failures=Failures(
             generation=dict(
                 Counter(row.reason or "no reason given" for row in rows if row.status != "ok").most_common()
@@ -428,8 +431,11 @@ def fuller_result(view: RunView) -> Result | None:
     return known if known.samples > len(view.samples) else None
 
 
-def read_result(path: Path) -> Result:
+def read_result(path: Path, kind: type[AnyResult] = Result) -> AnyResult:  # type: ignore[assignment]
     """A result file, checked against its schema.
+
+    Args:
+        kind: `Result` of a run, or `PairResult` of files that were scored against files.
 
     Raises:
         UsageError: no such file, not JSON, or not a result.
@@ -438,7 +444,7 @@ def read_result(path: Path) -> Result:
 
     file = path / "result.json" if path.is_dir() else path
     try:
-        return Result.model_validate_json(file.read_text(encoding="utf-8"))
+        return kind.model_validate_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UsageError(f"No result at {file}: the run has not been scored yet") from error
     except ValidationError as error:

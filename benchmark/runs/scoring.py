@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 from benchmark.remarks import remarks
 from benchmark.results.schema import Aggregate
 from benchmark.sources import source_of_metric
-from benchmark.results.statistics import DRAWS, bootstrap, row_weights, speaker_index
+from benchmark.results.statistics import Shape, Values, Weigh, row_weights, speaker_index, with_intervals
 from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.types import Sample
 
@@ -327,7 +328,6 @@ def aggregate(
     measured: Mapping[str, Mapping[Key, ScoreRow]],
     samples: Sequence[Sample],
     repeats: int,
-    draws: int = DRAWS,
 ) -> list[Aggregate]:
     """All reported numbers of a run, computed from its rows alone.
 
@@ -341,7 +341,7 @@ def aggregate(
     for name, stored in measured.items():
         rows = {key: replace(row, speaker=speakers[row.sample]) for key, row in stored.items() if key in wanted}
         metric = scorer.metrics[name]
-        found.extend(_aggregate_metric(name, metric, rows, len(wanted), repeats, draws, scorer.report_signature))
+        found.extend(_aggregate_metric(name, metric, rows, len(wanted), repeats, scorer.report_signature))
     return found
 
 
@@ -351,14 +351,12 @@ def _aggregate_metric(
     rows: Mapping[Key, ScoreRow],
     total: int,
     repeats: int,
-    draws: int,
     signature: Callable[[str, str], str],
 ) -> list[Aggregate]:
     good = [rows[key] for key in sorted(rows) if rows[key].status == "ok"]
     reasons = Counter(f"{row.status}: {row.reason}" for row in rows.values() if row.status != "ok")
     if total > len(rows):
         reasons[NOT_MEASURED] += total - len(rows)
-    kinds = {report.name: report.interval for report in metric.reports}
     estimates: dict[str, Any] = {}
     spreads: dict[str, float] = {}
     if good:
@@ -369,17 +367,7 @@ def _aggregate_metric(
             if rows_of:
                 by_repeat.append((index[rows_of], stacked([good[number] for number in rows_of])))
 
-        def values(weights: np.ndarray) -> dict[str, np.ndarray]:
-            runs = []
-            for rows_index, statistics in by_repeat:
-                one: dict[str, np.ndarray] = {}
-                for weigh in {report.weigh for report in metric.reports}:
-                    reported = metric.aggregate(statistics, row_weights(rows_index, weights, weigh))
-                    one.update({r.name: reported[r.name] for r in metric.reports if r.weigh == weigh})
-                runs.append(one)
-            return {report.name: _mean([one[report.name] for one in runs]) for report in metric.reports}
-
-        estimates = bootstrap(speakers, values, kinds=kinds, draws=draws)
+        estimates = with_intervals(speakers, speaker_values(metric, by_repeat), shapes(metric, by_repeat, speakers))
         ones = np.ones((1, speakers))
         for report in metric.reports:
             each = [
@@ -403,6 +391,7 @@ def _aggregate_metric(
                 value=_number(estimate.value if estimate else None),
                 low=_number(estimate.low if estimate else None),
                 high=_number(estimate.high if estimate else None),
+                no_interval=estimate.why if estimate else "",
                 spread=_number(spreads.get(report.name)),
                 scored=scored,
                 total=total,
@@ -415,13 +404,64 @@ def _aggregate_metric(
     return aggregates
 
 
+Runs = Sequence[tuple[np.ndarray, Mapping[str, np.ndarray]]]
+"""Of each evaluation run the rows of one metric: numbers of their speakers `[N]`, and statistics `[N, ...]` by name."""
+
+
+def weighed(
+    metric: Any, statistics: Mapping[str, np.ndarray], weights: Callable[[Weigh], np.ndarray]
+) -> dict[str, np.ndarray]:
+    """All reported numbers of one evaluation run's rows, each under the weights that suit it.
+
+    Args:
+        weights: given whether speakers or samples weigh equally, the weights `[B, N]` of the rows.
+
+    Returns:
+        report name to `[B]` values.
+    """
+    found: dict[str, np.ndarray] = {}
+    for weigh in {report.weigh for report in metric.reports}:
+        values = metric.aggregate(statistics, weights(weigh))
+        found.update({report.name: values[report.name] for report in metric.reports if report.weigh == weigh})
+    return found
+
+
+def mean_over_runs(runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Mean over evaluation runs of each of their numbers, `[B]`; a run that leaves a draw undefined does not count in
+    it."""
+    return {name: _mean([run[name] for run in runs]) for name in runs[0]}
+
+
+def speaker_values(metric: Any, runs: Runs) -> Values:
+    """What a metric reports of weighted speakers: the mean over evaluation runs of each number."""
+
+    def values(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return mean_over_runs(
+            [weighed(metric, statistics, partial(row_weights, index, weights)) for index, statistics in runs]
+        )
+
+    return values
+
+
+def shapes(metric: Any, runs: Runs, speakers: int) -> dict[str, Shape]:
+    """What is known of a metric's numbers for their intervals, with what each of the speakers counts in them."""
+    everyone = np.ones((1, speakers))
+    found = {}
+    for report in metric.reports:
+        shares = np.zeros(speakers)
+        for index, statistics in runs:
+            rows = row_weights(index, everyone, report.weigh)[0] * metric.defined(report.name, statistics)
+            shares += np.bincount(index, rows, speakers)
+        found[report.name] = Shape(report.interval, report.bounds, shares, report.no_interval)
+    return found
+
+
 def stacked(rows: Sequence[ScoreRow]) -> dict[str, np.ndarray]:
     """Statistics of rows, by name, one after another."""
     return {name: np.stack([np.asarray(row.statistics[name]) for row in rows]) for name in rows[0].statistics}
 
 
 def _mean(values: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean over evaluation runs; a run that leaves a draw undefined does not count in it."""
     stacked = np.stack(values)
     count = np.isfinite(stacked).sum(axis=0)
     total = np.where(np.isfinite(stacked), stacked, 0.0).sum(axis=0)

@@ -63,6 +63,7 @@ class AgeAgreement(Metric):
                 True,
                 (-1.0, 1.0),
                 description=f"Pearson's correlation of the age that a judge reads in the face with {other}.",
+                interval="correlation",
             ),
             Report(
                 f"age_error_{kind}",
@@ -79,6 +80,7 @@ class AgeAgreement(Metric):
                 (0.0, 1.0),
                 unit="%",
                 description=f"Share of faces in which a judge reads the same decade of life as {other}.",
+                interval="share",
             ),
         )
     )

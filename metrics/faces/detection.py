@@ -24,6 +24,7 @@ class FaceDetectionRate(Metric):
             (0.0, 1.0),
             unit="%",
             description="Share of outputs in which dlib's HOG detector finds a face.",
+            interval="share",
         ),
     )
 

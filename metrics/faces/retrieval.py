@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -96,6 +97,9 @@ class Retrieval(Metric):
     speaker it is K / N, because each identity has one entry and speakers weigh equally. Where some speaker has several
     recordings each recall is also given by recording, and there the mean is measured: a face's chance of a hit when it
     carries the label of a random recording. It is above K / N where faces come near to those who have many recordings.
+
+    An interval over speakers says how a recall varies with who is looked for, in the galleries as they are: those of
+    other people may be harder or easier.
     """
 
     name = "retrieval"
@@ -141,6 +145,7 @@ class Retrieval(Metric):
                             unit="%",
                             weigh="sample" if by_recording else "speaker",
                             description=about,
+                            interval="mean" if chance else "share",
                         )
                     )
         return tuple(reports)
@@ -154,6 +159,17 @@ class Retrieval(Metric):
             gallery_size: identities of one gallery of the main protocol.
         """
         return cls(networks(embedder), gallery_size)
+
+    @classmethod
+    def for_rows(cls, signature: str, statistics: Collection[str]) -> Self:
+        """As of every metric; by recording too where the rows hold it."""
+        metric = cls.__new__(cls)
+        stated = re.search(r"\|gallery:(\d+)", signature)
+        if stated is None:
+            raise ValueError(f"expected the size of a gallery in the signature, got {signature}")
+        metric.gallery_size = int(stated[1])
+        metric.reports = metric._reports(_floor(KS["hundreds"][0], "hundreds") in statistics)
+        return metric
 
     def signature(self, report: str) -> str:
         kind, by = _kind_and_k(report)[0], "recording" if report.endswith(BY_RECORDING) else "speaker"

@@ -32,6 +32,7 @@ class SexAgreement(Metric):
             (0.0, 1.0),
             unit="%",
             description="Share of faces whose sex, to a judge, is the one recorded for the speaker.",
+            interval="share",
         ),
         Report(
             "sex_agreement_face",
@@ -40,6 +41,7 @@ class SexAgreement(Metric):
             (0.0, 1.0),
             unit="%",
             description="Share of faces whose sex, to a judge, is the one that it reads in the speaker's true faces.",
+            interval="share",
         ),
     )
 

@@ -7,6 +7,7 @@ everyone else stands beside it, and the area under the ROC of matched against mi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,7 +47,7 @@ def pooled_auc(matched: np.ndarray, mismatched: np.ndarray, weights: np.ndarray 
     """Chance that a matched pair is more similar than a mismatched one, all pairs pooled; ties count half.
 
     With `A[i, k]` the part of face k's mismatched pairs that face i's matched pair exceeds, the area under weights w is
-    `w' A w / (sum w)**2`, so a thousand bootstrap draws are one matrix product.
+    `w' A w / (sum w)**2`, so many weightings are one matrix product.
 
     Args:
         matched: `[N]` similarity of each face with its own identity.
@@ -75,45 +76,55 @@ def pooled_auc(matched: np.ndarray, mismatched: np.ndarray, weights: np.ndarray 
 
 
 class FaceSimilarity(Metric):
-    """Cosine and L1 with the speaker's mean descriptor, cosine with everyone else's, and the ROC area between them."""
+    """Cosine and L1 with the speaker's mean descriptor, cosine with everyone else's, and the ROC area between them.
+
+    An interval over speakers says how these vary with whose faces are judged, against the gallery as it is: a speaker
+    who is left out is so on both sides of the ROC, as a face, and stays one of the others that faces are held against.
+    """
 
     name = "face_similarity"
     version = 1
     lacking: ClassVar[Mapping[str, str]] = {"mismatched": "the gallery holds nobody else"}
 
+    reports = (
+        Report(
+            "face_cosine",
+            "cos",
+            True,
+            (-1.0, 1.0),
+            description="Cosine of the face with the mean descriptor of the speaker's faces (SF2F, Sec. 5).",
+        ),
+        Report(
+            "face_cosine_mismatched",
+            "cos others",
+            None,
+            (-1.0, 1.0),
+            description="Mean cosine of the face with the mean descriptors of all other identities.",
+        ),
+        Report(
+            "face_l1",
+            "L1",
+            False,
+            (0.0, np.inf),
+            description="Sum over dimensions of |difference| to the speaker's mean descriptor (SF2F, Sec. 5).",
+        ),
+        Report(
+            "face_auc",
+            "AUC",
+            True,
+            (0.0, 1.0),
+            description="Area under the ROC of matched against mismatched cosines, all pairs pooled; chance 0.5.",
+            interval="share",
+        ),
+    )
+
     def __init__(self, embedder: FaceEmbedder, renormalise: bool = True) -> None:
         self.embedder, self.renormalise = embedder, renormalise
         self._gallery: Gallery | None = None
         self._others = np.empty(0, int)
-        self.reports = (
-            Report(
-                "face_cosine",
-                "cos",
-                True,
-                (-1.0, 1.0),
-                description="Cosine of the face with the mean descriptor of the speaker's faces (SF2F, Sec. 5).",
-            ),
-            Report(
-                "face_cosine_mismatched",
-                "cos others",
-                None,
-                (-1.0, 1.0),
-                description="Mean cosine of the face with the mean descriptors of all other identities.",
-            ),
-            Report(
-                "face_l1",
-                "L1",
-                False,
-                (0.0, 2 * embedder.dim**0.5),
-                description="Sum over dimensions of |difference| to the speaker's mean descriptor (SF2F, Sec. 5).",
-            ),
-            Report(
-                "face_auc",
-                "AUC",
-                True,
-                (0.0, 1.0),
-                description="Area under the ROC of matched against mismatched cosines, all pairs pooled; chance 0.5.",
-            ),
+        farthest = 2 * embedder.dim**0.5  # of two unit vectors
+        self.reports = tuple(
+            replace(report, bounds=(0.0, farthest)) if report.name == "face_l1" else report for report in self.reports
         )
 
     @classmethod

@@ -7,8 +7,9 @@ the splits, so the signature carries them all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol, Self
 
 import numpy as np
 from scipy.special import entr
@@ -31,7 +32,12 @@ class FaceClassifier(Protocol):
 
 
 def split_scores(
-    probabilities: np.ndarray, weights: np.ndarray | None = None, *, splits: int = 5, seed: int = 0
+    probabilities: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    splits: int = 5,
+    seed: int = 0,
+    parts: np.ndarray | None = None,
 ) -> np.ndarray:
     """VGGFace score of each split of shuffled faces, under each of B weightings.
 
@@ -41,6 +47,7 @@ def split_scores(
     Args:
         probabilities: `[N, C]`; rows are brought to sum 1 in float64.
         weights: `[B, N]`; one draw of ones by default.
+        parts: `[N]`, the split of each face; shuffled and cut by default.
 
     Returns:
         `[B, splits]`, float64, 1 to C; NaN for a part that weighs nothing.
@@ -58,7 +65,8 @@ def split_scores(
     entropy = entr(p).sum(axis=1)
     scores = np.full((len(weights), splits), np.nan)
     step = max(1, _NUMBERS // p.shape[1])
-    for number, part in enumerate(np.array_split(np.random.default_rng(seed).permutation(len(p)), splits)):
+    cut = _cut(len(p), splits, seed) if parts is None else [np.flatnonzero(parts == split) for split in range(splits)]
+    for number, part in enumerate(cut):
         for start in range(0, len(weights), step):
             w = weights[start : start + step, part]
             total = w.sum(axis=1)
@@ -68,6 +76,11 @@ def split_scores(
             information = np.maximum(entr(w @ p[part]).sum(axis=1) - w @ entropy[part], 0.0)
             scores[start : start + step, number][some] = np.exp(information)
     return scores
+
+
+def _cut(faces: int, splits: int, seed: int) -> list[np.ndarray]:
+    """Numbers of the faces of each split."""
+    return np.array_split(np.random.default_rng(seed).permutation(faces), splits)
 
 
 class VGGFaceScore(Metric):
@@ -81,25 +94,40 @@ class VGGFaceScore(Metric):
             raise ValueError(f"expected at least one split, got {splits}")
         self.classifier, self.splits, self.seed = classifier, splits, seed
         self._identities: int | None = None
+        self.reports = self._reports(splits, classifier.classes)
+
+    @staticmethod
+    def _reports(splits: int, classes: int) -> tuple[Report, ...]:
         about = f"exp of the mean KL divergence of p(identity | face) from its mean, mean over {splits} splits"
-        self.reports = (
+        return (
             Report(
                 "vggface_score",
                 "VFS",
                 True,
-                (1.0, float(classifier.classes)),
+                (1.0, float(classes)),
                 description=f"VGGFace score: {about} (SF2F, Sec. 5).",
-                interval="normal",
+                interval="smooth",
             ),
             Report(
                 "vggface_score_split_std",
                 "VFS std",
                 None,
-                (0.0, float(classifier.classes)),
+                (0.0, float(classes)),
                 description=f"Population standard deviation of the VGGFace score over {splits} splits.",
-                interval="normal",
+                no_interval="a deviation over a few splits has no interval that holds what it says",
             ),
         )
+
+    @classmethod
+    def for_rows(cls, signature: str, statistics: Collection[str]) -> Self:
+        """As of every metric."""
+        stated = re.search(r"\|classes:(\d+)\|splits:(\d+)\|seed:(\d+)\|", signature)
+        if stated is None:
+            raise ValueError(f"expected classes, splits and their seed in the signature, got {signature}")
+        metric = cls.__new__(cls)
+        classes, metric.splits, metric.seed = map(int, stated.groups())
+        metric.reports = cls._reports(metric.splits, classes)
+        return metric
 
     @classmethod
     def create(cls, networks: Any, classifier: str = "face_heads", splits: int = 5, seed: int = 0) -> VGGFaceScore:
@@ -142,12 +170,19 @@ class VGGFaceScore(Metric):
     def why_undefined(self, report: str) -> str:
         return f"there are fewer faces than the {self.splits} splits that they are cut into"
 
+    def placed(self, statistics: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """The rows with the split that each is in."""
+        part = np.empty(len(statistics["probabilities"]), int)
+        for split, faces in enumerate(_cut(len(part), self.splits, self.seed)):
+            part[faces] = split
+        return {**statistics, "part": part}
+
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         p = statistics["probabilities"]
         if len(p) < self.splits:
             none = np.full(len(weights), np.nan)
             return {report.name: none for report in self.reports}
-        scores = split_scores(p, weights, splits=self.splits, seed=self.seed)
+        scores = split_scores(p, weights, splits=self.splits, seed=self.seed, parts=statistics.get("part"))
         # A draw of few speakers may leave a part empty; the parts that are left count.
         known = np.isfinite(scores)
         count = np.maximum(known.sum(axis=1), 1)

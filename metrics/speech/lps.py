@@ -10,8 +10,8 @@ phones; that is `lps_char`, another number.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -100,15 +100,26 @@ class LevenshteinPhonemeSimilarity(Metric):
             raise ValueError("Expected a recogniser of phones, got one of words; it can serve the metric wer")
         self.recogniser = recogniser
         self._remembered: dict[bytes, str] = {}
+        # The name of an ARPAbet phone is a code; how many of its letters agree means nothing.
+        self.reports = self._reports(spelled=recogniser.units == "ipa")
+
+    @staticmethod
+    def _reports(spelled: bool) -> tuple[Report, ...]:
         how = (
             "1 - edit distance over length of the phones that one recogniser hears in the estimate and the clean signal"
         )
         reports = [Report("lps", "LPS", True, (-np.inf, 1.0), weigh="sample", description=f"{how}.")]
-        if recogniser.units == "ipa":
-            # The name of an ARPAbet phone is a code; how many of its letters agree means nothing.
+        if spelled:
             about = f"The same of the characters that spell the phones: {how}; URGENT 2024's published script."
             reports.append(Report("lps_char", "LPS (char)", True, (-np.inf, 1.0), weigh="sample", description=about))
-        self.reports = tuple(reports)
+        return tuple(reports)
+
+    @classmethod
+    def for_rows(cls, signature: str, statistics: Collection[str]) -> Self:
+        """As of every metric; of characters too where the rows hold it."""
+        metric = cls.__new__(cls)
+        metric.reports = cls._reports("lps_char" in statistics)
+        return metric
 
     @classmethod
     def create(cls, networks: Any, phoneme_recogniser: str = "sphinx_allphone") -> LevenshteinPhonemeSimilarity:

@@ -8,7 +8,7 @@ shared by its items. A rate over several recordings is total time over total len
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,9 @@ class RealTimeFactor(Metric):
 
     name = "rtf"
     version = 1
+    why_unpaired: ClassVar[str] = (
+        "time hangs on the machine and on what else it did, which speakers tell nothing of; `speed` times methods"
+    )
     reports = (
         Report(
             "rtf",

@@ -153,6 +153,9 @@ def _errors(said: Sequence[str], heard: Sequence[str]) -> Errors:
     return Errors(tags.count("replace"), tags.count("delete"), tags.count("insert"), len(said))
 
 
+_OVER_WORDS = "over words of the references, summed over the corpus first."
+
+
 class WordErrors(Metric):
     """WER and CER of what a recogniser understands of the estimate, against the words that were said.
 
@@ -162,23 +165,23 @@ class WordErrors(Metric):
     name = "wer"
     version = 1
 
+    reports = tuple(
+        Report(name, title, False, (0.0, high), unit="%", weigh="sample", description=f"{what} {how}")
+        for name, title, high, what, how in (
+            ("wer", "WER", np.inf, "Substitutions, deletions and insertions", _OVER_WORDS),
+            ("cer", "CER", np.inf, "The same of characters,", "the spaces between words among them."),
+            ("wer_substitutions", "Sub", 1.0, "Substitutions", _OVER_WORDS),
+            ("wer_deletions", "Del", 1.0, "Deletions", _OVER_WORDS),
+            ("wer_insertions", "Ins", np.inf, "Insertions", _OVER_WORDS),
+        )
+    )
+
     def __init__(self, recogniser: Recogniser, normaliser: Normaliser) -> None:
         if recogniser.units != "words":
             raise ValueError(
                 f"Expected a recogniser of words, got one of {recogniser.units} phones; it can serve the metric lps"
             )
         self.recogniser, self.normaliser = recogniser, normaliser
-        about = "over words of the references, summed over the corpus first."
-        self.reports = tuple(
-            Report(name, title, False, (0.0, high), unit="%", weigh="sample", description=description)
-            for name, title, high, description in (
-                ("wer", "WER", np.inf, f"Substitutions, deletions and insertions {about}"),
-                ("cer", "CER", np.inf, "The same of characters, the spaces between words among them."),
-                ("wer_substitutions", "Sub", 1.0, f"Substitutions {about}"),
-                ("wer_deletions", "Del", 1.0, f"Deletions {about}"),
-                ("wer_insertions", "Ins", np.inf, f"Insertions {about}"),
-            )
-        )
 
     @classmethod
     def create(cls, networks: Any, recogniser: str = "sphinx_grid", normaliser: str | None = None) -> WordErrors:

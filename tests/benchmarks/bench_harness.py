@@ -85,7 +85,7 @@ def main() -> None:
     print(
         f"through evaluate:  {through:6.2f} s   {1000 * through / count:.2f} ms an output   ratio {through / bare:.2f}"
     )
-    print(f"10,000 bootstrap draws and the result: {concluding:.2f} s")
+    print(f"intervals and the result: {concluding:.2f} s")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+"""`figure`: the papers' figures, drawn from runs on Talkers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli import options
+
+
+def figure(
+    name: Annotated[list[str], typer.Argument(metavar="PAPER/N", help="Figure, or `all`; `list figures` names them.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the files; with `all` it gets an index.")] = Path(
+        "figures"
+    ),
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", metavar="KINDS", help="png, pdf, svg, with commas between; repeatable.  [default: png]"
+        ),
+    ] = None,
+    runs: options.Runs = Path("runs"),
+    run_missing: Annotated[bool, typer.Option("--run", help="Run and measure first what the figures lack.")] = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Draw a paper's figure from runs on Talkers, beside what the paper reports.
+
+    What it is drawn from and is not there yet is named with the command that makes it; --run makes it.
+
+    \b
+    python -m benchmark figure flowavse/4
+    python -m benchmark figure sf2f/5 --run --format pdf
+    python -m benchmark figure all --out figures
+    """
+    from benchmark.cli.console import bars, note
+    from benchmark.errors import BenchmarkError, UsageError, did_you_mean
+    from benchmark.files import write_whole
+    from benchmark.papers import figures
+    from benchmark.papers.needs import Shelves
+    from benchmark.reports.figures import FORMATS
+
+    kinds = options.names(formats) or ("png",)
+    for kind in kinds:
+        if kind not in FORMATS:
+            near = did_you_mean(kind, FORMATS)
+            raise UsageError(f"--format {kind}: expected one of {', '.join(FORMATS)}.{near}")
+    asked, whole = figures.find(name), "all" in name
+    shelves, page, failed = Shelves(runs), figures.Page(), 0
+    with bars(quiet) as progress:
+        if run_missing:
+            able = [each for each in asked if not figures.why_not(each)]
+            for line in figures.make_missing(able, shelves, lambda line: note(line, quiet), progress):
+                note(f"not made: {line}")
+            shelves = Shelves(runs)
+        for each in asked:
+            try:
+                drawing = figures.prepare(figures.Material(each, shelves, progress))
+            except BenchmarkError as error:
+                if not whole:
+                    raise
+                for line in str(error).split("\n"):
+                    note(line, quiet)
+                page.leave_out(each, str(error))
+                failed += 1
+                continue
+            paths = figures.write(each, drawing, out, kinds)
+            commands = [command for lack in figures.lacks(each, shelves) for command in lack.commands]
+            page.add(each, paths, drawing.caption, commands)
+            note(f"{each.name}: {drawing.caption}", quiet)
+            for command in commands:
+                note(f"  not measured yet: {command}", quiet)
+            for path in paths:
+                print(path)
+    if whole:
+        index = out / "index.md"
+        write_whole(index, lambda partial: partial.write_text(page.text(), encoding="utf-8"))
+        print(index)
+        note(f"{len(asked) - failed} of {len(asked)} figures were drawn; {index} says why the others were not", quiet)

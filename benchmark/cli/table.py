@@ -1,0 +1,233 @@
+"""`table`: a paper's table, reported beside measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.cli import options
+
+if TYPE_CHECKING:
+    from benchmark.papers.beside import Filled
+    from benchmark.papers.reported import Table
+    from benchmark.papers.tables import Block, Page
+
+HEADS = (26, 20, 14)
+"""Widths at which heads of columns break into lines: the first that leaves room for the names of rows."""
+NAME = 12
+"""Least width of these."""
+
+
+def table(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[PAPER/N]", help="Table, paper, or `all`; without it the tables are listed."),
+    ] = None,
+    run: Annotated[bool, typer.Option("--run", help="Run first what is not measured yet.")] = False,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Dataset to measure on.  [default: the paper's where results of it or --data-root are, else talkers]"
+        ),
+    ] = None,
+    data_root: options.DataRoot = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--row", metavar="LABEL=RUN", help="Run directory or result file that measures a row; repeatable."
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--columns", metavar="NAMES", help="Only these columns, with commas between; repeatable."),
+    ] = None,
+    runs: options.Runs = Path("runs"),
+    device: options.Device = "auto",
+    workers: options.Workers = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File that ends in .md, .csv, .tex or .json, or a folder for all four and an index."),
+    ] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Print a paper's table beside what is measured here, with the command that measures each row.
+
+    Measured numbers come from the folder of runs and, in a checkout, from leaderboards/results.
+
+    \b
+    python -m benchmark table
+    python -m benchmark table sf2f/3
+    python -m benchmark table sf2f/3 --run --columns cosine,R@10
+    python -m benchmark table all --out tables
+    """
+    from benchmark.cli.console import note, print_json, print_table
+    from benchmark.errors import UsageError
+    from benchmark.papers import tables
+    from benchmark.papers.beside import named
+    from benchmark.papers.reported import load, papers
+
+    if name is None:
+        known = [(item, load(paper)) for paper in papers() for item in load(paper).tables]
+        if as_json:
+            print_json([{"table": item.name, "paper": paper.title, "title": item.title} for item, paper in known])
+        else:
+            print_table(["table", "paper", "title"], [[item.name, paper.name, item.title] for item, paper in known])
+        return
+    asked = named(name)
+    if out is not None and out.suffix in tables.FORMATS and len(asked) > 1:
+        raise UsageError(f"--out {out}: {len(asked)} tables want a folder, not a file")
+    if out is not None and out.suffix and out.suffix not in tables.FORMATS and not out.is_dir():
+        raise UsageError(f"--out {out}: expected a name that ends in {', '.join(tables.FORMATS)}, or a folder")
+    if (rows or columns) and len(asked) > 1:
+        raise UsageError("--row and --columns are of one table; name it, as in sf2f/3")
+    if data_root is not None and dataset is None:
+        of_papers = {cell.corpus.dataset for item in asked for cell in item.cells() if cell.corpus} - {""}
+        if len(of_papers) != 1:
+            raise UsageError("--data-root: say with --dataset, too, whose recordings lie there")
+        (dataset,) = of_papers
+    shown = _filled(asked, run, dataset, data_root, rows or [], columns, runs, device, workers, quiet)
+    if out is not None:
+        if out.suffix in tables.FORMATS:
+            tables.write(shown[0], out)
+            note(f"Table: {out}", quiet)
+        else:
+            tables.write_folder(shown, out)
+            note(f"Tables: {out / 'index.md'}", quiet)
+    elif as_json:
+        print_json([{"table": filled.table.name, "cells": tables.records(filled)} for filled in shown])
+    else:
+        for place, filled in enumerate(shown):
+            if place:
+                print()
+            show_page(tables.page(filled))
+
+
+def _filled(
+    asked: Sequence[Table],
+    run: bool,
+    dataset: str | None,
+    data_root: Path | None,
+    rows: Sequence[str],
+    columns: list[str] | None,
+    runs: Path,
+    device: str,
+    workers: int | None,
+    quiet: bool,
+) -> list[Filled]:
+    """The tables with what is measured; what is missing is run before, if that is asked for."""
+    from benchmark.cli.console import bars, note
+    from benchmark.errors import UsageError
+    from benchmark.papers import measured
+    from benchmark.papers.beside import fill
+    from benchmark.results.finding import Kept, find_results
+    from benchmark.runs.evaluation import find_run, read_result
+
+    given = {}
+    for text in rows:
+        label, equals, place = text.rpartition("=")
+        if not equals or not label:
+            raise UsageError(f"--row takes LABEL=RUN, got '{text}'")
+        path = Path(place) if Path(place).is_file() else find_run(place, runs)
+        given[label] = Kept(path, read_result(path))
+
+    def filled() -> list[Filled]:
+        found = find_results([folder for folder in (runs, measured.PUBLISHED) if folder.is_dir()])
+        for line in found.unread:
+            note(line, quiet)
+        return [fill(item, found.kept, dataset=dataset, given=given, columns=options.names(columns)) for item in asked]
+
+    shown = filled()
+    if not run:
+        return shown
+    missing = [item for table in shown for item in table.missing]
+    with bars(quiet) as progress:
+        runner = measured.Runner(runs, data_root, device, workers, lambda line: note(line, quiet), progress)
+        runner.run(missing)
+    for line in runner.notes:
+        note(line, quiet)
+    return filled()
+
+
+def show_page(page: Page) -> None:
+    """Print a table as wide as the terminal allows; heads and names break into lines, numbers never do."""
+    import sys
+    import textwrap
+
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    from benchmark.cli.console import GAP, WIDTH, print_table
+    from benchmark.papers import tables
+    from benchmark.reports.escaping import printable
+
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+
+    def say(line: str, whole: bool = not sys.stdout.isatty()) -> None:
+        console.print(Text(printable(line)), soft_wrap=whole)
+
+    say(page.title)
+    for block in page.blocks:
+        console.print()
+        labels = [printable(f"  {label}") for _, rows in block.parts for label, *_ in rows]
+        cells = [[printable(text) for text in column] for column in _columns(block)]
+        heads = [printable(text) for text in (*block.of, *tables.HEADS)]
+        widths = _widths(heads, cells, console.width - max(map(cell_len, labels)))
+        shown = Grid(header_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+        room = console.width - sum(widths) - GAP * (len(widths) + 1)
+        name = max(NAME, min(room, max(map(cell_len, labels))))
+        shown.add_column("", width=name, overflow="fold")
+        for head, width in zip(heads, widths, strict=True):
+            shown.add_column(Text("\n".join(textwrap.wrap(head, width))), justify="right", width=width)
+        place = 0
+        for head, rows in block.parts:
+            shown.add_row(Text(printable(head), style="bold"))
+            for _ in rows:
+                shown.add_row(Text(labels[place]), *(Text(column[place]) for column in cells))
+                place += 1
+        whole = name + sum(widths) + GAP * (len(widths) + 1)
+        Console(width=max(console.width, whole)).print(shown)  # no number is ever cut
+    console.print()
+    for number, line in enumerate(page.notes, 1):
+        say(f"[{number}] {line}")
+    if why := tables.no_order(page.orders):
+        if page.orders:
+            say(why)
+    else:
+        console.print()
+        print_table(tables.ORDER_HEADS, page.orders, right=[1, 2, 3])
+        say(tables.ABOUT_ORDERS)
+    console.print()
+    for line in page.remarks:
+        say(line)
+    console.print()
+    say("What measures each row:")
+    for rows, answer in page.commands:
+        say(f"  {rows}:")
+        for line in answer:
+            say(f"    {line}", whole=True)  # to be copied
+
+
+def _columns(block: Block) -> list[tuple[str, ...]]:
+    """Cells of a block behind the labels of its rows, by column."""
+    return list(zip(*(cells for _, rows in block.parts for _, *cells in rows), strict=True))
+
+
+def _widths(heads: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Of columns: as wide as their cells, and where that leaves room as their heads in two lines or so."""
+    from rich.cells import cell_len
+
+    from benchmark.cli.console import GAP
+
+    words = [max(map(cell_len, head.split())) for head in heads]
+    least = [max(width, *map(cell_len, column)) for width, column in zip(words, cells, strict=True)]
+    for most in HEADS:
+        widths = [max(width, min(cell_len(head), most)) for head, width in zip(heads, least, strict=True)]
+        if sum(widths) + GAP * (len(widths) + 1) <= room:
+            break
+    return widths

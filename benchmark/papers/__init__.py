@@ -1,0 +1,1 @@
+"""What the papers report (`reported`), to be set beside what is measured here."""

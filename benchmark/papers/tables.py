@@ -1,0 +1,357 @@
+"""A paper's table beside what is measured here, as Markdown, CSV, LaTeX or JSON: pure functions of a filled table.
+
+Heads say whose recordings the numbers below are of. What cannot be measured has a note that says why, and what can be
+a command. Kendall's tau of the two orders of rows stands below.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UsageError
+from benchmark.papers.beside import Filled, Line, Section, fixed
+from benchmark.papers.measured import SPLIT
+from benchmark.papers.ranking import Agreement
+from benchmark.reports import escaping
+
+
+@dataclass(frozen=True)
+class Block:
+    """Sections whose numbers are of the same recordings: one table to look at."""
+
+    of: tuple[str, str]
+    """Heads of the reported and of the measured numbers, which say whose recordings they are of."""
+    parts: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...]
+    """Head of a section; for each row its label, reported value, measured value, interval and difference."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything that is said of a table, as text that is not escaped."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    orders: tuple[tuple[str, str, str, str, str], ...]
+    """Head of a section, tau, its interval, p-value, and the rows or the reason why there is no tau."""
+    notes: tuple[str, ...]
+    """The first is meant by `[1]`."""
+    remarks: tuple[str, ...]
+    commands: tuple[tuple[str, tuple[str, ...]], ...]
+    """Labels of rows, and what measures them."""
+
+
+HEADS = ("95 % interval", "difference")
+ORDER_HEADS = ("order of rows", "Kendall's tau", "95 % interval", "p", "rows")
+ABOUT_ORDERS = (
+    "Kendall's tau is 1 where the paper's order of rows holds here and -1 where it is turned round; floors and "
+    "ceilings do not count beside methods. Its interval is of the measured order: each value is drawn 10,000 times "
+    "within its own interval, independently. p: part of all orders that agree or disagree as much."
+)
+
+
+def page(filled: Filled) -> Page:
+    """Lay a table out."""
+    notes: dict[str, int] = {}
+
+    def mark(*texts: str) -> str:
+        told = [text for text in texts if text]
+        return "".join(f" [{notes.setdefault(text, len(notes) + 1)}]" for text in told)
+
+    blocks, orders = [], []
+    several = len({section.corpus for section in filled.sections}) > 1
+    for (reported, dataset), sections in groupby(filled.sections, lambda one: (one.reported_head, one.dataset)):
+        parts = []
+        for section in sections:
+            any_measured = any(line.item is not None for line in section.lines)
+            head = section.head + mark(*_about(section, any_measured))
+            rows = []
+            for line in section.lines:
+                about = [line.cell.row.note, line.cell.row.run.differs if line.item is not None else ""]
+                other = line.cell.corpus is not None and line.cell.corpus.name != section.corpus
+                about.append(f"reported of {line.cell.corpus.name}" if other and line.cell.corpus else "")
+                unranked = line.kept.result.why_unranked if line.kept else ""
+                about.append(f"measured by a result that cannot be ranked: {unranked}" if unranked else "")
+                about.append(f"measured on {line.dataset}" if line.dataset != section.dataset else "")
+                value = section.value(line) + mark(line.reason if line.value is None else "")
+                cells = section.interval(line), section.difference(line)
+                rows.append((line.cell.row.label + mark(*about), line.cell.printed.text, value, *cells))
+            parts.append((head, tuple(rows)))
+            if section.column.kind == "number" and section.column.better != "neither":
+                name = f"{section.head}, {section.column.group or section.corpus}" if several else section.head
+                orders.append((name, *_order(section.order)))
+        blocks.append(Block((reported, _measured_head(filled, dataset)), tuple(parts)))
+    return Page(
+        filled.title, tuple(blocks), tuple(orders), tuple(notes), tuple(_remarks(filled)), tuple(commands(filled))
+    )
+
+
+def _measured_head(filled: Filled, dataset: str) -> str:
+    """`measured: talkers, test split (100 people)`; no data are named where nothing of the table can be measured."""
+    if not any(line.wanted and line.dataset == dataset for line in filled.lines):
+        return "measured"
+    people = {line.kept.result.speakers for line in filled.lines if line.kept and line.dataset == dataset}
+    return f"measured: {dataset}, {SPLIT} split" + (f" ({people.pop()} people)" if len(people) == 1 else "")
+
+
+def _about(section: Section, any_measured: bool) -> list[str]:
+    """What a reader has to know of a section."""
+    column = section.column
+    told = [column.note]
+    if any_measured and any(line.item is not None and not line.same for line in section.lines):
+        options = " ".join(column.options)
+        mend = f"; the paper's by {options}" if options and column.signature else ""
+        told.append(f"measured by another definition, so no difference is taken: {column.differs}{mend}")
+    return told
+
+
+def _order(order: Agreement) -> tuple[str, str, str, str]:
+    if order.tau is None:
+        return "-", "-", "-", f"{order.rows}: {order.reason}"
+    ends = "-" if order.low is None or order.high is None else f"[{fixed(order.low, 2)}, {fixed(order.high, 2)}]"
+    about = f"{order.rows}" + (f": {order.reason}" if order.reason else "")
+    return fixed(order.tau, 2), ends, "-" if order.p is None else f"{order.p:.2g}", about
+
+
+def _remarks(filled: Filled) -> list[str]:
+    """Sentences below a table."""
+    table = filled.table
+    told = [table.note] if table.note else []
+    spreads: dict[str, list[str]] = {}
+    for section in filled.sections:
+        if section.column.spread and section.column.head not in spreads.setdefault(section.column.spread, []):
+            spreads[section.column.spread].append(section.column.head)
+    told += [f"± of {', '.join(heads)}, as printed: {spread}." for spread, heads in spreads.items()]
+    lines = filled.lines
+    for corpus in dict.fromkeys(line.cell.corpus for line in lines if line.cell.corpus is not None):
+        if any(line.cell.corpus is corpus and line.dataset == corpus.dataset for line in lines):
+            told += [f"{corpus.name}: {corpus.differs}."] if corpus.differs else []
+        elif corpus.reason:
+            told.append(f"{corpus.name}: {corpus.reason}.")
+    measured = [line for line in lines if line.item is not None]
+    if any(line.wanted and line.wanted.row.run.preset and not line.wanted.preset for line in measured):
+        told.append(
+            "Measured methods run by their default presets, whose weights are shipped: smaller than the paper's."
+        )
+    if any(line.dataset != getattr(line.cell.corpus, "dataset", "") for line in measured):
+        told.append("Reported and measured numbers are of different people: compare orders, not values.")
+    at_hand = {cell.corpus.dataset for line in lines if (cell := line.cell).corpus and line.wanted} - {""}
+    for dataset in sorted(at_hand - {line.dataset for line in lines}):
+        told.append(
+            f"Where {dataset} is at hand: python -m benchmark table {table.name} --dataset {dataset} --data-root FOLDER"
+        )
+    if any(line.cell.printed.value is not None for line in lines):
+        told.append(f"{filled.count} reported numbers have one that is measured here beside them.")
+    return told
+
+
+def commands(filled: Filled) -> list[tuple[str, tuple[str, ...]]]:
+    """For each row of the table what measures it, or why nothing does; rows of one answer together."""
+    answers: dict[tuple[str, ...], list[str]] = {}
+    for row in filled.table.rows:
+        for answer in dict.fromkeys(_answer(line) for line in filled.lines if line.cell.row is row):
+            answers.setdefault(answer, []).append(row.label)
+    # What the whole row's reason does not explain is explained where it stands.
+    measurable = {row for answer, rows in answers.items() if answer and answer[0].startswith("python ") for row in rows}
+    told = []
+    for answer, rows in answers.items():
+        if answer[0].startswith("python ") or not measurable.issuperset(rows):
+            told.append(("; ".join(rows), answer))
+    return told
+
+
+def _answer(line: Line) -> tuple[str, ...]:
+    if line.wanted is None:
+        return (f"not measured: {line.reason}",)
+    return line.wanted.commands()
+
+
+def markdown(filled: Filled) -> str:
+    """A page of Markdown: title, tables, orders, notes, commands."""
+    told, escape = page(filled), escaping.markdown
+    lines = [f"## {escape(told.title)}", ""]
+    for block in told.blocks:
+        lines += _markdown_row(["row", *block.of, *HEADS])
+        lines.append("|---|" + "---:|" * 4)
+        for head, rows in block.parts:
+            lines.append(f"| **{escape(head)}** | | | | |")
+            for row in rows:
+                lines += _markdown_row(row)
+        lines.append("")
+    lines += [escape(line) + "  " for line in _noted(told.notes)]
+    lines += ["", *_markdown_orders(told.orders)]
+    lines += [f"- {escape(line)}" for line in told.remarks]
+    lines += ["", "What measures each row:", ""]
+    for rows, answer in told.commands:
+        lines.append(f"- {escape(rows)}: " + ", then ".join(_command(text) for text in answer))
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(cells: Iterable[str]) -> list[str]:
+    return ["| " + " | ".join(map(escaping.markdown, cells)) + " |"]
+
+
+def _markdown_orders(orders: Sequence[tuple[str, ...]]) -> list[str]:
+    if why := no_order(orders):
+        return [escaping.markdown(why), ""] if orders else []
+    lines = [*_markdown_row(ORDER_HEADS), "|---|---:|---:|---:|---|"]
+    for order in orders:
+        lines += _markdown_row(order)
+    return [*lines, "", escaping.markdown(ABOUT_ORDERS), ""]
+
+
+def _command(text: str) -> str:
+    return escaping.markdown_code(text) if text.startswith("python ") else escaping.markdown(text)
+
+
+def _noted(notes: Iterable[str]) -> list[str]:
+    return [f"[{number}] {note}" for number, note in enumerate(notes, 1)]
+
+
+def no_order(orders: Sequence[tuple[str, ...]]) -> str:
+    """One sentence where no section has a tau; empty where one has."""
+    if any(tau != "-" for _, tau, *_ in orders):
+        return ""
+    whys = dict.fromkeys(about.partition(": ")[2] for *_, about in orders)
+    return f"No Kendall's tau of the paper's order and the measured one: {'; '.join(whys)}."
+
+
+def latex(filled: Filled) -> str:
+    """The same tables for a paper; wants `\\usepackage{booktabs}` and nothing else."""
+    told, escape = page(filled), escaping.latex
+    lines = [rf"\noindent\textbf{{{escape(told.title)}}}\par\medskip"]
+    wide = r"\multicolumn{5}{@{}l}{\textbf{"
+    for block in told.blocks:
+        # Heads are long: they break into lines of a fixed width.
+        heads = [rf"\parbox[b]{{2.4cm}}{{\raggedleft {escape(text)}}}" for text in block.of]
+        lines += [r"\noindent{\footnotesize\tabcolsep=4pt\begin{tabular}{@{}lrrrr@{}}", r"\toprule"]
+        lines += [" & ".join(["", *heads, *map(escape, HEADS)]) + r" \\"]
+        for head, rows in block.parts:
+            lines += [r"\midrule", f"{wide}{escape(head)}}}}} " + r"\\"]
+            lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in rows]
+        lines += [r"\bottomrule", r"\end{tabular}\par}\medskip"]
+    if why := no_order(told.orders):
+        lines += [rf"\noindent{{\footnotesize {escape(why)}\par}}\medskip"] if told.orders else []
+    else:
+        lines += [r"\noindent{\footnotesize\tabcolsep=4pt\begin{tabular}{@{}lrrrl@{}}", r"\toprule"]
+        lines += [" & ".join(map(escape, ORDER_HEADS)) + r" \\", r"\midrule"]
+        lines += [" & ".join(map(_latex_cell, order)) + r" \\" for order in told.orders]
+        lines += [r"\bottomrule", r"\end{tabular}\par}\medskip"]
+        lines.append(rf"\noindent{{\footnotesize {escape(ABOUT_ORDERS)}\par}}\medskip")
+    lines += [rf"\noindent{{\footnotesize {escape(line)}\par}}" for line in (*_noted(told.notes), *told.remarks)]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_cell(text: str) -> str:
+    return "--" if text == "-" else escaping.latex(text)
+
+
+FIELDS = (
+    *("paper", "table", "row", "method", "setting", "group", "column", "better", "unit"),
+    *("reported_on", "printed", "reported", "reported_spread", "reported_spread_is"),
+    *("measured_on", "split", "measured", "low", "high", "spread", "scored", "total", "difference", "same_definition"),
+    *("number", "signature", "run_id", "label", "reason", "commands"),
+    *("tau", "tau_low", "tau_high", "tau_p", "tau_rows"),
+)
+"""Of a line of `records`; numbers are in the paper's unit."""
+
+
+def records(filled: Filled) -> list[dict[str, Any]]:
+    """Every place of the table with all that belongs to it, in full precision; keys are `FIELDS`."""
+    told = []
+    for section in filled.sections:
+        for line in section.lines:
+            cell, item, result = line.cell, line.item, line.kept.result if line.kept else None
+            spread = None if item is None or item.spread is None else item.spread / cell.column.scale
+            values = (
+                *(filled.table.paper, filled.table.number, cell.row.label, cell.row.method, dict(cell.row.setting)),
+                *(cell.column.group, cell.column.head, cell.column.better, cell.column.unit),
+                *(cell.corpus.name if cell.corpus else "", cell.printed.text, cell.printed.value),
+                *(cell.printed.spread, cell.column.spread if cell.printed.spread is not None else ""),
+                *(line.dataset, SPLIT, line.value, line.low, line.high, spread),
+                *(item.scored if item else None, item.total if item else None, line.difference),
+                *(None if item is None else line.same, cell.column.number, item.signature if item else ""),
+                *(result.run_id if result else "", result.label if result else "", line.reason),
+                list(line.wanted.commands()) if line.wanted else [],
+                *(section.order.tau, section.order.low, section.order.high, section.order.p, section.order.rows),
+            )
+            told.append(dict(zip(FIELDS, values, strict=True)))
+    return told
+
+
+def as_csv(filled: Filled) -> str:
+    """`records`, one a line; a cell is empty where there is nothing."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(FIELDS)
+    for record in records(filled):
+        writer.writerow(map(_csv_cell, record.values()))
+    return out.getvalue()
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, dict):
+        value = "; ".join(f"{key}: {text}" for key, text in value.items())
+    return escaping.csv_cell("; ".join(value) if isinstance(value, list) else value)
+
+
+def as_json(filled: Filled) -> str:
+    """Title, remarks and `records`."""
+    told = page(filled)
+    about = {"title": told.title, "remarks": told.remarks, "cells": records(filled)}
+    return escaping.json_text(json.dumps(about, indent=2, ensure_ascii=False)) + "\n"
+
+
+FORMATS = {".md": markdown, ".csv": as_csv, ".tex": latex, ".json": as_json}
+"""By the end of a file's name."""
+
+
+def write(filled: Filled, path: Path) -> None:
+    """Write one file, in the format that its name ends in.
+
+    Raises:
+        UsageError: the name ends in none of `FORMATS`.
+        OSError: it cannot be written.
+    """
+    from benchmark.files import write_whole
+
+    if path.suffix not in FORMATS:
+        raise UsageError(f"{path}: expected a name that ends in {', '.join(FORMATS)}, or a folder")
+    text = FORMATS[path.suffix](filled)
+    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_folder(tables: Sequence[Filled], folder: Path) -> None:
+    """Write each table in every format, and `index.md`, which lists them.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    from benchmark.files import write_whole
+
+    escape = escaping.markdown
+    lines = ["# The papers' tables, reported and measured", ""]
+    lines += ["| table | title | reported numbers with a measured one | Kendall's tau of the two orders |"]
+    lines += ["|---|---|---:|---|"]
+    for filled in tables:
+        stem = filled.table.name.replace("/", "-")
+        for suffix in FORMATS:
+            write(filled, folder / f"{stem}{suffix}")
+        links = ", ".join(f"[{suffix[1:]}]({stem}{suffix})" for suffix in FORMATS if suffix != ".md")
+        orders = [f"{head} {tau}" for head, tau, *_ in page(filled).orders if tau != "-"]
+        name = f"[{filled.table.name}]({stem}.md) ({links})"
+        lines.append(f"| {name} | {escape(filled.title)} | {filled.count} | {escape(', '.join(orders) or '-')} |")
+    text = "\n".join(lines) + "\n"
+    write_whole(folder / "index.md", lambda partial: partial.write_text(text, encoding="utf-8"))

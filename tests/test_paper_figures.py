@@ -1,0 +1,433 @@
+"""The papers' figures: what each needs, what it shows, and that its files are the same wherever they are drawn."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.figure import Figure
+from test_advice import check
+from test_cli import command
+from typer.testing import CliRunner
+
+from benchmark import registry
+from benchmark.cli.main import app
+from benchmark.datasets.manifest import Manifest, Row, read_manifest, write_manifest
+from benchmark.errors import PrerequisiteError, UnknownName, UsageError
+from benchmark.media import write_audio, write_image
+from benchmark.papers import figures, needs
+from benchmark.papers.figures import FIGURES, Material, prepare, steps_needed, write
+from benchmark.papers.needs import RunNeeded, Shelves
+from benchmark.reports.figures import COLOURS, GREY, INK, SMALL, TEXT, series
+from benchmark.results.schema import Aggregate, Failures, Result, RunSpec
+from benchmark.runs.directory import Prediction, RunDirectory
+from benchmark.tasks import get_task
+from benchmark.types import Audio
+
+ASKED = {
+    "sf2f": (1, 4, 5, 6),
+    "speech2face_ddpm": (1, 5),
+    "avp_gan": (6, 7, 8, 9),
+    "lipdiffuser": (3, 4),
+    "flowavse": (1, 4, 5),
+}
+BUILT = [figure for figure in FIGURES.values() if not figure.unbuilt]
+HOSTILE = "<script>alert(1)</script> $x^2$ [a](b) \x1b[31m"
+
+
+@pytest.fixture(autouse=True)
+def nothing_published(tmp_path, monkeypatch):
+    monkeypatch.setattr(needs, "RESULTS", tmp_path / "published")
+
+
+def number(name: str, value: float, half: float = 0.1) -> Aggregate:
+    return Aggregate(
+        name=name, title=name, metric=name, value=value, low=value - half, high=value + half, spread=None, scored=9,
+        total=9, signature=f"{name}|v1", higher_is_better=True,
+    )  # fmt: skip
+
+
+def made(need: RunNeeded, runs: Path, label: str = "", manifest: Manifest | None = None, **numbers: float) -> Result:
+    """The result of a run as its command would make it, with these numbers; written where it belongs."""
+    task = get_task(need.task)
+    spec = RunSpec(
+        task=task.name,
+        task_version=task.version,
+        method=need.method,
+        config=need.plan.settings.as_dict(),
+        weights_sha256=need.plan.weights_sha256 or ("f" * 64 if need.trained else None),
+        dataset="talkers",
+        dataset_revision=registry.datasets.load("talkers").revision,
+        split="test",
+        manifest_sha256=manifest.sha256 if manifest else "0" * 64,
+        seconds=task.protocol.seconds,
+        repeats=task.protocol.repeats,
+        seed=0,
+    )
+    result = Result(
+        run_id=spec.run_id(),
+        label=label or need.plan.label,
+        spec=spec,
+        partial=False,
+        samples=9,
+        speakers=9,
+        aggregates=[number(name, value) for name, value in numbers.items()],
+        failures=Failures(),
+        generation_seconds=1.0,
+        provenance={},
+    )
+    run = RunDirectory(runs / result.run_id)
+    run.write_document("result.json", result.model_dump_json())
+    if manifest:
+        run.write_document("run.json", json.dumps({"manifest": str(manifest.path), "root": str(manifest.root)}))
+    return result
+
+
+def measured_speed(runs: Path) -> None:
+    """What `speed --output` writes of both methods: 0.5 and 8 times the length of the sound."""
+    rows = []
+    for method, rtf in (("flowavse", 0.5), ("avdiffuss", 8.0)):
+        plan = RunNeeded(method, "av_enhancement").plan
+        rows.append(
+            {"method": method, "status": "ok", "config": plan.settings.as_dict(), "device_name": None, "rtf": rtf,
+             "weights_sha256": plan.weights_sha256, "median_s": 2 * rtf, "times_s": [rtf, 2 * rtf, 4 * rtf],
+             "parameters": 1_500_000}
+        )  # fmt: skip
+    path = FIGURES["flowavse/1"].speeds[0].path(runs)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"rows": rows, "provenance": {"machine": {"cpu": "a CPU"}}}))
+
+
+def faces(runs: Path, folder: Path, *needs: RunNeeded) -> None:
+    """Nine people with a face of their own colour, and runs whose outputs are twice as bright."""
+    rows = []
+    for person in range(9):
+        name = f"p{person}"
+        (folder / name).mkdir(parents=True)
+        tone = 0.3 * np.sin(2 * np.pi * (100 + 20 * person) * np.arange(16_000) / 16_000)
+        write_audio(folder / name / "a.wav", Audio(tone.astype(np.float32), 16_000))
+        write_image(folder / name / "f.png", np.full((16, 16, 3), 10 + 10 * person, np.uint8))
+        rows.append(Row(name, name, {"speech": (f"{name}/a.wav",)}, {"face": (f"{name}/f.png",)}))
+    path = folder / "m.jsonl"
+    write_manifest(path, rows, dataset="talkers", revision="1", split="test", task="speech2face")
+    manifest = read_manifest(path, folder)
+    for need in needs:
+        run = RunDirectory(runs / made(need, runs, manifest=manifest).run_id)
+        for person in range(8):  # the last has no output
+            file = run.output_path(f"p{person}", 0, ".png")
+            (run.path / file).parent.mkdir(parents=True)
+            write_image(run.path / file, np.full((16, 16, 3), 2 * (10 + 10 * person), np.uint8))
+            run.append_predictions([Prediction(f"p{person}", f"p{person}", 0, "ok", file)])
+        run.append_predictions([Prediction("p8", "p8", 0, "failed", reason="no voice")])
+
+
+def enhanced(runs: Path) -> None:
+    """Runs of Figures 1 and 4: SI-SDR of flowavse is 6 and more, of avdiffuss 1 and more."""
+    for method, base in (("flowavse", 6.0), ("avdiffuss", 1.0)):
+        for place, need in enumerate(steps_needed(method)):
+            made(need, runs, pesq_wb=1.2 + place / 10, estoi=0.5 + place / 20, si_sdr=base + place)
+    made(RunNeeded("noisy", "av_enhancement"), runs, pesq_wb=1.1, estoi=0.4, si_sdr=0.0)
+
+
+def painted(name: str, runs: Path) -> Figure:
+    drawing = prepare(Material(FIGURES[name], Shelves(runs)))
+    figure = Figure(figsize=(drawing.width, drawing.height))
+    drawing.paint(figure)
+    return figure
+
+
+def circles(axes) -> set[tuple[float, float]]:
+    found = [place for c in axes.collections if isinstance(c, PathCollection) for place in c.get_offsets()]
+    return {(round(float(x), 3), round(float(y), 3)) for x, y in found}
+
+
+def title(axes) -> str:
+    return axes.get_title(loc="left") + axes.get_title()
+
+
+# -- what there is -----------------------------------------------------------------------------------------------------
+
+
+def test_all_figures_of_results_are_registered():
+    assert {(figure.paper, figure.number) for figure in FIGURES.values()} == {
+        (paper, number) for paper, numbers in ASKED.items() for number in numbers
+    }
+
+
+@pytest.mark.parametrize("name", [name for name, figure in FIGURES.items() if figure.unbuilt])
+def test_a_figure_whose_method_is_not_built_says_so(name, tmp_path):
+    figure = FIGURES[name]
+    assert figure.unbuilt not in registry.methods, "the method is built now: complete its figures"
+    with pytest.raises(PrerequisiteError, match=f"method '{figure.unbuilt}' makes, which is not built here yet"):
+        prepare(Material(figure, Shelves(tmp_path)))
+
+
+@pytest.mark.parametrize("figure", BUILT, ids=lambda figure: figure.name)
+def test_a_figure_without_its_runs_names_commands_that_work(figure, tmp_path):
+    with pytest.raises(PrerequisiteError) as raised:
+        prepare(Material(figure, Shelves(tmp_path)))
+    named = re.findall(r"^  python -m benchmark (.+)$", str(raised.value), re.MULTILINE)
+    every = [text for lack in figures.lacks(figure, Shelves(tmp_path)) for text in lack.commands]
+    assert named and {f"python -m benchmark {words}" for words in named} <= set(every)
+    for text in every:
+        check(text.removeprefix("python -m benchmark "))
+    assert ("so does --run" in str(raised.value)) == ("train" not in str(raised.value))
+
+
+def test_an_unknown_figure_is_told_with_the_nearest():
+    with pytest.raises(UnknownName, match="Unknown figure 'sf2f/7'. Did you mean 'sf2f/"):
+        figures.find(["sf2f/7"])
+    done = command("figure", "flowavs/4")
+    assert done.returncode == 2 and "Did you mean 'flowavse/4'?" in done.stderr and not done.stdout
+    done = command("figure", "flowavse/4", "--format", "pngs")
+    assert done.returncode == 2 and "expected one of png, pdf, svg. Did you mean 'png'?" in done.stderr
+
+
+def test_all_stands_for_every_figure_once():
+    assert figures.find(["all", "sf2f/1"]) == list(FIGURES.values())
+
+
+# -- what counts -------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_counts_only_as_its_command_would_make_it(tmp_path):
+    need = RunNeeded("flowavse", "av_enhancement")
+    good = made(need, tmp_path, si_sdr=1.0)
+    assert need.fits(good)
+    other = {"weights_sha256": "1" * 64, "seed": 1, "repeats": 2, "split": "val", "dataset": "grid"}
+    other |= {"config": {**good.spec.config, "steps": 2}, "task": "av_separation", "seconds": 2.0}
+    for key, value in other.items():
+        assert not need.fits(good.model_copy(update={"spec": good.spec.model_copy(update={key: value})})), key
+    assert not need.fits(good.model_copy(update={"partial": True}))
+    assert RunNeeded("flowavse", "av_enhancement", ("steps=2",)).fits(made(
+        RunNeeded("flowavse", "av_enhancement", ("steps=2",)), tmp_path
+    ))  # fmt: skip
+
+
+def test_weights_that_a_user_trained_count_where_none_are_shipped(tmp_path):
+    need = FIGURES["sf2f/6"].runs[0]
+    RunDirectory(tmp_path / made(need, tmp_path).run_id).write_document("run.json", "{}")
+    found = Shelves(tmp_path).find(need)
+    assert found and found.result.spec.weights_sha256 == "f" * 64
+
+
+def test_published_results_serve_where_numbers_suffice(tmp_path):
+    number_only, pictures = (
+        RunNeeded("flowavse", "av_enhancement"),
+        RunNeeded("flowavse", "av_enhancement", outputs=True),
+    )
+    result = made(number_only, tmp_path / "elsewhere", si_sdr=2.0)
+    deep = tmp_path / "published" / "av_enhancement" / "talkers" / "a.json"
+    deep.parent.mkdir(parents=True)
+    deep.write_text(result.model_dump_json())
+    deep.with_name("b.json").write_text("{}")
+    shelves = Shelves(tmp_path / "runs")
+    assert shelves.find(number_only) and shelves.find(pictures) is None
+    made(number_only, tmp_path / "runs", si_sdr=3.0)
+    own = Shelves(tmp_path / "runs").find(number_only)
+    assert own and own.result.aggregate("si_sdr").value == 3.0
+
+
+def test_a_broken_report_of_speed_is_told(tmp_path):
+    path = FIGURES["flowavse/1"].speeds[0].path(tmp_path)
+    path.parent.mkdir()
+    path.write_text("[]")
+    with pytest.raises(UsageError, match="is not what `speed --output` writes"):
+        Shelves(tmp_path).speeds(FIGURES["flowavse/1"].speeds[0])
+
+
+def test_what_is_missing_is_made_once(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(figures, "_run", lambda need, runs, say, progress: asked.append(need))
+    monkeypatch.setattr(figures, "_measure_speed", lambda need, runs, say: asked.append(need))
+    made(RunNeeded("noisy", "av_enhancement"), tmp_path)
+    wanted = [FIGURES[name] for name in ("sf2f/5", "sf2f/6", "flowavse/1", "flowavse/4")]
+    assert figures.make_missing(wanted, Shelves(tmp_path), lambda line: None, lambda label: None) == []
+    assert len(asked) == len(set(asked)) == 2 + 10 + 1
+    assert not any(getattr(need, "trained", False) or getattr(need, "method", "") == "noisy" for need in asked)
+
+
+# -- what is shown -----------------------------------------------------------------------------------------------------
+
+
+def test_speed_size_and_quality_stand_beside_what_the_paper_reports(tmp_path):
+    enhanced(tmp_path)
+    measured_speed(tmp_path)
+    left, right = painted("flowavse/1", tmp_path).axes
+    assert title(left) == "reported: VoxCeleb2" and title(right) == "measured: Talkers"
+    reported = {(1.308, 8.056), (1.532, 11.508), (0.07, 12.341), (0.073, 12.457), (0.085, 13.37)}
+    assert circles(left) == reported
+    assert circles(right) == {(0.5, 6.0), (8.0, 5.0)}
+    lines = [line for c in right.collections if isinstance(c, LineCollection) for line in c.get_segments()]
+    bars = {tuple(np.round(line, 3).ravel()) for line in lines}
+    assert (0.5, 5.9, 0.5, 6.1) in bars and (0.25, 6.0, 1.0, 6.0) in bars
+
+
+def test_steps_have_a_row_of_reported_and_one_of_measured_numbers(tmp_path):
+    enhanced(tmp_path)
+    axes = painted("flowavse/4", tmp_path).axes
+    assert title(axes[0]) == "reported: LRS3" and title(axes[3]) == "measured: Talkers"
+
+    def curves(a) -> set[tuple[tuple[float, float], ...]]:
+        lines = [
+            line.get_xydata()
+            for line in a.lines
+            if line.get_marker() not in ("None", "_", "|") and len(line.get_xydata())
+        ]
+        return {tuple((float(x), round(float(y), 3)) for x, y in line) for line in lines}
+
+    assert curves(axes[2]) == {((1.0, -16.746), (30.0, 12.587)), ((1.0, 14.353),)}
+    steps = (1.0, 2.0, 5.0, 10.0, 30.0)
+    assert curves(axes[5]) == {
+        tuple(zip(steps, (6.0, 7.0, 8.0, 9.0, 10.0), strict=True)),
+        tuple(zip(steps, (1.0, 2.0, 3.0, 4.0, 5.0), strict=True)),
+    }
+
+
+def test_faces_stand_under_the_people_that_they_belong_to(tmp_path):
+    figure = FIGURES["sf2f/5"]
+    faces(tmp_path / "runs", tmp_path / "corpus", *figure.runs)
+    axes = painted("sf2f/5", tmp_path / "runs").axes
+    across = 5  # nine people in two blocks
+    for person in range(9):
+        block, column = divmod(person, across)
+        true, ours, other = (axes[(3 * block + line) * across + column] for line in range(3))
+        assert true.get_title() == f"p{person}"
+        assert true.images[0].get_array()[0, 0, 0] == 10 + 10 * person
+        for made_by in (ours, other):
+            if person == 8:
+                assert not made_by.images and made_by.texts[0].get_text() == "no output"
+            else:
+                assert made_by.images[0].get_array()[0, 0, 0] == 2 * (10 + 10 * person)
+
+
+def test_the_fuser_is_shown_by_windows_alone_and_by_the_runs_own_output(tmp_path):
+    figure = FIGURES["sf2f/4"]
+    faces(tmp_path / "runs", tmp_path / "corpus", *figure.runs)
+    axes = painted("sf2f/4", tmp_path / "runs").axes
+    assert [a.get_title() for a in axes[1:6]] == ["window 1", "window 2", "window 3", "fused", "true face"]
+    assert all(a.images[0].get_array().shape == (64, 64, 3) for a in axes[1:4])
+    assert axes[4].images[0].get_array()[0, 0, 0] == 2 * axes[5].images[0].get_array()[0, 0, 0]
+
+
+def test_spectrograms_are_of_the_mixture_the_outputs_and_the_clean_speech(tmp_path):
+    root, runs, rows = tmp_path / "corpus", tmp_path / "runs", []
+    for place, noise in enumerate(("white", "pink")):
+        tone = 0.3 * np.sin(2 * np.pi * 1000 * (place + 1) * np.arange(16_000) / 16_000)
+        write_audio(root / f"m{place}.wav", Audio(tone.astype(np.float32), 16_000))
+        rows.append(Row(f"m{place}", "a", {}, {"speech": (f"m{place}.wav",)}, {"noise": noise, "snr_db": 0.0}))
+    write_manifest(root / "m", rows, dataset="talkers", revision="1", split="test", task="av_enhancement")
+    need = FIGURES["flowavse/5"].runs[0]
+    run = RunDirectory(runs / made(need, runs, HOSTILE, read_manifest(root / "m", root), si_sdr=1.0).run_id)
+    for place in range(2):
+        file = run.output_path(f"m{place}", 0, ".wav")
+        (run.path / file).parent.mkdir(parents=True)
+        tone = 0.3 * np.sin(2 * np.pi * 3000 * np.arange(16_000) / 16_000)
+        write_audio(run.path / file, Audio(tone.astype(np.float32), 16_000))
+        run.append_predictions([Prediction(f"m{place}", "a", 0, "ok", file)])
+    drawing = prepare(Material(FIGURES["flowavse/5"], Shelves(runs)))
+    figure = Figure(figsize=(drawing.width, drawing.height))
+    drawing.paint(figure)
+    loudest = [a.images[0].get_array().mean(1).argmax() * 16_000 / 510 for a in figure.axes[2:6]]
+    kinds = {title(a).split("\n")[1]: place for place, a in enumerate(figure.axes[:2])}
+    assert set(kinds) == {"white, 0 dB", "pink, 0 dB"}
+    assert loudest[:2] == pytest.approx([3000, 3000], abs=20)
+    assert loudest[2 + kinds["white, 0 dB"]] == pytest.approx(1000, abs=20)
+    assert loudest[2 + kinds["pink, 0 dB"]] == pytest.approx(2000, abs=20)
+    files = [write(FIGURES["flowavse/5"], drawing, tmp_path / name, ("png", "pdf", "svg")) for name in ("a", "b")]
+    assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def everything(tmp_path) -> Path:
+    runs = tmp_path / "runs"
+    measured_speed(runs)
+    enhanced(runs)
+    needs = {need for name in ("sf2f/1", "sf2f/5", "sf2f/6") for need in FIGURES[name].runs}
+    faces(runs, tmp_path / "corpus", *sorted(needs, key=lambda need: need.words))
+    return runs
+
+
+@pytest.mark.parametrize("name", ["sf2f/1", "sf2f/5", "sf2f/6", "flowavse/1", "flowavse/4"])
+def test_files_are_the_same_to_the_byte_and_hold_no_time(name, everything, tmp_path):
+    kinds = ("png", "pdf", "svg")
+    twice = []
+    for attempt in range(2):
+        drawing = prepare(Material(FIGURES[name], Shelves(everything)))
+        twice.append([path.read_bytes() for path in write(FIGURES[name], drawing, tmp_path / str(attempt), kinds)])
+    assert twice[0] == twice[1]
+    png, pdf, svg = twice[0]
+    assert png[:4] == b"\x89PNG" and b"tIME" not in png and b"Software" not in png
+    assert pdf[:5] == b"%PDF-" and b"CreationDate" not in pdf and b"/Type3" not in pdf and b"/FontFile2" in pdf
+    assert b"<text" not in svg and b"<dc:date>" not in svg
+
+
+@pytest.mark.parametrize("name", ["sf2f/1", "sf2f/5", "flowavse/1", "flowavse/4"])
+def test_text_is_legible_at_the_printed_width_and_colours_are_the_houses(name, everything, tmp_path, monkeypatch):
+    seen = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda f, *rest, **more: (seen.append(f), save(f, *rest, **more)))
+    write(FIGURES[name], prepare(Material(FIGURES[name], Shelves(everything))), tmp_path / "out", ("png",))
+    (figure,) = seen
+    assert figure.get_figwidth() <= 7.2
+    from matplotlib.colors import to_hex
+    from matplotlib.text import Text
+
+    sizes = {text.get_fontsize() for text in figure.findobj(Text) if text.get_text()}
+    assert sizes <= {TEXT, SMALL} and min(sizes) >= 7
+    lines = {to_hex(line.get_color()) for a in figure.axes for line in a.lines}
+    assert lines <= {colour.lower() for colour in (*COLOURS, INK, GREY)}
+
+
+def test_colours_stay_apart_for_those_who_see_no_red_or_no_green():
+    """Viénot, Brettel and Mollon 1999, in linear RGB; distances of what is then seen."""
+    codes = np.array([[int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)] for colour in COLOURS])
+    linear = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
+    for blind in ([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
+                  [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]]):  # fmt: skip
+        seen = np.clip(linear @ np.array(blind).T, 0, 1) ** (1 / 2.4)
+        apart = np.linalg.norm(seen[:, None] - seen[None], axis=2)
+        assert apart[~np.eye(len(COLOURS), dtype=bool)].min() > 0.1
+
+
+def test_no_two_lines_of_a_plot_look_alike():
+    looks = [series(number) for number in range(24)]
+    assert len({(look["color"], look["linestyle"]) for look in looks}) == 24
+
+
+# -- names of others ---------------------------------------------------------------------------------------------------
+
+
+def test_hostile_names_stay_text(tmp_path):
+    made(RunNeeded("flowavse", "av_enhancement"), tmp_path, label=HOSTILE, si_sdr=2.0)
+    measured_speed(tmp_path)
+    drawing = prepare(Material(FIGURES["flowavse/1"], Shelves(tmp_path)))
+    (path,) = write(FIGURES["flowavse/1"], drawing, tmp_path / "out", ("svg",))
+    assert "<script" not in path.read_text() and "\x1b" not in path.read_text()
+    page = figures.Page()
+    page.add(FIGURES["flowavse/1"], [path], HOSTILE, [])
+    page.leave_out(FIGURES["flowavse/4"], f"{HOSTILE}\n  python")
+    assert "<script" not in page.text().replace("\\<script", "") and "[a](b)" not in page.text()
+    assert "\x1b" not in page.text() and "$x^2$" not in page.text().replace("\\$", "")
+
+
+def test_one_page_shows_what_was_drawn_and_says_why_the_rest_was_not(everything, tmp_path):
+    out = tmp_path / "out"
+    done = CliRunner().invoke(app, ["figure", "all", "--runs", str(everything), "--out", str(out), "-q"])
+    assert done.exit_code == 0, done.output
+    page = (out / "index.md").read_text()
+    files = [out / f"{figure.stem}.png" for figure in BUILT if figure.name != "flowavse/5"]
+    assert done.stdout.split() == [str(path) for path in (*files, out / "index.md")]
+    for figure in FIGURES.values():
+        assert f"### Figure {figure.number}: {figure.title}" in page
+        drawn = (out / f"{figure.stem}.png").is_file()
+        assert drawn == (f"]({figure.stem}.png)" in page) == (figure in BUILT and figure.name != "flowavse/5")
+    assert page.count("which is not built here yet") == 8
+    assert "    python -m benchmark run --method flowavse" in page
