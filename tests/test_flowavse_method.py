@@ -497,7 +497,7 @@ def test_presets_of_the_paper_have_its_sizes_and_constants(kind: type[Enhancer],
     assert (config.exponent, config.factor, config.video) == (0.5, 0.33, "own")
     if kind is FlowAVSE:
         assert (config.steps, config.start, config.prior, config.divide_by_time) == (1, 0.03, "estimate", True)
-        assert config.latest == 1 and training.joint and not training.predictor_steps
+        assert not training.at_start and training.joint and not training.predictor_steps
         assert config.sigma == (1e-4 if preset == "official" else 0.04)
 
 
@@ -515,22 +515,12 @@ def test_presets_of_the_paper_have_its_sizes_and_constants(kind: type[Enhancer],
         {"start": 1.0},
         {"sigma": -0.1},
         {"temperature": -1.0},
-        {"latest": 0.02},
-        {"latest": 1.1},
         *[{field.name: float("nan")} for field in dataclasses.fields(Config) if isinstance(field.default, float)],
     ],
 )
 def test_impossible_configurations_are_refused(fields: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(fields))):
         Config(**fields)
-
-
-def test_steps_at_times_that_training_leaves_out_are_refused() -> None:
-    for steps, latest in ((1, 0.03), (0, 0.03), (2, 0.515), (5, 0.81)):
-        Config(steps=steps, latest=latest)
-    for steps, latest in ((2, 0.51), (5, 0.8), (1000, 0.99)):
-        with pytest.raises(ValueError, match=f"steps = {steps} asks for times above latest = {latest}"):
-            Config(steps=steps, latest=latest)
 
 
 def test_the_registry_knows_both() -> None:

@@ -147,10 +147,10 @@ def test_the_second_stage_is_shown_the_path_at_even_times(people: list[Sample]) 
     assert float(left.square().sum(1).mean().sqrt()) == pytest.approx(0.2, rel=0.02)
 
 
-@pytest.mark.parametrize("latest", [0.1, 0.4])
-def test_times_are_drawn_up_to_the_latest(people: list[Sample], latest: float) -> None:
-    recipe = made(FlowAVSERecipe, Config(**TINY, start=0.1, latest=latest), people)
-    clean = torch.zeros(2000, 2, 1, 1)
+@pytest.mark.parametrize("part", [0.0, 0.75, 1.0])
+def test_a_part_of_the_clips_learns_where_sampling_starts(people: list[Sample], part: float) -> None:
+    recipe = made(FlowAVSERecipe, Config(**TINY, start=0.1), people, at_start=part)
+    clean = torch.zeros(4000, 2, 1, 1)
     times: list[Tensor] = []
 
     def refine(state: Tensor, estimate: Tensor, time: Tensor) -> Tensor:
@@ -159,8 +159,11 @@ def test_times_are_drawn_up_to_the_latest(people: list[Sample], latest: float) -
 
     recipe.network = Ideal(refine=refine)
     recipe.refiner_loss(clean, clean, Seen(clean, clean))
-    assert float(times[0].min()) == pytest.approx(0.1, abs=0.01)
-    assert float(times[0].max()) == pytest.approx(latest, abs=0.01)
+    (time,) = times
+    elsewhere = time[time != np.float32(0.1)]
+    assert 1 - len(elsewhere) / 4000 == pytest.approx(part, abs=5 * np.sqrt(0.25 / 4000) if 0 < part < 1 else 0)
+    if part < 1:
+        assert float(elsewhere.min()) < 0.11 and float(elsewhere.max()) > 0.99
 
 
 def test_with_the_zero_prior_the_path_begins_at_normal_noise(people: list[Sample]) -> None:

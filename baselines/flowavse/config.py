@@ -84,9 +84,6 @@ class Config(EnhancerConfig):
     """Standard deviation of the path (Eq. 6)."""
     start: float = 0.03
     """Time at which sampling and training begin; above 0."""
-    latest: float = 1.0
-    """Training draws times from `start` up to this one. A single step asks for the field at `start` alone; all later
-    times can be left out for it, and steps that would begin later are refused."""
     prior: Prior = "estimate"
     """Mean of the distribution at time 0: the first stage's estimate, or `zero` (Table 3)."""
     temperature: float = 1.0
@@ -98,13 +95,6 @@ class Config(EnhancerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self, steps="[0, 1000]", start="(0, 1)", sigma="[0, inf)", temperature="[0, inf)")
-        if not self.start <= self.latest <= 1:
-            raise ValueError(f"latest must be in [start, 1], here [{self.start}, 1], got {self.latest}")
-        if self.steps > 1 and 1 - (1 - self.start) / self.steps > self.latest:
-            raise ValueError(
-                f"steps = {self.steps} asks for times above latest = {self.latest}, for which the second stage is not "
-                f"trained; expected fewer"
-            )
 
     def network(self) -> FlowAVSENetwork:
         return FlowAVSENetwork(
@@ -149,6 +139,9 @@ class Training:
     """Lambda 1 of Eq. 10."""
     refiner_weight: float = 0.5
     """Lambda 2 of Eq. 10."""
+    at_start: float = 0.0
+    """FlowAVSE: part of the clips at whose time `start` the second stage learns, where a single step of sampling asks
+    for the field; the other times are drawn from [start, 1], all of them in the paper."""
     talker_share: float = 0.0
     """Part of the mixtures with another talker instead of noise; 1 trains for separation (Table 2)."""
     snr_low_db: float = 0.0
@@ -174,6 +167,7 @@ class Training:
             **dict.fromkeys(("steps", "batch", "visual_batch"), "[1, inf)"),
             **dict.fromkeys(("learning_rate", "visual_learning_rate"), "(0, inf)"),
             **dict.fromkeys(never_below_0, "[0, inf)"),
+            at_start="[0, 1]",
             talker_share="[0, 1]",
             ema="[0, 1)",
         )

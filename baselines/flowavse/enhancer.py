@@ -33,7 +33,7 @@ OVERLAP = 16 * VIDEO_FRAME
 """Samples that neighbouring windows of a long recording share at least; one fades into the other there."""
 TRAINED_WITH = frozenset(
     {
-        *("exponent", "factor", "video_window", "divide_by_time", "prior", "start", "latest"),
+        *("exponent", "factor", "video_window", "divide_by_time", "prior", "start"),
         *("theta", "sigma_min", "sigma_max", "end"),
     }
 )

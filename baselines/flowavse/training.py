@@ -27,7 +27,8 @@ VALIDATION, SHOWN = 32, 4
 """Clips that are measured and drawn beside a training."""
 ELSEWHERE = frozenset({"shards", "visual_batch", "visual_learning_rate"})
 """Settings with no part in the joint training; those of an encoder trained ahead are in its own description."""
-
+OF_SECOND_STAGE = frozenset({"at_start", "refiner_weight"})
+"""Settings with no part in the first stage alone, so that they may be tried on one."""
 
 Part = Literal["both", "first", "second"]
 """What learns: everything; the first stage and its visual encoder; or what these do not hold."""
@@ -103,9 +104,10 @@ class EnhancerRecipe(Recipe):
 
     def description(self) -> Mapping[str, Any]:
         config, training = dataclasses.asdict(self.config), without_steps(self.training)
+        elsewhere = ELSEWHERE | (OF_SECOND_STAGE if self.learns == "first" else frozenset())
         return {
             "config": {name: value for name, value in config.items() if name not in INFERENCE_ALONE},
-            "training": {name: value for name, value in training.items() if name not in ELSEWHERE},
+            "training": {name: value for name, value in training.items() if name not in elsewhere},
             "encoder_ahead": self.encoder_ahead,
             "learns": self.learns,
             "clips": len(self.clips.samples),
@@ -201,7 +203,7 @@ class EnhancerRecipe(Recipe):
 
 
 class FlowAVSERecipe(EnhancerRecipe):
-    """L_G = |v(x_t, t) - (x1 - x0)|^2 with t from U[start, latest], up to 1 in the paper (Eq. 8)."""
+    """L_G = |v(x_t, t) - (x1 - x0)|^2 with t from U[start, 1] (Eq. 8), or `start` itself for a part of the clips."""
 
     name = "flowavse"
     config: Config
@@ -209,7 +211,9 @@ class FlowAVSERecipe(EnhancerRecipe):
     def refiner_loss(self, estimate: Tensor, clean: Tensor, seen: Seen) -> Tensor:
         flow = self.config.flow()
         source = flow.source(estimate, noise_like(clean))
-        time = flow.start + (self.config.latest - flow.start) * torch.rand(len(clean), device=clean.device)
+        time = flow.start + (1 - flow.start) * torch.rand(len(clean), device=clean.device)
+        if part := self.training.at_start:
+            time[torch.rand(len(clean), device=clean.device) < part] = flow.start
         state = flow.state(source, clean, time, noise_like(clean))
         return squared_norm(self.network.refine(state, estimate, time, seen) - (clean - source))
 
