@@ -295,6 +295,22 @@ def test_check_fails_on_a_changed_byte_and_says_what_mends_it(root):
     assert code == 1 and "hashes: expected" in output and "refresh --dry-run" in output
 
 
+def test_the_tables_in_readme_are_made_anew(root, tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("Before.\n\n<!-- table: av_enhancement/talkers noisy -->\n```\nold\n```\n\n```\ncode\n```\n")
+    assert "README.md" in cli("check", "--root", root)[1]
+    assert cli("build", "--root", root)[0] == 0
+    text = page.read_text()
+    assert text.startswith("Before.\n\n<!-- table: av_enhancement/talkers noisy -->\n```\nnoisy on talkers test")
+    assert text.endswith("\n```\n\n```\ncode\n```\n") and "old" not in text
+    row = next(line for line in text.splitlines() if line.startswith("wiener"))
+    assert row.count("[") == 2
+    assert cli("check", "--root", root)[0] == 0
+    page.write_text(text.replace("talkers noisy", "talkers flowavse"))
+    code, output = cli("check", "--root", root)
+    assert code == 1 and "README asks for a table of flowavse (av_enhancement, talkers)" in output
+
+
 # -- adding ------------------------------------------------------------------------------------------------------------
 
 

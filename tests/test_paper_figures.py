@@ -88,7 +88,7 @@ def made(need: RunNeeded, runs: Path, label: str = "", manifest: Manifest | None
 
 
 def measured_speed(runs: Path) -> None:
-    """What `speed --output` writes of both methods: 0.5 and 8 times the length of the sound."""
+    """What `speed` reports of both methods: 0.5 and 8 times the length of the sound."""
     rows = []
     for method, rtf in (("flowavse", 0.5), ("avdiffuss", 8.0)):
         plan = RunNeeded(method, "av_enhancement").plan
@@ -236,7 +236,7 @@ def test_a_broken_report_of_speed_is_told(tmp_path):
     path = FIGURES["flowavse/1"].speeds[0].path(tmp_path)
     path.parent.mkdir()
     path.write_text("[]")
-    with pytest.raises(UsageError, match="is not what `speed --output` writes"):
+    with pytest.raises(UsageError, match="is no report of `speed`"):
         Shelves(tmp_path).speeds(FIGURES["flowavse/1"].speeds[0])
 
 

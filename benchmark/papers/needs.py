@@ -101,8 +101,7 @@ class SpeedNeeded:
         return runs / "speed" / f"{self.name}.json"
 
     def command(self, runs: Path) -> str:
-        methods = " ".join(f"--method {method}" for method in self.methods)
-        return f"{COMMAND} speed {methods} --output {_quoted(self.path(runs))}"
+        return f"{COMMAND} speed --method {','.join(self.methods)} --output {_quoted(self.path(runs))}"
 
 
 @dataclass(frozen=True)
@@ -158,9 +157,7 @@ class Shelves:
             for row in rows.values():
                 row["machine"] = row["device_name"] or machine
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(
-                f"{path} is not what `speed --output` writes ({type(error).__name__}: {error}): delete it"
-            ) from error
+            raise UsageError(f"{path} is no report of `speed` ({type(error).__name__}: {error}): delete it") from error
         found = {}
         for method in need.methods:
             plan = plan_method(method)
