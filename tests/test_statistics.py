@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest, pearsonr, t
 
 from benchmark.results.statistics import FEWEST, Shape, resampled, row_weights, speaker_index, with_intervals
-from metrics.faces.age_agreement import weighted_pearson
+from metrics.faces.correlation import weighted_pearson
 from metrics.metric import weighted_mean, weighted_ratio
 
 INF = float("inf")
