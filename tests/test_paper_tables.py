@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 from benchmark.cli.main import app
 from benchmark.cli.table import show_page
 from benchmark.errors import MissingDataset, UnknownName, UsageError
-from benchmark.papers import measured, tables
-from benchmark.papers.beside import Filled, Line, fill, named
-from benchmark.papers.measured import Runner, wanted
+from benchmark.papers import needs, tables
+from benchmark.papers.beside import Filled, Line, fill, named, needed
+from benchmark.papers.making import Runner
 from benchmark.papers.reported import Table, table
 from benchmark.results.finding import Kept
 from benchmark.results.schema import Aggregate, Failures, Result, RunSpec
@@ -42,12 +42,12 @@ def kept(of: Table, label: str, dataset: str = "talkers", signature: str = DLIB,
     """
     cells = [cell for cell in of.cells() if cell.row.label == label and not cell.reason]
     own = [cell for cell in cells if cell.corpus and cell.corpus.dataset == dataset]
-    run = wanted(own or cells, dataset)
+    run = needed(own or cells, dataset)
     task = get_task(run.task)
-    protocol = with_protocol(task, run.row.run.seconds, None)
+    protocol = with_protocol(task, run.seconds, None)
     made = RunSpec(
-        task=task.name, task_version=task.version, method=run.row.run.method, config=json.loads(json.dumps(run.config)),
-        weights_sha256=run.weights_sha256 or ("ab" * 32 if run.lacking else None), dataset=dataset,
+        task=task.name, task_version=task.version, method=run.method, config=run.config,
+        weights_sha256=run.plan.weights_sha256 or ("ab" * 32 if run.lacking else None), dataset=dataset,
         dataset_revision="1", split="test", manifest_sha256="m", seconds=protocol.seconds, repeats=protocol.repeats,
         seed=0,
     ).model_copy(update=dict(spec))  # fmt: skip
@@ -258,8 +258,8 @@ def test_every_place_is_measured_or_says_what_would_or_why_nothing_does(of):
     assert len(filled.lines) == len(of.rows) * len(of.columns)
     for line in filled.lines:
         assert line.value is None and line.reason
-        assert bool(line.wanted) == (not line.cell.reason)
-        for text in line.wanted.commands() if line.wanted else ():
+        assert bool(line.need) == (not line.cell.reason)
+        for text in line.need.commands() if line.need else ():
             assert text.startswith("python -m benchmark ")
             check(text.removeprefix("python -m benchmark "))
     told = "; ".join(rows for rows, _ in tables.page(filled).commands)
@@ -268,7 +268,7 @@ def test_every_place_is_measured_or_says_what_would_or_why_nothing_does(of):
 
 def test_each_training_has_a_folder_of_its_own():
     seven = fill(table("sf2f", 7), [])
-    commands = {line.wanted.commands() for line in seven.lines if line.wanted and line.wanted.row.run.needs}
+    commands = {line.need.commands() for line in seven.lines if line.need and line.need.trained}
     folders = [train.split("--out ")[1] for train, _ in commands]
     assert len(set(folders)) == len(folders) == 7
     assert all(run.endswith("--weights FILE") for _, run in commands)
@@ -280,8 +280,8 @@ def test_on_the_papers_own_data_a_row_is_of_the_papers_size_and_definition(datas
     line = at(fill(eight, [], dataset=dataset), "SF2F, 5 sec")
     own = dataset == "vggface_voxceleb1"
     assert (
-        "--preset paper" in line.wanted.commands()[-1],
-        "--face-network facenet140" in line.wanted.commands()[-1],
+        "--preset paper" in line.need.commands()[-1],
+        "--face-network facenet140" in line.need.commands()[-1],
     ) == (
         own,
         own,
@@ -493,4 +493,4 @@ def test_without_a_name_the_tables_are_listed():
 
 
 def test_published_results_lie_where_they_are_looked_for():
-    assert measured.PUBLISHED.is_dir()
+    assert needs.PUBLISHED.is_dir()

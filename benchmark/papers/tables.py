@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmark.errors import UsageError
 from benchmark.papers.beside import Filled, Line, Section, fixed
-from benchmark.papers.measured import SPLIT
+from benchmark.papers.needs import SPLIT
 from benchmark.papers.ranking import Agreement
 from benchmark.reports import escaping
 
@@ -94,7 +94,7 @@ def page(filled: Filled) -> Page:
 
 def _measured_head(filled: Filled, dataset: str) -> str:
     """`measured: talkers, test split (100 people)`; no data are named where nothing of the table can be measured."""
-    if not any(line.wanted and line.dataset == dataset for line in filled.lines):
+    if not any(line.need and line.dataset == dataset for line in filled.lines):
         return "measured"
     people = {line.kept.result.speakers for line in filled.lines if line.kept and line.dataset == dataset}
     return f"measured: {dataset}, {SPLIT} split" + (f" ({people.pop()} people)" if len(people) == 1 else "")
@@ -135,13 +135,13 @@ def _remarks(filled: Filled) -> list[str]:
         elif corpus.reason:
             told.append(f"{corpus.name}: {corpus.reason}.")
     measured = [line for line in lines if line.item is not None]
-    if any(line.wanted and line.wanted.row.run.preset and not line.wanted.preset for line in measured):
+    if any(line.need and line.cell.row.run.preset and not line.need.preset for line in measured):
         told.append(
             "Measured methods run by their default presets, whose weights are shipped: smaller than the paper's."
         )
     if any(line.dataset != getattr(line.cell.corpus, "dataset", "") for line in measured):
         told.append("Reported and measured numbers are of different people: compare orders, not values.")
-    at_hand = {cell.corpus.dataset for line in lines if (cell := line.cell).corpus and line.wanted} - {""}
+    at_hand = {cell.corpus.dataset for line in lines if (cell := line.cell).corpus and line.need} - {""}
     for dataset in sorted(at_hand - {line.dataset for line in lines}):
         told.append(
             f"Where {dataset} is at hand: python -m benchmark table {table.name} --dataset {dataset} --data-root FOLDER"
@@ -167,9 +167,9 @@ def commands(filled: Filled) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _answer(line: Line) -> tuple[str, ...]:
-    if line.wanted is None:
+    if line.need is None:
         return (f"not measured: {line.reason}",)
-    return line.wanted.commands()
+    return line.need.commands()
 
 
 def markdown(filled: Filled) -> str:
@@ -278,7 +278,7 @@ def records(filled: Filled) -> list[dict[str, Any]]:
                 *(item.scored if item else None, item.total if item else None, line.difference),
                 *(None if item is None else line.same, cell.column.number, item.signature if item else ""),
                 *(result.run_id if result else "", result.label if result else "", line.reason),
-                list(line.wanted.commands()) if line.wanted else [],
+                list(line.need.commands()) if line.need else [],
                 *(section.order.tau, section.order.low, section.order.high, section.order.p, section.order.rows),
             )
             told.append(dict(zip(FIELDS, values, strict=True)))
