@@ -174,6 +174,29 @@ def test_the_dataset_is_the_papers_where_it_is_measured_talkers_else_and_said():
     assert "does not serve task 'speech2face'" in at(filled, "SF2F, 5 sec").reason
 
 
+def test_published_numbers_stand_where_the_user_has_none_and_the_table_says_which_they_are():
+    three = table("sf2f", 3)
+    labels = ("random", "voice2face, 5 sec", "SF2F, 5 sec")
+    published = [replace(kept(three, label, recall_at_10=0.5), published=True) for label in labels]
+    own = kept(three, "SF2F, 5 sec", recall_at_10=0.9)
+
+    def told(results: list[Kept]) -> tuple[dict[str, float], tables.Page]:
+        filled = fill(three, results, columns=["R@10"])
+        return {label: at(filled, label).value for label in labels}, tables.page(filled)
+
+    values, page = told(published)
+    assert set(values.values()) == {50.0} and tables.PUBLISHED not in page.notes
+    assert any("All measured numbers are published" in line for line in page.remarks)
+    values, page = told([own, *published])
+    assert values == {**dict.fromkeys(labels, 50.0), "SF2F, 5 sec": 90.0}
+    mark = f"[{1 + page.notes.index(tables.PUBLISHED)}]"
+    measured = {row[0].partition(" [")[0]: row[2] for block in page.blocks for _, rows in block.parts for row in rows}
+    assert [mark in measured[label] for label in labels] == [True, True, False]
+    assert not any("published" in line for line in page.remarks)
+    _, page = told([own])
+    assert not any("published" in line for line in (*page.notes, *page.remarks))
+
+
 def test_columns_of_two_corpora_stand_in_two_tables():
     blocks = tables.page(fill(table("flowavse", 1), [])).blocks
     assert ["VoxCeleb2" in block.of[0] for block in blocks] == [True, False]
