@@ -228,8 +228,9 @@ metrics = Registry(
 CRANIOFACIAL = (
     *("upper_lip_height", "lateral_upper_lip_height", "jaw_width", "nose_height", "nose_width", "labio_oral_region"),
     *("mandibular_index", "intercanthal_index", "nasal_index", "vermilion_height_index", "mouth_face_width_index"),
+    "random_pairs",
 )
-"""Measures of the metric of that name."""
+"""What the metric of that name correlates."""
 
 NUMBERS = {
     **{f"face_{part}": "face_similarity" for part in ("cosine", "cosine_mismatched", "l1", "auc")},
@@ -244,7 +245,6 @@ NUMBERS = {
     "sex_agreement_face": "sex_agreement",
     **{f"age_{part}_{kind}": "age_agreement" for part in ("r", "error", "decade") for kind in ("face", "label")},
     **{f"craniofacial_{measure}{p}": "craniofacial" for measure in CRANIOFACIAL for p in ("", "_p")},
-    "craniofacial_random_pairs": "craniofacial",
     "estoi": "stoi",
     **{f"dnsmos_{part}": "dnsmos" for part in ("p808", "sig", "bak", "ovrl")},
     **{f"nisqa_{part}": "nisqa" for part in ("mos", "noi", "dis", "col", "loud")},

@@ -415,7 +415,7 @@ def reported_csv(cells: Sequence[Printed]) -> str:
                 *(cell.table.name, cell.row.label, _printed_head(cell.column, cell.corpus, False)),
                 *(cell.corpus.name, cell.corpus.dataset),
                 *(cell.printed.value, "" if cell.printed.spread is None else cell.printed.spread, cell.column.unit),
-                *(cell.printed.text, cell.column.number, cell.column.differs or cell.reason),
+                *(cell.printed.text, cell.number, cell.column.differs or cell.reason),
             ]
         )
     return _csv(heads, lines)

@@ -90,9 +90,9 @@ class FindsLandmarks(Protocol):
         ...
 
 
-def number_of(measure: str, p: bool = False) -> str:
-    """`craniofacial_nasal_index`, `craniofacial_nasal_index_p`."""
-    return f"craniofacial_{measure}{'_p' if p else ''}"
+def number_of(measure: str) -> str:
+    """`craniofacial_nasal_index`; its p-value is `craniofacial_nasal_index_p`."""
+    return f"craniofacial_{measure}"
 
 
 RANDOM_PAIRS = "craniofacial_random_pairs"
@@ -102,37 +102,35 @@ _FLAT = "the landmarks leave a ratio without a value"
 
 
 def _reports() -> tuple[Report, ...]:
+    about = {
+        number_of(name): (title, f"Pearson's correlation of {title} ({points}) of generated and true faces.")
+        for name, (title, points, _) in MEASURES.items()
+    }
+    title = f"{MEASURES[RANDOM][0]} of random pairs"
+    about[RANDOM_PAIRS] = title, f"Pearson's correlation of {title}: each face is held against another person's."
     correlations = [
         Report(
-            number_of(name),
+            name,
             f"{title} r",
-            True,
+            None if name == RANDOM_PAIRS else True,
             (-1.0, 1.0),
-            description=f"Pearson's correlation of {title} ({points}) of generated and true faces.",
+            description=description,
             interval="correlation",
         )
-        for name, (title, points, _) in MEASURES.items()
+        for name, (title, description) in about.items()
     ]
-    random = Report(
-        RANDOM_PAIRS,
-        f"{MEASURES[RANDOM][0]} r, random pairs",
-        None,
-        (-1.0, 1.0),
-        description="The same correlation of the nasal index where each face is held against another person's.",
-        interval="correlation",
-    )
     ps = [
         Report(
-            number_of(name, p=True),
+            f"{name}_p",
             f"{title} p",
             None,
             (0.0, 1.0),
             description=f"How probable so large a correlation of {title} is where nothing goes together, two-sided.",
             no_interval="a p-value has none",
         )
-        for name, (title, _, _) in MEASURES.items()
+        for name, (title, _) in about.items()
     ]
-    return (*correlations, random, *ps)
+    return (*correlations, *ps)
 
 
 class Craniofacial(Metric):
@@ -172,9 +170,8 @@ class Craniofacial(Metric):
             "removed": "pose:removed,mean-face1,weak-perspective|unit:eye-distance",
             "kept": "pose:kept|unit:picture-width",
         }[self.pose]
-        against = "another-person" if report == RANDOM_PAIRS else "mean-of-true-faces"
         p = "|p:t,pairs:speakers" if report.endswith("_p") else ""
-        return f"{self.landmarks.signature}|{about}|against:{against}{p}|v{self.version}"
+        return f"{self.landmarks.signature}|{about}|against:mean-of-true-faces{p}|v{self.version}"
 
     def prepare(self, gallery: Sequence[Identity]) -> None:
         """Measure the true faces; the mean over those of an identity in which a face is found.
@@ -239,16 +236,14 @@ class Craniofacial(Metric):
         return np.isfinite(made) & np.isfinite(true)
 
     def why_undefined(self, report: str) -> str:
-        return f"{_FLAT}, or all faces are alike" if report != RANDOM_PAIRS else self.lacking["other"]
+        alike = f"{_FLAT}, or all faces are alike"
+        return f"{self.lacking['other']}, or {alike}" if report.startswith(RANDOM_PAIRS) else alike
 
     @staticmethod
     def _pair(report: str, statistics: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """What a number correlates, `[N]` and `[N]`."""
-        if report == RANDOM_PAIRS:
-            names = RANDOM, "other"
-        else:
-            measure = report.removeprefix("craniofacial_").removesuffix("_p")
-            names = measure, f"{measure}_true"
+        """What a number is of, `[N]` and `[N]`."""
+        measure = report.removeprefix("craniofacial_").removesuffix("_p")
+        names = (RANDOM, "other") if report.startswith(RANDOM_PAIRS) else (measure, f"{measure}_true")
         made, true = (np.asarray(statistics[name], np.float64) for name in names)
         return made, true
 
@@ -262,8 +257,7 @@ class Craniofacial(Metric):
             known = self.defined(report.name, statistics)
             made, true = (column[known] for column in self._pair(report.name, statistics))
             r = values[report.name] = weighted_pearson(made, true, weights[:, known])
-            if report.name != RANDOM_PAIRS:
-                values[f"{report.name}_p"] = no_correlation_p(r, _effective(people[known], weights[:, known]))
+            values[f"{report.name}_p"] = no_correlation_p(r, _effective(people[known], weights[:, known]))
         return values
 
 
