@@ -21,6 +21,7 @@ import numpy as np
 from benchmark.results.statistics import Estimate, Values, resampled, with_intervals
 from benchmark.runs.scoring import shapes, speaker_values
 from metrics.faces.age_agreement import AgeAgreement
+from metrics.faces.craniofacial import MEASURES, Craniofacial, number_of
 from metrics.faces.ranks import target_ranks
 from metrics.faces.retrieval import Retrieval
 from metrics.faces.sex_agreement import SexAgreement
@@ -172,6 +173,29 @@ def ages(random: np.random.Generator, index: np.ndarray) -> Rows:
 AGE_R = 15 / (15**2 + 12**2 + 8**2) ** 0.5
 
 
+def measures(r: float, skew: float = 0.0) -> Callable[[np.random.Generator, np.ndarray], Rows]:
+    """Every measure of faces goes with the true one's at r; of its other variance, half differs by face.
+
+    Args:
+        skew: above 0 measures are log-normal with this deviation of their logarithms, and r is of the logarithms.
+    """
+
+    def rows(random: np.random.Generator, index: np.ndarray) -> Rows:
+        true = random.normal(size=index[-1] + 1)
+        own, face = random.normal(size=true.shape)[index], random.normal(size=len(index))
+        made = r * true[index] + ((1 - r**2) / 2) ** 0.5 * (own + face)
+        both = (made, true[index]) if not skew else (np.exp(skew * made), np.exp(skew * true[index]))
+        columns = {f"{name}{of}": values for name in MEASURES for of, values in zip(("", "_true"), both, strict=True)}
+        return {**columns, "person": index.astype(float), "other": both[1]}
+
+    return rows
+
+
+SKEW = 0.5
+SKEWED_R = float(np.expm1(0.6 * SKEW**2) / np.expm1(SKEW**2))
+"""Correlation of log-normal measures whose logarithms have 0.6."""
+
+
 def identities(random: np.random.Generator, index: np.ndarray) -> Rows:
     """What a classifier of twelve people says of each face: alike within a speaker, some people far oftener."""
     logits = 2 * random.normal(size=(index[-1] + 1, Judge.classes))[index] + random.normal(size=(len(index), 12))
@@ -182,6 +206,7 @@ def identities(random: np.random.Generator, index: np.ndarray) -> Rows:
 def cases() -> list[Case]:
     judge: Any = Judge()
     sdr, wer, recall = SiSdr(), WordErrors(judge, judge), Retrieval(judge)
+    face, nose = Craniofacial(judge), number_of("nose_width")
     sex, age, similar, score = SexAgreement(judge), AgeAgreement(judge), FaceSimilarity(judge), VGGFaceScore(judge)
     return [
         Case("SI-SDR", sdr, "si_sdr", speech_quality, 0.0),
@@ -197,6 +222,11 @@ def cases() -> list[Case]:
         Case("sex 97 %, speakers alike", sex, "sex_agreement", sexes(0.97, 50), 0.97),
         Case("sex 97 %, a few always wrong", sex, "sex_agreement", sexes(0.97, 2), 0.97),
         Case("age r", age, "age_r_label", ages, AGE_R),
+        Case("nose width r 0", face, "craniofacial_nose_width", measures(0.0), 0.0, costly=True),
+        Case("nose width r 0.3", face, "craniofacial_nose_width", measures(0.3), 0.3, costly=True),
+        Case(
+            "nasal index r 0.57, skewed", face, "craniofacial_nasal_index", measures(0.6, SKEW), SKEWED_R, costly=True
+        ),
         Case("age error", age, "age_error_label", ages, float((2 / np.pi) ** 0.5 * (12**2 + 8**2) ** 0.5)),
         Case("cosine", similar, "face_cosine", similar_faces, None, few, True),
         Case("AUC", similar, "face_auc", similar_faces, None, few, True),

@@ -1,0 +1,174 @@
+"""What craniofacial measures are worth on Talkers, where the true landmarks are known, and how fast they are taken.
+
+    python tests/benchmarks/bench_craniofacial.py                    # all of it, a few minutes
+    python tests/benchmarks/bench_craniofacial.py --only speed errors
+    python tests/benchmarks/bench_craniofacial.py --only recovery --people 400
+
+speed: landmarks found in a second, where the first detector finds the face and where only the second does.
+errors: measures of dlib's landmarks against those of the true ones, on portraits in the default pose and in others.
+recovery: faces are drawn whose traits go together at a known correlation, and the metric says what it sees of it.
+portraits: the people of the test split, one portrait at the size of a generated face against the others of the same
+person (what no method can be better than), and against another person's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from benchmark.datasets.talkers.face import Portrait, View, portrait, views
+from benchmark.datasets.talkers.identity import Person, people, person
+from benchmark.results.statistics import Estimate, with_intervals
+from benchmark.runs.scoring import shapes, speaker_values
+from metrics.faces.craniofacial import MEASURES, RANDOM_PAIRS, Craniofacial, measured, number_of
+from metrics.faces.frontal_pose import turned_to_front
+from metrics.metric import FaceItem, Identity
+from metrics.networks import face_landmarks
+from metrics.networks.dlib_faces import FaceFinder, frame
+
+FIRST = 800_000
+"""People of no split and no population."""
+TRUE_SIZE = 128
+TRAITS = {
+    "jaw_width": "jaw_width",
+    "nose_height": "nose_length",
+    "nose_width": "nose_width",
+    "labio_oral_region": "mouth_width",
+}
+"""Measure to the trait of a person that moves it alone."""
+
+
+def resized(image: np.ndarray, size: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def speed(count: int) -> None:
+    drawn = [portrait(person(FIRST + number), View(), TRUE_SIZE).image for number in range(count)]
+    for size in (64, 128):
+        pictures = [resized(image, size) for image in drawn]
+        network = face_landmarks.load()
+        network.find([np.zeros((size, size, 3), np.uint8)])  # reads both files
+        start = time.perf_counter()
+        network.find(pictures)
+        print(f"{size} px: {count / (time.perf_counter() - start):6.1f} faces/s, found by the first detector")
+    start = time.perf_counter()
+    few = [network._by_cnn(frame(picture)) for picture in pictures[:5]]
+    print(f"{len(few) / (time.perf_counter() - start):6.1f} pictures/s more where the second detector has to look")
+    start = time.perf_counter()
+    finder = FaceFinder(face_landmarks.carried_folder())
+    for picture in pictures:
+        finder.largest(frame(picture))
+    print(f"{count / (time.perf_counter() - start):6.1f} pictures/s by the first detector alone")
+
+
+def truly(drawn: Sequence[Portrait]) -> np.ndarray:
+    return measured(turned_to_front(np.stack([one.landmarks for one in drawn])))
+
+
+def errors(count: int) -> None:
+    metric = Craniofacial(face_landmarks.load())
+    crowd = [person(FIRST + number) for number in range(count)]
+    print("| measure | mean | bias, s.d., r at 64 px | bias, s.d., r at 128 px | the same in other poses, 128 px |")
+    print("|---|---:|---:|---:|---:|")
+    cells: list[list[str]] = [[] for _ in MEASURES]
+    for view, size in ((0, 64), (0, 128), (1, 128)):
+        drawn = [portrait(one, views(one, view + 1)[view], TRUE_SIZE) for one in crowd]
+        true, found = truly(drawn), metric.measures_of([resized(one.image, size) for one in drawn])
+        known = np.isfinite(found).all(axis=1)
+        true, found = true[known], found[known]
+        for column, cell in enumerate(cells):
+            x, y = true[:, column], found[:, column]
+            r = np.corrcoef(x, y)[0, 1]
+            cell += [f"{100 * x.mean():.0f}"] * (not cell)
+            cell.append(f"{100 * (y - x).mean():+.1f}, {100 * (y - x).std(ddof=1):.1f}, {r:.2f}")
+        print(f"view {view}, {size} px: a face found in {known.sum()} of {count}")
+    for (title, _, _), cell in zip(MEASURES.values(), cells, strict=True):
+        print(f"| {title} | {' | '.join(cell)} |")
+
+
+def estimates(metric: Craniofacial, items: Sequence[FaceItem]) -> dict[str, Estimate]:
+    rows = [row for row in metric.measure(items) if isinstance(row, dict)]
+    run = np.arange(len(rows)), {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    return with_intervals(len(rows), speaker_values(metric, [run]), shapes(metric, [run], len(rows)))
+
+
+def told(one: Estimate) -> str:
+    return f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"
+
+
+def recovery(count: int, r: float) -> None:
+    random = np.random.default_rng(0)
+    print(f"{count} people, one sex and age, all traits of generated and true faces at r = {r}")
+    true, made = [], []
+    for number in range(count):
+        one = replace(person(FIRST + number), sex="f", age=30.0)
+        traits = vars(one.face)
+        moved = {name: traits[name] for name in TRAITS.values()}
+        other = {name: r * value + (1 - r**2) ** 0.5 * float(random.normal()) for name, value in moved.items()}
+        true.append(one)
+        made.append(replace(person(2 * FIRST + number), id=one.id, sex="f", age=30.0))
+        made[-1] = replace(made[-1], face=replace(made[-1].face, **other))
+    whole = [[portrait(one, views(one, view + 1)[view], TRUE_SIZE) for one in true] for view in (0, 1)]
+    drawn = [portrait(one, views(person(2 * FIRST + n), 1)[0], TRUE_SIZE) for n, one in enumerate(made)]
+    ids = [f"{number:05}" for number in range(count)]
+    print("| measure | r drawn | true landmarks | dlib, 128 px | dlib, 64 px | expected at 64 px |")
+    print("|---|---:|---:|---:|---:|---:|")
+    metric = Craniofacial(face_landmarks.load())
+    metric.prepare([Identity(id, [a.image, b.image]) for id, a, b in zip(ids, *whole, strict=True)])
+    by_size = {
+        size: estimates(metric, [FaceItem(id, resized(one.image, size)) for id, one in zip(ids, drawn, strict=True)])
+        for size in (128, 64)
+    }
+    made_true, true_true = truly(drawn), np.mean([truly(some) for some in whole], axis=0)
+    made_seen = metric.measures_of([resized(one.image, 64) for one in drawn])
+    true_seen = np.nanmean([metric.measures_of([one.image for one in some]) for some in whole], axis=0)
+    for column, (name, (title, _, _)) in enumerate(MEASURES.items()):
+        if name not in TRAITS:
+            continue
+        trait = TRAITS[name]
+        put = np.corrcoef([vars(one.face)[trait] for one in made], [vars(one.face)[trait] for one in true])[0, 1]
+        seen = np.corrcoef(made_true[:, column], true_true[:, column])[0, 1]
+        known = np.isfinite(made_seen[:, column]) & np.isfinite(true_seen[:, column])
+        kept = [
+            np.corrcoef(a[known, column], b[known, column])[0, 1]
+            for a, b in ((made_true, made_seen), (true_true, true_seen))
+        ]
+        cells = [told(by_size[size][number_of(name)]) for size in (128, 64)]
+        print(f"| {title} | {put:.2f} | {seen:.2f} | {' | '.join(cells)} | {seen * kept[0] * kept[1]:.2f} |")
+
+
+def portraits(count: int) -> None:
+    crowd: list[Person] = people("test")[:count]
+    metric = Craniofacial(face_landmarks.load())
+    pictures = {one.id: [portrait(one, view, TRUE_SIZE).image for view in views(one, 4)] for one in crowd}
+    metric.prepare([Identity(id, images[1:]) for id, images in pictures.items()])
+    found = estimates(metric, [FaceItem(id, resized(images[0], 64)) for id, images in pictures.items()])
+    print("| measure | first portrait at 64 px against the other three |")
+    print("|---|---:|")
+    for name, (title, _, _) in MEASURES.items():
+        print(f"| {title} | {told(found[number_of(name)])} |")
+    print(f"| nasal index, random pairs | {told(found[RANDOM_PAIRS])} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = ("speed", "errors", "recovery", "portraits")
+    parser.add_argument("--only", nargs="*", default=parts, choices=parts)
+    parser.add_argument("--people", type=int, default=100)
+    parser.add_argument("--r", type=float, default=0.7, help="drawn into the faces of `recovery`  [default: 0.7]")
+    chosen = parser.parse_args()
+    for part in chosen.only:
+        print(f"\n{part}")
+        if part == "recovery":
+            recovery(chosen.people, chosen.r)
+        else:
+            globals()[part](chosen.people)
+
+
+if __name__ == "__main__":
+    main()
