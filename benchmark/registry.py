@@ -194,6 +194,9 @@ metrics = Registry(
         "face_detection_rate": Entry(
             "metrics.faces.detection:FaceDetectionRate", "share of outputs in which a face is found", "speech2face"
         ),
+        "identity_bits": Entry(
+            "metrics.faces.identity_bits:IdentityBits", "bits that faces tell of who speaks", "speech2face"
+        ),
         "craniofacial": Entry(
             "metrics.faces.craniofacial:Craniofacial",
             "craniofacial_{MEASURE}{,_p}: eleven measures of the face against the true one's",

@@ -191,7 +191,8 @@ SPEECH2FACE = FaceFromSpeech(
         "face_detection_rate",
         *(f"recall_at_{k}_by_recording" for k in (10, 1)),  # where speakers have several recordings
         "recall_at_1_within_by_recording",
-        *(f"craniofacial_{measure}" for measure in CRANIOFACIAL),  # where they are asked for
+        "identity_bits",  # this and what follows where they are asked for
+        *(f"craniofacial_{measure}" for measure in CRANIOFACIAL),
     ),
     references=(
         *("voice2face", "sf2f", "linear", "talkers_oracle"),
