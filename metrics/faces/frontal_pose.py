@@ -100,15 +100,16 @@ class Pose(NamedTuple):
     """`[N, 2]`, pixels; mean of the landmarks."""
 
 
-def fitted_pose(points: np.ndarray) -> Pose:
-    """Weak-perspective pose of the mean face by least squares.
+def fitted_pose(points: np.ndarray, face: np.ndarray = MEAN_FACE) -> Pose:
+    """Weak-perspective pose of a face by least squares.
 
     Args:
         points: `[N, 68, 2]`, x and y down, in pixels.
+        face: `[68, 3]`, by default the mean face.
     """
     points = np.asarray(points, np.float64)
     centre = points.mean(axis=1)
-    seen, body = points - centre[:, None], MEAN_FACE - MEAN_FACE.mean(axis=0)
+    seen, body = points - centre[:, None], face - face.mean(axis=0)
     turned = np.broadcast_to(body, (len(points), 68, 3))
     rotation = np.broadcast_to(np.eye(3), (len(points), 3, 3))
     scale = np.ones(len(points))
