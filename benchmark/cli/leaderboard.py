@@ -1,4 +1,4 @@
-"""`leaderboard`: published results: add, validate, build the tables, check them, make old ones anew."""
+"""`leaderboard`: published results: add, validate, keep examples, build tables and page, check them, make old ones anew."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from benchmark.cli import options
 
 app = typer.Typer(
-    help="Published results: add, validate, build, check, refresh.", no_args_is_help=True, rich_markup_mode=None
+    help="Published results: add, validate, examples, build, check, refresh.", no_args_is_help=True, rich_markup_mode=None
 )
 
 Root = Annotated[
@@ -117,6 +117,30 @@ def validate(
         note(f"Written: {beside}", quiet)
     if len(good) < len(files):
         raise typer.Exit(1)
+
+
+@app.command("examples")
+def examples(
+    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories, ids or labels; published.")],
+    runs: options.Runs = Path("runs"),
+    root: Root = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Keep a few outputs of published runs for the page: faces to look at, sounds to listen to.
+
+    Which ones hangs on the split alone: the first people, or the first mixture of each kind of noise. A run of a part
+    of the split (run --limit) will do.
+
+    \b
+    python -m benchmark leaderboard examples sf2f
+    """
+    from benchmark.cli.console import note
+    from benchmark.leaderboard.examples import write
+
+    folder = _root(root)
+    for name in names:
+        print(write(name, runs, folder))
+    note("Now make the page: python -m benchmark leaderboard build", quiet)
 
 
 @app.command("build")
