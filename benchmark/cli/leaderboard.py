@@ -1,4 +1,4 @@
-"""`leaderboard`: published results: add, validate, keep examples, build tables and page, check them, make old ones anew."""
+"""`leaderboard`: published results: add, validate, keep examples, make tables and page, check, refresh."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typer
 from benchmark.cli import options
 
 app = typer.Typer(
-    help="Published results: add, validate, examples, build, check, refresh.", no_args_is_help=True, rich_markup_mode=None
+    help="Published results: add, validate, examples, build, check, refresh.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 Root = Annotated[

@@ -497,7 +497,7 @@ def _read_all(root: Path) -> list[Submission]:
 
 
 def generated(root: Path = ROOT) -> list[str]:
-    """Files that `build` writes or takes away, as they lie there: tables, the page, examples of what is not published."""
+    """Files that `build` writes or takes away, as they lie there: tables, page, examples of runs that are gone."""
     from benchmark.leaderboard import examples, page
 
     found = [

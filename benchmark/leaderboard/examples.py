@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from benchmark.errors import SubmissionError
+from benchmark.errors import MissingDataset, SubmissionError
 from benchmark.files import write_whole
 from benchmark.leaderboard.submissions import ROOT, Submission, everything
 from benchmark.types import Sample
@@ -189,6 +189,8 @@ def write(run: str, runs: Path = Path("runs"), root: Path = ROOT) -> Path:
     spec, directory = submission.result.spec, RunDirectory(scored.path)
     about, made = directory.read_run(), directory.predictions()
     manifest = read_manifest(Path(about["manifest"]), Path(about["root"]))
+    if manifest.sha256 != spec.manifest_sha256:
+        raise MissingDataset(f"{manifest.path} is not the data that {directory.path} was made from: run it again")
     task, folder = TASKS[spec.task], root / folder_of(submission)
     found, files = [], {}
     for sample in chosen(manifest.samples, task.output):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -202,18 +202,18 @@ class _Maker:
             task.title,
             board.dataset,
             task.output,
-            [self.section(board, number, each) for number, each in enumerate(board.sections)],
+            [self.section(board, each) for each in sorted(board.sections, key=_first_the_usual)],
             [(about, quote(file)) for about, file in files],
         )
 
-    def section(self, board: boards.Board, number: int, section: boards.Section) -> Section:
+    def section(self, board: boards.Board, section: boards.Section) -> Section:
         columns = [self.column(section, head) for head in section.heads]
         lines = [self.line(board, section, row, columns) for row in section.rows]
         speakers = max(row.result.speakers for row in section.rows)
         outputs = max(row.result.samples * row.result.spec.repeats for row in section.rows)
         curves = [drawings.Curve(row.result.label, row.role, _points(row)) for row in section.rows]
         return Section(
-            _id(board.stem, str(number)),
+            _id(board.stem, str(board.sections.index(section))),
             section.question.title,
             f"{speakers} speakers, {outputs} outputs a row",
             columns,
@@ -231,9 +231,7 @@ class _Maker:
         behind = ""
         if scale is not None:
             best = _best(leading)
-            floor, ceiling = (
-                _best([cell.item for own, cell in cells if own == role]) for role in ("floor", "ceiling")
-            )
+            floor, ceiling = (_best([cell.item for own, cell in cells if own == role]) for role in ("floor", "ceiling"))
             behind = drawings.marks(scale, best, floor and floor.value, ceiling and ceiling.value)
         return Column(
             tables.title(head),
@@ -278,14 +276,10 @@ class _Maker:
         module = entry.target.partition(":")[0].replace(".", "/")
         return self.link(self.root.parent / card(module))
 
-    def line(
-        self, board: boards.Board, section: boards.Section, row: boards.Row, columns: Sequence[Column]
-    ) -> Line:
+    def line(self, board: boards.Board, section: boards.Section, row: boards.Row, columns: Sequence[Column]) -> Line:
         result, first = row.result, section.rows[0].result
         place = row.place(section.primary)
-        cells = [
-            _cell(row, head, first, column.scale) for head, column in zip(section.heads, columns, strict=True)
-        ]
+        cells = [_cell(row, head, first, column.scale) for head, column in zip(section.heads, columns, strict=True)]
         made_by = [each for each in self.commands if each.makes(board.task, board.dataset, result.label)]
         entry = registry.methods.builtin.get(result.spec.method)
         failed = sum(result.failures.generation.values())
@@ -310,11 +304,15 @@ class _Maker:
     # -- examples ------------------------------------------------------------------------------------------------------
 
     def gallery(self, board: boards.Board, section: boards.Section) -> Gallery | None:
-        """Ceilings first beside faces, which are the truth; last beside sounds, which go from noisy to clean."""
-        output = TASKS[board.task].output
-        order = ("ceiling", "method", "floor") if output == "image" else ("floor", "method", "ceiling")
+        """Faces from the truth down, as the ceilings are it; sounds from the mixture to the clean speech."""
+        task = TASKS[board.task]
+        output, order = task.output, ("floor", "method", "ceiling")
+        rows = sorted(section.rows, key=lambda row: order.index(row.role), reverse=output == "image")
+        if output == "audio":
+            usual = {name: place for place, name in enumerate(task.references)}
+            rows.sort(key=lambda row: (order.index(row.role), usual.get(row.result.spec.method, len(usual))))
         found = []
-        for row in sorted(section.rows, key=lambda row: order.index(row.role)):
+        for row in rows:
             shown = examples.read(row.submission, self.root)
             if shown is not None:
                 found.append((row, shown))
@@ -322,13 +320,13 @@ class _Maker:
             return None
         inputs = {each.sample: each for _, shown in found for each in shown.examples}
         head = next((head for head in section.heads if head.name == BESIDE[output]), None)
-        rows = []
+        lines = []
         for row, shown in found:
             own = {each.sample: self.shown(row, each, head) for each in shown.examples}
-            rows.append((row.result.label, row.role, [own.get(sample) for sample in inputs]))
+            lines.append((row.result.label, row.role, [own.get(sample) for sample in inputs]))
         return Gallery(
             [(each.title, each.text) for each in inputs.values()],
-            rows,
+            lines,
             tables.title(head) if head is not None else "",
         )
 
@@ -395,7 +393,8 @@ def html(found: Sequence[boards.Board], root: Path) -> str:
         finalize=lambda value: escaping.printable(value) if type(value) is str else value,
     )
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    tasks = [maker.task(each) for each in found]
+    # The first task of the table of tasks is what a reader comes for first.
+    tasks = [maker.task(each) for each in sorted(found, key=lambda each: (list(TASKS).index(each.task), each.dataset))]
     numbers: dict[str, dict[str, Number]] = {}
     for task in tasks:
         for section in task.sections:
@@ -412,6 +411,12 @@ def html(found: Sequence[boards.Board], root: Path) -> str:
         svg=Markup,
     )
     return text.rstrip("\n") + "\n"
+
+
+def _first_the_usual(section: boards.Section) -> bool:
+    """The question that the task asks where nobody says otherwise goes before the others, which keep their order."""
+    usual = TASKS[section.question.task].protocol
+    return (section.question.seconds, section.question.repeats) != (usual.seconds, usual.repeats)
 
 
 def _hash(text: str) -> str:
@@ -487,4 +492,3 @@ def _of_output(submission: Submission, head: Aggregate, example: examples.Exampl
         return None
     values = found.values({found.rows[key].speaker: 0}, frozenset([key]), np.ones((1, 1)))
     return float(values[head.name][0])
-

@@ -59,7 +59,7 @@
         const now = head.getAttribute("aria-sort");
         const up = now ? now === "descending" : head.dataset.better !== "high";
         sort(place, up);
-        order = `sorted by ${button.textContent.trim()}, ${up ? "lowest" : "highest"} first`;
+        order = `sorted by ${button.textContent.replace(/[\s↑↓]+/g, " ").trim()}, ${up ? "lowest" : "highest"} first`;
         if (place === 0) order = `sorted by name, ${up ? "A to Z" : "Z to A"}`;
         tell();
       });
