@@ -173,7 +173,7 @@ def write(run: str, runs: Path = Path("runs"), root: Path = ROOT) -> Path:
         MissingDataset: the data that it was made from are not here.
     """
     from benchmark.datasets.manifest import read_manifest
-    from benchmark.leaderboard.refresh import commands
+    from benchmark.leaderboard.refresh import Made, commands
     from benchmark.results.comparison import find_scored
     from benchmark.runs.directory import RunDirectory
     from benchmark.tasks import TASKS
@@ -203,13 +203,13 @@ def write(run: str, runs: Path = Path("runs"), root: Path = ROOT) -> Path:
         example, own = _face(sample, output) if task.output == "image" else _sound(sample, output, task.rate)
         found.append(example)
         files |= own
-    line = next((each.line for each in commands(root) if each.makes(spec.task, spec.dataset, scored.result.label)), "")
+    lines = {row: command.line for command in commands(root) for row in command.rows}
     shown = Shown(
         submission.result.run_id,
         submission.result.label,
         spec.weights_sha256,
         spec.manifest_sha256,
-        line,
+        lines.get(Made.of(submission.result), ""),
         tuple(found),
     )
     files[ABOUT] = (json.dumps(asdict(shown), indent=2) + "\n").encode("ascii")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 from benchmark import registry
 from benchmark.leaderboard import board as boards
 from benchmark.leaderboard import drawings, examples
-from benchmark.leaderboard.refresh import Command, commands
+from benchmark.leaderboard.refresh import Made, commands
 from benchmark.leaderboard.submissions import Submission, measured, rows_beside
 from benchmark.reports import escaping, tables
 from benchmark.results.schema import Aggregate, Result
@@ -177,8 +177,9 @@ class _Maker:
     boards: Sequence[boards.Board]
 
     @cached_property
-    def commands(self) -> Sequence[Command]:
-        return commands(self.root)
+    def commands(self) -> Mapping[Made, str]:
+        """Row to what is typed to make it."""
+        return {row: command.line for command in commands(self.root) for row in command.rows}
 
     def link(self, path: Path) -> str:
         """To a file of the checkout, from the page; empty where it is not there."""
@@ -202,7 +203,7 @@ class _Maker:
             task.title,
             board.dataset,
             task.output,
-            [self.section(board, each) for each in sorted(board.sections, key=_first_the_usual)],
+            [self.section(board, each) for each in board.sections],
             [(about, quote(file)) for about, file in files],
         )
 
@@ -280,7 +281,6 @@ class _Maker:
         result, first = row.result, section.rows[0].result
         place = row.place(section.primary)
         cells = [_cell(row, head, first, column.scale) for head, column in zip(section.heads, columns, strict=True)]
-        made_by = [each for each in self.commands if each.makes(board.task, board.dataset, result.label)]
         entry = registry.methods.builtin.get(result.spec.method)
         failed = sum(result.failures.generation.values())
         notes = [f"{failed} outputs were not made" if failed else "", *tables.without_interval(result, section.heads)]
@@ -293,7 +293,7 @@ class _Maker:
             str(place.first + place.last) if place else "",
             tables.coverage(result, section.heads),
             cells,
-            made_by[0].line if made_by else "",
+            self.commands.get(Made.of(result), ""),
             self.card_of_method(result.spec.method),
             quote(str(row.submission.place)),
             quote(str(rows_beside(row.submission.place))) if row.submission.packed is not None else "",
@@ -356,7 +356,7 @@ class _Maker:
         if not folder.is_dir():
             return
         rows = [row for board in self.boards for section in board.sections for row in section.rows]
-        kept = [Kept(Path(row.submission.place), row.result) for row in rows]
+        kept = [Kept(Path(row.submission.place), row.result, published=True) for row in rows]
         for key in papers(folder):
             paper = load(key, folder)
             yield Paper(
@@ -411,12 +411,6 @@ def html(found: Sequence[boards.Board], root: Path) -> str:
         svg=Markup,
     )
     return text.rstrip("\n") + "\n"
-
-
-def _first_the_usual(section: boards.Section) -> bool:
-    """The question that the task asks where nobody says otherwise goes before the others, which keep their order."""
-    usual = TASKS[section.question.task].protocol
-    return (section.question.seconds, section.question.repeats) != (usual.seconds, usual.repeats)
 
 
 def _hash(text: str) -> str:
