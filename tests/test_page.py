@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,11 @@ from typer.testing import CliRunner
 
 from benchmark.cli.main import app
 from benchmark.errors import SubmissionError
-from benchmark.leaderboard import board, drawings, examples, page
+from benchmark.leaderboard import board, drawings, examples, figures, page
 from benchmark.leaderboard.submissions import ROOT, everything
 from benchmark.results.schema import Aggregate
 from benchmark.runs.directory import Prediction, RunDirectory
+from benchmark.runs.evaluation import read_result
 from benchmark.types import Sample
 
 PEOPLE = samples(12, 2)
@@ -459,6 +461,53 @@ def test_example_files_are_what_they_should_be(shown, tmp_path):
         (folder / examples.ABOUT).write_text(json.dumps(wrong))
         with pytest.raises(SubmissionError, match=words):
             examples.read(submission, root)
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def drawable(shown, monkeypatch) -> tuple[Path, Path, RunDirectory]:
+    """One figure, which needs one run."""
+    from benchmark.papers import figures as paper_figures
+    from benchmark.papers.needs import Shelves
+    from benchmark.results.finding import Kept
+
+    _, _, run = shown
+    need = paper_figures.RunNeeded("noisy", "av_enhancement")
+    one = paper_figures.PaperFigure("flowavse", 4, "One <line>", "test_page:line", runs=(need,))
+    monkeypatch.setattr(paper_figures, "FIGURES", {one.name: one, "flowavse/5": replace(one, number=5, unbuilt="x")})
+    kept = Kept(run.path / "result.json", read_result(run.path / "result.json"))
+    monkeypatch.setattr(Shelves, "find", lambda self, asked: kept)
+    return shown
+
+
+def line(material: Any) -> Any:
+    from benchmark.papers.figures import Drawing
+
+    return Drawing(3.5, 2.0, lambda canvas: canvas.add_subplot().plot([0, 1], [0, 1]), "What is <seen>.")
+
+
+def test_figures_are_kept_of_published_runs_and_go_with_them(drawable):
+    root, runs, run = drawable
+    shutil.copytree(ROOT / "papers", root / "papers")
+    done = CliRunner().invoke(app, ["leaderboard", "figures", "all", "--runs", str(runs), "--root", str(root)])
+    assert done.exit_code == 0 and "cannot be drawn" in done.output
+    ((figure, picture),) = figures.read(root)
+    assert figure.runs == (run.path.name,) and picture[8:12] == b"WEBP"
+    board.build(root)
+    found = Tree((root / page.NAME).read_text()).top
+    closed(found)
+    (shown,) = found.all("details", class_="paper drawn")
+    assert "Figure 4, drawn here: One <line>" in shown.text and "What is <seen>." in shown.text
+    for path in (root / "results").rglob("*.*"):
+        path.unlink()
+    publish(root, made(numbers(1.0), PEOPLE, "wiener"))
+    with pytest.raises(SubmissionError, match="expected published runs behind figure flowavse/4"):
+        figures.write(["flowavse/4"], runs, root)
+    assert any(each.startswith("figures/flowavse-4.webp") for each in board.differences(root))
+    board.build(root)
+    assert not list((root / "figures").iterdir()) and "drawn here" not in (root / page.NAME).read_text()
 
 
 # -- in a browser ------------------------------------------------------------------------------------------------------

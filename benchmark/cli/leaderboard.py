@@ -10,7 +10,7 @@ import typer
 from benchmark.cli import options
 
 app = typer.Typer(
-    help="Published results: add, validate, examples, build, check, refresh.",
+    help="Published results: add, validate, examples, figures, build, check, refresh.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -142,6 +142,27 @@ def examples(
     folder = _root(root)
     for name in names:
         print(write(name, runs, folder))
+    note("Now make the page: python -m benchmark leaderboard build", quiet)
+
+
+@app.command("figures")
+def figures(
+    names: Annotated[list[str], typer.Argument(metavar="PAPER/N", help="Figures, or `all` that can be drawn.")],
+    runs: options.Runs = Path("runs"),
+    root: Root = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Keep the papers' figures for the page, drawn as `figure` does from runs whose results are published.
+
+    \b
+    python -m benchmark leaderboard figures sf2f/4
+    python -m benchmark leaderboard figures all
+    """
+    from benchmark.cli.console import note
+    from benchmark.leaderboard.figures import write
+
+    for path in write(names, runs, _root(root), lambda line: note(line, quiet)):
+        print(path)
     note("Now make the page: python -m benchmark leaderboard build", quiet)
 
 

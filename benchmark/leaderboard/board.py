@@ -498,8 +498,8 @@ def _read_all(root: Path) -> list[Submission]:
 
 
 def generated(root: Path = ROOT) -> list[str]:
-    """Files that `build` writes or takes away, as they lie there: tables, page, examples of runs that are gone."""
-    from benchmark.leaderboard import examples, page
+    """Files that `build` writes or takes away, as they lie there: tables, page, pictures of runs that are gone."""
+    from benchmark.leaderboard import examples, figures, page
 
     found = [
         path.relative_to(root).as_posix()
@@ -508,7 +508,8 @@ def generated(root: Path = ROOT) -> list[str]:
         if path.suffix in (".md", ".csv")
     ]
     found += [page.NAME] if (root / page.NAME).is_file() else []
-    return sorted([*found, *examples.stale(everything(root), root)])
+    published = everything(root)
+    return sorted([*found, *examples.stale(published, root), *figures.stale(published, root)])
 
 
 def build(root: Path = ROOT) -> list[str]:

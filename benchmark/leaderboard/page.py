@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmark import registry
 from benchmark.leaderboard import board as boards
-from benchmark.leaderboard import drawings, examples
+from benchmark.leaderboard import drawings, examples, figures
 from benchmark.leaderboard.refresh import Made, commands
 from benchmark.leaderboard.submissions import Submission, measured, rows_beside
 from benchmark.reports import escaping, tables
@@ -167,6 +167,8 @@ class Paper(NamedTuple):
     links: Sequence[tuple[str, str]]
     tables: Sequence[tuple[str, Any]]
     """Name, and the `papers.tables.Page` of it."""
+    figures: Sequence[tuple[figures.Figure, str]]
+    """With its picture."""
 
 
 @dataclass(frozen=True)
@@ -332,8 +334,7 @@ class _Maker:
 
     def shown(self, row: boards.Row, example: examples.Example, head: Aggregate | None) -> Shown:
         def inside(name: str) -> str:
-            kind, content = examples.content(row.submission, name, self.root)
-            return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+            return _inside(*examples.content(row.submission, name, self.root))
 
         value = _of_output(row.submission, head, example) if head is not None else None
         down = f"turned down by {example.turned_down_db:g} dB" if example.turned_down_db else ""
@@ -357,6 +358,8 @@ class _Maker:
             return
         rows = [row for board in self.boards for section in board.sections for row in section.rows]
         kept = [Kept(Path(row.submission.place), row.result, published=True) for row in rows]
+        published = {each.result.run_id for each in kept}
+        drawn = [each for each in figures.read(self.root) if published.issuperset(each[0].runs)]
         for key in papers(folder):
             paper = load(key, folder)
             yield Paper(
@@ -365,6 +368,7 @@ class _Maker:
                 f"{paper.authors}. {paper.source} ({paper.year}).",
                 [(found[0], where + found[1]) for link, where in _LINKS for found in link.finditer(paper.source)],
                 [(table.name, paper_tables.page(fill(table, kept))) for table in paper.tables],
+                [(each, _inside("image/webp", data)) for each, data in drawn if each.name.startswith(f"{key}/")],
             )
 
 
@@ -411,6 +415,11 @@ def html(found: Sequence[boards.Board], root: Path) -> str:
         svg=Markup,
     )
     return text.rstrip("\n") + "\n"
+
+
+def _inside(kind: str, content: bytes) -> str:
+    """A file as the address of a picture or a sound."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _hash(text: str) -> str:
