@@ -76,8 +76,9 @@ def test_published_rows_belong_to_the_weights_that_are_shipped(published):
 
 def test_a_command_is_known_for_each_published_row(published):
     every = refresh.commands()
-    rows = {(each.result.spec.task, each.result.spec.dataset, each.result.label) for each in published}
-    assert {(c.task, c.dataset, label) for c in every for label in c.labels} == rows
+    assert {str(row) for command in every for row in command.rows} == {
+        str(refresh.Made.of(e.result)) for e in published
+    }
     for command in every:
         assert CliRunner().invoke(app, [*command.run.split(), "--help"]).exit_code == 0
 
@@ -449,6 +450,16 @@ def test_refresh_runs_the_commands_and_adds_what_they_made(tmp_path, monkeypatch
     assert sorted(each.submission.result.label for each in found) == ["noisy", "wiener"]
     assert [len(each.replaced) for each in found if each.submission.result.label == "noisy"] == [1]
     assert refresh.stale(root) == []
+
+
+def test_a_row_of_other_speech_is_another_row(published):
+    whole = [each.result for each in published if each.result.label == "voice2face"]
+    assert {str(refresh.Made.of(result)) for result in whole} == {
+        "speech2face/talkers: voice2face",
+        "speech2face/talkers: voice2face, 1.25 s",
+    }
+    (found,) = [each for each in board.boards(published) if each.task == "speech2face"]
+    assert [section.question.seconds for section in found.sections] == [5.0, 1.25]
 
 
 @pytest.mark.parametrize(
