@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from benchmark.cli.main import app
 from benchmark.errors import InvalidConfig, SubmissionError
-from benchmark.leaderboard import board, refresh, rules
+from benchmark.leaderboard import board, readme, refresh, rules
 from benchmark.leaderboard.add import add
 from benchmark.leaderboard.ranks import Place, ahead, places
 from benchmark.leaderboard.submissions import ROOT, everything, pack, unpacked
@@ -310,6 +310,33 @@ def test_the_tables_in_readme_are_made_anew(root, tmp_path):
     page.write_text(text.replace("talkers noisy", "talkers flowavse"))
     code, output = cli("check", "--root", root)
     assert code == 1 and "README asks for a table of flowavse (av_enhancement, talkers)" in output
+
+
+def test_a_papers_table_in_readme_has_published_numbers_and_the_columns_asked_for(published):
+    text = "Before.\n\n<!-- paper: sf2f/3 R@10 -->\nold\n<!-- /paper -->\n\nBehind.\n"
+    results = [each.result for each in published]
+    made = readme.rewritten(text, results)
+    assert made.startswith("Before.\n\n<!-- paper: sf2f/3 R@10 -->\n**SF2F, Table 3 ")
+    assert made.endswith("\n<!-- /paper -->\n\nBehind.\n") and "old" not in made
+    assert "| **R@10" in made and "| **R@1 " not in made and "python -m benchmark run" not in made
+    assert readme.rewritten(made, results) == made
+
+    def row(page: str) -> list[str]:
+        (line,) = [line for line in page.splitlines() if line.startswith("| SF2F, 5 sec")]
+        return line.split(" | ")
+
+    ours = next(each for each in results if each.label == "sf2f" and each.spec.seconds == 5)
+    assert row(made)[1:3] == ["36.65", f"{100 * ours.aggregate('recall_at_10').value:.2f}"]
+    without = readme.rewritten(text, [each for each in results if each is not ours])
+    assert row(without)[1] == "36.65" and row(without)[2].startswith("- ")
+    for wrong, told in (
+        (text.replace("sf2f/3", "sf2f/9"), "README asks for sf2f/9: Unknown table"),
+        (text.replace("R@10", "R@11"), "has no column 'R@11'"),
+        (text.replace("<!-- /paper -->", ""), "with <!-- /paper --> below it"),
+        (text.replace("sf2f/3", "sf2f 3"), "expected each to be"),
+    ):
+        with pytest.raises(SubmissionError, match=re.escape(told)):
+            readme.rewritten(wrong, results)
 
 
 # -- adding ------------------------------------------------------------------------------------------------------------
