@@ -392,7 +392,7 @@ def _peak_by_getrusage() -> _Memory:
 
 
 def is_report(file: Path) -> bool:
-    """Whether a file holds what `report` gives; `speed --output` keeps it, among runs where a figure is drawn from it."""
+    """Whether a file holds what `report` gives, as one does among runs where a figure is drawn from it."""
     import json
 
     try:
