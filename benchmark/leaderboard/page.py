@@ -394,7 +394,7 @@ def html(found: Sequence[boards.Board], root: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         # Marks that turn the direction of writing, and all else that does not show, are told by their names.
-        finalize=lambda value: escaping.printable(value) if type(value) is str else value,
+        finalize=lambda value: value if type(value) is not str or value.isprintable() else escaping.printable(value),
     )
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     # The first task of the table of tasks is what a reader comes for first.
@@ -491,7 +491,7 @@ def _of_output(submission: Submission, head: Aggregate, example: examples.Exampl
     """One output's number, from the published rows; None where it has none."""
     found = measured(submission, head.metric)
     key = (example.sample, 0)
-    if found is None or key not in found.defined(head.name):
+    if found is None or key not in found.rows:
         return None
-    values = found.values({found.rows[key].speaker: 0}, frozenset([key]), np.ones((1, 1)))
-    return float(values[head.name][0])
+    value = float(found.values({found.rows[key].speaker: 0}, frozenset([key]), np.ones((1, 1)))[head.name][0])
+    return value if np.isfinite(value) else None
