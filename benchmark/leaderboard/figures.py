@@ -47,7 +47,7 @@ class Figure:
 def write(
     names: Sequence[str], runs: Path = Path("runs"), root: Path = ROOT, say: Callable[[str], None] = lambda line: None
 ) -> list[Path]:
-    """Draw figures from runs whose results are published; of `all` those that can be drawn.
+    """Draw figures from runs whose results are published; of a paper, or `all`, those that can be drawn.
 
     Args:
         names: as `figure` takes them.
@@ -69,7 +69,7 @@ def write(
         try:
             drawing = figures.prepare(figures.Material(figure, shelves))
         except PrerequisiteError as error:
-            if "all" not in names:
+            if figure.name in names:
                 raise
             say(str(error).splitlines()[0])
             continue
