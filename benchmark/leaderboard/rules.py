@@ -27,9 +27,8 @@ from benchmark.leaderboard.submissions import (
     measured,
     place_of,
     rows_beside,
-    stated_signature,
 )
-from benchmark.results.schema import Aggregate, Result
+from benchmark.results.schema import Aggregate, Result, stated_signature
 from benchmark.results.statistics import Estimate
 from benchmark.runs.scoring import NOT_MEASURED
 from benchmark.tasks import TASKS

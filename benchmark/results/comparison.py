@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmark.errors import BenchmarkError, UsageError, did_you_mean
-from benchmark.results.schema import PairResult, Result
+from benchmark.results.schema import PairResult, Result, stated_signature
 from benchmark.results.statistics import FEWEST, Shape, Weigh, row_weights, speaker_index, with_intervals
 from benchmark.runs.directory import Key, RunDirectory, ScoreRow, Scores, read_scores
 from benchmark.runs.evaluation import find_run, read_result
@@ -361,7 +361,7 @@ def _definition(metric: str, first: Scored, second: Scored) -> str:
     for signatures, run in ((own, first), (other, second)):
         if not signatures:
             raise _NotCompared(f"{run.name} has no rows of it; measure it with `score RUN --metrics NAMES`")
-    stated = _stated(metric, first.result)
+    stated = stated_signature(first.result, metric)
     common = [signature for signature in own if signature in other]
     if not common:
         parts = _parted(stated if stated in own else own[-1], other[-1])
@@ -378,11 +378,6 @@ def _parted(one: str, two: str) -> tuple[str, str]:
     sides = [dict.fromkeys(re.split(r"[| ]", signature)) for signature in (one, two)]
     first, second = ("|".join(part for part in sides[n] if part not in sides[1 - n]) or "nothing more" for n in (0, 1))
     return first, second
-
-
-def _stated(metric: str, result: Result | PairResult) -> str:
-    """The signature of a metric's rows, as its numbers state it in a result."""
-    return " ".join(dict.fromkeys(item.signature for item in result.aggregates if item.metric == metric))
 
 
 # -- rows of both -----------------------------------------------------------------------------------------------------
@@ -445,7 +440,7 @@ def _check(metric: Any, run: Scored, name: str, signature: str, rows: Sequence[S
     index, speakers = speaker_index([row.speaker for row in rows])
     parts = [(index[places], stacked([rows[place] for place in places])) for places in _by_repeat(rows)]
     found = speaker_values(metric, parts)(np.ones((1, speakers)))
-    if _stated(name, run.result) != signature:
+    if stated_signature(run.result, name) != signature:
         return
     for item in run.result.aggregates:
         if item.metric == name and item.name in found:
@@ -592,7 +587,9 @@ def _shape_of_difference(shape: Shape, differing: int) -> Shape:
     """
     low, high = shape.bounds
     # A speaker alone has the same entropy and no correlation in any run; of a mean each has a difference of his own.
-    few = f"fewer than {FEWEST} speakers differ" if shape.kind in ("mean", "share") and differing < FEWEST else ""
+    few = (
+        f"fewer than {FEWEST} speakers differ" if shape.kind in ("mean", "share", "area") and differing < FEWEST else ""
+    )
     return Shape("smooth", (low - high, high - low), shape.shares, shape.without or few)
 
 
