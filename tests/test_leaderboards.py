@@ -77,8 +77,9 @@ def test_published_rows_belong_to_the_weights_that_are_shipped(published):
 
 def test_a_command_is_known_for_each_published_row(published):
     every = refresh.commands()
-    rows = {(each.result.spec.task, each.result.spec.dataset, each.result.label) for each in published}
-    assert {(c.task, c.dataset, label) for c in every for label in c.labels} == rows
+    assert {str(row) for command in every for row in command.rows} == {
+        str(refresh.Made.of(e.result)) for e in published
+    }
     for command in every:
         assert CliRunner().invoke(app, [*command.run.split(), "--help"]).exit_code == 0
 
@@ -503,6 +504,16 @@ def test_what_only_lacks_new_intervals_is_added_again_and_not_run(tmp_path, monk
     path.write_text(json.dumps(document))
     (row,) = refresh.stale(root)
     assert row.published is None and row.command.run == "run --method noisy"
+
+
+def test_a_row_of_other_speech_is_another_row(published):
+    whole = [each.result for each in published if each.result.label == "voice2face"]
+    assert {str(refresh.Made.of(result)) for result in whole} == {
+        "speech2face/talkers: voice2face",
+        "speech2face/talkers: voice2face, 1.25 s",
+    }
+    (found,) = [each for each in board.boards(published) if each.task == "speech2face"]
+    assert [section.question.seconds for section in found.sections] == [5.0, 1.25]
 
 
 @pytest.mark.parametrize(
