@@ -145,22 +145,22 @@ def find_scored(text: str, runs: Path) -> Scored:
     """
     path = Path(text)
     if path.is_file():
+        result = _result(path)
         beside = [path.with_name(path.name.removesuffix(".json") + ending) for ending in BESIDE]
         if (path.parent / "run.json").is_file():
             beside = sorted(path.parent.glob("scores*.jsonl"))
         rows = [file for file in beside if file.is_file()]
         if not rows:
             raise UsageError(
-                f"{path} has no rows of single outputs beside it, which are compared: expected "
+                f"{path} has no rows of single outputs beside it: expected "
                 f"{' or '.join(file.name for file in beside) or 'scores.jsonl'}; or give the folder of the run"
             )
-        result = _result(path)
         return Scored(path, result, read_scores(*rows), {}, result.label)
     if not (path / "run.json").is_file():
         path = _labelled(text, runs) or find_run(text, runs)
     result, run = _result(path / "result.json"), RunDirectory(path)
     if not (stored := run.scores()):
-        raise UsageError(f"{path} has no scores.jsonl, and single outputs are what is compared: score it again")
+        raise UsageError(f"{path} has no scores.jsonl, which holds what was measured of single outputs: score it again")
     speakers = {row.sample: row.speaker for row in run.predictions().values()}
     return Scored(path, result, stored, speakers, result.label)
 
