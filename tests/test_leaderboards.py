@@ -275,6 +275,17 @@ def test_the_neighbours_of_a_row_are_the_rows_beside_it(tmp_path):
     assert re.findall(r"method \d", text) == ["method 2", "method 1", "method 3"]
 
 
+def test_a_comment_on_a_new_row_calls_nobody(tmp_path):
+    result, rows = made(numbers(1), PEOPLE)
+    named = result.model_copy(update={"label": "@octocat/team #12"}), rows
+    root = publish(tmp_path, made(numbers(2), PEOPLE, "wiener"), named)
+    page = tmp_path / "beside.md"
+    cli("validate", "--root", root, "--beside", page, root / submission(*named).place)
+    text = page.read_text()
+    assert "octocat/team" in text and "12" in text
+    assert not re.search(r"@(?!&#8203;)|(?<!&)#(?!&#8203;)\d", text)
+
+
 def test_check_fails_on_a_changed_byte_and_says_what_mends_it(root):
     assert cli("check", "--root", root)[0] == 1
     code, output = cli("build", "--root", root)
