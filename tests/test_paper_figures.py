@@ -190,6 +190,14 @@ def test_an_unknown_figure_is_told_with_the_nearest():
 
 def test_all_stands_for_every_figure_once():
     assert figures.find(["all", "sf2f/1"]) == list(FIGURES.values())
+    of_paper = figures.find(["flowavse", "flowavse/1"])
+    assert [each.name for each in of_paper] == ["flowavse/1", "flowavse/4", "flowavse/5"]
+
+
+def test_a_file_is_no_folder_for_figures(tmp_path):
+    (tmp_path / "a.png").touch()
+    done = command("figure", "sf2f/5", "--out", tmp_path / "a.png")
+    assert done.returncode == 2 and "expected a folder, got a file" in done.stderr
 
 
 # -- what counts -------------------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ def validate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Result files in the leaderboards' results.")],
     beside: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write each new row with its two neighbours there, as Markdown."),
+        typer.Option(metavar="FILE", help="Write each new row with its two neighbours there, as a comment on GitHub."),
     ] = None,
     root: Root = None,
     quiet: options.Quiet = False,
@@ -90,7 +90,7 @@ def validate(
     from benchmark.leaderboard import board
     from benchmark.leaderboard.rules import Fault, faults, known
     from benchmark.leaderboard.submissions import Submission, read, readable
-    from benchmark.reports.escaping import markdown, printable
+    from benchmark.reports.escaping import github_comment, markdown, printable
 
     folder = _root(root)
     published = readable(folder)
@@ -115,7 +115,7 @@ def validate(
     if beside is not None:
         tables = board.boards([each for each in published if not faults(each, against)]) if good else []
         told += [board.neighbours(each, tables) + "\n" for each in good]
-        beside.write_text("\n".join(told) + "\n", encoding="utf-8")
+        beside.write_text(github_comment("\n".join(told) + "\n"), encoding="utf-8")
         note(f"Written: {beside}", quiet)
     if len(good) < len(files):
         raise typer.Exit(1)
@@ -216,7 +216,10 @@ def refresh(
     root: Root = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Run again what is not current, by the commands in commands.toml, add it, and make the tables."""
+    """Run again what is not current, by the commands in commands.toml, add it, and make the tables.
+
+    Rows of which only the intervals are made otherwise now are added again as they are published; nothing is run.
+    """
     from benchmark.cli.console import note
     from benchmark.leaderboard.board import build as built
     from benchmark.leaderboard.refresh import refresh as rerun
@@ -226,8 +229,7 @@ def refresh(
     folder = _root(root)
     rows = stale(folder, code)
     for row in rows:
-        line = row.command.line if row.command else "no command in commands.toml makes it"
-        print(printable(f"{row.name}: {line}"))
+        print(printable(f"{row.name}: {row.line}"))
         note(f"  {row.why}", quiet)
     if not rows:
         note("Every row is current", quiet)
