@@ -147,7 +147,9 @@ def examples(
 
 @app.command("figures")
 def figures(
-    names: Annotated[list[str], typer.Argument(metavar="PAPER/N", help="Figures; of a paper, or `all`, those that can be drawn.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="PAPER/N", help="Figures; of a paper, or `all`, those that can be drawn.")
+    ],
     runs: options.Runs = Path("runs"),
     root: Root = None,
     quiet: options.Quiet = False,
