@@ -1,8 +1,8 @@
 """The page `leaderboards/index.html`: the tables to sort and to filter, the papers', faces to see, sounds to hear.
 
 One file that asks the network for nothing: style, script, pictures and sounds are inside, and its policy forbids all
-else. It is made of published results, the papers' numbers, commands.toml and the examples, as the tables are: the same
-files give the same bytes. What comes from results and papers is text, never markup: the template escapes all of it.
+else. It is made of published results, the papers' numbers, commands.toml and what `examples` and `figures` keep: the
+same files give the same bytes. What comes from results and papers is text, never markup: the template escapes all of it.
 """
 
 from __future__ import annotations
