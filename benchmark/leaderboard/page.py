@@ -2,7 +2,7 @@
 
 One file that asks the network for nothing: style, script, pictures and sounds are inside, and its policy forbids all
 else. It is made of published results, the papers' numbers, commands.toml and what `examples` and `figures` keep: the
-same files give the same bytes. What comes from results and papers is text, never markup: the template escapes all of it.
+same files give the same bytes. What comes from results and papers is text, never markup: all of it is escaped.
 """
 
 from __future__ import annotations
