@@ -108,7 +108,11 @@ def commands(root: Path = ROOT) -> list[Command]:
         raise InvalidConfig(f"{path} is not a list of commands: {error}") from error
     seen: set[Made] = set()
     for command in found:
-        if not shlex.split(command.run)[:1] == ["run"]:
+        try:
+            words = shlex.split(command.run)
+        except ValueError as error:  # a quote that nothing closes
+            raise InvalidConfig(f"{path}: '{command.run}' cannot be taken apart into words: {error}") from error
+        if words[:1] != ["run"]:
             raise InvalidConfig(f"{path}: expected a command that begins with 'run', got '{command.run}'")
         for row in command.rows:
             if row in seen:
