@@ -545,7 +545,7 @@ def test_a_row_of_other_speech_is_another_row(published):
         "[",
         "[[commands]]\nrun = 3",
         '[[commands]]\nrun = "rm -r"\ntask = "t"\ndataset = "d"\nlabels = []',
-        "[[commands]]\nrun = \"run --set a='b\"\ntask = \"t\"\ndataset = \"d\"\nlabels = []",
+        '[[commands]]\nrun = "run --set a=\'b"\ntask = "t"\ndataset = "d"\nlabels = []',
         COMMANDS + COMMANDS,
     ],
 )
