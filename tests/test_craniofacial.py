@@ -244,3 +244,17 @@ def test_correlations_that_were_drawn_into_faces_come_out():
     expected = np.corrcoef(noses)[0, 1]
     assert found[NAMES.index("nose_width")] == pytest.approx(expected, abs=0.03)
     assert found[NAMES.index("jaw_width")] > 0.95  # the rest of the face is the same person's
+
+
+def test_p_is_small_no_oftener_than_it_says_however_many_faces_each_person_has():
+    random, metric, found = np.random.default_rng(5), Craniofacial(Toy()), []
+    for _ in range(400):
+        index = np.repeat(np.arange(12), random.integers(1, 15, 12))
+        true, own = random.normal(size=(2, 12))
+        rows = {f"{name}_true": true[index] for name in NAMES}
+        rows |= {name: own[index] + 0.2 * random.normal(size=len(index)) for name in NAMES}
+        rows |= {"person": index.astype(float), "other": true[index]}
+        weights = (1 / np.bincount(index))[index][None]
+        found.append(metric.aggregate(rows, weights)["craniofacial_nose_width_p"][0])
+    assert 0.02 < np.mean(np.array(found) < 0.05) < 0.08
+    assert np.mean(found) == pytest.approx(0.5, abs=0.06)

@@ -190,6 +190,14 @@ def test_an_unknown_figure_is_told_with_the_nearest():
 
 def test_all_stands_for_every_figure_once():
     assert figures.find(["all", "sf2f/1"]) == list(FIGURES.values())
+    of_paper = figures.find(["flowavse", "flowavse/1"])
+    assert [each.name for each in of_paper] == ["flowavse/1", "flowavse/4", "flowavse/5"]
+
+
+def test_a_file_is_no_folder_for_figures(tmp_path):
+    (tmp_path / "a.png").touch()
+    done = command("figure", "sf2f/5", "--out", tmp_path / "a.png")
+    assert done.returncode == 2 and "expected a folder, got a file" in done.stderr
 
 
 # -- what counts -------------------------------------------------------------------------------------------------------
@@ -245,6 +253,12 @@ def test_a_broken_report_of_speed_is_told(tmp_path):
     path.write_text("[]")
     with pytest.raises(UsageError, match="is no report of `speed`"):
         Shelves(tmp_path).speeds(FIGURES["flowavse/1"].speeds[0])
+    assert [line.partition(" ")[0] for line in Shelves(tmp_path).unread] == [str(path)]
+
+
+def test_a_report_of_speed_is_not_taken_for_a_broken_result(tmp_path):
+    measured_speed(tmp_path)
+    assert Shelves(tmp_path).unread == []
 
 
 def test_what_is_missing_is_made_once(tmp_path, monkeypatch):
@@ -286,6 +300,18 @@ def test_speed_size_and_quality_stand_beside_what_the_paper_reports(tmp_path):
     lines = [line for c in right.collections if isinstance(c, LineCollection) for line in c.get_segments()]
     bars = {tuple(np.round(line, 3).ravel()) for line in lines}
     assert (0.5, 5.9, 0.5, 6.1) in bars and (0.25, 6.0, 1.0, 6.0) in bars
+
+
+def test_a_name_has_room_between_its_circle_and_the_title(tmp_path):
+    """Also where one method alone was measured, far above the mixture."""
+    made(RunNeeded("flowavse", "av_enhancement"), tmp_path, si_sdr=9.0)
+    made(RunNeeded("noisy", "av_enhancement"), tmp_path, si_sdr=0.0)
+    measured_speed(tmp_path)
+    figure = painted("flowavse/1", tmp_path)
+    figure.canvas.draw()
+    right = figure.axes[1]
+    (name,) = [text for text in right.texts if text.get_text().startswith("flowavse")]
+    assert name.get_window_extent().y1 <= right.get_window_extent().y1
 
 
 def test_steps_have_a_row_of_reported_and_one_of_measured_numbers(tmp_path):

@@ -69,6 +69,14 @@ def test_a_cell_says_everything_about_itself():
     assert (cell.row.run.method, cell.row.run.preset, cell.row.run.seconds) == ("sf2f", "paper", 5.0)
 
 
+def test_rows_of_different_measures_have_numbers_of_their_own():
+    cells = [
+        cell for cell in table("speech2face_ddpm", 3).cells() if cell.row.label in ("Jaw width", "Random baseline")
+    ]
+    numbers = [f"craniofacial_{measure}{p}" for measure in ("jaw_width", "random_pairs") for p in ("", "_p")]
+    assert [cell.number for cell in cells] == numbers
+
+
 def test_digits_bounds_and_gaps_stay_as_they_are_printed():
     cells = {cell.where: cell.printed for paper in papers() for cell in load(paper).cells()}
     first = cells["sf2f/3, random: Retrieval R@10"]
@@ -518,6 +526,8 @@ def test_a_small_number_keeps_its_digits(tmp_path):
         ("0.250, '-', ''", "0.250, '-'", "p.toml, Table 1, row 2: expected 3 in 'values', got 2: [0.250, '-']"),
         ("['B', '-']", "['B']", "p.toml, Table 1, row 2: expected 2 in 'row', got 1: ['B']"),
         ("['B', '-']", "['B', 5]", "p.toml, Table 1, row 2: row = 5 (int); expected str"),
+        ("run = 'ours' }", "run = 'ours', measure = 'nose' }", "row 1: no number of a column names {measure}"),
+        ("number = '", "number = '{measure}_", "p.toml, Table 1, row 1: expected 'measure'"),
         ("['B', '-']", "['A', '1 sec']", "p.toml, Table 1, row 2: 'A, 1 sec' stands there twice"),
         ("0.250", "nan", "p.toml, Table 1, row 2 (B, -), column 'cosine': expected a finite number, got NaN"),
         ("0.250", "-inf", "p.toml, Table 1, row 2 (B, -), column 'cosine': expected a finite number, got -Infinity"),

@@ -42,12 +42,20 @@ def rewritten(text: str, results: Sequence[Result]) -> str:
 
 
 def _run(published: Sequence[Result], task: str, dataset: str, method: str) -> str:
-    rows = {each.label: each for each in published if (each.spec.task, each.spec.dataset) == (task, dataset)}
-    if task not in TASKS or method not in rows:
+    rows = {each.label: each for each in published if _is_of(each, task, dataset)}
+    if method not in rows:
         raise SubmissionError(f"README asks for a table of {method} ({task}, {dataset}), of which there is no result")
     order = [rows[name] for name in dict.fromkeys([method, *TASKS[task].references]) if name in rows]
     columns = tables.chosen(order, TASKS[task].columns)
     return f"{fitted.caption(order[0])}\n\n{fitted.fitted(order, columns, WIDTH)}".rstrip()
+
+
+def _is_of(result: Result, task: str, dataset: str) -> bool:
+    """Whether it is a row of what `run` measures where nothing else is said: the test split, the task's own lengths."""
+    if task not in TASKS or (result.spec.task, result.spec.dataset, result.spec.split) != (task, dataset, "test"):
+        return False
+    protocol = TASKS[task].protocol
+    return (result.spec.seconds, result.spec.repeats, result.spec.seed) == (protocol.seconds, protocol.repeats, 0)
 
 
 def _paper(published: Sequence[Result], name: str, columns: str | None) -> str:

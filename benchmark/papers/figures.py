@@ -192,17 +192,19 @@ FIGURES = {
 
 
 def find(names: Sequence[str]) -> list[PaperFigure]:
-    """Figures by name, each once; `all` stands for every one.
+    """Figures by name, each once; a paper's key stands for all of it, `all` for every one.
 
     Raises:
         UnknownName: there is no such figure.
     """
     found: dict[str, PaperFigure] = {}
     for name in names:
-        if name != "all" and name not in FIGURES:
-            near = did_you_mean(name, FIGURES)
+        named = {key: each for key, each in FIGURES.items() if name in ("all", each.paper, key)}
+        if not named:
+            papers = dict.fromkeys(each.paper for each in FIGURES.values())
+            near = did_you_mean(name, [*FIGURES, *papers, "all"])
             raise UnknownName(f"Unknown figure '{name}'.{near} List them with: {_LIST}")
-        found |= FIGURES if name == "all" else {name: FIGURES[name]}
+        found |= named
     return list(found.values())
 
 

@@ -7,7 +7,7 @@ what it is; only the depth is the mean face's. The scale is then taken out by th
 the fit, in which a broad jaw counts as a near face.
 
 A face that is symmetric gives yaw and roll away by itself. Pitch moves a nose as a longer one would lie: part of what
-differs between faces goes into it, and less the further the mean face is from flat.
+differs between faces goes into it.
 
 The least squares is a projection Procrustes problem: fill in the unseen third coordinate and rotate onto it, in turn,
 which never increases the sum of squares (Gower & Dijksterhuis, Procrustes Problems, 2004; Green and Gower's way).
