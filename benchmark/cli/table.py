@@ -179,9 +179,9 @@ def show_page(page: Page) -> None:
     say(page.title)
     for block in page.blocks:
         console.print()
-        labels = [printable(f"  {label}") for _, rows in block.parts for label, *_ in rows]
+        labels = [printable(f"  {label}") for _, rows in block.shown for label, *_ in rows]
         cells = [[printable(text) for text in column] for column in _columns(block)]
-        heads = [printable(text) for text in (*block.of, *tables.HEADS)]
+        heads = [printable(text) for text in block.heads]
         widths = _widths(heads, cells, console.width - max(map(cell_len, labels)))
         shown = Grid(header_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
         room = console.width - sum(widths) - GAP * (len(widths) + 1)
@@ -190,7 +190,7 @@ def show_page(page: Page) -> None:
         for head, width in zip(heads, widths, strict=True):
             shown.add_column(Text("\n".join(textwrap.wrap(head, width))), justify="right", width=width)
         place = 0
-        for head, rows in block.parts:
+        for head, rows in block.shown:
             shown.add_row(Text(printable(head), style="bold"))
             for _ in rows:
                 shown.add_row(Text(labels[place]), *(Text(column[place]) for column in cells))
@@ -220,7 +220,7 @@ def show_page(page: Page) -> None:
 
 def _columns(block: Block) -> list[tuple[str, ...]]:
     """Cells of a block behind the labels of its rows, by column."""
-    return list(zip(*(cells for _, rows in block.parts for _, *cells in rows), strict=True))
+    return list(zip(*(cells for _, rows in block.shown for _, *cells in rows), strict=True))
 
 
 def _widths(heads: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> list[int]:

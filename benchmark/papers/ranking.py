@@ -38,18 +38,18 @@ class Agreement:
     tau: float | None = None
     """Kendall's tau-b, -1 (turned round) to 1 (the same order); None where there is none."""
     low: float | None = None
-    """Ends of the 95 % interval; None where there is none."""
+    """Ends of its range under measuring noise; None where there is none."""
     high: float | None = None
     p: float | None = None
-    """Part of all orders that agree or disagree as much as this one."""
+    """Share of all possible orders whose |tau| is at least this large."""
     reason: str = ""
-    """Why there is no tau, or no interval."""
+    """Why there is no tau, or no range."""
 
 
 def agreement(rows: Sequence[Measurement], seed: int = 0) -> Agreement:
-    """Kendall's tau-b of reported and measured values, with its interval and a p-value.
+    """Kendall's tau-b of reported and measured values, with its range under measuring noise and a p-value.
 
-    Interval: 10,000 times each measured value is drawn within its own uncertainty (a normal distribution with 1.96
+    Range: 10,000 times each measured value is drawn within its own uncertainty (a normal distribution with 1.96
     standard deviations to each end of its 95 % interval; independently, which is cautious, as methods meet the same
     speakers), and the middle 95 % of their taus are taken, rounded outwards to values that were drawn. It tells how
     sure the measured order of these rows is, and nothing of other methods; reported values stand as they are printed.

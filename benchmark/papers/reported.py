@@ -82,7 +82,7 @@ class Column:
     differs: str = ""
     """How our definition is another one: always, or where there is a `signature`, without it."""
     reason: str = ""
-    """Why nothing here measures it."""
+    """Why nothing here measures it; `{method}` and `{preset}` stand for those of the row's run."""
     note: str = ""
 
     @property
@@ -218,7 +218,8 @@ class Cell:
     @property
     def reason(self) -> str:
         """Why this is not measured here; empty where it can be."""
-        return self.row.run.reason or self.column.reason
+        run = self.row.run
+        return run.reason or self.column.reason.replace("{method}", run.method).replace("{preset}", run.preset)
 
     @property
     def where(self) -> str:

@@ -19,7 +19,9 @@ from benchmark.errors import UsageError
 from benchmark.papers.beside import Filled, Line, Section, fixed
 from benchmark.papers.needs import SPLIT
 from benchmark.papers.ranking import Agreement
+from benchmark.papers.reported import load
 from benchmark.reports import escaping
+from benchmark.weights.table import parameters
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,17 @@ class Block:
     parts: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...]
     """Head of a section; for each row its label, reported value, measured value, interval and difference."""
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Of the columns that are shown behind the labels of rows: without differences where there are none."""
+        any_difference = any(row[-1] != "-" for _, rows in self.parts for row in rows)
+        return (*self.of, *(HEADS if any_difference else HEADS[:-1]))
+
+    @property
+    def shown(self) -> list[tuple[str, list[tuple[str, ...]]]]:
+        """`parts`, each row with its label and the cells below `heads`."""
+        return [(head, [row[: len(self.heads) + 1] for row in rows]) for head, rows in self.parts]
+
 
 @dataclass(frozen=True)
 class Page:
@@ -39,7 +52,7 @@ class Page:
     title: str
     blocks: tuple[Block, ...]
     orders: tuple[tuple[str, str, str, str, str], ...]
-    """Head of a section, tau, its interval, p-value, and the rows or the reason why there is no tau."""
+    """Head of a section, tau, its range, p-value, and the rows or the reason why there is no tau."""
     notes: tuple[str, ...]
     """The first is meant by `[1]`."""
     remarks: tuple[str, ...]
@@ -48,12 +61,14 @@ class Page:
 
 
 HEADS = ("95 % interval", "difference")
-ORDER_HEADS = ("order of rows", "Kendall's tau", "95 % interval", "p", "rows")
+ORDER_HEADS = ("order of rows", "Kendall's tau", "range under measuring noise", "p", "rows")
 PUBLISHED = "published with the project, in leaderboards/results; measured numbers without this note are of your runs"
 ABOUT_ORDERS = (
     "Kendall's tau is 1 where the paper's order of rows holds here and -1 where it is turned round; floors and "
-    "ceilings do not count beside methods. Its interval is of the measured order: each value is drawn 10,000 times "
-    "within its own interval, independently. p: part of all orders that agree or disagree as much."
+    "ceilings do not count beside methods. Its range under measuring noise: the middle 95 % of the taus when each "
+    "measured value is drawn 10,000 times within its own interval, independently. p: share of all possible orders "
+    "whose |tau| is at least this large. p can be large although the range lies above 0: the range tells how sure the "
+    "measured order of these rows is, p how easily so few rows agree by chance."
 )
 
 
@@ -65,17 +80,16 @@ def page(filled: Filled) -> Page:
         told = [text for text in texts if text]
         return "".join(f" [{notes.setdefault(text, len(notes) + 1)}]" for text in told)
 
-    blocks, orders = [], []
+    blocks, orders, another = [], [], _another_definition(filled)
     some_own = any(line.item is not None and line.kept and not line.kept.published for line in filled.lines)
     several = len({section.corpus for section in filled.sections}) > 1
     for (reported, dataset), sections in groupby(filled.sections, lambda one: (one.reported_head, one.dataset)):
         parts = []
         for section in sections:
-            any_measured = any(line.item is not None for line in section.lines)
-            head = section.head + mark(*_about(section, any_measured))
+            head = section.head + mark(section.column.note, another if _defined_otherwise(section) else "")
             rows = []
             for line in section.lines:
-                about = [line.cell.row.note, line.cell.row.run.differs if line.item is not None else ""]
+                about = [line.cell.row.note, line.cell.row.run.differs if line.item is not None else "", size(line)]
                 other = line.cell.corpus is not None and line.cell.corpus.name != section.corpus
                 about.append(f"reported of {line.cell.corpus.name}" if other and line.cell.corpus else "")
                 unranked = line.kept.result.why_unranked if line.kept else ""
@@ -105,15 +119,51 @@ def _measured_head(filled: Filled, dataset: str) -> str:
     return f"measured: {dataset}, {SPLIT} split" + (f" ({people.pop()} people)" if len(people) == 1 else "")
 
 
-def _about(section: Section, any_measured: bool) -> list[str]:
-    """What a reader has to know of a section."""
-    column = section.column
-    told = [column.note]
-    if any_measured and any(line.item is not None and not line.same for line in section.lines):
+def _defined_otherwise(section: Section) -> bool:
+    return any(line.item is not None and not line.same for line in section.lines)
+
+
+def _another_definition(filled: Filled) -> str:
+    """One note for all sections that are measured by another definition; names them where they differ in how."""
+    hows: dict[str, list[str]] = {}
+    for column in dict.fromkeys(section.column for section in filled.sections if _defined_otherwise(section)):
         options = " ".join(column.options)
-        mend = f"; the paper's by {options}" if options and column.signature else ""
-        told.append(f"measured by another definition, so no difference is taken: {column.differs}{mend}")
-    return told
+        how = column.differs + (f"; the paper's by {options}" if options and column.signature else "")
+        if column.head not in hows.setdefault(how, []):
+            hows[how].append(column.head)
+    first = "measured by another definition, so no difference is taken"
+    if len(hows) == 1:
+        return f"{first}: {next(iter(hows))}"
+    return ". ".join([first, *(f"{', '.join(heads)}: {how}" for how, heads in hows.items())])
+
+
+def size(line: Line) -> str:
+    """Of a number that is measured with another preset than the paper's: which, and how large its network is."""
+    paper = line.cell.row.run.preset
+    if line.item is None or line.kept is None or line.need is None or not paper:
+        return ""
+    plan, result = line.need.plan, line.kept.result
+    preset = result.preset or plan.settings.preset
+    if preset == paper:
+        return ""
+    shipped = preset == plan.settings.preset
+    count = parameters(plan.weights) if shipped and result.spec.weights_sha256 == plan.weights_sha256 else None
+    stated = [
+        f"where the paper's network has {setting.value} {setting.unit}"
+        for setting in load(line.cell.table.paper).settings
+        if setting.name == "parameters" and setting.method == line.cell.row.run.method and paper in setting.presets
+    ]
+    other = "smaller than the paper's" if shipped else f"where the paper's is {paper}"
+    told = (
+        [f"measured with preset {preset}", other]
+        if count is None
+        else [
+            f"measured with preset {preset}",
+            f"{count / 1e6:.2g} M parameters",
+            stated[0] if stated else other,
+        ]
+    )
+    return ", ".join(told)
 
 
 def _order(order: Agreement) -> tuple[str, str, str, str]:
@@ -126,8 +176,12 @@ def _order(order: Agreement) -> tuple[str, str, str, str]:
 
 def _remarks(filled: Filled) -> list[str]:
     """Sentences below a table."""
-    table = filled.table
-    told = [table.note] if table.note else []
+    table, measured = filled.table, [line for line in filled.lines if line.item is not None]
+    people = any(line.dataset != getattr(line.cell.corpus, "dataset", "") for line in measured)
+    whats = {"different people": people, "networks of another size": any(map(size, measured))}
+    other = " and ".join(what for what, is_so in whats.items() if is_so)
+    told = [f"Reported and measured numbers are of {other}: compare orders, not values."] if other else []
+    told += [table.note] if table.note else []
     spreads: dict[str, list[str]] = {}
     for section in filled.sections:
         if section.column.spread and section.column.head not in spreads.setdefault(section.column.spread, []):
@@ -139,15 +193,8 @@ def _remarks(filled: Filled) -> list[str]:
             told += [f"{corpus.name}: {corpus.differs}."] if corpus.differs else []
         elif corpus.reason:
             told.append(f"{corpus.name}: {corpus.reason}.")
-    measured = [line for line in lines if line.item is not None]
     if measured and all(line.kept and line.kept.published for line in measured):
         told.append("All measured numbers are published with the project, in leaderboards/results.")
-    if any(line.need and line.cell.row.run.preset and not line.need.preset for line in measured):
-        told.append(
-            "Measured methods run by their default presets, whose weights are shipped: smaller than the paper's."
-        )
-    if any(line.dataset != getattr(line.cell.corpus, "dataset", "") for line in measured):
-        told.append("Reported and measured numbers are of different people: compare orders, not values.")
     at_hand = {cell.corpus.dataset for line in lines if (cell := line.cell).corpus and line.need} - {""}
     for dataset in sorted(at_hand - {line.dataset for line in lines}):
         told.append(
@@ -198,10 +245,10 @@ def _markdown_numbers(told: Page) -> list[str]:
     """Tables, notes, orders, remarks."""
     escape, lines = escaping.markdown, []
     for block in told.blocks:
-        lines += _markdown_row(["row", *block.of, *HEADS])
-        lines.append("|---|" + "---:|" * 4)
-        for head, rows in block.parts:
-            lines.append(f"| **{escape(head)}** | | | | |")
+        lines += _markdown_row(["row", *block.heads])
+        lines.append("|---|" + "---:|" * len(block.heads))
+        for head, rows in block.shown:
+            lines.append(f"| **{escape(head)}** |" + " |" * len(block.heads))
             for row in rows:
                 lines += _markdown_row(row)
         lines.append("")
@@ -243,13 +290,13 @@ def latex(filled: Filled) -> str:
     """The same tables for a paper; wants `\\usepackage{booktabs}` and nothing else."""
     told, escape = page(filled), escaping.latex
     lines = [rf"\noindent\textbf{{{escape(told.title)}}}\par\medskip"]
-    wide = r"\multicolumn{5}{@{}l}{\textbf{"
     for block in told.blocks:
         # Heads are long: they break into lines of a fixed width.
         heads = [rf"\parbox[b]{{2.4cm}}{{\raggedleft {escape(text)}}}" for text in block.of]
-        lines += [r"\noindent{\footnotesize\tabcolsep=4pt\begin{tabular}{@{}lrrrr@{}}", r"\toprule"]
-        lines += [" & ".join(["", *heads, *map(escape, HEADS)]) + r" \\"]
-        for head, rows in block.parts:
+        aligned, wide = "r" * len(block.heads), rf"\multicolumn{{{len(block.heads) + 1}}}{{@{{}}l}}{{\textbf{{"
+        lines += [rf"\noindent{{\footnotesize\tabcolsep=4pt\begin{{tabular}}{{@{{}}l{aligned}@{{}}}}", r"\toprule"]
+        lines += [" & ".join(["", *heads, *map(escape, block.heads[len(block.of) :])]) + r" \\"]
+        for head, rows in block.shown:
             lines += [r"\midrule", f"{wide}{escape(head)}}}}} " + r"\\"]
             lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in rows]
         lines += [r"\bottomrule", r"\end{tabular}\par}\medskip"]

@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
 import re
 import shutil
@@ -362,6 +363,23 @@ def sha256_of(path: Path) -> str:
     """The sha256 of a file, as 64 hexadecimal digits. Remembered while the file's size and time stand still."""
     status = Path(path).stat()
     return _sha256(str(Path(path).absolute()), status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def parameters(path: Path | None) -> int | None:
+    """How many parameters a safetensors file holds, by its head alone; None where there is no such file.
+
+    What a normalisation counts of its inputs is no parameter.
+    """
+    if path is None or path.suffix != ".safetensors" or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    counted = ("running_mean", "running_var", "num_batches_tracked")
+    return sum(
+        math.prod(tensor["shape"])
+        for name, tensor in head.items()
+        if name != "__metadata__" and name.rpartition(".")[2] not in counted
+    )
 
 
 def load_state(path: Path, frozen: Collection[str] = ()) -> dict[str, Tensor]:
