@@ -295,7 +295,7 @@ def test_what_one_side_lacks_counts_on_neither(tmp_path):
     assert item.first == pytest.approx(np.mean([v for s, v in values.items() if s != hard]))
     assert (item.samples, item.rows) == ((9, 8, 8), (9, 8, 8))
     (line,) = coverage(found)
-    assert "a 9 of 9 samples, b 8 of 9; in both 8 (8 outputs) of" in line and "flatters" in line
+    assert "a 9 of 9 samples, b 8 of 9; both have 8 samples of" in line and "flatters" in line
 
 
 def test_a_number_that_one_row_lacks_is_left_out_of_that_number_alone(tmp_path):
@@ -493,6 +493,59 @@ def test_a_run_is_found_by_folder_label_id_and_result_file(tmp_path, monkeypatch
             find_scored(str(published), runs)
 
 
+def publish(folder, run):
+    """A run's result and rows, as they lie among published results."""
+    run_id = json.loads((run / "result.json").read_text())["run_id"]
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(run / "result.json", folder / f"{run_id}.json")
+    with gzip.open(folder / f"{run_id}.scores.jsonl.gz", "wb") as packed:
+        packed.write((run / "scores.jsonl").read_bytes())
+    return run_id
+
+
+def test_published_results_are_found_where_the_user_has_no_run_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    published = tmp_path / "published"
+    monkeypatch.setattr("benchmark.results.finding.PUBLISHED", published)
+    made = {name: write(tmp_path / "elsewhere" / name, si_sdr(drawn(k)), name) for k, name in enumerate("ab")}
+    made |= {seconds: write(tmp_path / "elsewhere" / str(seconds), si_sdr(drawn()), "twice", seconds=seconds)
+             for seconds in (5, 1.25)}  # fmt: skip
+    ids = {name: publish(published / "x", run) for name, run in made.items()}
+    for text in ("a", ids["a"], ids["a"][:-3]):
+        found = find_scored(text, tmp_path / "runs")
+        assert found.published and found.result.run_id == ids["a"]
+    with pytest.raises(UsageError, match="'twice' fits 2 published results") as told:
+        find_scored("twice", tmp_path / "runs")
+    assert all(text in str(told.value) for text in (ids[5], "seconds 5.0", ids[1.25], "seconds 1.25"))
+    done = invoke("a", "b")
+    assert done.exit_code == 0 and done.stderr.count("Published with the project") == 2
+    # A run of the user's comes first.
+    shutil.copytree(made["b"], tmp_path / "runs" / "mine")
+    write(tmp_path / "runs" / "other", si_sdr(drawn(3)), "a")
+    assert find_scored("a", tmp_path / "runs").path == tmp_path / "runs" / "other"
+    assert "Published" not in invoke("a", "b").stderr
+
+
+def test_a_run_against_itself_is_told_by_whichever_name_it_is_given(tmp_path):
+    folder = write(tmp_path / "a", si_sdr(drawn(), repeats=1), "a")
+    other = write(tmp_path / "b", si_sdr(drawn(1)), "b")
+    assert "Both are the same run: " in invoke(folder, folder / "result.json").stderr
+    assert "Both are the same run" not in invoke(folder, other).stderr
+
+
+def test_outputs_are_told_as_samples_times_runs(tmp_path):
+    twice = {sample: [value, value + 1] for sample, value in drawn().items()}
+    folders = [write(tmp_path / name, si_sdr(twice, repeats=2), name, repeats=2) for name in "ab"]
+    (line,) = coverage(compare(runs_of(*folders))[0])
+    assert line == "Measured: a 9 of 9 samples, b 9 of 9; both have 9 samples of 6 speakers, each sample made 2 times"
+
+
+def test_a_path_that_is_not_there_is_no_name_of_a_run(tmp_path):
+    for text in (f"{tmp_path}/nowhere", "nowhere.json"):
+        with pytest.raises(UsageError, match=f"{re.escape(text)}: no such file or folder"):
+            find_scored(text, tmp_path)
+
+
 PLACE = {"sample": "p0-0", "speaker": "p0", "repeat": 0, "metric": "m", "signature": "s", "status": "ok"}
 
 
@@ -604,7 +657,7 @@ def test_the_table_has_a_line_per_number_and_notes_go_elsewhere(tmp_path):
     done = invoke(*folders, "--metrics", "si_sdr")
     assert done.exit_code == 0
     assert re.search(r"SI-SDR dB ↑ .* good is ahead by 4\.\d\d\d dB \[4\.\d+, 4\.\d+\], p = 0\.031", done.stdout)
-    assert "in both 9 (9 outputs) of 6 speakers" in done.stderr and "corrected for 1 number (Holm)" in done.stderr
+    assert "both have 9 samples of 6 speakers" in done.stderr and "corrected for 1 number (Holm)" in done.stderr
     done = invoke(*folders)
     assert done.stdout.splitlines()[0] == "good against bad on d test (av_enhancement)"
     assert "WER % ↓" in done.stdout and "Fewer numbers need less correction" in done.stderr

@@ -23,7 +23,8 @@ def compare(
         typer.Argument(
             metavar="RUN",
             help="Two or more: run directories, ids, labels, folders of scored files, or result files with their rows "
-            "beside them. The first is held against each of the others.",
+            "beside them; an id or label that is not among your runs is looked for among the published results. The "
+            "first is held against each of the others.",
         ),
     ],
     metrics: Annotated[
@@ -54,7 +55,8 @@ def compare(
 
     if len(names) < 2:
         raise UsageError(f"compare takes two runs or more, got '{names[0]}' alone: `compare RUN RUN`")
-    found = compared([find_scored(name, runs) for name in names], options.names(metrics))
+    sides = [find_scored(name, runs) for name in names]
+    found = compared(sides, options.names(metrics))
     tests = sum(len(each.differences) for each in found)
     if as_json:
         print_json({"tests": tests, "comparisons": [as_dict(each) for each in found]})
@@ -69,6 +71,8 @@ def compare(
         left_out = (f"Not compared: {name}: {why}" for name, why in each.left_out.items())
         for line in [*coverage(each), *few_speakers(each, tests), *without_interval(each), *each.remarks, *left_out]:
             note(line, quiet)
+    for line in dict.fromkeys(f"Published with the project: {side.path}" for side in sides if side.published):
+        note(line, quiet)
     note(
         f"p: how often the difference is as large when speakers change sides at random, corrected for {tests} "
         f"number{'s' if tests > 1 else ''} (Holm). Brackets: 95 % interval of the difference, over speakers.",
@@ -149,8 +153,11 @@ def coverage(comparison: Comparison) -> list[str]:
     for item in comparison.differences:
         text = (
             f"{one.name} {item.samples.first} of {one.samples} samples, {two.name} {item.samples.second} of "
-            f"{two.samples}; in both {item.samples.both} ({item.rows.both} outputs) of {item.speakers} speakers"
+            f"{two.samples}; both have {item.samples.both} samples of {item.speakers} speakers"
         )
+        if item.rows.both != item.samples.both:
+            each, left = divmod(item.rows.both, item.samples.both)
+            text += f", {item.rows.both} outputs in all" if left else f", each sample made {each} times"
         if not item.rows.first == item.rows.second == item.rows.both:
             text += "; what one side lacks counts on neither, which flatters a method that fails where it is hard"
         lines.setdefault(text, []).append(item.title)
@@ -205,5 +212,6 @@ def _side(run: Scored) -> dict[str, Any]:
         "run_id": run.result.run_id,
         "path": str(run.path),
         "samples": run.samples,
+        "published": run.published,
         "partial": run.result.partial,
     }

@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import MissingWeights, UsageError
-from benchmark.results.finding import Found, Kept, find_results
+from benchmark.results.finding import PUBLISHED, Found, Kept, find_results
 from benchmark.runs.evaluation import MethodPlan, plan_method
 
-PUBLISHED = Path(__file__).parents[2] / "leaderboards" / "results"
-"""Results that the project publishes, in a checkout; an installed project has none."""
 EMBEDDED = "talkers"
 """The dataset that every machine has."""
 SPLIT = "test"

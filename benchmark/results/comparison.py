@@ -16,6 +16,7 @@ is corrected for how many numbers (and pairs of runs) were looked at, after Holm
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import re
@@ -28,6 +29,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmark.errors import BenchmarkError, UsageError, did_you_mean
+from benchmark.results import finding
+from benchmark.results.finding import find_results
 from benchmark.results.schema import PairResult, Result, stated_signature
 from benchmark.results.statistics import FEWEST, Shape, Weigh, row_weights, speaker_index, with_intervals
 from benchmark.runs.directory import Key, RunDirectory, ScoreRow, Scores, read_scores
@@ -57,6 +60,8 @@ class Scored:
     """Sample to speaker."""
     name: str
     """What the run is called in the comparison."""
+    published: bool = False
+    """With the project, not run by the user."""
 
     @property
     def samples(self) -> int:
@@ -138,7 +143,7 @@ def find_scored(text: str, runs: Path) -> Scored:
 
     Args:
         text: a folder, a result file with its rows beside it, the label of a run, or the beginning of its id.
-        runs: folder of run directories, where labels and ids are looked for.
+        runs: folder of run directories, where labels and ids are looked for; then among the published results.
 
     Raises:
         UsageError: none, or several; no result; no rows.
@@ -157,7 +162,13 @@ def find_scored(text: str, runs: Path) -> Scored:
             )
         return Scored(path, result, read_scores(*rows), {}, result.label)
     if not (path / "run.json").is_file():
-        path = _labelled(text, runs) or find_run(text, runs)
+        own = _labelled(text, runs)
+        a_name = "/" not in text and not path.exists()
+        if own is None and a_name and not any(runs.glob(f"{glob.escape(text)}*/run.json")):
+            published = _published(text)
+            if published is not None:
+                return replace(find_scored(str(published), runs), published=True)
+        path = own or find_run(text, runs)
     result, run = _result(path / "result.json"), RunDirectory(path)
     if not (stored := run.scores()):
         raise UsageError(f"{path} has no scores.jsonl, which holds what was measured of single outputs: score it again")
@@ -192,6 +203,25 @@ def _labelled(label: str, runs: Path) -> Path | None:
         shown = "; ".join(f"{path.name} ({_settings(spec)})" for path, spec in found[:5])
         raise UsageError(f"{len(found)} runs are labelled '{label}'; name one by its id: {shown}")
     return found[0][0] if found else None
+
+
+def _published(text: str) -> Path | None:
+    """The published result of that label, or whose id begins so; None where there is none.
+
+    Raises:
+        UsageError: several.
+    """
+    kept = find_results([finding.PUBLISHED]).kept if finding.PUBLISHED.is_dir() else []
+    found = [each for each in kept if each.result.label == text]
+    found = found or [each for each in kept if each.result.run_id.startswith(text)]
+    if len(found) > 1:
+        specs = [each.result.spec for each in found]
+        shown = "; ".join(
+            f"{each.result.run_id} ({spec.task}, {_settings(spec.model_dump())})"
+            for each, spec in zip(found, specs, strict=True)
+        )
+        raise UsageError(f"'{text}' fits {len(found)} published results; name one by its id: {shown}")
+    return found[0].path if found else None
 
 
 def _settings(spec: Any) -> str:
@@ -332,9 +362,16 @@ def _alike(first: Scored, second: Scored) -> list[str]:
         )
     told = _different(one, two, ("limit", "align") if isinstance(one, PairResult) else TOLD)
     remarks = [f"The outputs were asked for in different ways: {told}"] if told else []
+    if _file(first) == _file(second):
+        remarks.insert(0, f"Both are the same run: {one.run_id}")
     return remarks + [
         f"{run.name} cannot be ranked: {run.result.why_unranked}" for run in (first, second) if run.result.why_unranked
     ]
+
+
+def _file(run: Scored) -> Path:
+    """Of its result, by whichever of its names it was asked for."""
+    return (run.path / "result.json" if run.path.is_dir() else run.path).resolve()
 
 
 def _different(one: Result | PairResult, two: Result | PairResult, names: Sequence[str]) -> str:

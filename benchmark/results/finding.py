@@ -12,6 +12,9 @@ from benchmark.errors import UsageError
 if TYPE_CHECKING:
     from benchmark.results.schema import Result
 
+PUBLISHED = Path(__file__).parents[2] / "leaderboards" / "results"
+"""Results that the project publishes, in a checkout; an installed project has none."""
+
 
 @dataclass(frozen=True)
 class Kept:

@@ -494,4 +494,5 @@ def find_run(text: str, runs: Path) -> Path:
     if Path(text).is_dir():
         raise UsageError(f"{text} is no run directory: expected run.json in it; name one run or result file")
     shown = "" if runs == Path("runs") else f" --runs {runs}"
-    raise UsageError(f"No run '{text}' in {runs}/. List them with: python -m benchmark list runs{shown}")
+    what = f"{text}: no such file or folder." if "/" in text or text.endswith(".json") else f"No run '{text}' in {runs}/."
+    raise UsageError(f"{what} List runs with: python -m benchmark list runs{shown}")
