@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pydoc
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from test_tables import result
 
 from benchmark.errors import UsageError
 from benchmark.results import frame
+from benchmark.results.finding import PUBLISHED
 from benchmark.results.frame import COLUMNS
 
 
@@ -71,6 +74,28 @@ def test_none_is_an_empty_frame_with_the_same_columns(tmp_path):
 def test_a_number_without_value_is_missing_and_no_sentinel(tmp_path):
     (line,) = frame(keep(tmp_path / "a", value=None, scored=0)).itertuples()
     assert pandas.isna(line.value) and line.scored == 0
+
+
+def test_a_percentage_is_a_fraction_and_a_role_tells_methods_from_floors_and_ceilings(tmp_path):
+    for method in ("chance", "ground_truth", "sf2f"):
+        made = result(value=0.85)
+        spec = made.spec.model_copy(update={"method": method})
+        (tmp_path / f"{method}.json").write_text(made.model_copy(update={"spec": spec}).model_dump_json())
+    made = frame(tmp_path)
+    assert dict(zip(made.method, made.role, strict=True)) == {
+        "chance": "floor", "ground_truth": "ceiling", "sf2f": "method",
+    }  # fmt: skip
+    assert set(made.value[made.unit == "%"]) == {0.85}
+
+
+def test_help_lists_the_columns_and_its_example_has_each_label_once():
+    shown = pydoc.plain(pydoc.render_doc(frame))
+    assert all(f"    {name}: {text}" in shown for name, text in COLUMNS.items())
+    assert "a value is a fraction of 1" in shown
+    (query,) = re.findall(r'numbers\.query\("(.*)"\)', shown)
+    for place in sorted({path.parent.parent for path in PUBLISHED.rglob("*.json")} if PUBLISHED.is_dir() else []):
+        found = frame(place).query(query)
+        assert found.label.is_unique and (place.parent.name != "speech2face" or len(found) > 2)
 
 
 def test_importing_results_imports_nothing_heavy():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 COLUMNS = {
     "label": "row name in tables: the method, with its preset or settings where they are not the default",
     "method": "registry name: `sf2f`",
+    "role": "`method`, or `floor` or `ceiling`, which stand in tables only to be compared with",
     "preset": "of the method; missing where it has none",
     "task": "`speech2face`, `av_enhancement`, ...",
     "dataset": "`talkers`, `hq_voxceleb`, ...",
@@ -23,13 +25,13 @@ COLUMNS = {
     "number": "what is measured: `recall_at_10`",
     "title": "as tables print it: `R@10`",
     "metric": "that yields the number: `retrieval`",
-    "value": "mean over evaluation runs; missing where nothing could be scored. Parts of 1 where the unit is `%`",
-    "low": "lower end of the 95 % interval over speakers, missing where there is none",
+    "value": "mean over evaluation runs, a fraction of 1 where the unit is `%`; missing where nothing could be scored",
+    "low": "lower end of the 95 % interval over speakers, as `value`; missing where there is none",
     "high": "its upper end",
     "spread": "standard deviation over the evaluation runs",
     "scored": "outputs that the value stands on",
     "total": "outputs that were asked for",
-    "unit": "`%`, `dB`, or empty",
+    "unit": "as tables print it: `%`, where `value`, `low`, `high` and `spread` are fractions of 1; `dB`; or empty",
     "higher_is_better": "True, False, or missing where neither is",
     "signature": "the number's definition; compare only values of the same one",
     "samples": "of the dataset that were asked for",
@@ -42,25 +44,29 @@ COLUMNS = {
 
 
 def frame(paths: str | Path | Iterable[str | Path]) -> DataFrame:
-    """One line for each number of each result, as `COLUMNS` of this module describes.
+    """One line for each number of each result. Where its unit is `%`, a value is a fraction of 1: 0.85, not 85.
 
         from benchmark.results import frame
         numbers = frame("leaderboards/results")
-        one = numbers[(numbers.task == "speech2face") & (numbers.number == "recall_at_10")]
+        one = numbers.query("task == 'speech2face' and number == 'recall_at_10' and seconds == 5")
         one.sort_values("value").plot.barh(x="label", y="value")
+
+    Runs that differ in `seconds`, `repeats` or `seed` have the same label: choose one of each, as here the length of
+    speech.
 
     Args:
         paths: result files, run directories, or folders that hold such at any depth; one, or several.
 
     Returns:
-        A `DataFrame` with the columns of `COLUMNS`, also where there is no result. A file below a folder that should
-        be a result and is none is left out with a warning.
+        A `DataFrame` with the columns below, also where there is no result. A file below a folder that should be a
+        result and is none is left out with a warning.
 
     Raises:
         UsageError: a path that is not there, or a file that is no result.
         MissingDependency: pandas is not installed.
     """
     from benchmark.errors import MissingDependency
+    from benchmark.registry import role
     from benchmark.results.finding import find_results
 
     try:
@@ -75,7 +81,12 @@ def frame(paths: str | Path | Iterable[str | Path]) -> DataFrame:
         result, spec = kept.result, kept.result.spec
         about = {name: getattr(spec, name) for name in ("method", "task", "dataset", "split", "seconds", "repeats")}
         about |= {name: getattr(result, name) for name in ("label", "preset", "samples", "speakers", "run_id")}
-        about |= {"seed": spec.seed, "partial": bool(result.why_unranked), "path": str(kept.path)}
+        about |= {
+            "role": role(spec.method),
+            "seed": spec.seed,
+            "partial": bool(result.why_unranked),
+            "path": str(kept.path),
+        }
         for item in result.aggregates:
             named = {key: value for key, value in item.model_dump().items() if key in COLUMNS}
             rows.append({**about, "number": item.name, **named})
@@ -85,3 +96,6 @@ def frame(paths: str | Path | Iterable[str | Path]) -> DataFrame:
     return table.astype(
         {**dict.fromkeys(floats, float), **dict.fromkeys(whole, int), "higher_is_better": "boolean", "partial": bool}
     )
+
+
+frame.__doc__ = f"{inspect.getdoc(frame)}\n\nColumns:\n" + "\n".join(f"    {n}: {text}" for n, text in COLUMNS.items())
