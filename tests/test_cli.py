@@ -124,6 +124,15 @@ def test_a_card_is_shown():
     assert "recall" in command("show", "retrieval").stdout
 
 
+def test_a_number_is_shown_by_the_title_that_tables_print():
+    for title in ("R@10", "si-sdr"):
+        number = {"R@10": "retrieval", "si-sdr": "si_sdr"}[title]
+        assert command("show", title).stdout == command("show", number).stdout
+    done = command("show", "recal_at_10")
+    told = "Unknown name 'recal_at_10'. Did you mean 'recall_at_10'? No run 'recal_at_10' in runs/. List runs with: "
+    assert done.returncode == 2 and told in done.stderr
+
+
 def test_a_task_is_shown():
     shown = json.loads(command("show", "av_enhancement", "--json").stdout)
     assert shown["inputs"] == "noisy (audio), video (video)" and "flowavse" in shown["methods"].split(", ")

@@ -184,8 +184,26 @@ def test_an_unknown_figure_is_told_with_the_nearest():
         figures.find(["sf2f/7"])
     done = command("figure", "flowavs/4")
     assert done.returncode == 2 and "Did you mean 'flowavse/4'?" in done.stderr and not done.stdout
+    with pytest.raises(UnknownName, match="Unknown figure 'foo'. Papers: sf2f, .*flowavse. List figures with: "):
+        figures.find(["foo"])
     done = command("figure", "flowavse/4", "--format", "pngs")
     assert done.returncode == 2 and "expected one of png, pdf, svg. Did you mean 'png'?" in done.stderr
+
+
+def test_without_a_name_the_figures_are_listed():
+    listed = CliRunner().invoke(app, ["figure"])
+    assert listed.exit_code == 0 and listed.stdout == CliRunner().invoke(app, ["list", "figures"]).stdout
+
+
+def test_a_figure_that_the_project_has_says_where(tmp_path, monkeypatch):
+    for there in (False, True):
+        monkeypatch.setattr("benchmark.leaderboard.submissions.ROOT", tmp_path / "leaderboards")
+        if there:
+            (tmp_path / "leaderboards" / "figures").mkdir(parents=True)
+            (tmp_path / "leaderboards" / "figures" / "flowavse-5.json").write_text("{}")
+        done = CliRunner().invoke(app, ["figure", "flowavse/5", "--runs", str(tmp_path / "runs")])
+        assert isinstance(done.exception, PrerequisiteError)
+        assert ("leaderboards/index.html" in str(done.exception)) == there
 
 
 def test_all_stands_for_every_figure_once():

@@ -576,6 +576,7 @@ def test_mistakes_are_refused_with_a_sentence(words, message):
 def test_without_a_name_the_tables_are_listed():
     listed = json.loads(CliRunner().invoke(app, ["table", "--json"]).stdout)
     assert [item["table"] for item in listed] == [of.name for of in EVERY]
+    assert json.loads(CliRunner().invoke(app, ["list", "tables", "--json"]).stdout) == listed
 
 
 def test_published_results_lie_where_they_are_looked_for():

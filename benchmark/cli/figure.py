@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.cli import options
 
+if TYPE_CHECKING:
+    from benchmark.papers.figures import PaperFigure
+
 
 def figure(
     name: Annotated[
-        list[str], typer.Argument(metavar="PAPER/N", help="Figure, paper, or `all`; `list figures` names them.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="[PAPER/N]...", help="Figures, papers, or `all`; without one the figures are listed."),
+    ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the files; with a paper or `all` it gets an index.")
     ] = Path("figures"),
@@ -32,17 +36,22 @@ def figure(
     What it is drawn from and is not there yet is named with the command that makes it; --run makes it.
 
     \b
+    python -m benchmark figure
     python -m benchmark figure flowavse/4
     python -m benchmark figure sf2f/5 --run --format pdf
     python -m benchmark figure all --out figures
     """
     from benchmark.cli.console import bars, note
+    from benchmark.cli.listing import listing
     from benchmark.errors import BenchmarkError, UsageError, did_you_mean
     from benchmark.files import write_whole
     from benchmark.papers import figures
     from benchmark.papers.needs import Shelves
     from benchmark.reports.figures import FORMATS
 
+    if not name:
+        listing("figures")
+        return
     kinds = options.names(formats) or ("png",)
     for kind in kinds:
         if kind not in FORMATS:
@@ -64,7 +73,7 @@ def figure(
                 drawing = figures.prepare(figures.Material(each, shelves, progress))
             except BenchmarkError as error:
                 if not whole:
-                    raise
+                    raise type(error)("\n".join([str(error), *_elsewhere(each)])) from error
                 for line in str(error).split("\n"):
                     note(line, quiet)
                 page.leave_out(each, str(error))
@@ -83,3 +92,13 @@ def figure(
         write_whole(index, lambda partial: partial.write_text(page.text(), encoding="utf-8"))
         print(index)
         note(f"{len(asked) - failed} of {len(asked)} figures were drawn; {index} says why the others were not", quiet)
+
+
+def _elsewhere(figure: PaperFigure) -> list[str]:
+    """A line where the project has the figure, drawn from published runs."""
+    from benchmark.leaderboard.figures import FOLDER
+    from benchmark.leaderboard.submissions import ROOT
+
+    if not (ROOT / FOLDER / f"{figure.stem}.json").is_file():
+        return []
+    return [f"Drawn from published runs it can be seen on {ROOT.name}/index.html."]

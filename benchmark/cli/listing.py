@@ -19,7 +19,7 @@ BOOKS = {
     "datasets": registry.datasets,
     "trainers": registry.trainers,
 }
-KINDS = (*BOOKS, "tasks", "weights", "runs", "figures")
+KINDS = (*BOOKS, "tasks", "weights", "runs", "figures", "tables")
 
 
 def listing(
@@ -27,7 +27,7 @@ def listing(
     runs: options.Runs = Path("runs"),
     as_json: options.Json = False,
 ) -> None:
-    """List methods, metrics, datasets, trainers, tasks, weights, runs or figures.
+    """List methods, metrics, datasets, trainers, tasks, weights, runs, or the papers' figures or tables.
 
     \b
     python -m benchmark list metrics
@@ -44,6 +44,11 @@ def listing(
             [each.name, each.title, f"waits for {each.unbuilt}" if each.unbuilt else "built"]
             for each in FIGURES.values()
         ]
+    elif kind == "tables":
+        from benchmark.papers.reported import load, papers
+
+        columns = ["table", "paper", "title"]
+        rows = [[item.name, load(paper).name, item.title] for paper in papers() for item in load(paper).tables]
     elif kind == "tasks":
         from benchmark.tasks import TASKS
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="Run directory or id; or a method, metric, dataset, task.")],
+    name: Annotated[str, typer.Argument(help="Run directory or id; or a method, metric, number, dataset, task.")],
     runs: options.Runs = Path("runs"),
     columns: options.Columns = None,
     signatures: options.Signatures = False,
@@ -58,9 +58,12 @@ def show(
     try:
         path = find_run(name, runs)
     except UsageError as error:
+        if number := titled(name, runs):
+            show(number, runs, columns, signatures, as_json)
+            return
         names = [*registry.methods, *registry.metrics, *registry.NUMBERS, *registry.datasets, *TASKS]
         if near := registry.did_you_mean(name, names):
-            raise UsageError(f"{error}{near}") from None
+            raise UsageError(f"Unknown name '{name}'.{near} {error}") from None
         raise
     result = read_result(path)
     if as_json:
@@ -68,6 +71,18 @@ def show(
         return
     show_results([result], get_task(result.spec.task).columns, signatures, options.names(columns))
     show_failures(result, quiet=False)
+
+
+def titled(title: str, runs: Path) -> str | None:
+    """The number that tables print by that title, of papers or of results that are here: `R@10` is `recall_at_10`."""
+    from benchmark import registry
+    from benchmark.papers.needs import Shelves
+    from benchmark.papers.reported import load, papers
+
+    printed = [(item.head, item.number) for paper in papers() for table in load(paper).tables for item in table.columns]
+    printed += [(item.title, item.name) for kept in Shelves(runs).results for item in kept.result.aggregates]
+    known = (number for head, number in printed if head.casefold() == title.casefold())
+    return next((number for number in known if number in registry.metrics or number in registry.NUMBERS), None)
 
 
 def describe_task(task: Task) -> dict[str, str]:

@@ -64,18 +64,14 @@ def table(
     python -m benchmark table sf2f/3 --run --columns cosine,R@10
     python -m benchmark table all --out tables
     """
-    from benchmark.cli.console import note, print_json, print_table
+    from benchmark.cli.console import note, print_json
+    from benchmark.cli.listing import listing
     from benchmark.errors import UsageError
     from benchmark.papers import tables
     from benchmark.papers.beside import named
-    from benchmark.papers.reported import load, papers
 
     if name is None:
-        known = [(item, load(paper)) for paper in papers() for item in load(paper).tables]
-        if as_json:
-            print_json([{"table": item.name, "paper": paper.title, "title": item.title} for item, paper in known])
-        else:
-            print_table(["table", "paper", "title"], [[item.name, paper.name, item.title] for item, paper in known])
+        listing("tables", as_json=as_json)
         return
     asked = named(name)
     if out is not None and out.suffix in tables.FORMATS and len(asked) > 1:

@@ -203,7 +203,7 @@ def find(names: Sequence[str]) -> list[PaperFigure]:
         if not named:
             papers = dict.fromkeys(each.paper for each in FIGURES.values())
             near = did_you_mean(name, [*FIGURES, *papers, "all"])
-            raise UnknownName(f"Unknown figure '{name}'.{near} List them with: {_LIST}")
+            raise UnknownName(f"Unknown figure '{name}'.{near} Papers: {', '.join(papers)}. List figures with: {_LIST}")
         found |= named
     return list(found.values())
 
