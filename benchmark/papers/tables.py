@@ -154,16 +154,10 @@ def size(line: Line) -> str:
         if setting.name == "parameters" and setting.method == line.cell.row.run.method and paper in setting.presets
     ]
     other = "smaller than the paper's" if shipped else f"where the paper's is {paper}"
-    told = (
-        [f"measured with preset {preset}", other]
-        if count is None
-        else [
-            f"measured with preset {preset}",
-            f"{count / 1e6:.2g} M parameters",
-            stated[0] if stated else other,
-        ]
-    )
-    return ", ".join(told)
+    first = f"measured with preset {preset}"
+    if count is None:
+        return f"{first}, {other}"
+    return f"{first}, {count / 1e6:.2g} M parameters, {stated[0] if stated else other}"
 
 
 def _order(order: Agreement) -> tuple[str, str, str, str]:
