@@ -193,7 +193,8 @@ class Training:
     def __post_init__(self) -> None:
         check(
             self,
-            **dict.fromkeys(("encoder_steps", "decoder_steps", "super_steps", "warm_up", "recordings", "clip"), "[0, inf)"),
+            **dict.fromkeys(("encoder_steps", "decoder_steps", "super_steps"), "[0, inf)"),
+            **dict.fromkeys(("warm_up", "recordings", "clip"), "[0, inf)"),
             **dict.fromkeys(("encoder_batch", "decoder_batch", "super_batch", "decay_every"), "[1, inf)"),
             **dict.fromkeys(("encoder_rate", "decoder_rate", "super_rate"), "(0, inf)"),
             drop="[0, 1]",
