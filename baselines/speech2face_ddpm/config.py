@@ -202,7 +202,7 @@ class Training:
             augmentation="[0, 1]",
             ema="[0, 1)",
             encoder_ema="[0, 1)",
-            seconds="[1.4, 60]",
+            seconds="[2.7, 60]",
         )
         if not (self.encoder_steps or self.decoder_steps or self.super_steps):
             raise ValueError("encoder_steps, decoder_steps and super_steps are all 0: there is nothing to train")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -79,7 +80,9 @@ class Diffusion:
             `[len(generators), *shape]`
         """
         scheduler = self._scheduler(solver, threshold)
-        scheduler.set_timesteps(steps)
+        with warnings.catch_warnings():  # of numpy's about how torch's arrays are copied
+            warnings.simplefilter("ignore", DeprecationWarning)
+            scheduler.set_timesteps(steps)
         x = drawn(shape, generators).to(device) * scheduler.init_noise_sigma
         own = list(generators)
         more: dict[str, Any] = {} if solver == "dpm" else {"generator": own}

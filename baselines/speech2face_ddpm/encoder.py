@@ -8,12 +8,12 @@ from torch.nn import functional as F
 from baselines.layers.width import scaled
 
 CHANNELS = (64, 64, 128, 128, 128, 256, 512, 512, 512)
-POOLED = (2, 3, 5)
+POOLED = (2, 3, 4, 5)
 """After these convolutions, counted from 0, every second frame stays: the larger of two."""
 STRIDED = (7, 8)
 COLUMNS = 57
 """Bands that are left of 257."""
-SHORTEST = 131
+SHORTEST = 259
 """Frames without which a convolution would have nothing to look at."""
 EPSILON = 1e-12
 
@@ -21,7 +21,7 @@ EPSILON = 1e-12
 class SpeechEncoder(nn.Module):
     """Nine 4 x 4 convolutions without padding, each with ReLU and batch normalisation; a mean over time; two layers.
 
-    The paper's 598 frames leave six at the end, over which the mean is taken; any other number from 131 on will do.
+    The paper's 598 frames leave six at the end, over which the mean is taken; any other number from 259 on will do.
 
     Args:
         embedding: 512 for ArcFace's descriptor, 128 for dlib's.
