@@ -1,4 +1,4 @@
-"""The figures of the DDPM paper, on Talkers: pictures of faces, and confusion matrices of what a judge reads in them."""
+"""The figures of the DDPM paper, on Talkers: faces, and confusion matrices of what a judge reads in them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ def samples(material: Material) -> Drawing:
     (ours,) = material.figure.runs
     people = spread_evenly(material.manifest(material.there(ours)).samples, 8)
     rows: list[tuple[str, Sequence[Cell]]] = [("true face", [true_face(sample) for sample in people])]
-    others = {"SF2F": "SF2F (GAN)"}
     for need in (*material.figure.further, ours):
         if made := material.made(need):
-            name = others["SF2F"] if need.method == "sf2f" else "DDPM"
+            name = "SF2F" if need.method == "sf2f" else "DDPM"
             cells = outputs(made, people)
             side = next((picture.shape[0] for picture in cells if picture is not None), None)
             rows.append((f"{name}, {side} px" if side else name, cells))
