@@ -134,9 +134,9 @@ _SF2F = RunNeeded("sf2f", "speech2face", outputs=True)
 _VOICE2FACE = RunNeeded("voice2face", "speech2face", outputs=True)
 _SF2F_128 = RunNeeded("sf2f", "speech2face", preset="paper-multi", trained=True, outputs=True)
 
-_GUIDED = RunNeeded("speech2face_ddpm", "speech2face", outputs=True)
-"""By the guidance weight of the paper's figures, which is the preset's too."""
-_GUIDED_LARGE = RunNeeded("speech2face_ddpm", "speech2face", ("resolution=128",), outputs=True)
+_GUIDED = RunNeeded("speech2face_ddpm", "speech2face", ("guidance=4",), outputs=True)
+"""By the guidance weight of the paper's Figure 5."""
+_GUIDED_LARGE = RunNeeded("speech2face_ddpm", "speech2face", ("guidance=4", "resolution=128"), outputs=True)
 
 
 def _enhanced(method: str, *sets: str, outputs: bool = False) -> RunNeeded:
