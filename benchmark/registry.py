@@ -271,6 +271,10 @@ datasets = Registry(
         "vggface_voxceleb1": Entry(
             "benchmark.datasets.vggface_voxceleb1:VGGFaceVoxCeleb1", "filtered VGGFace with VoxCeleb1 (voice2face)"
         ),
+        "avspeech": Entry(
+            "benchmark.datasets.avspeech:AVSpeech", "AVSpeech: clips and faces by its lists (the DDPM paper)"
+        ),
+        "ffhq": Entry("benchmark.datasets.ffhq:FFHQ", "FFHQ: portraits alone, to train on (the DDPM paper)"),
         "voxceleb2": Entry(
             "benchmark.datasets.voxceleb2:VoxCeleb2",
             "VoxCeleb2 with its videos, AudioSet noise lists and pair lists",
