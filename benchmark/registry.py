@@ -199,6 +199,14 @@ metrics = Registry(
         "face_detection_rate": Entry(
             "metrics.faces.detection:FaceDetectionRate", "share of outputs in which a face is found", "speech2face"
         ),
+        "identity_bits": Entry(
+            "metrics.faces.identity_bits:IdentityBits", "bits that faces tell of who speaks", "speech2face"
+        ),
+        "craniofacial": Entry(
+            "metrics.faces.craniofacial:Craniofacial",
+            "craniofacial_{MEASURE}{,_p}: eleven measures of the face against the true one's",
+            "speech2face",
+        ),
         "pesq_wb": Entry("metrics.speech.pesq:PesqWb", "PESQ, wide band (P.862.2), MOS-LQO", "speech"),
         "pesq_nb": Entry("metrics.speech.pesq:PesqNb", "PESQ, narrow band (P.862.1), MOS-LQO", "speech"),
         "stoi": Entry("metrics.speech.stoi:Stoi", "stoi, estoi: short-time objective intelligibility", "speech"),
@@ -225,6 +233,13 @@ metrics = Registry(
     },
 )
 
+CRANIOFACIAL = (
+    *("upper_lip_height", "lateral_upper_lip_height", "jaw_width", "nose_height", "nose_width", "labio_oral_region"),
+    *("mandibular_index", "intercanthal_index", "nasal_index", "vermilion_height_index", "mouth_face_width_index"),
+    "random_pairs",
+)
+"""What the metric of that name correlates."""
+
 NUMBERS = {
     **{f"face_{part}": "face_similarity" for part in ("cosine", "cosine_mismatched", "l1", "auc")},
     **{
@@ -237,6 +252,7 @@ NUMBERS = {
     "vggface_score_split_std": "vggface_score",
     "sex_agreement_face": "sex_agreement",
     **{f"age_{part}_{kind}": "age_agreement" for part in ("r", "error", "decade") for kind in ("face", "label")},
+    **{f"craniofacial_{measure}{p}": "craniofacial" for measure in CRANIOFACIAL for p in ("", "_p")},
     "estoi": "stoi",
     **{f"dnsmos_{part}": "dnsmos" for part in ("p808", "sig", "bak", "ovrl")},
     **{f"nisqa_{part}": "nisqa" for part in ("mos", "noi", "dis", "col", "loud")},

@@ -22,10 +22,11 @@ from typer.testing import CliRunner
 
 from benchmark.cli.main import app
 from benchmark.errors import InvalidConfig, SubmissionError
-from benchmark.leaderboard import board, refresh, rules
+from benchmark.leaderboard import board, readme, refresh, rules
 from benchmark.leaderboard.add import add
 from benchmark.leaderboard.ranks import Place, ahead, places
 from benchmark.leaderboard.submissions import ROOT, everything, pack, unpacked
+from benchmark.results.statistics import INTERVALS
 from benchmark.runs import provenance
 from benchmark.runs.evaluation import plan_method
 
@@ -76,8 +77,9 @@ def test_published_rows_belong_to_the_weights_that_are_shipped(published):
 
 def test_a_command_is_known_for_each_published_row(published):
     every = refresh.commands()
-    rows = {(each.result.spec.task, each.result.spec.dataset, each.result.label) for each in published}
-    assert {(c.task, c.dataset, label) for c in every for label in c.labels} == rows
+    assert {str(row) for command in every for row in command.rows} == {
+        str(refresh.Made.of(e.result)) for e in published
+    }
     for command in every:
         assert CliRunner().invoke(app, [*command.run.split(), "--help"]).exit_code == 0
 
@@ -273,6 +275,17 @@ def test_the_neighbours_of_a_row_are_the_rows_beside_it(tmp_path):
     assert re.findall(r"method \d", text) == ["method 2", "method 1", "method 3"]
 
 
+def test_a_comment_on_a_new_row_calls_nobody(tmp_path):
+    result, rows = made(numbers(1), PEOPLE)
+    named = result.model_copy(update={"label": "@octocat/team #12"}), rows
+    root = publish(tmp_path, made(numbers(2), PEOPLE, "wiener"), named)
+    page = tmp_path / "beside.md"
+    cli("validate", "--root", root, "--beside", page, root / submission(*named).place)
+    text = page.read_text()
+    assert "octocat/team" in text and "12" in text
+    assert not re.search(r"@(?!&#8203;)|(?<!&)#(?!&#8203;)\d", text)
+
+
 def test_check_fails_on_a_changed_byte_and_says_what_mends_it(root):
     assert cli("check", "--root", root)[0] == 1
     code, output = cli("build", "--root", root)
@@ -309,6 +322,45 @@ def test_the_tables_in_readme_are_made_anew(root, tmp_path):
     page.write_text(text.replace("talkers noisy", "talkers flowavse"))
     code, output = cli("check", "--root", root)
     assert code == 1 and "README asks for a table of flowavse (av_enhancement, talkers)" in output
+
+
+def test_a_table_in_readme_has_rows_of_one_question_only(published):
+    text = "<!-- table: speech2face/talkers voice2face -->\n```\nold\n```\n"
+    results = [each.result for each in published]
+    both = {each.spec.seconds: each for each in results if each.label == "voice2face"}
+    assert set(both) == {5.0, 1.25}
+    for order in (results, results[::-1]):
+        (row,) = [line for line in readme.rewritten(text, order).splitlines() if line.startswith("voice2face  ")]
+        assert f"{100 * both[5.0].aggregate('recall_at_10').value:.1f} [" in row
+    with pytest.raises(SubmissionError, match="a table of voice2face"):
+        readme.rewritten(text, [each for each in results if each is not both[5.0]])
+
+
+def test_a_papers_table_in_readme_has_published_numbers_and_the_columns_asked_for(published):
+    text = "Before.\n\n<!-- paper: sf2f/3 R@10 -->\nWritten before.\n<!-- /paper -->\n\nBehind.\n"
+    results = [each.result for each in published]
+    made = readme.rewritten(text, results)
+    assert made.startswith("Before.\n\n<!-- paper: sf2f/3 R@10 -->\n**SF2F, Table 3 ")
+    assert made.endswith("\n<!-- /paper -->\n\nBehind.\n") and "Written before" not in made
+    assert "| **R@10" in made and "| **R@1 " not in made and "python -m benchmark run" not in made
+    assert readme.rewritten(made, results) == made
+
+    def row(page: str) -> list[str]:
+        (line,) = [line for line in page.splitlines() if line.startswith("| SF2F, 5 sec")]
+        return line.split(" | ")
+
+    ours = next(each for each in results if each.label == "sf2f" and each.spec.seconds == 5)
+    assert row(made)[1:3] == ["36.65", f"{100 * ours.aggregate('recall_at_10').value:.2f}"]
+    without = readme.rewritten(text, [each for each in results if each is not ours])
+    assert row(without)[1] == "36.65" and row(without)[2].startswith("- ")
+    for wrong, told in (
+        (text.replace("sf2f/3", "sf2f/9"), "README asks for sf2f/9: Unknown table"),
+        (text.replace("R@10", "R@11"), "has no column 'R@11'"),
+        (text.replace("<!-- /paper -->", ""), "with <!-- /paper --> below it"),
+        (text.replace("sf2f/3", "sf2f 3"), "expected each to be"),
+    ):
+        with pytest.raises(SubmissionError, match=re.escape(told)):
+            readme.rewritten(wrong, results)
 
 
 # -- adding ------------------------------------------------------------------------------------------------------------
@@ -451,12 +503,49 @@ def test_refresh_runs_the_commands_and_adds_what_they_made(tmp_path, monkeypatch
     assert refresh.stale(root) == []
 
 
+def test_what_only_lacks_new_intervals_is_added_again_and_not_run(tmp_path, monkeypatch):
+    root = publish(tmp_path / "l", made(numbers(1), PEOPLE), made(numbers(2), PEOPLE, "wiener"))
+    (root / "commands.toml").write_text(COMMANDS.partition('[[commands]]\nrun = "run --method clean')[0])
+    assert refresh.stale(root) == []
+    before = {each.result.label: each for each in everything(root)}
+    path = root / before["noisy"].place
+    document = json.loads(path.read_text())
+    document["aggregates"][0]["low"] -= 0.5
+    document["intervals"] = ""
+    path.write_text(json.dumps(document))
+    (row,) = refresh.stale(root)
+    assert (row.name, row.published) == ("av_enhancement/talkers: noisy", path) and "low of si_sdr" in row.why
+    assert f"leaderboard add {path}" in cli("refresh", "--dry-run", "--root", root)[1]
+    monkeypatch.setattr(refresh.subprocess, "run", lambda *words, **more: pytest.fail("it was run"))
+    (added,) = refresh.refresh([row], tmp_path / "none", root)
+    assert added.changed and refresh.stale(root) == []
+    now = {each.result.label: each for each in everything(root)}
+    assert now["noisy"].result.aggregates == before["noisy"].result.aggregates
+    assert now["noisy"].result.intervals == INTERVALS and now["noisy"].packed == before["noisy"].packed
+    # Another number is no matter of intervals: it is to be run.
+    document["aggregates"][0]["value"] += 0.25
+    path.write_text(json.dumps(document))
+    (row,) = refresh.stale(root)
+    assert row.published is None and row.command.run == "run --method noisy"
+
+
+def test_a_row_of_other_speech_is_another_row(published):
+    whole = [each.result for each in published if each.result.label == "voice2face"]
+    assert {str(refresh.Made.of(result)) for result in whole} == {
+        "speech2face/talkers: voice2face",
+        "speech2face/talkers: voice2face, 1.25 s",
+    }
+    (found,) = [each for each in board.boards(published) if each.task == "speech2face"]
+    assert [section.question.seconds for section in found.sections] == [5.0, 1.25]
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "[",
         "[[commands]]\nrun = 3",
         '[[commands]]\nrun = "rm -r"\ntask = "t"\ndataset = "d"\nlabels = []',
+        '[[commands]]\nrun = "run --set a=\'b"\ntask = "t"\ndataset = "d"\nlabels = []',
         COMMANDS + COMMANDS,
     ],
 )

@@ -21,8 +21,9 @@ from benchmark.errors import PrerequisiteError, UnknownName, UsageError
 from benchmark.media import write_audio, write_image
 from benchmark.papers import ddpm_figures, figures, needs
 from benchmark.papers.figures import FIGURES, Material, prepare, steps_needed, write
-from benchmark.papers.needs import RunNeeded, Shelves
+from benchmark.papers.needs import RunNeeded, Shelves, fitting
 from benchmark.reports.figures import COLOURS, GREY, INK, SMALL, TEXT, series
+from benchmark.results.finding import Kept
 from benchmark.results.schema import Aggregate, Failures, Result, RunSpec
 from benchmark.runs.directory import Prediction, RunDirectory, ScoreRow
 from benchmark.runs.scoring import Scorer, make_metrics
@@ -43,7 +44,7 @@ HOSTILE = "<script>alert(1)</script> $x^2$ [a](b) \x1b[31m"
 
 @pytest.fixture(autouse=True)
 def nothing_published(tmp_path, monkeypatch):
-    monkeypatch.setattr(needs, "RESULTS", tmp_path / "published")
+    monkeypatch.setattr(needs, "PUBLISHED", tmp_path / "published")
 
 
 def number(name: str, value: float, half: float = 0.1) -> Aggregate:
@@ -191,6 +192,14 @@ def test_an_unknown_figure_is_told_with_the_nearest():
 
 def test_all_stands_for_every_figure_once():
     assert figures.find(["all", "sf2f/1"]) == list(FIGURES.values())
+    of_paper = figures.find(["flowavse", "flowavse/1"])
+    assert [each.name for each in of_paper] == ["flowavse/1", "flowavse/4", "flowavse/5"]
+
+
+def test_a_file_is_no_folder_for_figures(tmp_path):
+    (tmp_path / "a.png").touch()
+    done = command("figure", "sf2f/5", "--out", tmp_path / "a.png")
+    assert done.returncode == 2 and "expected a folder, got a file" in done.stderr
 
 
 # -- what counts -------------------------------------------------------------------------------------------------------
@@ -199,15 +208,21 @@ def test_all_stands_for_every_figure_once():
 def test_a_run_counts_only_as_its_command_would_make_it(tmp_path):
     need = RunNeeded("flowavse", "av_enhancement")
     good = made(need, tmp_path, si_sdr=1.0)
-    assert need.fits(good)
-    other = {"weights_sha256": "1" * 64, "seed": 1, "repeats": 2, "split": "val", "dataset": "grid"}
+    plain = Kept(tmp_path / "plain", good)
+    assert need.fits(plain)
+    other = {"weights_sha256": "1" * 64, "split": "val", "dataset": "grid", "dataset_revision": "0"}
     other |= {"config": {**good.spec.config, "steps": 2}, "task": "av_separation", "seconds": 2.0}
-    for key, value in other.items():
-        assert not need.fits(good.model_copy(update={"spec": good.spec.model_copy(update={key: value})})), key
-    assert not need.fits(good.model_copy(update={"partial": True}))
-    assert RunNeeded("flowavse", "av_enhancement", ("steps=2",)).fits(made(
-        RunNeeded("flowavse", "av_enhancement", ("steps=2",)), tmp_path
-    ))  # fmt: skip
+
+    def changed(key: str, value: object) -> Kept:
+        spec = good.spec.model_copy(update={key: value})
+        return Kept(tmp_path / key, good.model_copy(update={"spec": spec}))
+
+    assert fitting(need, [changed(*item) for item in other.items()]) == []
+    assert fitting(need, [Kept(tmp_path, good.model_copy(update={"partial": True}))]) == []
+    again, often = changed("seed", 1), changed("repeats", 2)
+    assert fitting(need, [often, again, plain]) == [plain, again, often]
+    two = RunNeeded("flowavse", "av_enhancement", ("steps=2",))
+    assert fitting(two, [plain, Kept(tmp_path, made(two, tmp_path))]) == [Kept(tmp_path, made(two, tmp_path))]
 
 
 def test_weights_that_a_user_trained_count_where_none_are_shipped(tmp_path):
@@ -240,17 +255,37 @@ def test_a_broken_report_of_speed_is_told(tmp_path):
     path.write_text("[]")
     with pytest.raises(UsageError, match="is no report of `speed`"):
         Shelves(tmp_path).speeds(FIGURES["flowavse/1"].speeds[0])
+    assert [line.partition(" ")[0] for line in Shelves(tmp_path).unread] == [str(path)]
+
+
+def test_a_report_of_speed_is_not_taken_for_a_broken_result(tmp_path):
+    measured_speed(tmp_path)
+    assert Shelves(tmp_path).unread == []
 
 
 def test_what_is_missing_is_made_once(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(figures, "_run", lambda need, runs, say, progress: asked.append(need))
-    monkeypatch.setattr(figures, "_measure_speed", lambda need, runs, say: asked.append(need))
+
+    class Told:
+        notes, unwritten = (), ()
+
+        def __init__(self, request, say, progress):
+            asked.append((request.method, request.sets))
+
+        def plans(self):
+            return []
+
+        def run(self, plans):
+            return []
+
+    monkeypatch.setattr("benchmark.runs.session.Session", Told)
+    monkeypatch.setattr(figures, "measure_speed", lambda need, runs, say: asked.append(need))
     made(RunNeeded("noisy", "av_enhancement"), tmp_path)
     wanted = [FIGURES[name] for name in ("sf2f/5", "sf2f/6", "flowavse/1", "flowavse/4")]
-    assert figures.make_missing(wanted, Shelves(tmp_path), lambda line: None, lambda label: None) == []
+    (line,) = figures.make_missing(wanted, Shelves(tmp_path), lambda line: None, lambda label: None)
+    assert "not run: it needs a training at 128 x 128" in line and "train --method sf2f --preset paper-multi" in line
     assert len(asked) == len(set(asked)) == 2 + 10 + 1
-    assert not any(getattr(need, "trained", False) or getattr(need, "method", "") == "noisy" for need in asked)
+    assert ("noisy", ()) not in asked
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------------
@@ -267,6 +302,18 @@ def test_speed_size_and_quality_stand_beside_what_the_paper_reports(tmp_path):
     lines = [line for c in right.collections if isinstance(c, LineCollection) for line in c.get_segments()]
     bars = {tuple(np.round(line, 3).ravel()) for line in lines}
     assert (0.5, 5.9, 0.5, 6.1) in bars and (0.25, 6.0, 1.0, 6.0) in bars
+
+
+def test_a_name_has_room_between_its_circle_and_the_title(tmp_path):
+    """Also where one method alone was measured, far above the mixture."""
+    made(RunNeeded("flowavse", "av_enhancement"), tmp_path, si_sdr=9.0)
+    made(RunNeeded("noisy", "av_enhancement"), tmp_path, si_sdr=0.0)
+    measured_speed(tmp_path)
+    figure = painted("flowavse/1", tmp_path)
+    figure.canvas.draw()
+    right = figure.axes[1]
+    (name,) = [text for text in right.texts if text.get_text().startswith("flowavse")]
+    assert name.get_window_extent().y1 <= right.get_window_extent().y1
 
 
 def test_steps_have_a_row_of_reported_and_one_of_measured_numbers(tmp_path):
@@ -321,8 +368,7 @@ def test_faces_of_the_cascade_stand_beside_those_of_other_decoders_where_these_a
 def test_confusions_are_of_ages_and_sexes_that_were_read(tmp_path):
     figure = FIGURES["speech2face_ddpm/5"]
     faces(tmp_path, tmp_path / "corpus", *figure.runs)
-    made_run = Shelves(tmp_path).find(figure.runs[0])
-    run = RunDirectory(made_run.folder)
+    run = RunDirectory(Shelves(tmp_path).find(figure.runs[0]).folder)
     scorer = Scorer(make_metrics(ddpm_figures.JUDGED, Networks(), {}))
     outputs = run.as_they_are(run.predictions())
     for place, (key, output) in enumerate(sorted(outputs.items())[:4]):
@@ -392,7 +438,7 @@ def everything(tmp_path) -> Path:
     enhanced(runs)
     drawn = ("sf2f/1", "sf2f/5", "sf2f/6", "speech2face_ddpm/1")
     needs = {need for name in drawn for need in (*FIGURES[name].runs, *FIGURES[name].further)}
-    faces(runs, tmp_path / "corpus", *sorted(needs, key=lambda need: need.words))
+    faces(runs, tmp_path / "corpus", *sorted(needs, key=RunNeeded.commands))
     return runs
 
 

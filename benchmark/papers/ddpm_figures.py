@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import PrerequisiteError
 from benchmark.papers.figures import Drawing, Material
-from benchmark.papers.needs import DATASET
+from benchmark.papers.needs import EMBEDDED
 from benchmark.papers.sf2f_figures import CHOICE, outputs, spread_evenly, true_face
 from benchmark.reports import confusions
 from benchmark.reports.figures import COLUMN, PAGE
@@ -51,7 +51,7 @@ def confusion(material: Material) -> Drawing:
     made = material.there(need)
     assert made.folder is not None
     run = RunDirectory(made.folder)
-    scorer = Scorer(make_metrics(JUDGED, Networks("cpu", DATASET), {}))
+    scorer = Scorer(make_metrics(JUDGED, Networks("cpu", EMBEDDED), {}))
     shown = confusions.of_run(run, scorer, run.as_they_are(run.predictions()), "")
     if not shown:
         raise PrerequisiteError(
