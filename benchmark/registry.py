@@ -114,6 +114,11 @@ methods = Registry(
     {
         "sf2f": Entry("baselines.sf2f.method:SF2F", "SF2F, Speech Fusion to Face (Bai et al. 2020)", "speech2face"),
         "voice2face": Entry("baselines.voice2face.method:Voice2Face", "voice2face (Wen et al. 2019)", "speech2face"),
+        "speech2face_ddpm": Entry(
+            "baselines.speech2face_ddpm.method:Speech2FaceDDPM",
+            "Speech-to-face by a cascade of diffusion models (Kato & Hashimoto 2023)",
+            "speech2face",
+        ),
         "flowavse": Entry(
             "baselines.flowavse.method:FlowAVSE",
             "FlowAVSE, flow matching (Jung et al. 2024)",
@@ -282,6 +287,10 @@ datasets = Registry(
         "vggface_voxceleb1": Entry(
             "benchmark.datasets.vggface_voxceleb1:VGGFaceVoxCeleb1", "filtered VGGFace with VoxCeleb1 (voice2face)"
         ),
+        "avspeech": Entry(
+            "benchmark.datasets.avspeech:AVSpeech", "AVSpeech: clips and faces by its lists (the DDPM paper)"
+        ),
+        "ffhq": Entry("benchmark.datasets.ffhq:FFHQ", "FFHQ: portraits alone, to train on (the DDPM paper)"),
         "voxceleb2": Entry(
             "benchmark.datasets.voxceleb2:VoxCeleb2",
             "VoxCeleb2 with its videos, AudioSet noise lists and pair lists",
@@ -300,6 +309,9 @@ trainers = Registry(
         "sf2f": Entry("baselines.sf2f.training:recipes", "encoder and decoder, then the fuser", "speech2face"),
         "voice2face": Entry(
             "baselines.voice2face.training:recipes", "voice encoder, then generator and critics", "speech2face"
+        ),
+        "speech2face_ddpm": Entry(
+            "baselines.speech2face_ddpm.training:recipes", "encoder, decoder and super-resolution", "speech2face"
         ),
         "flowavse": Entry("baselines.flowavse.training:recipes", "both stages and their encoders", "av_enhancement"),
         "avdiffuss": Entry("baselines.avdiffuss.training:recipes", "both stages and their encoders", "av_enhancement"),

@@ -135,6 +135,10 @@ _SF2F = RunNeeded("sf2f", "speech2face", outputs=True)
 _VOICE2FACE = RunNeeded("voice2face", "speech2face", outputs=True)
 _SF2F_128 = RunNeeded("sf2f", "speech2face", preset="paper-multi", trained="a training at 128 x 128", outputs=True)
 
+_GUIDED = RunNeeded("speech2face_ddpm", "speech2face", ("guidance=4",), outputs=True)
+"""By the guidance weight of the paper's Figure 5."""
+_GUIDED_LARGE = RunNeeded("speech2face_ddpm", "speech2face", ("guidance=4", "resolution=128"), outputs=True)
+
 
 def _enhanced(method: str, *sets: str, outputs: bool = False) -> RunNeeded:
     return RunNeeded(method, "av_enhancement", sets, outputs=outputs)
@@ -147,6 +151,7 @@ def steps_needed(method: str) -> tuple[RunNeeded, ...]:
 
 
 _SOUND, _FACES = "benchmark.papers.flowavse_figures", "benchmark.papers.sf2f_figures"
+_DDPM = "benchmark.papers.ddpm_figures"
 
 FIGURES = {
     figure.name: figure
@@ -162,8 +167,13 @@ FIGURES = {
             "sf2f", 6, "Faces of SF2F and voice2face, 128 x 128", f"{_FACES}:side_by_side",
             runs=(_SF2F_128, _VOICE2FACE),
         ),
-        PaperFigure("speech2face_ddpm", 1, "Faces of three kinds of decoders", unbuilt="speech2face_ddpm"),
-        PaperFigure("speech2face_ddpm", 5, "Confusion of age and gender", unbuilt="speech2face_ddpm"),
+        PaperFigure(
+            "speech2face_ddpm", 1, "Faces of different kinds of decoders", f"{_DDPM}:samples",
+            runs=(_GUIDED,), further=(_SF2F, _GUIDED_LARGE),
+        ),
+        PaperFigure(
+            "speech2face_ddpm", 5, "Confusion of age and gender", f"{_DDPM}:confusion", runs=(_GUIDED,)
+        ),
         PaperFigure("avp_gan", 6, "Faces from voices of 2, 4, 6 and 8 seconds", unbuilt="avp_gan"),
         PaperFigure("avp_gan", 7, "Faces before and after the image is enhanced", unbuilt="avp_gan"),
         PaperFigure("avp_gan", 8, "Faces of AVP-GAN and voice2face", unbuilt="avp_gan"),
