@@ -380,7 +380,7 @@ def test_a_run_is_added_once_and_takes_an_older_ones_place(tmp_path):
     found = add(str(second), runs, root)
     assert [each.result.run_id for each in found.replaced] == [first.name]
     assert [each.result.run_id for each in everything(root)] == [second.name]
-    other = run_directory(runs, *made(numbers(3), PEOPLE, label="noisy (x=2)", seconds=2.0, weights_sha256=None))
+    other = run_directory(runs, *made(numbers(3), PEOPLE, seconds=2.0))
     assert not add(str(other), runs, root).replaced
     code, output = cli("add", other, "--root", root)
     assert code == 0 and "there already" in output
