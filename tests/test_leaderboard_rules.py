@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from benchmark.cli.main import app
 from benchmark.errors import InvalidConfig, SubmissionError
-from benchmark.leaderboard import rules
+from benchmark.leaderboard import refresh, rules
 from benchmark.leaderboard.submissions import MOST_RESULT, MOST_ROWS, MOST_UNPACKED, Submission, everything, read
 
 PEOPLE = samples(6, 2)
@@ -403,3 +403,33 @@ def test_the_command_prints_reasons_and_the_row_with_its_neighbours(root, tmp_pa
     beside = (tmp_path / "beside.md").read_text()
     assert "refused" in beside and re.search(r"\| wiener \(floor\) .*\n\| - \| clean \(ceiling\)", beside)
     assert CliRunner().invoke(app, [*words[:3], "--root", str(root)]).exit_code == 0
+
+
+def test_a_file_that_is_not_there_or_elsewhere_is_told_before_anything_is_read(root, tmp_path, monkeypatch):
+    copy = tmp_path / "copy.json"
+    copy.write_bytes(the_file(root).read_bytes())
+    nothing = tmp_path / "nothing.json"
+
+    def none_read(folder: Path) -> list[Submission]:
+        raise AssertionError("what is published is read for nothing")
+
+    monkeypatch.setattr("benchmark.leaderboard.submissions.readable", none_read)
+    done = CliRunner().invoke(app, ["leaderboard", "validate", str(nothing), str(copy), "--root", str(root)])
+    assert done.exit_code == 1
+    first, second = re.findall(r"^  (.*)", done.output, re.MULTILINE)
+    assert first.startswith("path: expected a file, got no such file") and str(nothing) in first
+    assert second.startswith(f"path: expected a file in {root}") and "--root" in second
+
+
+def test_a_hint_names_the_leaderboards_that_were_asked_of(root):
+    path = the_file(root)
+    result = json.loads(path.read_text())
+    result["aggregates"][0]["low"] -= 1
+    path.write_text(json.dumps(result))
+    done = CliRunner().invoke(app, ["leaderboard", "check", "--root", str(root)])
+    assert f"leaderboard add {path} --root {root}" in done.output
+    assert f"leaderboard refresh --dry-run --root {root}" in done.output
+    (line,) = [each.line for each in refresh.stale(root)]
+    assert line == f"python -m benchmark leaderboard add {path} --root {root}"
+    (why,) = rules.intervals_agree(read(path, root), rules.Known())
+    assert f"leaderboard add leaderboards/{path.relative_to(root)}" in why and "--root" not in why

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from benchmark.leaderboard.submissions import (
     ROOT,
     Measured,
     Submission,
+    at,
     measured,
     place_of,
     rows_beside,
@@ -73,6 +75,8 @@ class Known:
     weights: tuple[KnownWeights, ...] = ()
     published: tuple[Submission, ...] = field(default=(), repr=False)
     """The other results of the leaderboards."""
+    root: Path = ROOT
+    """Their folder."""
 
     def besides(self, submission: Submission) -> Iterator[Submission]:
         """Published results at another place, those that can be read."""
@@ -113,7 +117,7 @@ def known(root: Path = ROOT, published: Iterable[Submission] = ()) -> Known:
         except (TypeError, AttributeError) as error:
             raise InvalidConfig(f"{path}, {name}: {error}") from error
 
-    return Known(made(KnownManifest, "manifests"), made(KnownWeights, "weights"), tuple(published))
+    return Known(made(KnownManifest, "manifests"), made(KnownWeights, "weights"), tuple(published), root)
 
 
 class Fault(NamedTuple):
@@ -342,9 +346,10 @@ def rows_agree(submission: Submission, against: Known) -> Iterator[str]:
 
 def intervals_agree(submission: Submission, against: Known) -> Iterator[str]:
     """The rows give the intervals that the result states, as this code makes them."""
-    yield from _disagreeing(
-        submission, ("low", "high"), f"python -m benchmark leaderboard add {ROOT.name}/{submission.place}"
-    )
+    folder = ROOT.name if against.root == ROOT else against.root
+    file = shlex.quote(f"{folder}/{submission.place}")
+    mend = f"python -m benchmark leaderboard add {file}{at(against.root)}"
+    yield from _disagreeing(submission, ("low", "high"), mend)
 
 
 def _disagreeing(submission: Submission, about: Sequence[str], mend: str) -> Iterator[str]:
