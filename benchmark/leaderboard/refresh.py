@@ -67,6 +67,12 @@ class Command:
         return tuple(Made(self.task, self.dataset, label, self.seconds) for label in self.labels)
 
     @property
+    def method(self) -> str:
+        """What `--method` names; the other rows are made beside it."""
+        words = shlex.split(self.run)
+        return words[words.index("--method") + 1] if "--method" in words[:-1] else ""
+
+    @property
     def line(self) -> str:
         """As it is typed."""
         return " ".join(("python -m benchmark", self.run))
