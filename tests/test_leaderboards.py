@@ -219,7 +219,7 @@ def face_legend(*rows: board.Row) -> str:
 def test_the_legend_explains_ranges_and_a_ceiling_that_is_passed():
     oracle = face_row("talkers_oracle", 0.8)
     text = face_legend(face_row("sf2f", 0.85), oracle)
-    assert "A gallery has 2 to 14 people" in text
+    assert "R@1 within, of 2..14: a gallery has 2 to 14 people" in text
     assert "Outputs 18..20/20: of 20 that were asked for, each number of the row stands on 18 to 20" in text
     assert "A method may pass talkers_oracle" in text and "the best and the worst rank" in text
     assert "may pass" not in face_legend(face_row("sf2f", 0.75), oracle)

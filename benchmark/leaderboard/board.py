@@ -363,7 +363,8 @@ def _between(section: Section) -> Iterator[str]:
     """What two numbers with dots between them mean, where a table has such."""
     first = next((head for head in section.heads if galleries(head)), None)
     if first is not None:
-        yield f"{tables.title(first)} of {tables.gallery(first)}: {galleries(first)[0]}"
+        (told,) = galleries(first)
+        yield f"{tables.title(first)}, of {tables.gallery(first)}: {told[0].lower()}{told[1:]}"
     covered = [tables.coverage(row.result, section.heads) for row in section.rows]
     example = next((text for text in covered if ".." in text), None)
     if example is not None:
