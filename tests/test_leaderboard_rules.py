@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from benchmark.cli.main import app
 from benchmark.errors import InvalidConfig, SubmissionError
-from benchmark.leaderboard import rules
+from benchmark.leaderboard import refresh, rules
 from benchmark.leaderboard.submissions import MOST_RESULT, MOST_ROWS, MOST_UNPACKED, Submission, everything, read
 
 PEOPLE = samples(6, 2)
@@ -136,7 +136,10 @@ WRONG = [
     (at("spec", "manifest_sha256", value="f" * 64), "hashes", "known.toml"),
     (at("spec", "training_sha256", value="f" * 64), "hashes", "train"),
     (at("spec", "weights_sha256", value="f" * 64), "hashes", "weights"),
-    (at("label", value="wiener"), "names|duplicate", None),
+    (at("label", value="wiener"), "label", "expected the label noisy of these settings, got 'wiener'"),
+    (at("label", value="super"), "label", "expected the label noisy of these settings, got 'super'"),
+    (at("label", value="noisy (x=2)"), "label", "expected the label noisy of these settings"),
+    (at("preset", value="large"), "label", "preset 'large'"),
 ]
 
 
@@ -150,12 +153,47 @@ def test_a_result_with_one_wrong_value_is_refused_with_its_reason(root, change, 
         found = told(root, path)
     except SubmissionError as error:
         found = [rules.Fault("size", str(error))]
-    if words is None:  # another method may have any label
-        assert found == []
-        return
     assert any(fault.rule == rule and re.search(words, fault.told) for fault in found), found
     for fault in found:
         assert "expected" in fault.told and (";" in fault.told), fault
+
+
+def named(label: str, method: str = "sf2f", preset: str | None = "talkers", weights: str | None = None, **changed: Any):
+    """What the rule says of a label, without all else that a result holds."""
+    from benchmark.leaderboard.submissions import place_of
+    from benchmark.runs.evaluation import plan_method
+
+    result, _ = made(VALUES, PEOPLE)
+    config = plan_method(method, preset).settings.as_dict() if method == "sf2f" else {}
+    about = {"method": method, "config": config | changed, "weights_sha256": weights}
+    new = result.model_copy(
+        update={"spec": result.spec.model_copy(update=about), "preset": preset, "label": label}
+    ).model_dump_json()
+    sent = Submission(place_of(result), new.encode(), None)
+    return list(rules.label(sent, rules.Known()))
+
+
+@pytest.mark.parametrize(
+    ("label", "about"),
+    [
+        ("sf2f", {}),
+        ("sf2f (fuser=false)", {"fuser": False}),
+        ("sf2f (width=1.0, fuser=false)", {"fuser": False, "width": 1}),
+        ("sf2f (weights ffffffff)", {"weights": "f" * 64}),
+        ("sf2f (fuser=false, weights ffffffff)", {"fuser": False, "weights": "f" * 64}),
+    ],
+)
+def test_a_label_states_what_is_not_the_default(label, about):
+    assert named(label, **about) == []
+    for other in ("sf2f", "sf2f (fuser=false)", "super", "voice2face", "sf2f (best)"):
+        assert bool(named(other, **about)) == (other != label)
+
+
+def test_a_row_of_a_method_that_is_not_known_here_is_called_by_it():
+    assert named("mine", "mine", None) == named("mine (x=1)", "mine", None) == []
+    for label in ("sf2f", "mine (", "minerva", "the best"):
+        (why,) = named(label, "mine", None)
+        assert "expected the label mine" in why and "unchanged" in why
 
 
 # -- files that are none -----------------------------------------------------------------------------------------------
@@ -305,7 +343,7 @@ def test_a_second_result_of_a_row_is_refused(root):
 
 def test_what_known_toml_lists_may_be_used(root):
     path = the_file(root)
-    result, rows = made(VALUES, PEOPLE, weights_sha256="f" * 64)
+    result, rows = made(VALUES, PEOPLE, label="noisy (weights ffffffff)", weights_sha256="f" * 64)
     path.unlink()
     rows_of(path).unlink()
     publish(root, (result, rows))
@@ -365,3 +403,33 @@ def test_the_command_prints_reasons_and_the_row_with_its_neighbours(root, tmp_pa
     beside = (tmp_path / "beside.md").read_text()
     assert "refused" in beside and re.search(r"\| wiener \(floor\) .*\n\| - \| clean \(ceiling\)", beside)
     assert CliRunner().invoke(app, [*words[:3], "--root", str(root)]).exit_code == 0
+
+
+def test_a_file_that_is_not_there_or_elsewhere_is_told_before_anything_is_read(root, tmp_path, monkeypatch):
+    copy = tmp_path / "copy.json"
+    copy.write_bytes(the_file(root).read_bytes())
+    nothing = tmp_path / "nothing.json"
+
+    def none_read(folder: Path) -> list[Submission]:
+        raise AssertionError("what is published is read for nothing")
+
+    monkeypatch.setattr("benchmark.leaderboard.submissions.readable", none_read)
+    done = CliRunner().invoke(app, ["leaderboard", "validate", str(nothing), str(copy), "--root", str(root)])
+    assert done.exit_code == 1
+    first, second = re.findall(r"^  (.*)", done.output, re.MULTILINE)
+    assert first.startswith("path: expected a file, got no such file") and str(nothing) in first
+    assert second.startswith(f"path: expected a file in {root}") and "--root" in second
+
+
+def test_a_hint_names_the_leaderboards_that_were_asked_of(root):
+    path = the_file(root)
+    result = json.loads(path.read_text())
+    result["aggregates"][0]["low"] -= 1
+    path.write_text(json.dumps(result))
+    done = CliRunner().invoke(app, ["leaderboard", "check", "--root", str(root)])
+    assert f"leaderboard add {path} --root {root}" in done.output
+    assert f"leaderboard refresh --dry-run --root {root}" in done.output
+    (line,) = [each.line for each in refresh.stale(root)]
+    assert line == f"python -m benchmark leaderboard add {path} --root {root}"
+    (why,) = rules.intervals_agree(read(path, root), rules.Known())
+    assert f"leaderboard add leaderboards/{path.relative_to(root)}" in why and "--root" not in why

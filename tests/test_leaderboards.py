@@ -26,6 +26,8 @@ from benchmark.leaderboard import board, readme, refresh, rules
 from benchmark.leaderboard.add import add
 from benchmark.leaderboard.ranks import Place, ahead, places
 from benchmark.leaderboard.submissions import ROOT, everything, pack, unpacked
+from benchmark.registry import role
+from benchmark.results.schema import Aggregate
 from benchmark.results.statistics import INTERVALS
 from benchmark.runs import provenance
 from benchmark.runs.evaluation import plan_method
@@ -191,6 +193,39 @@ def test_few_speakers_have_no_ranks(tmp_path):
     ((section,),) = [found.sections for found in board.boards(everything(root))]
     assert [row.place("si_sdr") for row in section.rows] == [None, None]
     assert "Without ranks: si_sdr, pesq_wb." in board.legend(section)
+
+
+def face_row(method: str, value: float, better: bool = True) -> board.Row:
+    """A row of R@1 within, whose galleries differ by speaker, and which not every output has."""
+    about = {"title": "R@1 within", "metric": "retrieval", "low": None, "high": None, "spread": None, "total": 20}
+    signature = "retrieval|gallery:2..14|v1"
+    items = [
+        Aggregate(name=name, value=value, scored=scored, signature=signature, higher_is_better=better, **about)
+        for name, scored in (("recall_at_10", 20), ("recall_at_1_within", 18))
+    ]
+    result, _ = made(numbers(1), PEOPLE)
+    result = result.model_copy(
+        update={"aggregates": items, "label": method, "spec": result.spec.model_copy(update={"method": method})}
+    )
+    cells = {item.name: board.Cell(item, None) for item in items}
+    return board.Row(submission(result, []), role(method), cells)
+
+
+def face_legend(*rows: board.Row) -> str:
+    question = dataclasses.replace(board.question_of(rows[0].result), task="speech2face")
+    return "\n".join(board.plain_legend(board.Section(question, tuple(rows[0].result.aggregates), rows)))
+
+
+def test_the_legend_explains_ranges_and_a_ceiling_that_is_passed():
+    oracle = face_row("talkers_oracle", 0.8)
+    text = face_legend(face_row("sf2f", 0.85), oracle)
+    assert "R@1 within, of 2..14: a gallery has 2 to 14 people" in text
+    assert "Outputs 18..20/20: of 20 that were asked for, each number of the row stands on 18 to 20" in text
+    assert "A method may pass talkers_oracle" in text and "the best and the worst rank" in text
+    assert "may pass" not in face_legend(face_row("sf2f", 0.75), oracle)
+    assert "may pass" not in face_legend(face_row("chance", 0.85), oracle), "a floor is no method"
+    assert "may pass" in face_legend(face_row("sf2f", 0.75, False), face_row("talkers_oracle", 0.8, False))
+    assert "passes the ceiling clean" in face_legend(face_row("sf2f", 0.85), face_row("clean", 0.8))
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -380,7 +415,7 @@ def test_a_run_is_added_once_and_takes_an_older_ones_place(tmp_path):
     found = add(str(second), runs, root)
     assert [each.result.run_id for each in found.replaced] == [first.name]
     assert [each.result.run_id for each in everything(root)] == [second.name]
-    other = run_directory(runs, *made(numbers(3), PEOPLE, label="noisy (x=2)", seconds=2.0, weights_sha256=None))
+    other = run_directory(runs, *made(numbers(3), PEOPLE, seconds=2.0))
     assert not add(str(other), runs, root).replaced
     code, output = cli("add", other, "--root", root)
     assert code == 0 and "there already" in output

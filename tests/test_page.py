@@ -117,7 +117,8 @@ def root(tmp_path_factory) -> Path:
     (project / "baselines" / "flowavse").mkdir(parents=True)
     (project / "baselines" / "flowavse" / "README.md").write_text("# FlowAVSE\n")
     (found / "commands.toml").write_text(
-        '[[commands]]\nrun = "run --method flowavse"\ntask = "av_enhancement"\ndataset = "talkers"\nlabels = ["fine"]\n'
+        '[[commands]]\nrun = "run --method flowavse"\ntask = "av_enhancement"\ndataset = "talkers"\n'
+        'labels = ["fine", "noisy"]\n'
     )
     return found
 
@@ -186,6 +187,10 @@ def test_intervals_are_drawn_on_the_scale_of_their_column(root, tree):
 def test_a_row_leads_to_its_command_card_and_files(root, tree):
     (sheet,) = [each for each in tree.all("div", class_="sheet") if each.all("h4")[0].text.strip() == "fine"]
     assert sheet.all("code")[0].text == "python -m benchmark run --method flowavse"
+    (floor,) = [each for each in tree.all("div", class_="sheet") if each.all("h4")[0].text.split()[0] == "noisy"]
+    told = [each.text.strip() for each in floor.all("p")]
+    place = told.index("Made beside flowavse by:")
+    assert told[place + 1].startswith("python -m benchmark run --method flowavse") and "Made beside" not in sheet.text
     links = [each.about["href"] for each in sheet.all("a")]
     assert links[0] == "../baselines/flowavse/README.md"
     assert all((root / unquote(link)).is_file() for link in links) and len(links) == 3
@@ -308,6 +313,9 @@ def test_what_papers_report_stands_in_columns_of_its_own(root, tmp_path):
     assert cells[0] == "36.65" and cells[1:3] == ["- [1]", "-"] or cells[1].startswith("-")
     for table in found.all("table", class_="scores"):
         assert "SF2F, 5 sec" not in table.text
+    says = " ".join(found.all("div", class_="says")[0].text.split())
+    assert "In the ranked tables they are never mixed with what papers report" in says
+    assert "tables below set both side by side, each in a column of its own. And a generated face" in says
     links = {each.about["href"] for each in found.all("a")}
     assert {"https://doi.org/10.1145/3503161.3547850", "https://arxiv.org/abs/2006.05888"} <= links
 
@@ -582,7 +590,11 @@ def test_a_browser_sorts(opened, file):
     si_sdr.get_by_role("button").first.click()
     assert labels(tab) == [*best_first[3::-1], "clean"], "ceilings stay apart"
     assert si_sdr.get_attribute("aria-sort") == "ascending"
-    assert tab.locator(".said").inner_text() == "sorted by si_sdr dB, lowest first"
+    assert tab.locator(".said").inner_text() == "sorted by si_sdr dB, worst first"
+    for words in ("best", "worst"):
+        head(tab, "^rank").get_by_role("button").click()
+        assert tab.locator(".said").inner_text() == f"sorted by rank, {words} first"
+        assert (labels(tab)[0] == "fine") == (words == "best")
     head(tab, "^method").get_by_role("button").click()
     assert labels(tab) == [HOSTILE, "fine", "noisy", "wiener", "clean"]
     assert tab.locator("[aria-sort]").count() == 1
@@ -668,6 +680,17 @@ def test_the_published_page_fits_the_window(opened, width):
         frame.evaluate("frame => { frame.scrollLeft = 1e4 }")
         name = frame.locator("tbody th").first.bounding_box()
         assert 0 <= name["x"] < 40, "names stay where they are seen"
+    bar = tab.locator(".top").bounding_box()
+    for link in tab.locator(".top nav a").all():
+        box = link.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width, "the whole menu is seen"
+        assert box["y"] + box["height"] <= bar["y"] + bar["height"]
+    for line in tab.locator(".clips").all():
+        tops = {round(each.bounding_box()["y"]) for each in line.locator("img").all()}
+        rows = -(
+            -line.locator("img").count() // len(line.evaluate("e => getComputedStyle(e).gridTemplateColumns").split())
+        )
+        assert len(tops) == rows, "spectrograms of a line stand side by side"
     if width == 1280:
         inner, outer = (frame.evaluate(f"frame => frame.{what}") for what in ("scrollWidth", "clientWidth"))
         assert inner <= outer, "columns are as many as fit"
@@ -697,6 +720,6 @@ def test_everything_is_there_without_a_script_and_on_paper(chromium, file):
     assert "Scale-invariant" in tab.locator(".sheet:popover-open").inner_text()
     tab.keyboard.press("Escape")
     tab.emulate_media(media="print")
-    assert tab.get_by_text("python -m benchmark run --method flowavse", exact=True).is_visible()
+    assert tab.get_by_text("python -m benchmark run --method flowavse", exact=True).first.is_visible()
     assert tab.locator("button:visible").count() == 5, "the names of rows, and no control"
     context.close()

@@ -30,6 +30,13 @@ def _root(root: Path | None) -> Path:
     return found
 
 
+def _typed(command: str, root: Path | None) -> str:
+    """A command as it is typed to be of the same leaderboards."""
+    from benchmark.leaderboard.submissions import at
+
+    return command + at(root)
+
+
 @app.command("add")
 def add(
     names: Annotated[
@@ -67,7 +74,7 @@ def add(
                 f"  without rows of {metric}: it keeps over {WIDEST} numbers of each output, so it has no ranks", quiet
             )
     if changed:
-        note("Now make the tables: python -m benchmark leaderboard build", quiet)
+        note("Now make the tables: " + _typed("python -m benchmark leaderboard build", root), quiet)
 
 
 @app.command("validate")
@@ -88,21 +95,27 @@ def validate(
     from benchmark.cli.console import note
     from benchmark.errors import SubmissionError
     from benchmark.leaderboard import board
-    from benchmark.leaderboard.rules import Fault, faults, known
-    from benchmark.leaderboard.submissions import Submission, read, readable
+    from benchmark.leaderboard.rules import Fault, faults, known, path, size
+    from benchmark.leaderboard.submissions import Submission, place_below, read, readable
     from benchmark.reports.escaping import github_comment, markdown, printable
 
     folder = _root(root)
-    published = readable(folder)
+    misplaced: dict[Path, Fault] = {}
+    for file in files:
+        try:
+            place_below(file, folder)
+        except SubmissionError as error:
+            misplaced[file] = Fault(path.__name__, str(error))
+    # Reading all that is published takes its time.
+    published = readable(folder) if len(misplaced) < len(set(files)) else []
     against = known(folder, published)
     good: list[Submission] = []
     told: list[str] = []
     for file in files:
         try:
-            submission = read(file, folder)
-            wrong = faults(submission, against)
+            wrong = [misplaced[file]] if file in misplaced else faults(submission := read(file, folder), against)
         except SubmissionError as error:
-            wrong = [Fault("size", str(error))]
+            wrong = [Fault(size.__name__, str(error))]
         if wrong:
             print(printable(f"{file}: refused"))
             told.append(f"{markdown(str(file))}: refused\n")
@@ -142,7 +155,7 @@ def examples(
     folder = _root(root)
     for name in names:
         print(write(name, runs, folder))
-    note("Now make the page: python -m benchmark leaderboard build", quiet)
+    note("Now make the page: " + _typed("python -m benchmark leaderboard build", root), quiet)
 
 
 @app.command("figures")
@@ -165,7 +178,7 @@ def figures(
 
     for path in write(names, runs, _root(root), lambda line: note(line, quiet)):
         print(path)
-    note("Now make the page: python -m benchmark leaderboard build", quiet)
+    note("Now make the page: " + _typed("python -m benchmark leaderboard build", root), quiet)
 
 
 @app.command("build")
@@ -198,12 +211,19 @@ def check(root: Root = None, quiet: options.Quiet = False) -> None:
             wrong += 1
             print(printable(f"{each.place}: {fault.rule}: {fault.told}"))
     if wrong:
-        note("What the results break is listed by: python -m benchmark leaderboard refresh --dry-run", quiet)
+        note(
+            "What the results break is listed by: " + _typed("python -m benchmark leaderboard refresh --dry-run", root),
+            quiet,
+        )
         raise typer.Exit(1)
     if found := differences(folder):
         for each in found:
             print(printable_lines(each))
-        note("The tables are not those of the results. Make them: python -m benchmark leaderboard build", quiet)
+        note(
+            "The tables are not those of the results. Make them: "
+            + _typed("python -m benchmark leaderboard build", root),
+            quiet,
+        )
         raise typer.Exit(1)
     note(f"{len(published)} results keep the rules, and the tables are theirs", quiet)
 

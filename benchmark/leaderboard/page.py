@@ -22,7 +22,7 @@ import numpy as np
 from benchmark import registry
 from benchmark.leaderboard import board as boards
 from benchmark.leaderboard import drawings, examples, figures
-from benchmark.leaderboard.refresh import Made, commands
+from benchmark.leaderboard.refresh import Command, Made, commands
 from benchmark.leaderboard.submissions import Submission, measured, rows_beside
 from benchmark.reports import escaping, tables
 from benchmark.results.schema import Aggregate, Result
@@ -103,6 +103,9 @@ class Line(NamedTuple):
     coverage: str
     cells: Sequence[Cell]
     command: str
+    """What is typed to make it."""
+    beside: str
+    """The method that the command names, where it makes this row besides; or empty."""
     card: str
     result: str
     rows: str
@@ -179,9 +182,9 @@ class _Maker:
     boards: Sequence[boards.Board]
 
     @cached_property
-    def commands(self) -> Mapping[Made, str]:
-        """Row to what is typed to make it."""
-        return {row: command.line for command in commands(self.root) for row in command.rows}
+    def commands(self) -> Mapping[Made, Command]:
+        """Row to what makes it."""
+        return {row: command for command in commands(self.root) for row in command.rows}
 
     def link(self, path: Path) -> str:
         """To a file of the checkout, from the page; empty where it is not there."""
@@ -250,7 +253,7 @@ class _Maker:
     def number(self, section: boards.Section, head: Aggregate) -> Number:
         report = _report(section, head)
         if report is not None:
-            text, bounds = report.description, _bounds(report)
+            text, bounds = " ".join([report.description, *boards.galleries(head)]), _bounds(report)
         else:  # a metric whose rows are too wide to be kept
             text = registry.metrics.described(head.metric).title if head.metric in registry.metrics else ""
             bounds = ""
@@ -285,6 +288,7 @@ class _Maker:
         cells = [_cell(row, head, first, column.scale) for head, column in zip(section.heads, columns, strict=True)]
         entry = registry.methods.builtin.get(result.spec.method)
         failed = sum(result.failures.generation.values())
+        command = self.commands.get(Made.of(result))
         notes = [f"{failed} outputs were not made" if failed else "", *tables.without_interval(result, section.heads)]
         return Line(
             _id("row", result.run_id),
@@ -295,7 +299,8 @@ class _Maker:
             str(place.first + place.last) if place else "",
             tables.coverage(result, section.heads),
             cells,
-            self.commands.get(Made.of(result), ""),
+            command.line if command else "",
+            command.method if command and command.method != result.spec.method else "",
             self.card_of_method(result.spec.method),
             quote(str(row.submission.place)),
             quote(str(rows_beside(row.submission.place))) if row.submission.packed is not None else "",

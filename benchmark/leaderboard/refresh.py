@@ -23,7 +23,7 @@ from typing import NamedTuple
 from benchmark.errors import InvalidConfig, PrerequisiteError, SubmissionError, UsageError
 from benchmark.leaderboard.add import Added, add
 from benchmark.leaderboard.rules import faults, intervals_agree, known
-from benchmark.leaderboard.submissions import ROOT, Submission, everything
+from benchmark.leaderboard.submissions import ROOT, Submission, at, everything
 from benchmark.results.schema import Result
 from benchmark.tasks import TASKS
 
@@ -67,6 +67,12 @@ class Command:
         return tuple(Made(self.task, self.dataset, label, self.seconds) for label in self.labels)
 
     @property
+    def method(self) -> str:
+        """What `--method` names; the other rows are made beside it."""
+        words = shlex.split(self.run)
+        return words[words.index("--method") + 1] if "--method" in words[:-1] else ""
+
+    @property
     def line(self) -> str:
         """As it is typed."""
         return " ".join(("python -m benchmark", self.run))
@@ -83,12 +89,14 @@ class Stale:
     """None where no command is known to make it."""
     published: Path | None = None
     """The result file, where it only has to be added again: its rows give other intervals now, and nothing else."""
+    root: Path = ROOT
+    """The folder of leaderboards."""
 
     @property
     def line(self) -> str:
         """What makes it current, as it is typed."""
         if self.published is not None:
-            return f"python -m benchmark leaderboard add {self.published}"
+            return f"python -m benchmark leaderboard add {self.published}{at(self.root)}"
         return self.command.line if self.command else f"no command in {FILE} makes it"
 
 
@@ -147,7 +155,9 @@ def stale(root: Path = ROOT, code: bool = False) -> list[Stale]:
             pass
         there.add(row)
         if wrong:
-            found.append(replace(_stale(row, wrong[0], every), published=root / each.place if again else None))
+            found.append(
+                replace(_stale(row, wrong[0], every), published=root / each.place if again else None, root=root)
+            )
     for command in every:
         found += [_stale(row, "there is no result of it", every) for row in command.rows if row not in there]
     return sorted(found, key=lambda each: each.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from benchmark.leaderboard.submissions import (
     ROOT,
     Measured,
     Submission,
+    at,
     measured,
     place_of,
     rows_beside,
@@ -39,6 +41,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 _LONGEST = 200
 """Letters of a label, a title, a unit."""
 AGAIN = "python -m benchmark leaderboard add RUN"
+UNCHANGED = "send the result unchanged"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ class Known:
     weights: tuple[KnownWeights, ...] = ()
     published: tuple[Submission, ...] = field(default=(), repr=False)
     """The other results of the leaderboards."""
+    root: Path = ROOT
+    """Their folder."""
 
     def besides(self, submission: Submission) -> Iterator[Submission]:
         """Published results at another place, those that can be read."""
@@ -112,7 +117,7 @@ def known(root: Path = ROOT, published: Iterable[Submission] = ()) -> Known:
         except (TypeError, AttributeError) as error:
             raise InvalidConfig(f"{path}, {name}: {error}") from error
 
-    return Known(made(KnownManifest, "manifests"), made(KnownWeights, "weights"), tuple(published))
+    return Known(made(KnownManifest, "manifests"), made(KnownWeights, "weights"), tuple(published), root)
 
 
 class Fault(NamedTuple):
@@ -191,13 +196,40 @@ def names(submission: Submission, against: Known) -> Iterator[str]:
             yield f"expected at most {_LONGEST} printable letters as the {what}, got {text[:80]!r}; shorten it"
 
 
+def label(submission: Submission, against: Known) -> Iterator[str]:
+    """The row is called by its method, and by its preset and settings where they are not the default."""
+    from benchmark.configuration import checked_fields
+    from benchmark.errors import BenchmarkError
+    from benchmark.registry import methods
+    from benchmark.runs.evaluation import label_of
+
+    result, spec = submission.result, submission.result.spec
+    stated = result.label
+    if spec.method not in methods.builtin:  # of a plug-in, whose defaults are not known here
+        if stated != spec.method and not (stated.startswith(f"{spec.method} (") and stated.endswith(")")):
+            yield f"expected the label {spec.method}, or it with settings in brackets, got {stated[:80]!r}; {UNCHANGED}"
+        return
+    kind = methods.load(spec.method)
+    if _settings_of(spec.method) != set(spec.config):  # told by `settings`
+        return
+    try:
+        config = checked_fields(kind.Config, spec.config, f"settings of {spec.method}")
+        plain, marked = (label_of(spec.method, kind, result.preset, config, w) for w in (None, spec.weights_sha256))
+    except BenchmarkError as error:
+        yield f"expected a preset and settings that {spec.method} takes, got others: {str(error)[:200]}; {UNCHANGED}"
+        return
+    own = spec.weights_sha256 is None or spec.weights_sha256 in shipped_weights(spec.method)
+    if stated not in ((plain, marked) if own else (marked,)):
+        yield f"expected the label {plain if own else marked} of these settings, got {stated[:80]!r}; {UNCHANGED}"
+
+
 def path(submission: Submission, against: Known) -> Iterator[str]:
     """The file lies where its content says, under the id that its settings have."""
     result = submission.result
     if result.spec.task not in TASKS:
         yield f"expected one of the tasks {', '.join(TASKS)}, got {result.spec.task[:80]!r}; mend the result"
     if result.run_id != (own := result.spec.run_id()):
-        yield f"expected the run id {own} of these settings, got {result.run_id[:120]!r}; send the result unchanged"
+        yield f"expected the run id {own} of these settings, got {result.run_id[:120]!r}; {UNCHANGED}"
     if submission.place != (place := place_of(result)):
         yield f"expected the file at {place}, got {submission.place}; move it, or write it with: {AGAIN}"
 
@@ -263,7 +295,7 @@ def coverage(submission: Submission, against: Known) -> Iterator[str]:
         yield f"expected {task.primary}, which ranks, got a result without it; measure it with `score RUN`"
     doubled = {item.name for item in result.aggregates if result.aggregate(item.name) is not item}
     if doubled:
-        yield f"expected each number once, got {sorted(doubled)[0][:40]!r} twice; send the result unchanged"
+        yield f"expected each number once, got {sorted(doubled)[0][:40]!r} twice; {UNCHANGED}"
     if not 0 <= result.failures.rows <= FAILED * total:
         yield (
             f"expected at most {FAILED:.0%} of {total} outputs to fail, got {result.failures.rows}; mend what fails "
@@ -277,14 +309,14 @@ def finite(submission: Submission, against: Known) -> Iterator[str]:
     counts = {"samples": result.samples, "speakers": result.speakers, "repeats": result.spec.repeats}
     for name, value in counts.items():
         if not 1 <= value <= 10**7:
-            yield f"expected 1 to 10,000,000 {name}, got {value}; send the result unchanged"
+            yield f"expected 1 to 10,000,000 {name}, got {value}; {UNCHANGED}"
     for item in result.aggregates:
         for name in ("value", "low", "high", "spread"):
             value = getattr(item, name)
             if value is not None and not (math.isfinite(value) and abs(value) < 1e12):
                 yield f"expected a finite {name} of {item.name[:40]}, got {value}; score the run again"
     if not (math.isfinite(result.generation_seconds) and result.generation_seconds >= 0):
-        yield f"expected the seconds that were spent, got {result.generation_seconds}; send the result unchanged"
+        yield f"expected the seconds that were spent, got {result.generation_seconds}; {UNCHANGED}"
 
 
 def bounds(submission: Submission, against: Known) -> Iterator[str]:
@@ -314,9 +346,10 @@ def rows_agree(submission: Submission, against: Known) -> Iterator[str]:
 
 def intervals_agree(submission: Submission, against: Known) -> Iterator[str]:
     """The rows give the intervals that the result states, as this code makes them."""
-    yield from _disagreeing(
-        submission, ("low", "high"), f"python -m benchmark leaderboard add {ROOT.name}/{submission.place}"
-    )
+    folder = ROOT.name if against.root == ROOT else against.root
+    file = shlex.quote(f"{folder}/{submission.place}")
+    mend = f"python -m benchmark leaderboard add {file}{at(against.root)}"
+    yield from _disagreeing(submission, ("low", "high"), mend)
 
 
 def _disagreeing(submission: Submission, about: Sequence[str], mend: str) -> Iterator[str]:
@@ -387,8 +420,6 @@ def _question(result: Result) -> tuple[Any, ...]:
 
 def settings(submission: Submission, against: Known) -> Iterator[str]:
     """The method has these settings now, and the task is asked as it is now."""
-    import dataclasses
-
     from benchmark.registry import methods
 
     spec = submission.result.spec
@@ -396,10 +427,19 @@ def settings(submission: Submission, against: Known) -> Iterator[str]:
     if task and spec.task_version != task.version:
         yield f"expected version {task.version} of {task.name}, got {spec.task_version}; run it again"
     if spec.method in methods.builtin:
-        now = {item.name for item in dataclasses.fields(methods.load(spec.method).Config)}
+        now = _settings_of(spec.method)
         if now != set(spec.config):
             differ = ", ".join(sorted(now ^ set(spec.config)))[:200]
             yield f"expected the settings that {spec.method} has now, got others ({differ}); run it again"
+
+
+def _settings_of(method: str) -> set[str]:
+    """Names of what can be set of a method that is registered here."""
+    import dataclasses
+
+    from benchmark.registry import methods
+
+    return {item.name for item in dataclasses.fields(methods.load(method).Config)}
 
 
 def hashes(submission: Submission, against: Known) -> Iterator[str]:
@@ -468,7 +508,7 @@ def duplicate(submission: Submission, against: Known) -> Iterator[str]:
 
 
 RULES: tuple[Rule, ...] = (
-    names, path, complete, coverage, finite, bounds, rows_agree, intervals_agree, signatures, settings, hashes,
+    names, label, path, complete, coverage, finite, bounds, rows_agree, intervals_agree, signatures, settings, hashes,
     duplicate,
 )  # fmt: skip
 """Those that are looked at once the files can be read, in this order."""

@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import math
+import shlex
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -111,6 +112,11 @@ class Submission:
         return self.rows.get((metric, stated_signature(self.result, metric)), {})
 
 
+def at(root: Path | None) -> str:
+    """What a command takes besides, to be of these leaderboards: ` --root lb`; nothing for those of the checkout."""
+    return "" if root is None or root.absolute() == ROOT else f" --root {shlex.quote(str(root))}"
+
+
 def place_of(result: Result) -> PurePosixPath:
     """Where a result belongs, below the folder of leaderboards."""
     spec = result.spec
@@ -122,23 +128,36 @@ def rows_beside(path: PurePosixPath) -> PurePosixPath:
     return path.with_name(path.name.removesuffix(".json") + ROWS)
 
 
-def read(path: Path, root: Path = ROOT) -> Submission:
-    """A submission from its result file.
+def place_below(path: Path, root: Path = ROOT) -> PurePosixPath:
+    """Where a result file lies, below the folder of leaderboards.
 
     Raises:
-        SubmissionError: it is not there, no plain file, too large, or does not lie in the folder of leaderboards.
+        SubmissionError: it is not there, no plain file, or does not lie in the folder of leaderboards.
     """
+    if not path.is_file():
+        raise SubmissionError(f"expected a file, got no such file: {path}; check the name")
     try:
         place = PurePosixPath(path.absolute().relative_to(root.absolute()).as_posix())
     except ValueError as error:
         raise SubmissionError(
-            f"expected a file in {root / FOLDER}, got {path}; add it with: python -m benchmark leaderboard add RUN"
+            f"expected a file in {root / FOLDER}, got {path}; if it is of other leaderboards, name their folder with "
+            "--root, and else add its run with: python -m benchmark leaderboard add RUN"
         ) from error
-    if any(link.is_symlink() for link in (path, *path.parents) if link.is_relative_to(root)):
-        raise SubmissionError(f"expected a plain file, got a link at {path}; put the file itself there")
     packed = path.with_name(rows_beside(place).name)
-    if packed.is_symlink():
-        raise SubmissionError(f"expected a plain file, got a link at {packed}; put the file itself there")
+    for each in (path, packed):
+        if any(link.is_symlink() for link in (each, *each.parents) if link.is_relative_to(root)):
+            raise SubmissionError(f"expected a plain file, got a link at {each}; put the file itself there")
+    return place
+
+
+def read(path: Path, root: Path = ROOT) -> Submission:
+    """A submission from its result file.
+
+    Raises:
+        SubmissionError: as `place_below`, or it is too large.
+    """
+    place = place_below(path, root)
+    packed = path.with_name(rows_beside(place).name)
     return Submission(place, _bytes(path, MOST_RESULT), _bytes(packed, MOST_ROWS) if packed.exists() else None)
 
 

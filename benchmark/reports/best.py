@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from benchmark.results.schema import Aggregate
 
-RULE = "Bold: the best method, and those that the intervals do not tell from it"
+RULE = "Bold: the best method, and those whose intervals leave open whether they are behind it"
 """What `best_group` means, for the reader of a table."""
 
 

@@ -72,11 +72,7 @@ def plan_method(
     from benchmark.registry import methods, trainers
 
     kind = methods.load(name)
-    source = sys.modules[kind.__module__].__file__
-    assert source is not None
-    presets = (
-        Presets.beside(Path(source).parent) if getattr(kind, "has_presets", True) else Presets(Path(source).parent)
-    )
+    presets = presets_of(kind)
     settings = resolve(kind.Config, presets, preset, config, sets)
     if without_weights:
         return MethodPlan(name, kind, settings, None, None, name)
@@ -91,13 +87,36 @@ def plan_method(
     if path is not None and not path.exists():
         raise MissingWeights(f"Weights of '{name}' not found: {path} is not a file")
     digest = _digest(path) if path else None
-    plain = resolve(kind.Config, presets, settings.preset).as_dict()
-    about = [settings.preset] if settings.preset and settings.preset != presets.default else []
-    about += [f"{key}={_shown(value)}" for key, value in settings.as_dict().items() if value != plain[key]]
-    if weights and digest and not (shipped and shipped.exists() and _digest(shipped) == digest):
-        about.append(f"weights {digest[:8]}")
-    label = name + (f" ({', '.join(about)})" if about else "")
+    given = digest if weights and not (shipped and shipped.exists() and _digest(shipped) == digest) else None
+    label = label_of(name, kind, settings.preset, settings.as_dict(), given)
     return MethodPlan(name, kind, settings, path, digest, label)
+
+
+def presets_of(kind: Any) -> Presets:
+    """What a Method class ships in `presets.toml` beside its code; none where it has no presets."""
+    source = sys.modules[kind.__module__].__file__
+    assert source is not None
+    folder = Path(source).parent
+    return Presets.beside(folder) if getattr(kind, "has_presets", True) else Presets(folder)
+
+
+def label_of(name: str, kind: Any, preset: str | None, config: Mapping[str, Any], weights: str | None = None) -> str:
+    """A row's name: the method, with its preset and settings where they are not the default.
+
+    Args:
+        kind: the Method class.
+        config: all its settings, by name.
+        weights: sha256 of weights that are given in place of the preset's own.
+
+    Raises:
+        UnknownName: no such preset.
+    """
+    presets = presets_of(kind)
+    plain = resolve(kind.Config, presets, preset).as_dict()
+    about = [preset] if preset and preset != presets.default else []
+    about += [f"{key}={_shown(config[key])}" for key in plain if config[key] != plain[key]]
+    about += [f"weights {weights[:8]}"] if weights else []
+    return name + (f" ({', '.join(about)})" if about else "")
 
 
 def _shown(value: Any) -> str:

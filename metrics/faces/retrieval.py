@@ -130,7 +130,8 @@ class Retrieval(Metric):
             for kind, ks in KS.items():
                 for k in ks:
                     short = "" if kind == "hundreds" else f" {kind}"
-                    about = f"Share of faces whose speaker is among the {k} most similar of {where[kind]}"
+                    nearest = "the most similar" if k == 1 else f"among the {k} most similar"
+                    about = f"Share of faces whose speaker is {nearest} of {where[kind]}"
                     if chance:
                         level = "measured" if by_recording else "K / N"
                         about = f"The same share under permuted labels, {level}: {about[0].lower()}{about[1:]}"

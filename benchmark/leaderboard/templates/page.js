@@ -59,7 +59,8 @@
         const now = head.getAttribute("aria-sort");
         const up = now ? now === "descending" : head.dataset.better !== "high";
         sort(place, up);
-        order = `sorted by ${button.textContent.replace(/[\s↑↓]+/g, " ").trim()}, ${up ? "lowest" : "highest"} first`;
+        const better = head.dataset.better, first = better ? (up === (better === "low") ? "best" : "worst") : up ? "lowest" : "highest";
+        order = `sorted by ${button.textContent.replace(/[\s↑↓]+/g, " ").trim()}, ${first} first`;
         if (place === 0) order = `sorted by name, ${up ? "A to Z" : "Z to A"}`;
         tell();
       });
