@@ -1,4 +1,7 @@
-"""How voice2face is trained: the voice encoder as a speaker recogniser, then the generator against two critics."""
+"""How voice2face is trained: the voice encoder as a speaker recogniser, then the generator against two critics.
+
+AVP-GAN, which is built on it, trains its first modules by the same recipes: its configuration gives other networks.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from baselines.settings import options
 from baselines.sf2f.linear_start import reduced_rank_ridge
 from baselines.training import Recipe, Stage, Update, frozen, seeded, without_steps
 from baselines.voice2face.config import Config, Training
-from baselines.voice2face.network import FaceCritics, Voice2FaceNetwork, disturbed
+from baselines.voice2face.network import disturbed
 from baselines.voice2face.speech import FrontEnd
 from benchmark.types import Sample
 
@@ -46,8 +49,8 @@ class Voice2FaceRecipe(Recipe):
 
     def __init__(self, config: Config, training: Training, people: People, validation: People | None = None) -> None:
         self.config, self.training, self.people, self.validation = config, training, people, validation
-        with seeded("voice2face", config):
-            self.network = Voice2FaceNetwork(config.width, config.embedding)
+        with seeded(config.METHOD, config):
+            self.network = config.network()
             self.build()
 
     @abstractmethod
@@ -75,7 +78,7 @@ class Voice2FaceRecipe(Recipe):
 
     def take(self, exported: Path) -> None:
         """Fill what an earlier stage trained: the voice encoder, or encoder and generator."""
-        tensors, _ = read(exported, "voice2face")
+        tensors, _ = read(exported, self.config.METHOD)
         whole = any(name.startswith("decoder.") for name in tensors)
         fill(self.network if whole else self.network.encoder, tensors, exported)
 
@@ -141,7 +144,7 @@ class VoiceRecipe(Voice2FaceRecipe):
         return {"speaker": loss, "accuracy": right.float().mean()}
 
     def export(self, path: Path) -> Path:
-        return export(path, self.network.encoder.state_dict(), {"method": "voice2face voice encoder"}, half=False)
+        return export(path, self.network.encoder.state_dict(), {"method": f"{self.config.METHOD} voice encoder"}, half=False)
 
 
 class DrawingRecipe(Voice2FaceRecipe):
@@ -232,7 +235,7 @@ class WarmUpRecipe(DrawingRecipe):
         return {"l2": loss}
 
     def export(self, path: Path) -> Path:
-        return export(path, self.network.state_dict(), {"method": "voice2face before its game"}, half=False)
+        return export(path, self.network.state_dict(), {"method": f"{self.config.METHOD} before its game"}, half=False)
 
 
 class FaceRecipe(DrawingRecipe):
@@ -243,7 +246,7 @@ class FaceRecipe(DrawingRecipe):
     def build(self) -> None:
         settings = self.training
         identities = len(self.people) if settings.classifier_loss == "classes" else 0
-        self.critics = FaceCritics(identities, self.config.embedding, settings.critic_width, settings.shared_critics)
+        self.critics = self.config.critics(identities, settings)
         betas = (self.training.beta1, self.training.beta2)
         self.generator_optimiser = torch.optim.Adam(
             self.network.decoder.parameters(), lr=self.training.learning_rate, betas=betas
@@ -327,7 +330,7 @@ class FaceRecipe(DrawingRecipe):
 
     def export(self, path: Path) -> Path:
         metadata = {
-            "method": "voice2face",
+            "method": self.config.METHOD,
             "config": dataclasses.asdict(self.config),
             "training": dataclasses.asdict(self.training),
         }
@@ -344,6 +347,22 @@ def recipes(
 ) -> list[Stage]:
     """Voice encoder, warm-up if it is to have steps, generator. Arguments as in `baselines.sf2f.training.recipes`."""
     settings = options(Training, training)
+    people = reader(config, settings, samples, validation, progress)
+    return [voice_stage(config, settings, people), *drawing_stages(config, settings, people)]
+
+
+Readable = Callable[[], tuple[People, People | None]]
+"""Training and validation people, read when they are first asked for."""
+
+
+def reader(
+    config: Config,
+    settings: Training,
+    samples: Sequence[Sample],
+    validation: Sequence[Sample],
+    progress: Callable[[int, int, str], None] | None,
+) -> Readable:
+    """The people with features of their voices and faces of 64 px."""
 
     @functools.cache
     def people() -> tuple[People, People | None]:
@@ -351,23 +370,34 @@ def recipes(
         how = Image.Resampling[settings.face_resampling.upper()]
         return load_both(samples, validation, features, SIZE, settings.recordings, progress, how)
 
+    return people
+
+
+def voice_stage(config: Config, settings: Training, people: Readable) -> Stage:
     def voice(folder: Path) -> Recipe:
         return VoiceRecipe(config, settings, *people())
 
+    return Stage(VoiceRecipe.name, settings.voice_steps, voice, settings.ema or None, settings.anneal)
+
+
+def drawing_stages(config: Config, settings: Training, people: Readable, suffix: str = "") -> list[Stage]:
+    """Warm-up if it is to have steps, and generator, behind the voice encoder's stage; their names end in `suffix`."""
+    warmed, last = WarmUpRecipe.name + suffix, FaceRecipe.name + suffix
+
     def warm_up(folder: Path) -> Recipe:
         recipe = WarmUpRecipe(config, settings, *people())
-        recipe.take(folder / "voice_encoder.safetensors")
+        recipe.take(folder / f"{VoiceRecipe.name}.safetensors")
         return recipe
 
     def generator(folder: Path) -> Recipe:
         recipe = FaceRecipe(config, settings, *people())
-        recipe.take(folder / f"{before[-1].name}.safetensors")
+        recipe.take(folder / f"{warmed if settings.warm_up_steps else VoiceRecipe.name}.safetensors")
         return recipe
 
-    before = [Stage("voice_encoder", settings.voice_steps, voice, settings.ema or None, settings.anneal)]
+    stages = [Stage(last, settings.steps, generator, settings.ema or None, settings.anneal)]
     if settings.warm_up_steps:
-        before.append(Stage("warm_up", settings.warm_up_steps, warm_up, settings.ema or None, settings.anneal))
-    return [*before, Stage("generator", settings.steps, generator, settings.ema or None, settings.anneal)]
+        stages.insert(0, Stage(warmed, settings.warm_up_steps, warm_up, settings.ema or None, settings.anneal))
+    return stages
 
 
 def _drawn(files: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
