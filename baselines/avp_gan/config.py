@@ -25,6 +25,8 @@ class Config:
     """Attention in generator and critics; false is "AVP-GAN (no CBAM)" of Table 4."""
     reduction: int = 16
     """Channels of an attention's hidden layer are so many times fewer (r in Table 2; CBAM's own default)."""
+    spectral: bool = True
+    """Spectral normalisation in generator and critics."""
     enhance: bool = True
     """Enhance the generator's faces; false gives the intermediate faces of Fig. 7, 64 x 64."""
     resolution: int = 512
@@ -64,18 +66,17 @@ class Config:
         return self.reduction if self.cbam else None
 
     def network(self) -> AVPGANNetwork:
-        return AVPGANNetwork(self.width, self.embedding, self.attention, self.enhancer() if self.enhance else None)
+        enhancer = self.enhancer() if self.enhance else None
+        return AVPGANNetwork(self.width, self.embedding, self.attention, enhancer, self.spectral)
 
     def enhancer(self) -> Enhancer:
-        return Enhancer(
-            self.resolution, self.prior_style, self.prior_width, self.prior_multiplier, self.prior_mapping
-        )
+        return Enhancer(self.resolution, self.prior_style, self.prior_width, self.prior_multiplier, self.prior_mapping)
 
     def critics(self, identities: int, training: GameTraining) -> FaceCritics:
         """Discriminator and classifier; see `FaceCritics` for the number of identities."""
 
         def network() -> AttentiveFaceEmbedding:
-            return AttentiveFaceEmbedding(self.embedding, training.critic_width, self.attention)
+            return AttentiveFaceEmbedding(self.embedding, training.critic_width, self.attention, self.spectral)
 
         return FaceCritics(identities, self.embedding, shared=training.shared_critics, network=network)
 
@@ -87,6 +88,9 @@ class Training(GameTraining):
     The paper's weights are the defaults, and GFPGAN's where the paper says nothing.
     """
 
+    ready_recogniser: bool = False
+    """Hear by the voice encoder of voice2face's weights for Talkers, which was trained as a recogniser by that method's
+    first stage: the paper takes a ready one too (Algorithm 1). False trains one."""
     without_cbam: bool = False
     """Train a second generator, without attention, beside the first on the same voice encoder: `cbam = false` draws
     with it, so that one file serves both rows of Table 4."""

@@ -1,4 +1,4 @@
-"""The discriminators of the image enhancement: one of whole faces, one for each eye, one of mouths (GFP-GAN, Sec. 3.4)."""
+"""The discriminators of the image enhancement: of whole faces, of each eye and of mouths (GFP-GAN, Sec. 3.4)."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class ComponentDiscriminator(nn.Module):
         super().__init__()
         one, two, four = (scaled(c, width) for c in (64, 128, 256))
         self.first = nn.Conv2d(3, one, 3, padding=1)
-        self.half = _halving(one, two)
-        self.quarter = _halving(two, four)
+        self.halved = _halving(one, two)
+        self.quartered = _halving(two, four)
         self.last = nn.Conv2d(four, 1, 3, padding=1)
 
     def forward(self, region: Tensor) -> tuple[Tensor, list[Tensor]]:
-        half = self.half(F.leaky_relu(self.first(region), SLOPE))
-        quarter = self.quarter(half)
+        half = self.halved(F.leaky_relu(self.first(region), SLOPE))
+        quarter = self.quartered(half)
         return self.last(quarter), [half, quarter]
 
 

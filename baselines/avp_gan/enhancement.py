@@ -1,7 +1,7 @@
 """The image enhancement module of AVP-GAN (Sec. 3.3): GFP-GAN, Wang et al. 2021.
 
-A U-Net removes degradations. It tells a face prior, a StyleGAN2 generator that has learnt to draw faces, its styles, and
-at each size how to scale and shift half of its channels: the channel-split spatial feature transform (CS-SFT). The
+A U-Net removes degradations. It tells a face prior, a StyleGAN2 generator that has learnt to draw faces, its styles,
+and at each size how to scale and shift half of its channels: the channel-split spatial feature transform (CS-SFT). The
 architecture is that of the released GFPGAN v1.3 and v1.4 ("clean": StyleGAN2 with bilinear interpolation), in which the
 U-Net gives each layer of the prior a style of its own, past the prior's mapping network.
 """

@@ -65,8 +65,8 @@ class AVPGAN(NetworkMethod):
             return {name: tensor for name, tensor in kept.items() if not name.startswith("enhancer.")}
         if not any(name.startswith("enhancer.") for name in kept):
             raise InvalidConfig(
-                f"{self.weights} has no image enhancement: set enhance = false, or give a folder with these weights and "
-                "a GFPGAN checkpoint (preset gfpgan)"
+                f"{self.weights} has no image enhancement: set enhance = false, or give a folder with these weights "
+                "and a GFPGAN checkpoint (preset gfpgan)"
             )
         return kept
 

@@ -1,4 +1,4 @@
-"""How AVP-GAN is trained: voice2face's stages with other networks (Eq. 12 to 14), then the enhancement (Eq. 7 to 11)."""
+"""How AVP-GAN is trained: voice2face's stages with other networks (Eq. 12-14), then the enhancement (Eq. 7-11)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -25,14 +25,16 @@ from baselines.avp_gan.enhancement_losses import (
     realism_loss,
     style_distance,
 )
-from baselines.avp_gan.network import AVPGANNetwork, enlarged
+from baselines.avp_gan.network import AVPGANNetwork, enlarged, normalise_spectra
 from baselines.checkpoints import export, fill, read
 from baselines.layers.perceptual import BoxedDlib, FeatureNetwork
 from baselines.layers.pixels import symmetric_to_unit, to_pictures, to_symmetric, to_unit
-from baselines.people import People, load_both
+from baselines.layers.sphinx_mel import normalised
+from baselines.people import People, Person, load_both
 from baselines.settings import options
 from baselines.training import Recipe, Stage, Update, frozen, seeded, without_steps
-from baselines.voice2face.training import drawing_stages, reader, voice_stage
+from baselines.voice2face.speech import FrontEnd
+from baselines.voice2face.training import SIZE, FaceRecipe, drawing_stages, voice_stage
 from benchmark.errors import InvalidConfig
 from benchmark.types import Sample
 
@@ -40,6 +42,8 @@ PLAIN = "plain_decoder"
 """The second generator, without attention, in a file of weights."""
 SUFFIX = "_no_cbam"
 """Of the stages that train it."""
+RECOGNISER = Path(__file__).parents[1] / "voice2face" / "talkers.safetensors"
+"""Holds the voice encoder of `ready_recogniser`."""
 SHOWN = 8
 CODED_AT = 32
 """Side at which portraits are told by their principal components."""
@@ -47,6 +51,20 @@ CODED = 4000
 """Portraits that the principal components are those of, at most."""
 PERCEPTUAL_WEIGHTS = {"vgg19": (0.1, 0.1, 1.0, 1.0, 1.0), "dlib": (1.0, 1.0, 1.0)}
 """Of layers, shallow to deep; VGG-19's are those of GFPGAN's training options."""
+
+
+class GameRecipe(FaceRecipe):
+    """voice2face's game (Eq. 12 to 14); a generator that was warmed up without spectral normalisation is given it."""
+
+    config: Config
+
+    def take(self, exported: Path) -> None:
+        tensors, _ = read(exported, self.config.METHOD)
+        warmed = dataclasses.replace(self.config, spectral=False).network()
+        fill(warmed, tensors, exported)
+        if self.config.spectral:
+            normalise_spectra(warmed.decoder)
+        self.network.load_state_dict(warmed.state_dict())
 
 
 class PriorRecipe(Recipe):
@@ -135,8 +153,7 @@ class EnhancementRecipe(Recipe):
     Its discriminators learn in turn with it, from the same faces.
 
     Args:
-        people: with voices, for the generators.
-        portraits: the same people's faces at the enhanced size, and theirs of the validation.
+        people: with faces of the enhanced size, as those of the validation.
         perceptual, identity: frozen face networks (Eq. 7 and 10); None where no loss asks.
     """
 
@@ -146,15 +163,12 @@ class EnhancementRecipe(Recipe):
         self,
         config: Config,
         training: Training,
-        people: tuple[People, People | None],
-        portraits: tuple[People, People | None],
+        people: People,
+        validation: People | None,
         perceptual: FeatureNetwork | None,
         identity: FeatureNetwork | None,
     ) -> None:
-        self.config, self.training = config, training
-        self.people, self.validation = people
-        self.portraits = _in_order_of(self.people, portraits[0])
-        self.shown = _in_order_of(self.validation, portraits[1]) if self.validation and portraits[1] else None
+        self.config, self.training, self.people, self.validation = config, training, people, validation
         self.perceptual, self.identity = perceptual, identity
         if (perceptual is None) != (training.perceptual == 0) or (identity is None) != (training.identity == 0):
             raise InvalidConfig("A perceptual or identity weight above 0 needs its face network, and only that does")
@@ -210,7 +224,7 @@ class EnhancementRecipe(Recipe):
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         settings = self.training
         who = self.people.draw(rng, settings.enhancement_batch)
-        truth = self.portraits.faces(who, rng)
+        truth = self.people.faces(who, rng)
         flip = torch.from_numpy(rng.random(len(who)) < 0.5)[:, None, None, None]
         truth = torch.where(flip, truth.flip(3), truth)
         heard = round(settings.generated * len(who))
@@ -277,7 +291,9 @@ class EnhancementRecipe(Recipe):
         if self.perceptual is not None:
             weights = PERCEPTUAL_WEIGHTS[settings.perceptual_network]
             layers = len(weights)
-            parts["perceptual"] = feature_distance(seen["perceptual"][:layers], wanted_seen["perceptual"][:layers], weights)
+            parts["perceptual"] = feature_distance(
+                seen["perceptual"][:layers], wanted_seen["perceptual"][:layers], weights
+            )
         if self.identity is not None:
             parts["identity"] = feature_distance(seen["identity"][-1:], wanted_seen["identity"][-1:], (1.0,))
         return parts
@@ -304,13 +320,15 @@ class EnhancementRecipe(Recipe):
     def validate(self) -> dict[str, float]:
         """Of faces from voices, enhanced: L1, and by the identity network the cosine with the own true face and with
         others', and the part of people whose own is among the 10 nearest."""
-        if self.validation is None or self.shown is None:
+        if self.validation is None:
             return {}
-        truth = torch.stack([person.faces[0] for person in self.shown.persons]).to(self.device)
+        truth = torch.stack([person.faces[0] for person in self.validation.persons]).to(self.device)
         _, made = self._validation_faces(len(truth))
         measures = {"l1": float(F.l1_loss(made, to_symmetric(truth)))}
         if self.identity is not None and len(truth) > 1:
-            one = torch.cat([self.identity.features(part)[-1] for part in symmetric_to_unit(made).clamp(0, 1).split(32)])
+            one = torch.cat(
+                [self.identity.features(part)[-1] for part in symmetric_to_unit(made).clamp(0, 1).split(32)]
+            )
             two = torch.cat([self.identity.features(part)[-1] for part in to_unit(truth).split(32)])
             cosine = F.normalize(one, dim=1) @ F.normalize(two, dim=1).T
             own = cosine.diagonal()
@@ -320,10 +338,10 @@ class EnhancementRecipe(Recipe):
         return measures
 
     def sample_images(self) -> np.ndarray | None:
-        if self.validation is None or self.shown is None:
+        if self.validation is None:
             return None
         before, after = self._validation_faces(SHOWN)
-        truth = torch.stack([person.faces[0] for person in self.shown.persons[:SHOWN]])
+        truth = torch.stack([person.faces[0] for person in self.validation.persons[:SHOWN]])
         rows = [to_pictures(symmetric_to_unit(faces)) for faces in (before, after)]
         return np.stack([to_pictures(to_unit(truth)), *rows])
 
@@ -368,17 +386,32 @@ def recipes(
     if settings.without_cbam and not (config.cbam and config.enhance):
         raise InvalidConfig("without_cbam trains a second generator beside one with attention: set cbam and enhance")
     drawing = dataclasses.replace(config, enhance=False)
-    people = reader(drawing, settings, samples, validation, progress)
-    stages = [voice_stage(drawing, settings, people), *drawing_stages(drawing, settings, people)]
-    if settings.without_cbam:
-        stages += drawing_stages(dataclasses.replace(drawing, cbam=False), settings, people, SUFFIX)
-    if not config.enhance:
-        return stages
+    size = config.resolution if config.enhance else SIZE
 
     @functools.cache
-    def portraits() -> tuple[People, People | None]:
+    def large() -> tuple[People, People | None]:
+        features = FrontEnd(config.shortest_s, config.vad, settings.kept_frames)
         how = Image.Resampling[settings.face_resampling.upper()]
-        return load_both(samples, validation, None, config.resolution, 0, progress, how)
+        return load_both(samples, validation, features, size, settings.recordings, progress, how)
+
+    @functools.cache
+    def small() -> tuple[People, People | None]:
+        training, known = large()
+        return of_side(training, SIZE), of_side(known, SIZE) if known else None
+
+    known: dict[str, Any] = {}
+    recogniser = RECOGNISER if settings.ready_recogniser else None
+
+    def generator(config: Config, suffix: str = "") -> list[Stage]:
+        free = dataclasses.replace(config, spectral=False)
+        return drawing_stages(config, settings, small, suffix, free, GameRecipe, recogniser, known)
+
+    stages = [] if recogniser else [voice_stage(drawing, settings, small)]
+    stages += generator(drawing)
+    if settings.without_cbam:
+        stages += generator(dataclasses.replace(drawing, cbam=False), SUFFIX)
+    if not config.enhance:
+        return stages
 
     @functools.cache
     def network(name: str) -> FeatureNetwork:
@@ -387,12 +420,12 @@ def recipes(
         return BoxedDlib(networks(name).network) if name == "dlib" else networks(name)
 
     def prior(folder: Path) -> Recipe:
-        return PriorRecipe(config, settings, *portraits())
+        return PriorRecipe(config, settings, *large())
 
     def enhancement(folder: Path) -> Recipe:
         perceptual = network(settings.perceptual_network) if settings.perceptual else None
         identity = network(settings.identity_network) if settings.identity else None
-        recipe = EnhancementRecipe(config, settings, people(), portraits(), perceptual, identity)
+        recipe = EnhancementRecipe(config, settings, *large(), perceptual, identity)
         recipe.take(folder)
         return recipe
 
@@ -403,21 +436,30 @@ def recipes(
 
 
 def _as_in_use(voices: Tensor, settings: Training) -> Tensor:
-    from baselines.layers.sphinx_mel import normalised
-
     return torch.stack([normalised(one) for one in voices]) if settings.normalised_crops and len(voices) else voices
 
 
-def _in_order_of(people: People, others: People) -> People:
-    """The same persons in the same order, from a reading in which more may be usable.
+def of_side(people: People, side: int) -> People:
+    """The same people with smaller portraits, made when they are looked at."""
+    return People(_Smaller(people.persons, side), people.problems)
 
-    Raises:
-        InvalidConfig: somebody is not there.
-    """
-    places = {person.id: place for place, person in enumerate(others.persons)}
-    ids = [person.id for person in people.persons]
-    if ids == list(places):
-        return others
-    if missing := [name for name in ids if name not in places]:
-        raise InvalidConfig(f"{missing[0]} has recordings but no usable portrait at the enhanced size")
-    return People(tuple(others.persons[places[name]] for name in ids))
+
+class _Smaller(Sequence[Person]):
+    def __init__(self, persons: Sequence[Person], side: int) -> None:
+        self._persons, self._side = persons, side
+
+    def __len__(self) -> int:
+        return len(self._persons)
+
+    @overload
+    def __getitem__(self, index: int) -> Person: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Person]: ...
+    def __getitem__(self, index: int | slice) -> Person | list[Person]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        person = self._persons[index]
+        if person.faces.shape[-1] == self._side:
+            return person
+        small = F.interpolate(person.faces.float(), (self._side,) * 2, mode="bilinear", antialias=True)
+        return dataclasses.replace(person, faces=small.round().clamp(0, 255).to(torch.uint8))

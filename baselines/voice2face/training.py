@@ -49,6 +49,8 @@ class Voice2FaceRecipe(Recipe):
 
     def __init__(self, config: Config, training: Training, people: People, validation: People | None = None) -> None:
         self.config, self.training, self.people, self.validation = config, training, people, validation
+        self.known: dict[str, Any] = {}
+        """What follows from people and voice encoder alone; stages behind one voice encoder may share it."""
         with seeded(config.METHOD, config):
             self.network = config.network()
             self.build()
@@ -77,10 +79,15 @@ class Voice2FaceRecipe(Recipe):
         return torch.stack([normalised(one) for one in crops]) if self.training.normalised_crops else crops
 
     def take(self, exported: Path) -> None:
-        """Fill what an earlier stage trained: the voice encoder, or encoder and generator."""
+        """Fill encoder and generator from an earlier stage's file."""
         tensors, _ = read(exported, self.config.METHOD)
-        whole = any(name.startswith("decoder.") for name in tensors)
-        fill(self.network if whole else self.network.encoder, tensors, exported)
+        fill(self.network, tensors, exported)
+
+    def hear_by(self, exported: Path) -> None:
+        """Fill the voice encoder, from the file of its own stage or from one of a whole network."""
+        tensors, _ = read(exported, self.config.METHOD)
+        within = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
+        fill(self.network.encoder, within or tensors, exported)
 
     @property
     def device(self) -> torch.device:
@@ -144,23 +151,35 @@ class VoiceRecipe(Voice2FaceRecipe):
         return {"speaker": loss, "accuracy": right.float().mean()}
 
     def export(self, path: Path) -> Path:
-        return export(path, self.network.encoder.state_dict(), {"method": f"{self.config.METHOD} voice encoder"}, half=False)
+        return export(
+            path, self.network.encoder.state_dict(), {"method": f"{self.config.METHOD} voice encoder"}, half=False
+        )
 
 
 class DrawingRecipe(Voice2FaceRecipe):
     """A stage that trains the generator behind the frozen voice encoder."""
 
-    @functools.cached_property
+    @property
     def embeddings(self) -> Tensor:
         """One of each training person's voice, `[people, embedding]`."""
+        if "embeddings" not in self.known:
+            self.known["embeddings"] = self._embeddings()
+        return self.known["embeddings"]
+
+    def _embeddings(self) -> Tensor:
         self.network.encoder.eval()
         rng = np.random.default_rng(0)
         with torch.no_grad():
             return torch.cat([self.network.encoder(self.voices(rng, who).to(self.device)) for who in self._portions()])
 
-    @functools.cached_property
+    @property
     def regression(self) -> tuple[Tensor, Tensor, Tensor]:
         """Ridge regression of people's mean pictures, -1..1, by their embeddings: see `reduced_rank_ridge`."""
+        if "regression" not in self.known:
+            self.known["regression"] = self._regression()
+        return self.known["regression"]
+
+    def _regression(self) -> tuple[Tensor, Tensor, Tensor]:
         pictures = (to_symmetric(self.people.mean_faces(who)).flatten(1).to(self.device) for who in self._portions())
         pairs = zip(self.embeddings.split(PORTION), pictures, strict=True)
         rank = max(1, min(self.config.embedding, len(self.people) - 1))
@@ -347,22 +366,6 @@ def recipes(
 ) -> list[Stage]:
     """Voice encoder, warm-up if it is to have steps, generator. Arguments as in `baselines.sf2f.training.recipes`."""
     settings = options(Training, training)
-    people = reader(config, settings, samples, validation, progress)
-    return [voice_stage(config, settings, people), *drawing_stages(config, settings, people)]
-
-
-Readable = Callable[[], tuple[People, People | None]]
-"""Training and validation people, read when they are first asked for."""
-
-
-def reader(
-    config: Config,
-    settings: Training,
-    samples: Sequence[Sample],
-    validation: Sequence[Sample],
-    progress: Callable[[int, int, str], None] | None,
-) -> Readable:
-    """The people with features of their voices and faces of 64 px."""
 
     @functools.cache
     def people() -> tuple[People, People | None]:
@@ -370,7 +373,11 @@ def reader(
         how = Image.Resampling[settings.face_resampling.upper()]
         return load_both(samples, validation, features, SIZE, settings.recordings, progress, how)
 
-    return people
+    return [voice_stage(config, settings, people), *drawing_stages(config, settings, people)]
+
+
+Readable = Callable[[], tuple[People, People | None]]
+"""Training and validation people, read when they are first asked for."""
 
 
 def voice_stage(config: Config, settings: Training, people: Readable) -> Stage:
@@ -380,18 +387,39 @@ def voice_stage(config: Config, settings: Training, people: Readable) -> Stage:
     return Stage(VoiceRecipe.name, settings.voice_steps, voice, settings.ema or None, settings.anneal)
 
 
-def drawing_stages(config: Config, settings: Training, people: Readable, suffix: str = "") -> list[Stage]:
-    """Warm-up if it is to have steps, and generator, behind the voice encoder's stage; their names end in `suffix`."""
+def drawing_stages(
+    config: Config,
+    settings: Training,
+    people: Readable,
+    suffix: str = "",
+    warmed_as: Config | None = None,
+    game: type[FaceRecipe] = FaceRecipe,
+    recogniser: Path | None = None,
+    known: dict[str, Any] | None = None,
+) -> list[Stage]:
+    """Warm-up if it is to have steps, and generator, behind the voice encoder's stage; their names end in `suffix`.
+
+    Args:
+        warmed_as: another configuration for the warm-up, of whose file `game` can make use.
+        recogniser: a file with a voice encoder, in place of the one that the first stage trains.
+        known: what stages behind the same voice encoder share, if others are beside these.
+    """
+    shared = {} if known is None else known
     warmed, last = WarmUpRecipe.name + suffix, FaceRecipe.name + suffix
 
     def warm_up(folder: Path) -> Recipe:
-        recipe = WarmUpRecipe(config, settings, *people())
-        recipe.take(folder / f"{VoiceRecipe.name}.safetensors")
+        recipe = WarmUpRecipe(warmed_as or config, settings, *people())
+        recipe.known = shared
+        recipe.hear_by(recogniser or folder / f"{VoiceRecipe.name}.safetensors")
         return recipe
 
     def generator(folder: Path) -> Recipe:
-        recipe = FaceRecipe(config, settings, *people())
-        recipe.take(folder / f"{warmed if settings.warm_up_steps else VoiceRecipe.name}.safetensors")
+        recipe = game(config, settings, *people())
+        recipe.known = shared
+        if settings.warm_up_steps:
+            recipe.take(folder / f"{warmed}.safetensors")
+        else:
+            recipe.hear_by(recogniser or folder / f"{VoiceRecipe.name}.safetensors")
         return recipe
 
     stages = [Stage(last, settings.steps, generator, settings.ema or None, settings.anneal)]
