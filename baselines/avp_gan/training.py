@@ -45,7 +45,7 @@ SUFFIX = "_no_cbam"
 RECOGNISER = Path(__file__).parents[1] / "voice2face" / "talkers.safetensors"
 """Holds the voice encoder of `ready_recogniser`."""
 SHOWN = 8
-CODED_AT = 32
+CODED_AT = 16
 """Side at which portraits are told by their principal components."""
 CODED = 4000
 """Portraits that the principal components are those of, at most."""
@@ -119,7 +119,7 @@ class PriorRecipe(Recipe):
 
 
 class PrincipalComponents(nn.Module):
-    """Faces as their first principal components at 32 px, each of unit variance over the faces it was made from.
+    """Faces as their first principal components at 16 px, each of unit variance over the faces it was made from.
 
     Shape:
         uint8 `[B, 3, S, S]` -> `[B, count]`; components beyond those that there are stay 0
