@@ -142,7 +142,7 @@ def test_networks_of_the_paper_have_these_sizes() -> None:
         assert parameters(Config().critics(924, Training())) == 2 * critic + 64 + 64 * 924
     assert parameters(network.decoder) == plain + attended
     sizes = [parameters(part) for part in (network.encoder, network.decoder, network.enhancer)]
-    assert [round(size / 1e6, 2) for size in sizes] == [2.67, 12.41, 86.44]
+    assert [round(size / 1e6, 2) for size in sizes] == [2.67, 12.37, 86.44]
 
 
 def example(samples: np.ndarray) -> Example:
