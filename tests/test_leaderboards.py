@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from benchmark.cli.main import app
 from benchmark.errors import InvalidConfig, SubmissionError
-from benchmark.leaderboard import board, refresh, rules
+from benchmark.leaderboard import board, readme, refresh, rules
 from benchmark.leaderboard.add import add
 from benchmark.leaderboard.ranks import Place, ahead, places
 from benchmark.leaderboard.submissions import ROOT, everything, pack, unpacked
@@ -76,8 +76,9 @@ def test_published_rows_belong_to_the_weights_that_are_shipped(published):
 
 def test_a_command_is_known_for_each_published_row(published):
     every = refresh.commands()
-    rows = {(each.result.spec.task, each.result.spec.dataset, each.result.label) for each in published}
-    assert {(c.task, c.dataset, label) for c in every for label in c.labels} == rows
+    assert {str(row) for command in every for row in command.rows} == {
+        str(refresh.Made.of(e.result)) for e in published
+    }
     for command in every:
         assert CliRunner().invoke(app, [*command.run.split(), "--help"]).exit_code == 0
 
@@ -311,6 +312,45 @@ def test_the_tables_in_readme_are_made_anew(root, tmp_path):
     assert code == 1 and "README asks for a table of flowavse (av_enhancement, talkers)" in output
 
 
+def test_a_table_in_readme_has_rows_of_one_question_only(published):
+    text = "<!-- table: speech2face/talkers voice2face -->\n```\nold\n```\n"
+    results = [each.result for each in published]
+    both = {each.spec.seconds: each for each in results if each.label == "voice2face"}
+    assert set(both) == {5.0, 1.25}
+    for order in (results, results[::-1]):
+        (row,) = [line for line in readme.rewritten(text, order).splitlines() if line.startswith("voice2face  ")]
+        assert f"{100 * both[5.0].aggregate('recall_at_10').value:.1f} [" in row
+    with pytest.raises(SubmissionError, match="a table of voice2face"):
+        readme.rewritten(text, [each for each in results if each is not both[5.0]])
+
+
+def test_a_papers_table_in_readme_has_published_numbers_and_the_columns_asked_for(published):
+    text = "Before.\n\n<!-- paper: sf2f/3 R@10 -->\nWritten before.\n<!-- /paper -->\n\nBehind.\n"
+    results = [each.result for each in published]
+    made = readme.rewritten(text, results)
+    assert made.startswith("Before.\n\n<!-- paper: sf2f/3 R@10 -->\n**SF2F, Table 3 ")
+    assert made.endswith("\n<!-- /paper -->\n\nBehind.\n") and "Written before" not in made
+    assert "| **R@10" in made and "| **R@1 " not in made and "python -m benchmark run" not in made
+    assert readme.rewritten(made, results) == made
+
+    def row(page: str) -> list[str]:
+        (line,) = [line for line in page.splitlines() if line.startswith("| SF2F, 5 sec")]
+        return line.split(" | ")
+
+    ours = next(each for each in results if each.label == "sf2f" and each.spec.seconds == 5)
+    assert row(made)[1:3] == ["36.65", f"{100 * ours.aggregate('recall_at_10').value:.2f}"]
+    without = readme.rewritten(text, [each for each in results if each is not ours])
+    assert row(without)[1] == "36.65" and row(without)[2].startswith("- ")
+    for wrong, told in (
+        (text.replace("sf2f/3", "sf2f/9"), "README asks for sf2f/9: Unknown table"),
+        (text.replace("R@10", "R@11"), "has no column 'R@11'"),
+        (text.replace("<!-- /paper -->", ""), "with <!-- /paper --> below it"),
+        (text.replace("sf2f/3", "sf2f 3"), "expected each to be"),
+    ):
+        with pytest.raises(SubmissionError, match=re.escape(told)):
+            readme.rewritten(wrong, results)
+
+
 # -- adding ------------------------------------------------------------------------------------------------------------
 
 
@@ -449,6 +489,16 @@ def test_refresh_runs_the_commands_and_adds_what_they_made(tmp_path, monkeypatch
     assert sorted(each.submission.result.label for each in found) == ["noisy", "wiener"]
     assert [len(each.replaced) for each in found if each.submission.result.label == "noisy"] == [1]
     assert refresh.stale(root) == []
+
+
+def test_a_row_of_other_speech_is_another_row(published):
+    whole = [each.result for each in published if each.result.label == "voice2face"]
+    assert {str(refresh.Made.of(result)) for result in whole} == {
+        "speech2face/talkers: voice2face",
+        "speech2face/talkers: voice2face, 1.25 s",
+    }
+    (found,) = [each for each in board.boards(published) if each.task == "speech2face"]
+    assert [section.question.seconds for section in found.sections] == [5.0, 1.25]
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,9 @@ from benchmark.errors import PrerequisiteError, UnknownName, UsageError
 from benchmark.media import write_audio, write_image
 from benchmark.papers import figures, needs
 from benchmark.papers.figures import FIGURES, Material, prepare, steps_needed, write
-from benchmark.papers.needs import RunNeeded, Shelves
+from benchmark.papers.needs import RunNeeded, Shelves, fitting
 from benchmark.reports.figures import COLOURS, GREY, INK, SMALL, TEXT, series
+from benchmark.results.finding import Kept
 from benchmark.results.schema import Aggregate, Failures, Result, RunSpec
 from benchmark.runs.directory import Prediction, RunDirectory
 from benchmark.tasks import get_task
@@ -41,7 +42,7 @@ HOSTILE = "<script>alert(1)</script> $x^2$ [a](b) \x1b[31m"
 
 @pytest.fixture(autouse=True)
 def nothing_published(tmp_path, monkeypatch):
-    monkeypatch.setattr(needs, "RESULTS", tmp_path / "published")
+    monkeypatch.setattr(needs, "PUBLISHED", tmp_path / "published")
 
 
 def number(name: str, value: float, half: float = 0.1) -> Aggregate:
@@ -197,15 +198,21 @@ def test_all_stands_for_every_figure_once():
 def test_a_run_counts_only_as_its_command_would_make_it(tmp_path):
     need = RunNeeded("flowavse", "av_enhancement")
     good = made(need, tmp_path, si_sdr=1.0)
-    assert need.fits(good)
-    other = {"weights_sha256": "1" * 64, "seed": 1, "repeats": 2, "split": "val", "dataset": "grid"}
+    plain = Kept(tmp_path / "plain", good)
+    assert need.fits(plain)
+    other = {"weights_sha256": "1" * 64, "split": "val", "dataset": "grid", "dataset_revision": "0"}
     other |= {"config": {**good.spec.config, "steps": 2}, "task": "av_separation", "seconds": 2.0}
-    for key, value in other.items():
-        assert not need.fits(good.model_copy(update={"spec": good.spec.model_copy(update={key: value})})), key
-    assert not need.fits(good.model_copy(update={"partial": True}))
-    assert RunNeeded("flowavse", "av_enhancement", ("steps=2",)).fits(made(
-        RunNeeded("flowavse", "av_enhancement", ("steps=2",)), tmp_path
-    ))  # fmt: skip
+
+    def changed(key: str, value: object) -> Kept:
+        spec = good.spec.model_copy(update={key: value})
+        return Kept(tmp_path / key, good.model_copy(update={"spec": spec}))
+
+    assert fitting(need, [changed(*item) for item in other.items()]) == []
+    assert fitting(need, [Kept(tmp_path, good.model_copy(update={"partial": True}))]) == []
+    again, often = changed("seed", 1), changed("repeats", 2)
+    assert fitting(need, [often, again, plain]) == [plain, again, often]
+    two = RunNeeded("flowavse", "av_enhancement", ("steps=2",))
+    assert fitting(two, [plain, Kept(tmp_path, made(two, tmp_path))]) == [Kept(tmp_path, made(two, tmp_path))]
 
 
 def test_weights_that_a_user_trained_count_where_none_are_shipped(tmp_path):
@@ -242,13 +249,27 @@ def test_a_broken_report_of_speed_is_told(tmp_path):
 
 def test_what_is_missing_is_made_once(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(figures, "_run", lambda need, runs, say, progress: asked.append(need))
-    monkeypatch.setattr(figures, "_measure_speed", lambda need, runs, say: asked.append(need))
+
+    class Told:
+        notes, unwritten = (), ()
+
+        def __init__(self, request, say, progress):
+            asked.append((request.method, request.sets))
+
+        def plans(self):
+            return []
+
+        def run(self, plans):
+            return []
+
+    monkeypatch.setattr("benchmark.runs.session.Session", Told)
+    monkeypatch.setattr(figures, "measure_speed", lambda need, runs, say: asked.append(need))
     made(RunNeeded("noisy", "av_enhancement"), tmp_path)
     wanted = [FIGURES[name] for name in ("sf2f/5", "sf2f/6", "flowavse/1", "flowavse/4")]
-    assert figures.make_missing(wanted, Shelves(tmp_path), lambda line: None, lambda label: None) == []
+    (line,) = figures.make_missing(wanted, Shelves(tmp_path), lambda line: None, lambda label: None)
+    assert "not run: it needs a training at 128 x 128" in line and "train --method sf2f --preset paper-multi" in line
     assert len(asked) == len(set(asked)) == 2 + 10 + 1
-    assert not any(getattr(need, "trained", False) or getattr(need, "method", "") == "noisy" for need in asked)
+    assert ("noisy", ()) not in asked
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------------
@@ -351,7 +372,7 @@ def everything(tmp_path) -> Path:
     measured_speed(runs)
     enhanced(runs)
     needs = {need for name in ("sf2f/1", "sf2f/5", "sf2f/6") for need in FIGURES[name].runs}
-    faces(runs, tmp_path / "corpus", *sorted(needs, key=lambda need: need.words))
+    faces(runs, tmp_path / "corpus", *sorted(needs, key=RunNeeded.commands))
     return runs
 
 

@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 from benchmark.cli.main import app
 from benchmark.cli.table import show_page
 from benchmark.errors import MissingDataset, UnknownName, UsageError
-from benchmark.papers import measured, tables
-from benchmark.papers.beside import Filled, Line, fill, named
-from benchmark.papers.measured import Runner, wanted
+from benchmark.papers import needs, tables
+from benchmark.papers.beside import Filled, Line, fill, named, needed
+from benchmark.papers.making import Runner
 from benchmark.papers.reported import Table, table
 from benchmark.results.finding import Kept
 from benchmark.results.schema import Aggregate, Failures, Result, RunSpec
@@ -42,12 +42,12 @@ def kept(of: Table, label: str, dataset: str = "talkers", signature: str = DLIB,
     """
     cells = [cell for cell in of.cells() if cell.row.label == label and not cell.reason]
     own = [cell for cell in cells if cell.corpus and cell.corpus.dataset == dataset]
-    run = wanted(own or cells, dataset)
+    run = needed(own or cells, dataset)
     task = get_task(run.task)
-    protocol = with_protocol(task, run.row.run.seconds, None)
+    protocol = with_protocol(task, run.seconds, None)
     made = RunSpec(
-        task=task.name, task_version=task.version, method=run.row.run.method, config=json.loads(json.dumps(run.config)),
-        weights_sha256=run.weights_sha256 or ("ab" * 32 if run.lacking else None), dataset=dataset,
+        task=task.name, task_version=task.version, method=run.method, config=run.config,
+        weights_sha256=run.plan.weights_sha256 or ("ab" * 32 if run.lacking else None), dataset=dataset,
         dataset_revision="1", split="test", manifest_sha256="m", seconds=protocol.seconds, repeats=protocol.repeats,
         seed=0,
     ).model_copy(update=dict(spec))  # fmt: skip
@@ -174,6 +174,29 @@ def test_the_dataset_is_the_papers_where_it_is_measured_talkers_else_and_said():
     assert "does not serve task 'speech2face'" in at(filled, "SF2F, 5 sec").reason
 
 
+def test_published_numbers_stand_where_the_user_has_none_and_the_table_says_which_they_are():
+    three = table("sf2f", 3)
+    labels = ("random", "voice2face, 5 sec", "SF2F, 5 sec")
+    published = [replace(kept(three, label, recall_at_10=0.5), published=True) for label in labels]
+    own = kept(three, "SF2F, 5 sec", recall_at_10=0.9)
+
+    def told(results: list[Kept]) -> tuple[dict[str, float], tables.Page]:
+        filled = fill(three, results, columns=["R@10"])
+        return {label: at(filled, label).value for label in labels}, tables.page(filled)
+
+    values, page = told(published)
+    assert set(values.values()) == {50.0} and tables.PUBLISHED not in page.notes
+    assert any("All measured numbers are published" in line for line in page.remarks)
+    values, page = told([own, *published])
+    assert values == {**dict.fromkeys(labels, 50.0), "SF2F, 5 sec": 90.0}
+    mark = f"[{1 + page.notes.index(tables.PUBLISHED)}]"
+    measured = {row[0].partition(" [")[0]: row[2] for block in page.blocks for _, rows in block.parts for row in rows}
+    assert [mark in measured[label] for label in labels] == [True, True, False]
+    assert not any("published" in line for line in page.remarks)
+    _, page = told([own])
+    assert not any("published" in line for line in (*page.notes, *page.remarks))
+
+
 def test_columns_of_two_corpora_stand_in_two_tables():
     blocks = tables.page(fill(table("flowavse", 1), [])).blocks
     assert ["VoxCeleb2" in block.of[0] for block in blocks] == [True, False]
@@ -258,8 +281,8 @@ def test_every_place_is_measured_or_says_what_would_or_why_nothing_does(of):
     assert len(filled.lines) == len(of.rows) * len(of.columns)
     for line in filled.lines:
         assert line.value is None and line.reason
-        assert bool(line.wanted) == (not line.cell.reason)
-        for text in line.wanted.commands() if line.wanted else ():
+        assert bool(line.need) == (not line.cell.reason)
+        for text in line.need.commands() if line.need else ():
             assert text.startswith("python -m benchmark ")
             check(text.removeprefix("python -m benchmark "))
     told = "; ".join(rows for rows, _ in tables.page(filled).commands)
@@ -268,7 +291,7 @@ def test_every_place_is_measured_or_says_what_would_or_why_nothing_does(of):
 
 def test_each_training_has_a_folder_of_its_own():
     seven = fill(table("sf2f", 7), [])
-    commands = {line.wanted.commands() for line in seven.lines if line.wanted and line.wanted.row.run.needs}
+    commands = {line.need.commands() for line in seven.lines if line.need and line.need.trained}
     folders = [train.split("--out ")[1] for train, _ in commands]
     assert len(set(folders)) == len(folders) == 7
     assert all(run.endswith("--weights FILE") for _, run in commands)
@@ -280,8 +303,8 @@ def test_on_the_papers_own_data_a_row_is_of_the_papers_size_and_definition(datas
     line = at(fill(eight, [], dataset=dataset), "SF2F, 5 sec")
     own = dataset == "vggface_voxceleb1"
     assert (
-        "--preset paper" in line.wanted.commands()[-1],
-        "--face-network facenet140" in line.wanted.commands()[-1],
+        "--preset paper" in line.need.commands()[-1],
+        "--face-network facenet140" in line.need.commands()[-1],
     ) == (
         own,
         own,
@@ -493,4 +516,4 @@ def test_without_a_name_the_tables_are_listed():
 
 
 def test_published_results_lie_where_they_are_looked_for():
-    assert measured.PUBLISHED.is_dir()
+    assert needs.PUBLISHED.is_dir()

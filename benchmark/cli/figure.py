@@ -52,7 +52,7 @@ def figure(
         if run_missing:
             able = [each for each in asked if not figures.why_not(each)]
             for line in figures.make_missing(able, shelves, lambda line: note(line, quiet), progress):
-                note(f"not made: {line}")
+                note(line)
             shelves = Shelves(runs)
         for each in asked:
             try:

@@ -121,9 +121,10 @@ def _filled(
     """The tables with what is measured; what is missing is run before, if that is asked for."""
     from benchmark.cli.console import bars, note
     from benchmark.errors import UsageError
-    from benchmark.papers import measured
     from benchmark.papers.beside import fill
-    from benchmark.results.finding import Kept, find_results
+    from benchmark.papers.making import Runner
+    from benchmark.papers.needs import Shelves
+    from benchmark.results.finding import Kept
     from benchmark.runs.evaluation import find_run, read_result
 
     given = {}
@@ -135,17 +136,19 @@ def _filled(
         given[label] = Kept(path, read_result(path))
 
     def filled() -> list[Filled]:
-        found = find_results([folder for folder in (runs, measured.PUBLISHED) if folder.is_dir()])
-        for line in found.unread:
+        shelves = Shelves(runs)
+        for line in shelves.unread:
             note(line, quiet)
-        return [fill(item, found.kept, dataset=dataset, given=given, columns=options.names(columns)) for item in asked]
+        return [
+            fill(item, shelves.results, dataset=dataset, given=given, columns=options.names(columns)) for item in asked
+        ]
 
     shown = filled()
     if not run:
         return shown
     missing = [item for table in shown for item in table.missing]
     with bars(quiet) as progress:
-        runner = measured.Runner(runs, data_root, device, workers, lambda line: note(line, quiet), progress)
+        runner = Runner(runs, data_root, device, workers, lambda line: note(line, quiet), progress)
         runner.run(missing)
     for line in runner.notes:
         note(line, quiet)

@@ -67,7 +67,8 @@ class Question:
 
     @property
     def order(self) -> tuple[object, ...]:
-        return self.split, self.seconds or 0.0, self.repeats, self.seed, self.manifest_sha256, str(self)
+        own = self.task in TASKS and self.seconds == TASKS[self.task].protocol.seconds
+        return self.split, not own, self.seconds or 0.0, self.repeats, self.seed, self.manifest_sha256, str(self)
 
 
 class Cell(NamedTuple):

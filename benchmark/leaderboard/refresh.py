@@ -5,6 +5,8 @@ run = "run --method sf2f"
 task = "speech2face"
 dataset = "talkers"
 labels = ["sf2f", "chance"]
+
+`seconds = 1.25` stands with a command whose speech is not of the task's own length.
 """
 
 from __future__ import annotations
@@ -16,13 +18,36 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmark.errors import InvalidConfig, PrerequisiteError, SubmissionError, UsageError
 from benchmark.leaderboard.add import Added, add
 from benchmark.leaderboard.rules import faults, known
 from benchmark.leaderboard.submissions import ROOT, Submission, everything
+from benchmark.results.schema import Result
+from benchmark.tasks import TASKS
 
 FILE = "commands.toml"
+
+
+class Made(NamedTuple):
+    """What tells rows apart for a command."""
+
+    task: str
+    dataset: str
+    label: str
+    seconds: float | None = None
+    """Length of the speech, where it is not the task's own; 0 for whole recordings."""
+
+    @classmethod
+    def of(cls, result: Result) -> Made:
+        spec = result.spec
+        own = TASKS[spec.task].protocol.seconds if spec.task in TASKS else None
+        return cls(spec.task, spec.dataset, result.label, None if spec.seconds == own else spec.seconds or 0.0)
+
+    def __str__(self) -> str:
+        length = "" if self.seconds is None else f", {f'{self.seconds:g} s' if self.seconds else 'whole recordings'}"
+        return f"{self.task}/{self.dataset}: {self.label}{length}"
 
 
 @dataclass(frozen=True)
@@ -34,14 +59,17 @@ class Command:
     task: str
     dataset: str
     labels: tuple[str, ...]
+    seconds: float | None = None
+    """Length of the speech that `run` asks for, where it is not the task's own; 0 for whole recordings."""
+
+    @property
+    def rows(self) -> tuple[Made, ...]:
+        return tuple(Made(self.task, self.dataset, label, self.seconds) for label in self.labels)
 
     @property
     def line(self) -> str:
         """As it is typed."""
         return " ".join(("python -m benchmark", self.run))
-
-    def makes(self, task: str, dataset: str, label: str) -> bool:
-        return (task, dataset) == (self.task, self.dataset) and label in self.labels
 
 
 @dataclass(frozen=True)
@@ -69,13 +97,13 @@ def commands(root: Path = ROOT) -> list[Command]:
         found = [Command(**checked_fields(Command, item, str(path))) for item in tables.get("commands", ())]
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
         raise InvalidConfig(f"{path} is not a list of commands: {error}") from error
-    seen: set[tuple[str, str, str]] = set()
+    seen: set[Made] = set()
     for command in found:
         if not shlex.split(command.run)[:1] == ["run"]:
             raise InvalidConfig(f"{path}: expected a command that begins with 'run', got '{command.run}'")
-        for label in command.labels:
-            if (row := (command.task, command.dataset, label)) in seen:
-                raise InvalidConfig(f"{path}: two commands make {label} of {command.task} on {command.dataset}")
+        for row in command.rows:
+            if row in seen:
+                raise InvalidConfig(f"{path}: two commands make {row}")
             seen.add(row)
     return found
 
@@ -91,30 +119,26 @@ def stale(root: Path = ROOT, code: bool = False) -> list[Stale]:
     published = everything(root)
     against = known(root, published)
     found: list[Stale] = []
-    there: set[tuple[str, str, str]] = set()
+    there: set[Made] = set()
     for each in published:
         task, dataset, *_ = (*each.place.parts[1:], "", "")
-        label = each.place.stem
+        row = Made(task, dataset, each.place.stem)
         wrong = [fault.told for fault in faults(each, against)]
         try:
-            result = each.result
-            task, dataset, label = result.spec.task, result.spec.dataset, result.label
+            row = Made.of(each.result)
             wrong += _other_code(each) if code else []
         except SubmissionError:  # told by `faults`
             pass
-        there.add((task, dataset, label))
+        there.add(row)
         if wrong:
-            found.append(_stale(task, dataset, label, wrong[0], every))
+            found.append(_stale(row, wrong[0], every))
     for command in every:
-        for label in command.labels:
-            if (command.task, command.dataset, label) not in there:
-                found.append(_stale(command.task, command.dataset, label, "there is no result of it", every))
+        found += [_stale(row, "there is no result of it", every) for row in command.rows if row not in there]
     return sorted(found, key=lambda each: each.name)
 
 
-def _stale(task: str, dataset: str, label: str, why: str, every: Iterable[Command]) -> Stale:
-    made_by = next((command for command in every if command.makes(task, dataset, label)), None)
-    return Stale(f"{task}/{dataset}: {label}", why, made_by)
+def _stale(row: Made, why: str, every: Iterable[Command]) -> Stale:
+    return Stale(str(row), why, next((command for command in every if row in command.rows), None))
 
 
 def _other_code(submission: Submission) -> list[str]:
@@ -165,6 +189,6 @@ def _made(command: Command, runs: Path) -> Mapping[str, Path]:
             result = read_result(file)
         except UsageError:  # of another kind
             continue
-        if command.makes(result.spec.task, result.spec.dataset, result.label):
-            found[f"{result.spec.task}/{result.spec.dataset}: {result.label}"] = file.parent
+        if (row := Made.of(result)) in command.rows:
+            found[str(row)] = file.parent
     return found

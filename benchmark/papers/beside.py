@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmark.errors import PrerequisiteError, UnknownName, UsageError, did_you_mean
-from benchmark.papers.measured import EMBEDDED, SPLIT, Wanted, wanted
+from benchmark.papers.needs import EMBEDDED, SPLIT, RunNeeded, fitting
 from benchmark.papers.ranking import Agreement, Measurement, agreement
 from benchmark.papers.reported import Cell, Column, Table, load, papers
 from benchmark.registry import role
@@ -34,7 +34,7 @@ class Line:
     cell: Cell
     dataset: str
     """On which it is measured, or would be."""
-    wanted: Wanted | None
+    need: RunNeeded | None
     """The run that measures it; None where nothing does."""
     kept: Kept | None = None
     item: Aggregate | None = None
@@ -134,16 +134,56 @@ class Filled:
         return [line for section in self.sections for line in section.lines]
 
     @property
-    def missing(self) -> list[Wanted]:
+    def missing(self) -> list[RunNeeded]:
         """Runs that would measure what is not measured yet, each once."""
-        found = {line.wanted.identity: line.wanted for line in self.lines if line.wanted and line.item is None}
-        return list(found.values())
+        return list(dict.fromkeys(line.need for line in self.lines if line.need and line.item is None))
 
     @property
     def count(self) -> str:
         """Reported numbers beside which a measured one stands: `12 of 38`."""
         numbers = [line for line in self.lines if line.cell.printed.value is not None]
         return f"{sum(line.value is not None for line in numbers)} of {len(numbers)}"
+
+
+def needed(cells: Sequence[Cell], dataset: str) -> RunNeeded:
+    """The run that measures cells of one row on a dataset.
+
+    Args:
+        cells: of one row, those that something here measures (`Cell.reason` is empty).
+
+    Raises:
+        UnknownName, InvalidConfig: the method, preset, setting or dataset is not known.
+        UsageError: the dataset does not serve the task.
+        PrerequisiteError: the method needs a package that is not installed.
+    """
+    from benchmark.registry import datasets, metric_of
+    from benchmark.tasks import get_task
+
+    row, task = cells[0].row, get_task(cells[0].task)
+    serves = datasets.load(dataset).tasks
+    if task.name not in serves:
+        raise UsageError(f"dataset '{dataset}' does not serve task '{task.name}'; it serves: {', '.join(serves)}")
+    own = all(cell.corpus is not None and cell.corpus.dataset == dataset for cell in cells)
+    asked = tuple(dict.fromkeys(metric_of(cell.column.number) for cell in cells))
+    training = tuple(item for item in row.run.set if item.startswith("training."))
+    need = RunNeeded(
+        row.run.method,
+        task.name,
+        tuple(item for item in row.run.set if item not in training),
+        # The paper's size belongs to the paper's data and to trainings; else the method's default, which has weights.
+        preset=(row.run.preset or None) if own or row.run.needs else None,
+        seconds=row.run.seconds,
+        dataset=dataset,
+        trained=row.run.needs,
+        training=training,
+        folder=f"{row.run.method}-{row.run.key}" if row.run.needs else "",
+        own=own,
+        metrics=asked if set(asked) - set(task.metrics) else (),
+        options=tuple(dict.fromkeys(option for cell in cells for option in cell.column.options)) if own else (),
+        label=row.label,
+    )
+    _ = need.plan  # what cannot be resolved is known now
+    return need
 
 
 def named(text: str) -> list[Table]:
@@ -213,7 +253,7 @@ class _Filling:
     given: Mapping[str, Kept]
 
     def __post_init__(self) -> None:
-        self._runs: dict[tuple[str, str], Wanted | str] = {}
+        self._runs: dict[tuple[str, str], RunNeeded | str] = {}
         self._used: set[str] = set()
         methods = [row for row in self.table.rows if role(row.run.method) == "method"]
         self._competing = methods or self.table.rows
@@ -281,7 +321,7 @@ class _Filling:
             return of_paper
         return EMBEDDED
 
-    def _run(self, cell: Cell, dataset: str) -> Wanted | str:
+    def _run(self, cell: Cell, dataset: str) -> RunNeeded | str:
         """What measures the cell's row on a dataset, or why nothing does."""
         key = cell.row.label, dataset
         if key not in self._runs:
@@ -289,7 +329,7 @@ class _Filling:
             alike = [other for other in of_row if not other.reason]
             own = [other for other in alike if other.corpus is not None and other.corpus.dataset == dataset]
             try:
-                self._runs[key] = wanted(own or alike, dataset)
+                self._runs[key] = needed(own or alike, dataset)
             except (PrerequisiteError, UsageError) as error:
                 self._runs[key] = str(error).splitlines()[0]
         return self._runs[key]
@@ -301,16 +341,12 @@ class _Filling:
         named = self.given.get(cell.row.label)
         if named is not None:
             spec = named.result.spec
-            fitting = (spec.task, spec.dataset, spec.split) == (cell.task, dataset, SPLIT)
-            return [named] if fitting else []
+            there = (spec.task, spec.dataset, spec.split) == (cell.task, dataset, SPLIT)
+            return [named] if there else []
         run = self._run(cell, dataset)
         if isinstance(run, str) or not self._told_apart(run):
             return []
-        from benchmark.tasks import get_task
-
-        usual = get_task(run.task).protocol.repeats
-        found = [kept for kept in self.results if run.fits(kept) and not kept.result.why_unranked]
-        return sorted(found, key=lambda kept: (kept.result.spec.repeats != usual, kept.result.spec.seed != 0))
+        return fitting(run, self.results)
 
     def _line(self, cell: Cell, dataset: str) -> Line:
         """With the first result that has the number; which definition all lines share is chosen afterwards."""
@@ -326,15 +362,15 @@ class _Filling:
             return Line(cell, dataset, run, reason="no result of this row has this number")
         return Line(cell, dataset, run, reason=self._why_none(run))
 
-    def _told_apart(self, run: Wanted) -> bool:
+    def _told_apart(self, run: RunNeeded) -> bool:
         """Whether results of the run can be known by their settings: a special training is no part of them."""
-        if run.training or not run.row.run.needs:
+        if run.training or not run.trained:
             return not run.training
-        cells = [cell for cell in self.table.cells() if cell.row is not run.row and not cell.reason]
+        cells = [cell for cell in self.table.cells() if cell.row.label != run.label and not cell.reason]
         others = [self._run(cell, run.dataset) for cell in cells]
-        return not any(isinstance(other, Wanted) and run.like(other) for other in others)
+        return not any(isinstance(other, RunNeeded) and run.like(other) for other in others)
 
-    def _why_none(self, run: Wanted) -> str:
+    def _why_none(self, run: RunNeeded) -> str:
         if not self._told_apart(run):
             return f"needs {run.lacking}; a result does not say how weights were trained, so name it with --row"
         if any(run.fits(kept) for kept in self.results):

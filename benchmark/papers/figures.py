@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmark.errors import BenchmarkError, MissingDataset, PrerequisiteError, UnknownName, did_you_mean
-from benchmark.papers.needs import DATASET, SPLIT, Made, RunNeeded, Shelves, SpeedNeeded
+from benchmark.errors import MissingDataset, PrerequisiteError, UnknownName, did_you_mean
+from benchmark.papers.making import Runner, measure_speed
+from benchmark.papers.needs import SPLIT, RunNeeded, Shelves, SpeedNeeded
 from benchmark.reports import escaping
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from benchmark.datasets.manifest import Manifest
+    from benchmark.results.finding import Kept
 
 Say = Callable[[str], None]
 Progress = Callable[[str], Callable[..., None]]
@@ -83,10 +85,10 @@ class Material:
     shelves: Shelves
     progress: Progress = lambda label: lambda stage, done, total, about="": None
 
-    def made(self, need: RunNeeded) -> Made | None:
+    def made(self, need: RunNeeded) -> Kept | None:
         return self.shelves.find(need)
 
-    def there(self, need: RunNeeded) -> Made:
+    def there(self, need: RunNeeded) -> Kept:
         """One of `runs`, which is there when a figure is drawn."""
         made = self.shelves.find(need)
         assert made is not None
@@ -97,7 +99,7 @@ class Material:
         """Method to its row in the report of `speed`."""
         return {method: row for need in self.figure.speeds for method, row in self.shelves.speeds(need).items()}
 
-    def manifest(self, made: Made) -> Manifest:
+    def manifest(self, made: Kept) -> Manifest:
         """The split that a run was made from, where the run found it; else it is opened, and built where it has to be.
 
         Raises:
@@ -109,14 +111,15 @@ class Material:
         from benchmark.tasks import get_task
 
         assert made.folder is not None
-        about, wanted = RunDirectory(made.folder).read_run(), made.result.spec.manifest_sha256
+        spec = made.result.spec
+        about, task = RunDirectory(made.folder).read_run(), get_task(spec.task)
         with contextlib.suppress(MissingDataset, KeyError, TypeError):
             manifest = read_manifest(Path(about["manifest"]), Path(about["root"]))
-            if manifest.sha256 == wanted and manifest.samples[0].targets[get_task(made.need.task).target][0].is_file():
+            if manifest.sha256 == spec.manifest_sha256 and manifest.samples[0].targets[task.target][0].is_file():
                 return manifest
-        manifest = Session(Request(made.need.method), progress=self.progress).open(SPLIT, get_task(made.need.task))
-        if manifest.sha256 != wanted:
-            raise MissingDataset(f"{made.folder} was made from other data than {DATASET} are now: run it again")
+        manifest = Session(Request(spec.method, dataset=spec.dataset), progress=self.progress).open(SPLIT, task)
+        if manifest.sha256 != spec.manifest_sha256:
+            raise MissingDataset(f"{made.folder} was made from other data than {spec.dataset} are now: run it again")
         return manifest
 
 
@@ -126,13 +129,11 @@ class Lack(NamedTuple):
     commands: tuple[str, ...]
     """What makes it, one after the other."""
     essential: bool
-    reason: str = ""
-    """Why the commands would not do, where that is known."""
 
 
 _SF2F = RunNeeded("sf2f", "speech2face", outputs=True)
 _VOICE2FACE = RunNeeded("voice2face", "speech2face", outputs=True)
-_SF2F_128 = RunNeeded("sf2f", "speech2face", preset="paper-multi", trained=True, outputs=True)
+_SF2F_128 = RunNeeded("sf2f", "speech2face", preset="paper-multi", trained="a training at 128 x 128", outputs=True)
 
 
 def _enhanced(method: str, *sets: str, outputs: bool = False) -> RunNeeded:
@@ -219,63 +220,24 @@ def lacks(figure: PaperFigure, shelves: Shelves) -> list[Lack]:
     """What is not there of all that a figure is drawn from."""
     found = []
     for need in (*figure.runs, *figure.further):
-        reason = ""
-        try:
-            if shelves.find(need):
-                continue
-        except PrerequisiteError as error:  # weights that are not here
-            reason = str(error)
-        commands = tuple(filter(None, (need.training, need.command(shelves.runs))))
-        found.append(Lack(commands, need in figure.runs, reason))
+        if not shelves.find(need):
+            found.append(Lack(need.commands(shelves.runs), need in figure.runs))
     for speed in figure.speeds:
         if set(shelves.speeds(speed)) < set(speed.methods):
             found.append(Lack((speed.command(shelves.runs),), essential=True))
     return found
 
 
-def make_missing(figures: Iterable[PaperFigure], shelves: Shelves, say: Say, progress: Progress) -> list[str]:
-    """Run what figures lack; returns a line for each run that could not be made.
-
-    A run that waits for a training of the user's is left alone.
-    """
-    failed: dict[str, None] = {}
-    asked = list(figures)
-    for need in dict.fromkeys(need for figure in asked for need in (*figure.runs, *figure.further)):
-        try:
-            if need.trained or shelves.find(need):
-                continue
-            say(need.command(shelves.runs))
-            _run(need, shelves.runs, say, progress)
-        except BenchmarkError as error:
-            failed[f"{need.command(shelves.runs)}: {str(error).splitlines()[0]}"] = None
-    for speed in dict.fromkeys(speed for figure in asked for speed in figure.speeds):
+def make_missing(figures: Sequence[PaperFigure], shelves: Shelves, say: Say, progress: Progress) -> list[str]:
+    """Run what figures lack; returns a line for each run that could not be made, or waits for a training."""
+    runner = Runner(shelves.runs, say=say, progress=progress)
+    needs = (need for figure in figures for need in (*figure.runs, *figure.further))
+    runner.run(need for need in needs if not shelves.find(need))
+    for speed in dict.fromkeys(speed for figure in figures for speed in figure.speeds):
         if set(shelves.speeds(speed)) < set(speed.methods):
             say(speed.command(shelves.runs))
-            _measure_speed(speed, shelves.runs, say)
-    return list(failed)
-
-
-def _run(need: RunNeeded, runs: Path, say: Say, progress: Progress) -> None:
-    from benchmark.runs.session import Request, Session
-
-    request = Request(
-        need.method, task=need.task, preset=need.preset, sets=need.sets, runs=runs, dataset=DATASET, references=False
-    )
-    session = Session(request, say, progress)
-    session.run(session.plans())
-
-
-def _measure_speed(need: SpeedNeeded, runs: Path, say: Say) -> None:
-    import json
-
-    from benchmark.files import write_whole
-    from benchmark.runs.speed import Conditions, find_candidates, measure, report
-    from benchmark.runs.workers import pick_device
-
-    conditions = Conditions(device=pick_device("auto"))
-    rows = measure(find_candidates(need.methods), conditions, say)
-    text = json.dumps(report(rows, conditions), indent=2, ensure_ascii=False) + "\n"
-    write_whole(need.path(runs), lambda partial: partial.write_text(text, encoding="utf-8"))
+            measure_speed(speed, shelves.runs, say)
+    return runner.notes
 
 
 def prepare(material: Material) -> Drawing:
@@ -291,8 +253,7 @@ def prepare(material: Material) -> Drawing:
     missing = [lack for lack in lacks(figure, shelves) if lack.essential]
     if missing:
         lines = [f"  {command}" for lack in missing for command in lack.commands]
-        lines += [f"  ({lack.reason})" for lack in missing if lack.reason]
-        also = "" if any(need.trained for need in figure.runs) else ", and so does --run"
+        also = "" if any(need.lacking for need in figure.runs) else ", and so does --run"
         needs = f"Figure '{figure.name}' needs what is not in {shelves.runs}/ yet; these make it{also}:"
         raise PrerequisiteError("\n".join([needs, *lines]))
     module, _, name = figure.draw.partition(":")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmark.errors import MissingDataset
 from benchmark.papers import reported
 from benchmark.papers.figures import STEPS, Drawing, Material, steps_needed
-from benchmark.papers.needs import Made
 from benchmark.reports.figures import GREY, INK, PAGE, SMALL, drawn_text, grid, series
 from benchmark.reports.spectrograms import paint_spectrograms, spectrograms_size
+from benchmark.results.finding import Kept
 from benchmark.results.schema import Aggregate
 from benchmark.tasks import get_task
 
@@ -218,7 +218,7 @@ def sampling_steps(material: Material) -> Drawing:
     return Drawing(PAGE, 3.6, paint, caption)
 
 
-def _points(made: Mapping[int, Made | None], name: str) -> list[Point]:
+def _points(made: Mapping[int, Kept | None], name: str) -> list[Point]:
     found = []
     for steps, one in made.items():
         item = one.result.aggregate(name) if one else None
@@ -307,6 +307,6 @@ def _ends(item: Aggregate) -> tuple[float, float]:
     return (item.value if item.low is None else item.low, item.value if item.high is None else item.high)
 
 
-def _value(made: Made | None, name: str) -> float | None:
+def _value(made: Kept | None, name: str) -> float | None:
     item = made.result.aggregate(name) if made else None
     return item.value if item else None

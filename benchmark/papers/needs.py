@@ -1,92 +1,155 @@
-"""What a paper's figures need of runs on Talkers: named in words of the command line, and found where it was made.
+"""Which run a number or a picture of a paper is of: named in words of the command line, and found where it was made.
 
 Nothing is run here. A run is found by what its command would make: the method with its settings and weights as they
-are now, on the same split with the same protocol. Results of other weights, or of a part of the split, do not count.
+are now, on the same split of the same data with clips of the same length. Results of other weights, or of a part of
+the split, do not count.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmark import registry
 from benchmark.errors import MissingWeights, UsageError
-from benchmark.results.finding import Kept, find_results
-from benchmark.results.schema import Result
+from benchmark.results.finding import Found, Kept, find_results
 from benchmark.runs.evaluation import MethodPlan, plan_method
-from benchmark.tasks import get_task, with_protocol
 
-RESULTS = Path(__file__).parents[2] / "leaderboards" / "results"
-"""Results that the project publishes, in a checkout and beside the packages where it is installed."""
-DATASET, SPLIT = "talkers", "test"
-COMMAND = "python -m benchmark"
+PUBLISHED = Path(__file__).parents[2] / "leaderboards" / "results"
+"""Results that the project publishes, in a checkout; an installed project has none."""
+EMBEDDED = "talkers"
+"""The dataset that every machine has."""
+SPLIT = "test"
+RUNS = Path("runs")
+"""Where `run` puts its runs."""
 
 
 @dataclass(frozen=True)
 class RunNeeded:
-    """A run on the test split of Talkers."""
+    """A run on the test split of a dataset. Two are equal where one run serves both."""
 
     method: str
     task: str
     sets: tuple[str, ...] = ()
+    """`KEY=VALUE`, over the preset."""
     preset: str | None = None
     """None takes the default, which has weights."""
-    trained: bool = False
-    """No weights are shipped for the preset: any that a user trained will do."""
-    outputs: bool = False
+    seconds: float | None = None
+    """Length of speech; None takes the task's own."""
+    dataset: str = EMBEDDED
+    trained: str = ""
+    """What has to be trained first, as no weights are shipped for it: `a training at 128 x 128`."""
+    training: tuple[str, ...] = ()
+    """Settings of that training, which a result does not keep."""
+    folder: str = ""
+    """Of that training, below `runs/train`; empty takes the usual one."""
+    own: bool = False
+    """The dataset is the paper's, and the training is on it, too."""
+    outputs: bool = field(default=False, compare=False)
     """Outputs are looked at, not numbers alone: a published result does not suffice."""
+    metrics: tuple[str, ...] = field(default=(), compare=False)
+    """To be asked for by name, where the task's own do not yield every number; else none."""
+    options: tuple[str, ...] = field(default=(), compare=False)
+    """Of `run`, which make the definitions the paper's."""
+    label: str = field(default="", compare=False)
+    """The row whose numbers it yields: `SF2F, 5 sec`."""
 
     @property
-    def words(self) -> list[str]:
-        """Of the command line, behind `run`."""
-        words = ["--method", self.method]
-        words += ["--preset", self.preset] if self.preset else []
-        words += ["--task", self.task] if self.task != registry.methods.entry(self.method).task.split(", ")[0] else []
-        for item in self.sets:
-            words += ["--set", item]
-        return words + (["--weights", "FILE"] if self.trained else [])
-
-    def command(self, runs: Path) -> str:
-        """What makes it, in a folder of runs."""
-        return f"{COMMAND} run {shlex.join(self.words)}" + ("" if runs == Path("runs") else f" --runs {_quoted(runs)}")
-
-    @property
-    def training(self) -> str:
-        """What has to be done before that; empty where weights are shipped."""
-        return f"{COMMAND} train --method {self.method} --preset {self.preset}" if self.trained else ""
+    def name(self) -> str:
+        """For people: `flowavse`, `flowavse steps=5`, `avp_gan 2 s`."""
+        length = [] if self.seconds is None else [f"{self.seconds:g} s"]
+        return self.label or " ".join([self.method, *filter(None, [self.preset]), *self.sets, *length])
 
     @cached_property
     def plan(self) -> MethodPlan:
-        try:
-            return plan_method(self.method, self.preset, sets=self.sets)
-        except MissingWeights:
-            if not self.trained:
-                raise
-            return plan_method(self.method, self.preset, sets=self.sets, without_weights=True)
+        """Settings and, where they are here, weights.
 
-    def fits(self, result: Result) -> bool:
-        """Whether a result is that of this run, whole."""
+        Raises:
+            UnknownName, InvalidConfig: the method, preset or setting is not known.
+            PrerequisiteError: the method needs a package that is not installed.
+        """
+        return self._planned[0]
+
+    @property
+    def lacking(self) -> str:
+        """What has to be made or fetched first; empty where weights are here, or the method needs none."""
+        return self.trained or self._planned[1]
+
+    @cached_property
+    def _planned(self) -> tuple[MethodPlan, str]:
+        try:
+            return plan_method(self.method, self.preset, sets=self.sets), ""
+        except MissingWeights:
+            plan = plan_method(self.method, self.preset, sets=self.sets, without_weights=True)
+            return plan, f"weights of preset '{plan.settings.preset}'"
+
+    @cached_property
+    def config(self) -> Any:
+        """Settings as they come back from a file: lists in place of tuples."""
+        return json.loads(json.dumps(self.plan.settings.as_dict()))
+
+    def fits(self, kept: Kept) -> bool:
+        """Whether a result is of this run: method, settings, weights, data, length of clips.
+
+        How weights were trained a result does not say: runs that differ by that alone fit alike (`like`). How often it
+        was repeated, and from which seed, makes no other run of it; see `fitting`.
+        """
+        from benchmark.registry import datasets
+        from benchmark.tasks import get_task, with_protocol
+
+        spec, task = kept.result.spec, get_task(self.task)
+        named = spec.task, spec.task_version, spec.method, spec.dataset, spec.split
+        if named != (task.name, task.version, self.method, self.dataset, SPLIT):
+            return False
+        seconds, revision = with_protocol(task, self.seconds, None).seconds, datasets.load(self.dataset).revision
+        if (spec.seconds, spec.dataset_revision) != (seconds, revision):
+            return False
+        trained_here = bool(self.lacking) and spec.weights_sha256 is not None
+        return spec.config == self.config and (trained_here or spec.weights_sha256 == self.plan.weights_sha256)
+
+    def like(self, other: RunNeeded) -> bool:
+        """Whether results cannot tell the run from another, as both differ in training alone."""
+
+        def known(need: RunNeeded) -> tuple[Any, ...]:
+            return need.method, need.seconds, need.task, need.dataset, need.config, bool(need.lacking)
+
+        return known(self) == known(other)
+
+    def commands(self, runs: Path = RUNS) -> tuple[str, ...]:
+        """What to type: the training, where one is needed, and the run.
+
+        Args:
+            runs: folder of runs that it is to stand in.
+        """
+        from benchmark.registry import datasets, methods, trainers
+        from benchmark.tasks import get_task
+
         task = get_task(self.task)
-        protocol = with_protocol(task, None, None)
-        wanted = {
-            "task": task.name,
-            "task_version": task.version,
-            "method": self.method,
-            "config": _as_json(self.plan),
-            "dataset": DATASET,
-            "dataset_revision": registry.datasets.load(DATASET).revision,
-            "split": SPLIT,
-            "seconds": protocol.seconds,
-            "repeats": protocol.repeats,
-            "seed": 0,
-        }
-        if not self.trained:
-            wanted["weights_sha256"] = self.plan.weights_sha256
-        return not result.why_unranked and all(getattr(result.spec, key) == value for key, value in wanted.items())
+        method = ["--method", self.method, *(["--preset", self.preset] if self.preset else [])]
+        plain = [word for item in self.sets for word in ("--set", item)]
+        place = [] if self.dataset == EMBEDDED else ["--dataset", self.dataset]
+        if place and datasets.load(self.dataset).needs_root:
+            place += ["--data-root", "FOLDER"]
+        lines = []
+        words = ["run", *method, *plain]
+        if self.lacking:
+            words += ["--weights", "FILE"]
+            if self.method in trainers:
+                changed = [word for item in self.training for word in ("--set", item)]
+                folder = ["--out", f"runs/train/{self.folder}"] if self.folder else []
+                lines.append(["train", *method, *plain, *changed, *(place if self.own else []), *folder])
+        if methods.described(self.method).task.split(", ")[0] != task.name:
+            words += ["--task", task.name]
+        if self.seconds is not None and self.seconds != task.protocol.seconds:
+            words += ["--seconds", f"{self.seconds:g}"]
+        words += [*place, *(["--metrics", ",".join(self.metrics)] if self.metrics else [])]
+        words += [word for option in self.options for word in option.split(" ", 1)]
+        words += ["--runs", str(runs)] if runs != RUNS else []
+        return tuple(_typed(line) for line in [*lines, words])
 
 
 @dataclass(frozen=True)
@@ -101,45 +164,46 @@ class SpeedNeeded:
         return runs / "speed" / f"{self.name}.json"
 
     def command(self, runs: Path) -> str:
-        return f"{COMMAND} speed --method {','.join(self.methods)} --output {_quoted(self.path(runs))}"
+        return _typed(["speed", "--method", ",".join(self.methods), "--output", str(self.path(runs))])
 
 
-@dataclass(frozen=True)
-class Made:
-    """A run that was found."""
+def fitting(need: RunNeeded, results: Iterable[Kept]) -> list[Kept]:
+    """Results of a run that can be ranked: those of the usual protocol and seed first, else as they come."""
+    from benchmark.tasks import get_task
 
-    need: RunNeeded
-    result: Result
-    folder: Path | None
-    """With its outputs; None where the result alone is published."""
+    usual = get_task(need.task).protocol.repeats
+    found = [kept for kept in results if not kept.result.why_unranked and need.fits(kept)]
+    return sorted(found, key=lambda kept: (kept.result.spec.repeats != usual, kept.result.spec.seed != 0))
 
 
 class Shelves:
     """The user's runs, then the published results, each read once."""
 
     def __init__(self, runs: Path, published: Path | None = None) -> None:
-        self.runs, self.published = runs, published or RESULTS
+        self.runs, self.published = runs, published or PUBLISHED
 
     @cached_property
-    def _own(self) -> list[Kept]:
-        return find_results([self.runs]).kept if self.runs.is_dir() else []
+    def _found(self) -> tuple[Found, Found]:
+        own, published = (
+            find_results([folder]) if folder.is_dir() else Found() for folder in (self.runs, self.published)
+        )
+        return own, published
 
-    @cached_property
-    def _published(self) -> list[Kept]:
-        return find_results([self.published]).kept if self.published.is_dir() else []
+    @property
+    def results(self) -> list[Kept]:
+        """All that were read, the user's own first."""
+        own, published = self._found
+        return [*own.kept, *(replace(kept, published=True) for kept in published.kept)]
 
-    def find(self, need: RunNeeded) -> Made | None:
-        """The first that fits.
+    @property
+    def unread(self) -> list[str]:
+        """A line for each file that should be a result and is none."""
+        return [line for found in self._found for line in found.unread]
 
-        Raises:
-            MissingWeights: the preset's weights are not here.
-        """
-        for kept in self._own if need.outputs else [*self._own, *self._published]:
-            folder = kept.path.parent if (kept.path.parent / "run.json").is_file() else None
-            there = folder is not None or not need.outputs
-            if there and kept.result.spec.method == need.method and need.fits(kept.result):
-                return Made(need, kept.result, folder)
-        return None
+    def find(self, need: RunNeeded) -> Kept | None:
+        """The one that serves a run best; with its outputs, where they are needed."""
+        found = fitting(need, self.results)
+        return next((kept for kept in found if kept.folder is not None or not need.outputs), None)
 
     def speeds(self, need: SpeedNeeded) -> dict[str, dict[str, Any]]:
         """Method to its row of the report, of those that were measured with settings and weights as they are now.
@@ -160,17 +224,12 @@ class Shelves:
             raise UsageError(f"{path} is no report of `speed` ({type(error).__name__}: {error}): delete it") from error
         found = {}
         for method in need.methods:
-            plan = plan_method(method)
-            own = rows.get(method)
-            if own and (own["config"], own["weights_sha256"]) == (_as_json(plan), plan.weights_sha256):
+            plan, own = plan_method(method), rows.get(method)
+            settings = json.loads(json.dumps(plan.settings.as_dict()))
+            if own and (own["config"], own["weights_sha256"]) == (settings, plan.weights_sha256):
                 found[method] = own
         return found
 
 
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))
-
-
-def _as_json(plan: MethodPlan) -> Any:
-    """Settings as they come back from a file: lists in place of tuples."""
-    return json.loads(json.dumps(plan.settings.as_dict()))
+def _typed(words: Iterable[str]) -> str:
+    return shlex.join(["python", "-m", "benchmark", *words])

@@ -10,9 +10,10 @@ import numpy as np
 
 from benchmark.errors import MediaError, MethodError
 from benchmark.papers.figures import Drawing, Material
-from benchmark.papers.needs import Made
+from benchmark.papers.needs import RunNeeded
 from benchmark.reports.figures import COLOURS, INK, PAGE, SMALL, drawn_text
 from benchmark.reports.sheets import Cell, paint_picture, paint_pictures
+from benchmark.results.finding import Kept
 from benchmark.runs.directory import RunDirectory
 from benchmark.tasks import get_task
 from benchmark.types import Audio, Example, Sample
@@ -38,7 +39,7 @@ def true_face(sample: Sample) -> Cell:
     return _read(next(iter(sample.targets.get(TASK.target, ())), None))
 
 
-def outputs(made: Made, samples: Sequence[Sample]) -> list[Cell]:
+def outputs(made: Kept, samples: Sequence[Sample]) -> list[Cell]:
     """The picture that a run made of each, in its first repeat."""
     assert made.folder is not None
     rows = RunDirectory(made.folder).predictions()
@@ -124,7 +125,7 @@ def fuser(material: Material) -> Drawing:
     (need,) = material.figure.runs
     made = material.there(need)
     people = spread_evenly(material.manifest(made).samples, 4)
-    shown = _fused(people, made)
+    shown = _fused(people, made, need)
     caption = (
         f"Faces that SF2F draws from three windows of {WINDOW_S:g} s alone (shaded, without the fuser), and from all "
         f"5 s with it. Talkers, test split. {CHOICE} The paper shows one person of HQ-VoxCeleb."
@@ -151,12 +152,12 @@ def fuser(material: Material) -> Drawing:
     return Drawing(PAGE, 0.4 + 1.0 * len(shown), paint, caption)
 
 
-def _fused(people: Sequence[Sample], made: Made) -> list[Fused]:
+def _fused(people: Sequence[Sample], made: Kept, need: RunNeeded) -> list[Fused]:
     """Let the network draw; faces of whole crops come from the run."""
     from benchmark.runs.evaluation import plan_method
     from benchmark.runs.generation import outputs_of
 
-    plan = plan_method(made.need.method, sets=(*made.need.sets, "fuser=false"))
+    plan = plan_method(need.method, sets=(*need.sets, "fuser=false"))
     opened = [_opened(sample, made) for sample in people]
     windows, starts = [], []
     for example in opened:
@@ -183,7 +184,7 @@ def _fused(people: Sequence[Sample], made: Made) -> list[Fused]:
     ]
 
 
-def _opened(sample: Sample, made: Made) -> Example:
+def _opened(sample: Sample, made: Kept) -> Example:
     """What the method was given in the first repeat."""
     from benchmark.tasks import with_protocol
 

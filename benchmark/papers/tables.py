@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmark.errors import UsageError
 from benchmark.papers.beside import Filled, Line, Section, fixed
-from benchmark.papers.measured import SPLIT
+from benchmark.papers.needs import SPLIT
 from benchmark.papers.ranking import Agreement
 from benchmark.reports import escaping
 
@@ -49,6 +49,7 @@ class Page:
 
 HEADS = ("95 % interval", "difference")
 ORDER_HEADS = ("order of rows", "Kendall's tau", "95 % interval", "p", "rows")
+PUBLISHED = "published with the project, in leaderboards/results; measured numbers without this note are of your runs"
 ABOUT_ORDERS = (
     "Kendall's tau is 1 where the paper's order of rows holds here and -1 where it is turned round; floors and "
     "ceilings do not count beside methods. Its interval is of the measured order: each value is drawn 10,000 times "
@@ -65,6 +66,7 @@ def page(filled: Filled) -> Page:
         return "".join(f" [{notes.setdefault(text, len(notes) + 1)}]" for text in told)
 
     blocks, orders = [], []
+    some_own = any(line.item is not None and line.kept and not line.kept.published for line in filled.lines)
     several = len({section.corpus for section in filled.sections}) > 1
     for (reported, dataset), sections in groupby(filled.sections, lambda one: (one.reported_head, one.dataset)):
         parts = []
@@ -79,7 +81,10 @@ def page(filled: Filled) -> Page:
                 unranked = line.kept.result.why_unranked if line.kept else ""
                 about.append(f"measured by a result that cannot be ranked: {unranked}" if unranked else "")
                 about.append(f"measured on {line.dataset}" if line.dataset != section.dataset else "")
-                value = section.value(line) + mark(line.reason if line.value is None else "")
+                mixed = line.item is not None and line.kept is not None and line.kept.published and some_own
+                value = section.value(line) + mark(
+                    line.reason if line.value is None else "", PUBLISHED if mixed else ""
+                )
                 cells = section.interval(line), section.difference(line)
                 rows.append((line.cell.row.label + mark(*about), line.cell.printed.text, value, *cells))
             parts.append((head, tuple(rows)))
@@ -94,7 +99,7 @@ def page(filled: Filled) -> Page:
 
 def _measured_head(filled: Filled, dataset: str) -> str:
     """`measured: talkers, test split (100 people)`; no data are named where nothing of the table can be measured."""
-    if not any(line.wanted and line.dataset == dataset for line in filled.lines):
+    if not any(line.need and line.dataset == dataset for line in filled.lines):
         return "measured"
     people = {line.kept.result.speakers for line in filled.lines if line.kept and line.dataset == dataset}
     return f"measured: {dataset}, {SPLIT} split" + (f" ({people.pop()} people)" if len(people) == 1 else "")
@@ -135,13 +140,15 @@ def _remarks(filled: Filled) -> list[str]:
         elif corpus.reason:
             told.append(f"{corpus.name}: {corpus.reason}.")
     measured = [line for line in lines if line.item is not None]
-    if any(line.wanted and line.wanted.row.run.preset and not line.wanted.preset for line in measured):
+    if measured and all(line.kept and line.kept.published for line in measured):
+        told.append("All measured numbers are published with the project, in leaderboards/results.")
+    if any(line.need and line.cell.row.run.preset and not line.need.preset for line in measured):
         told.append(
             "Measured methods run by their default presets, whose weights are shipped: smaller than the paper's."
         )
     if any(line.dataset != getattr(line.cell.corpus, "dataset", "") for line in measured):
         told.append("Reported and measured numbers are of different people: compare orders, not values.")
-    at_hand = {cell.corpus.dataset for line in lines if (cell := line.cell).corpus and line.wanted} - {""}
+    at_hand = {cell.corpus.dataset for line in lines if (cell := line.cell).corpus and line.need} - {""}
     for dataset in sorted(at_hand - {line.dataset for line in lines}):
         told.append(
             f"Where {dataset} is at hand: python -m benchmark table {table.name} --dataset {dataset} --data-root FOLDER"
@@ -167,15 +174,29 @@ def commands(filled: Filled) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _answer(line: Line) -> tuple[str, ...]:
-    if line.wanted is None:
+    if line.need is None:
         return (f"not measured: {line.reason}",)
-    return line.wanted.commands()
+    return line.need.commands()
 
 
 def markdown(filled: Filled) -> str:
     """A page of Markdown: title, tables, orders, notes, commands."""
     told, escape = page(filled), escaping.markdown
-    lines = [f"## {escape(told.title)}", ""]
+    lines = [f"## {escape(told.title)}", "", *_markdown_numbers(told), "", "What measures each row:", ""]
+    for rows, answer in told.commands:
+        lines.append(f"- {escape(rows)}: " + ", then ".join(_command(text) for text in answer))
+    return "\n".join(lines) + "\n"
+
+
+def markdown_part(filled: Filled) -> str:
+    """The same for the middle of another page: no heading, and no commands."""
+    told = page(filled)
+    return "\n".join([f"**{escaping.markdown(told.title)}**", "", *_markdown_numbers(told)]) + "\n"
+
+
+def _markdown_numbers(told: Page) -> list[str]:
+    """Tables, notes, orders, remarks."""
+    escape, lines = escaping.markdown, []
     for block in told.blocks:
         lines += _markdown_row(["row", *block.of, *HEADS])
         lines.append("|---|" + "---:|" * 4)
@@ -186,11 +207,7 @@ def markdown(filled: Filled) -> str:
         lines.append("")
     lines += [escape(line) + "  " for line in _noted(told.notes)]
     lines += ["", *_markdown_orders(told.orders)]
-    lines += [f"- {escape(line)}" for line in told.remarks]
-    lines += ["", "What measures each row:", ""]
-    for rows, answer in told.commands:
-        lines.append(f"- {escape(rows)}: " + ", then ".join(_command(text) for text in answer))
-    return "\n".join(lines) + "\n"
+    return lines + [f"- {escape(line)}" for line in told.remarks]
 
 
 def _markdown_row(cells: Iterable[str]) -> list[str]:
@@ -256,7 +273,7 @@ FIELDS = (
     *("paper", "table", "row", "method", "setting", "group", "column", "better", "unit"),
     *("reported_on", "printed", "reported", "reported_spread", "reported_spread_is"),
     *("measured_on", "split", "measured", "low", "high", "spread", "scored", "total", "difference", "same_definition"),
-    *("number", "signature", "run_id", "label", "reason", "commands"),
+    *("number", "signature", "run_id", "label", "published", "reason", "commands"),
     *("tau", "tau_low", "tau_high", "tau_p", "tau_rows"),
 )
 """Of a line of `records`; numbers are in the paper's unit."""
@@ -277,8 +294,9 @@ def records(filled: Filled) -> list[dict[str, Any]]:
                 *(line.dataset, SPLIT, line.value, line.low, line.high, spread),
                 *(item.scored if item else None, item.total if item else None, line.difference),
                 *(None if item is None else line.same, cell.column.number, item.signature if item else ""),
-                *(result.run_id if result else "", result.label if result else "", line.reason),
-                list(line.wanted.commands()) if line.wanted else [],
+                *(result.run_id if result else "", result.label if result else ""),
+                *(line.kept.published if line.kept else None, line.reason),
+                list(line.need.commands()) if line.need else [],
                 *(section.order.tau, section.order.low, section.order.high, section.order.p, section.order.rows),
             )
             told.append(dict(zip(FIELDS, values, strict=True)))

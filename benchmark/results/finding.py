@@ -19,6 +19,13 @@ class Kept:
 
     path: Path
     result: Result
+    published: bool = False
+    """With the project, not run by the user."""
+
+    @property
+    def folder(self) -> Path | None:
+        """The run directory, with its outputs; None where there is the result alone."""
+        return self.path.parent if (self.path.parent / "run.json").is_file() else None
 
 
 @dataclass
