@@ -302,21 +302,31 @@ def test_a_whole_training_makes_a_file_that_the_method_loads(tmp_path: Path, mon
 
 
 def test_the_paper_preset_builds_and_steps() -> None:
-    """Forward, backward and a step of each optimiser at the paper's size; two faces of 512 px would be slow, so one."""
+    """Forward, backward and a step of each optimiser at the paper's width; 512 px, which are slow, without numbers."""
     folder = Path(__file__).parents[1] / "baselines" / "avp_gan"
     settings = resolve(Config, Presets.beside(folder), "paper", None, ())
     config, training = settings.config, Training(**dict(settings.training) | {"crop_frames": (300, 800)})
-    assert (config.resolution, config.width, config.cbam, config.spectral, training.steps) == (
-        512,
-        1.0,
-        True,
-        True,
-        50_000,
-    )
+    sizes = config.resolution, config.width, config.prior_width, config.prior_multiplier, training.steps
+    assert sizes == (512, 1.0, 1.0, 2, 50_000)
+    assert config.cbam and config.spectral and config.enhance
     given = (training.l1, training.perceptual, training.realism, training.local, training.style, training.identity)
     assert given == (0.1, 1, 0.1, 1, 200, 10)
-    crowd = people(3, side=64)
-    brief = dataclasses.replace(training, batch=2, crop_frames=(40, 60), enhancement_batch=1)
-    game = GameRecipe(dataclasses.replace(config, enhance=False), brief, crowd)
+    brief = dataclasses.replace(training, batch=2, crop_frames=(40, 60), enhancement_batch=1, perceptual_network="dlib")
+    game = GameRecipe(dataclasses.replace(config, enhance=False), brief, people(3, side=64))
     losses = numbers(game.step(game.batch(np.random.default_rng(0)), apply(game)))
     assert all(np.isfinite(value) for value in losses.values())
+    eye = Eye()
+    with torch.device("meta"):
+        enhancer = config.enhancer()
+        made = enhancer(torch.empty(1, 3, 512, 512))
+    made.mean().backward()
+    assert made.shape == (1, 3, 512, 512)
+    unused = {name for name, parameter in enhancer.named_parameters() if parameter.grad is None}
+    assert all(name.startswith("prior.mapping.") for name in unused)
+    small = dataclasses.replace(config, resolution=16)
+    last = EnhancementRecipe(small, brief, people(2, side=16), None, eye, eye)
+    losses = numbers(last.step(last.batch(np.random.default_rng(0)), apply(last)))
+    assert all(np.isfinite(value) for value in losses.values())
+    assert sum(p.numel() for p in last.optimiser.param_groups[0]["params"]) == sum(
+        p.numel() for name, p in last.enhancer.named_parameters() if not name.startswith("prior.")
+    )

@@ -65,7 +65,7 @@ def made(need: RunNeeded, runs: Path, label: str = "", manifest: Manifest | None
         dataset_revision=registry.datasets.load("talkers").revision,
         split="test",
         manifest_sha256=manifest.sha256 if manifest else "0" * 64,
-        seconds=task.protocol.seconds,
+        seconds=task.protocol.seconds if need.seconds is None else need.seconds,
         repeats=task.protocol.repeats,
         seed=0,
     )
@@ -112,7 +112,8 @@ def faces(runs: Path, folder: Path, *needs: RunNeeded) -> None:
         tone = 0.3 * np.sin(2 * np.pi * (100 + 20 * person) * np.arange(16_000) / 16_000)
         write_audio(folder / name / "a.wav", Audio(tone.astype(np.float32), 16_000))
         write_image(folder / name / "f.png", np.full((16, 16, 3), 10 + 10 * person, np.uint8))
-        rows.append(Row(name, name, {"speech": (f"{name}/a.wav",)}, {"face": (f"{name}/f.png",)}))
+        files = {"speech": (f"{name}/a.wav",)}, {"face": (f"{name}/f.png",)}
+        rows.append(Row(name, name, *files, {"sex": "fm"[person % 2]}))
     path = folder / "m.jsonl"
     write_manifest(path, rows, dataset="talkers", revision="1", split="test", task="speech2face")
     manifest = read_manifest(path, folder)
@@ -371,12 +372,13 @@ def everything(tmp_path) -> Path:
     runs = tmp_path / "runs"
     measured_speed(runs)
     enhanced(runs)
-    needs = {need for name in ("sf2f/1", "sf2f/5", "sf2f/6") for need in FIGURES[name].runs}
+    names = ("sf2f/1", "sf2f/5", "sf2f/6", *(f"avp_gan/{number}" for number in (6, 7, 8, 9)))
+    needs = {need for name in names for need in FIGURES[name].runs}
     faces(runs, tmp_path / "corpus", *sorted(needs, key=RunNeeded.commands))
     return runs
 
 
-@pytest.mark.parametrize("name", ["sf2f/1", "sf2f/5", "sf2f/6", "flowavse/1", "flowavse/4"])
+@pytest.mark.parametrize("name", ["sf2f/1", "sf2f/5", "sf2f/6", "avp_gan/6", "flowavse/1", "flowavse/4"])
 def test_files_are_the_same_to_the_byte_and_hold_no_time(name, everything, tmp_path):
     kinds = ("png", "pdf", "svg")
     twice = []
@@ -390,7 +392,7 @@ def test_files_are_the_same_to_the_byte_and_hold_no_time(name, everything, tmp_p
     assert b"<text" not in svg and b"<dc:date>" not in svg
 
 
-@pytest.mark.parametrize("name", ["sf2f/1", "sf2f/5", "flowavse/1", "flowavse/4"])
+@pytest.mark.parametrize("name", ["sf2f/1", "sf2f/5", "avp_gan/9", "flowavse/1", "flowavse/4"])
 def test_text_is_legible_at_the_printed_width_and_colours_are_the_houses(name, everything, tmp_path, monkeypatch):
     seen = []
     save = Figure.savefig

@@ -66,7 +66,7 @@ class AVPGAN(NetworkMethod):
         if not any(name.startswith("enhancer.") for name in kept):
             raise InvalidConfig(
                 f"{self.weights} has no image enhancement: set enhance = false, or give a folder with these weights "
-                "and a GFPGAN checkpoint (preset gfpgan)"
+                "and a GFPGAN checkpoint (preset talkers-gfpgan)"
             )
         return kept
 
