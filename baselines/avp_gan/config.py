@@ -101,6 +101,10 @@ class Training(GameTraining):
     enhancement_steps: int = 800_000
     enhancement_batch: int = 12
     enhancement_learning_rate: float = 2e-3
+    enhancement_beta1: float = 0.0
+    """Of Adam; GFPGAN's. The other is 0.99."""
+    begin_at_inputs: bool = False
+    """Fit the prior's last layers, in closed form, so that enhanced faces begin near what they are made from."""
     frozen_prior: bool = True
     """Leave the prior as it was while the U-Net learns to steer it."""
     generated: float = 0.0

@@ -18,6 +18,8 @@ from torch.nn import functional as F
 SLOPE = 0.2
 """Of every leaky ReLU."""
 EPSILON = 1e-8
+BRANCH = 0.1
+"""Times which convolutions beside a way straight through begin smaller."""
 
 
 def channels(size: int, width: float, multiplier: int) -> int:
@@ -211,6 +213,27 @@ class Enhancer(nn.Module):
         self.styles = nn.Linear(16 * widths[0], self.prior.styles * style)
         self.scales = nn.ModuleList(_two_convolutions(large) for _, large in sizes)
         self.shifts = nn.ModuleList(_two_convolutions(large) for _, large in sizes)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Weights with which the colours of the input come through to the shifts, and scales that begin at 1.
+
+        The first layer has each colour twice, the second time negative, so that no ReLU loses it; every other layer
+        begins as the identity and `BRANCH` times what is usually drawn.
+        """
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, SLOPE)
+                straight = name.endswith("skip") or name.startswith("shifts")
+                if straight or name.endswith("second") or name.startswith("scales"):
+                    module.weight.data.mul_(BRANCH)
+                if straight:
+                    module.weight.data.add_(nn.init.dirac_(torch.empty_like(module.weight)))
+                if module.bias is not None:
+                    nn.init.constant_(module.bias, float(name.startswith("scales") and name.endswith("2")))
+        colours = torch.eye(3)[:, :, None, None]
+        both = torch.cat([colours, -colours])[: len(self.first.weight)]
+        self.first.weight.data[: len(both)] = both
 
     def forward(self, faces: Tensor) -> Tensor:
         x = F.leaky_relu(self.first(faces), SLOPE)

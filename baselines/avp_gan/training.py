@@ -27,12 +27,13 @@ from baselines.avp_gan.enhancement_losses import (
 )
 from baselines.avp_gan.network import AVPGANNetwork, enlarged, normalise_spectra
 from baselines.checkpoints import export, fill, read
-from baselines.layers.perceptual import BoxedDlib, FeatureNetwork
+from baselines.layers.perceptual import LAYER_WEIGHTS, BoxedDlib, FeatureNetwork
 from baselines.layers.pixels import symmetric_to_unit, to_pictures, to_symmetric, to_unit
 from baselines.layers.sphinx_mel import normalised
 from baselines.people import People, Person, load_both
 from baselines.settings import options
 from baselines.training import Recipe, Stage, Update, frozen, seeded, without_steps
+from baselines.voice2face.config import Training as GameTraining
 from baselines.voice2face.speech import FrontEnd
 from baselines.voice2face.training import SIZE, FaceRecipe, drawing_stages, voice_stage
 from benchmark.errors import InvalidConfig
@@ -44,12 +45,18 @@ SUFFIX = "_no_cbam"
 """Of the stages that train it."""
 RECOGNISER = Path(__file__).parents[1] / "voice2face" / "talkers.safetensors"
 """Holds the voice encoder of `ready_recogniser`."""
+RIDGE = 1e-2
+"""Of the mean variance of the features in `start_at_input`: large weights that cancel out would be shaken apart."""
+PIXELS = 7
+"""Of the pixels of a batch each so many is taken in `start_at_input`."""
+BEGUN_WITH = 24
+"""Faces in that."""
 SHOWN = 8
 CODED_AT = 16
 """Side at which portraits are told by their principal components."""
 CODED = 4000
 """Portraits that the principal components are those of, at most."""
-PERCEPTUAL_WEIGHTS = {"vgg19": (0.1, 0.1, 1.0, 1.0, 1.0), "dlib": (1.0, 1.0, 1.0)}
+PERCEPTUAL_WEIGHTS = {"vgg19": (0.1, 0.1, 1.0, 1.0, 1.0), "dlib": LAYER_WEIGHTS[:3]}
 """Of layers, shallow to deep; VGG-19's are those of GFPGAN's training options."""
 
 
@@ -57,6 +64,9 @@ class GameRecipe(FaceRecipe):
     """voice2face's game (Eq. 12 to 14); a generator that was warmed up without spectral normalisation is given it."""
 
     config: Config
+    depends_on = tuple(
+        field.name for field in dataclasses.fields(GameTraining) if not field.name.endswith("steps")
+    )  # the enhancement's settings may change without playing it again
 
     def take(self, exported: Path) -> None:
         tensors, _ = read(exported, self.config.METHOD)
@@ -147,6 +157,52 @@ class PrincipalComponents(nn.Module):
         return F.interpolate(unit, (CODED_AT, CODED_AT), mode="bilinear", antialias=True).flatten(1)
 
 
+@torch.no_grad()
+def start_at_input(enhancer: Enhancer, faces: Tensor) -> None:
+    """Let an enhancer begin near drawing what it is given, in closed form.
+
+    The features of all sizes but the smallest two, as its last layers see them, are mapped to what is missing in the
+    picture below them by least squares; those maps, 1 x 1 convolutions, become its own.
+
+    Args:
+        faces: `[B, 3, S, S]`, examples of what it will be given, in -1..1.
+    """
+    layers = list(enhancer.prior.pictures)[1:]
+    seen: list[tuple[Tensor, Tensor]] = []
+    hooks = [
+        layer.register_forward_hook(
+            lambda layer, inputs, _: seen.append(
+                (inputs[0] * layer.convolution.modulation(inputs[1])[:, :, None, None], inputs[2])
+            )
+        )
+        for layer in layers
+    ]
+    for part in faces.split(4):
+        enhancer(part)
+    for hook in hooks:
+        hook.remove()
+    batches = [seen[first : first + len(layers)] for first in range(0, len(seen), len(layers))]
+    features = torch.cat([torch.cat([_enlarged(x, enhancer.size) for x, _ in batch], dim=1) for batch in batches])
+    missing = faces - torch.cat([_enlarged(batch[0][1], enhancer.size) for batch in batches])
+    inputs, wanted = (x.movedim(1, -1).flatten(0, 2)[::PIXELS].double() for x in (features, missing))
+    centre, mean = inputs.mean(0), wanted.mean(0)
+    covariance = (inputs - centre).T @ (inputs - centre)
+    strengthened = covariance + RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance)).to(covariance)
+    maps = torch.linalg.solve(strengthened, (inputs - centre).T @ (wanted - mean))
+    widths = [layer.convolution.weight.shape[1] for layer in layers]
+    for layer, weight in zip(layers, maps.split(widths), strict=True):
+        layer.convolution.weight.copy_(weight.T[:, :, None, None])
+        layer.bias.zero_()
+    layers[-1].bias.copy_((mean - centre @ maps).view(1, 3, 1, 1))
+
+
+def _enlarged(x: Tensor, size: int) -> Tensor:
+    """As the prior enlarges its pictures: doubled until it is there."""
+    while x.shape[-1] < size:
+        x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    return x
+
+
 class EnhancementRecipe(Recipe):
     """The image enhancement learns to repair faces: degraded portraits, and the generators' own where asked.
 
@@ -187,7 +243,7 @@ class EnhancementRecipe(Recipe):
         self.enhancer.train().requires_grad_(True)
         if training.frozen_prior:
             self.enhancer.prior.requires_grad_(False)
-        rate, betas = training.enhancement_learning_rate, (0.0, 0.99)
+        rate, betas = training.enhancement_learning_rate, (training.enhancement_beta1, 0.99)
         learning = [parameter for parameter in self.enhancer.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.Adam(learning, lr=rate, betas=betas)
         self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), lr=rate, betas=betas)
@@ -203,6 +259,12 @@ class EnhancementRecipe(Recipe):
         if self.training.prior_steps:
             path = folder / f"{PriorRecipe.name}.safetensors"
             fill(self.enhancer.prior, read(path, self.config.METHOD)[0], path)
+
+    def begin_at_inputs(self) -> None:
+        """Draw what is given at first: the prior's last layers are fitted to that."""
+        rng = np.random.default_rng(0)
+        wanted = dataclasses.replace(self.training, enhancement_batch=BEGUN_WITH)
+        start_at_input(self.enhancer, self.inputs(self.batch(rng, wanted)))
 
     def modules(self) -> Mapping[str, nn.Module]:
         plain = {} if self.plain is None else {"plain": self.plain}
@@ -221,8 +283,8 @@ class EnhancementRecipe(Recipe):
         settings = without_steps(self.training)
         return {"config": dataclasses.asdict(self.config), "training": settings, "people": len(self.people)}
 
-    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        settings = self.training
+    def batch(self, rng: np.random.Generator, settings: Training | None = None) -> dict[str, Tensor]:
+        settings = settings or self.training
         who = self.people.draw(rng, settings.enhancement_batch)
         truth = self.people.faces(who, rng)
         flip = torch.from_numpy(rng.random(len(who)) < 0.5)[:, None, None, None]
@@ -427,6 +489,8 @@ def recipes(
         identity = network(settings.identity_network) if settings.identity else None
         recipe = EnhancementRecipe(config, settings, *large(), perceptual, identity)
         recipe.take(folder)
+        if settings.begin_at_inputs:
+            recipe.begin_at_inputs()
         return recipe
 
     ema = settings.ema or None
