@@ -217,3 +217,24 @@ def test_settings_are_checked() -> None:
             Training(**wrong)  # type: ignore[arg-type]
     assert copy.copy(Config()).attention == 16
     assert Config(cbam=False).attention is None
+
+
+@pytest.mark.parametrize("cbam", [True, False])
+def test_the_shipped_generators_are_normalised_and_hear_as_voice2face_does(cbam: bool) -> None:
+    from baselines.avp_gan.training import RECOGNISER
+    from baselines.checkpoints import read
+    from benchmark.runs.evaluation import plan_method
+
+    plan = plan_method("avp_gan", sets=(f"cbam={str(cbam).lower()}",))
+    avp = AVPGAN(plan.settings.config, plan.weights)
+    avp.load("cpu")
+    layers = [m for m in avp.network.decoder.model if isinstance(m, nn.ConvTranspose2d)]
+    # power iteration, moving averages and float16 leave a little
+    assert [largest_singular_value(m.weight, True) for m in layers[1:-1]] == pytest.approx([1.0] * 4, abs=0.03)
+    other, _ = read(RECOGNISER, "voice2face")
+    for name, tensor in avp.network.encoder.state_dict().items():
+        assert torch.equal(tensor, other[f"encoder.{name}"]), name
+    first, second = avp.generate([example(speechlike(2.0, seed)) for seed in (0, 1)])
+    assert isinstance(first, np.ndarray)
+    assert first.shape == (128, 128, 3)
+    assert not np.array_equal(first, second)
