@@ -71,6 +71,10 @@ class Recipe(ABC):
     def export(self, path: Path) -> Path:
         """Write what inference needs as safetensors."""
 
+    def pace(self, step: int) -> float:
+        """Times which the learning rates are at a step, counted from 0; beside the loop's own annealing."""
+        return 1.0
+
     def carried(self) -> Sequence[nn.Module]:
         """Frozen networks that only serve losses: moved to the device, not kept in checkpoints."""
         return ()
@@ -339,11 +343,12 @@ class _Run:
 
     def step(self, step: int, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         torch.manual_seed(derive_seed("step", self.loop.seed, step, self.accelerator.process_index))
+        part = self.recipe.pace(step)
         if self.loop.anneal:
-            part = (1 + math.cos(math.pi * step / self.steps)) / 2
-            for name, optimiser in self.optimisers.items():
-                for group, rate in zip(optimiser.param_groups, self.rates[name], strict=True):
-                    group["lr"] = rate * part
+            part *= (1 + math.cos(math.pi * step / self.steps)) / 2
+        for name, optimiser in self.optimisers.items():
+            for group, rate in zip(optimiser.param_groups, self.rates[name], strict=True):
+                group["lr"] = rate * part
         device = self.accelerator.device
         with self.accelerator.autocast():
             losses = self.recipe.step({k: v.to(device, non_blocking=True) for k, v in batch.items()}, self.update)

@@ -115,6 +115,11 @@ methods = Registry(
         "sf2f": Entry("baselines.sf2f.method:SF2F", "SF2F, Speech Fusion to Face (Bai et al. 2020)", "speech2face"),
         "voice2face": Entry("baselines.voice2face.method:Voice2Face", "voice2face (Wen et al. 2019)", "speech2face"),
         "avp_gan": Entry("baselines.avp_gan.method:AVPGAN", "AVP-GAN (Mao et al. 2024)", "speech2face"),
+        "speech2face_ddpm": Entry(
+            "baselines.speech2face_ddpm.method:Speech2FaceDDPM",
+            "Speech-to-face by a cascade of diffusion models (Kato & Hashimoto 2023)",
+            "speech2face",
+        ),
         "flowavse": Entry(
             "baselines.flowavse.method:FlowAVSE",
             "FlowAVSE, flow matching (Jung et al. 2024)",
@@ -195,6 +200,14 @@ metrics = Registry(
         "face_detection_rate": Entry(
             "metrics.faces.detection:FaceDetectionRate", "share of outputs in which a face is found", "speech2face"
         ),
+        "identity_bits": Entry(
+            "metrics.faces.identity_bits:IdentityBits", "bits that faces tell of who speaks", "speech2face"
+        ),
+        "craniofacial": Entry(
+            "metrics.faces.craniofacial:Craniofacial",
+            "craniofacial_{MEASURE}{,_p}: eleven measures of the face against the true one's",
+            "speech2face",
+        ),
         "pesq_wb": Entry("metrics.speech.pesq:PesqWb", "PESQ, wide band (P.862.2), MOS-LQO", "speech"),
         "pesq_nb": Entry("metrics.speech.pesq:PesqNb", "PESQ, narrow band (P.862.1), MOS-LQO", "speech"),
         "stoi": Entry("metrics.speech.stoi:Stoi", "stoi, estoi: short-time objective intelligibility", "speech"),
@@ -221,6 +234,13 @@ metrics = Registry(
     },
 )
 
+CRANIOFACIAL = (
+    *("upper_lip_height", "lateral_upper_lip_height", "jaw_width", "nose_height", "nose_width", "labio_oral_region"),
+    *("mandibular_index", "intercanthal_index", "nasal_index", "vermilion_height_index", "mouth_face_width_index"),
+    "random_pairs",
+)
+"""What the metric of that name correlates."""
+
 NUMBERS = {
     **{f"face_{part}": "face_similarity" for part in ("cosine", "cosine_mismatched", "l1", "auc")},
     **{
@@ -233,6 +253,7 @@ NUMBERS = {
     "vggface_score_split_std": "vggface_score",
     "sex_agreement_face": "sex_agreement",
     **{f"age_{part}_{kind}": "age_agreement" for part in ("r", "error", "decade") for kind in ("face", "label")},
+    **{f"craniofacial_{measure}{p}": "craniofacial" for measure in CRANIOFACIAL for p in ("", "_p")},
     "estoi": "stoi",
     **{f"dnsmos_{part}": "dnsmos" for part in ("p808", "sig", "bak", "ovrl")},
     **{f"nisqa_{part}": "nisqa" for part in ("mos", "noi", "dis", "col", "loud")},
@@ -267,6 +288,10 @@ datasets = Registry(
         "vggface_voxceleb1": Entry(
             "benchmark.datasets.vggface_voxceleb1:VGGFaceVoxCeleb1", "filtered VGGFace with VoxCeleb1 (voice2face)"
         ),
+        "avspeech": Entry(
+            "benchmark.datasets.avspeech:AVSpeech", "AVSpeech: clips and faces by its lists (the DDPM paper)"
+        ),
+        "ffhq": Entry("benchmark.datasets.ffhq:FFHQ", "FFHQ: portraits alone, to train on (the DDPM paper)"),
         "voxceleb2": Entry(
             "benchmark.datasets.voxceleb2:VoxCeleb2",
             "VoxCeleb2 with its videos, AudioSet noise lists and pair lists",
@@ -288,6 +313,9 @@ trainers = Registry(
         ),
         "avp_gan": Entry(
             "baselines.avp_gan.training:recipes", "voice encoder, generator and critics, enhancement", "speech2face"
+        ),
+        "speech2face_ddpm": Entry(
+            "baselines.speech2face_ddpm.training:recipes", "encoder, decoder and super-resolution", "speech2face"
         ),
         "flowavse": Entry("baselines.flowavse.training:recipes", "both stages and their encoders", "av_enhancement"),
         "avdiffuss": Entry("baselines.avdiffuss.training:recipes", "both stages and their encoders", "av_enhancement"),

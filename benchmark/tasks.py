@@ -12,6 +12,7 @@ from typing import Any
 from benchmark.errors import UnknownName, UsageError, did_you_mean
 from benchmark.media import is_video, read_audio, since_sound
 from benchmark.media.clips import crop_speech, mixture_clip, only_file
+from benchmark.registry import CRANIOFACIAL
 from benchmark.types import Audio, Example, Grey, Sample, derive_seed
 
 
@@ -190,6 +191,8 @@ SPEECH2FACE = FaceFromSpeech(
         "face_detection_rate",
         *(f"recall_at_{k}_by_recording" for k in (10, 1)),  # where speakers have several recordings
         "recall_at_1_within_by_recording",
+        "identity_bits",  # this and what follows where they are asked for
+        *(f"craniofacial_{measure}" for measure in CRANIOFACIAL),
     ),
     references=(
         *("voice2face", "sf2f", "linear", "talkers_oracle"),

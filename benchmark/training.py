@@ -211,7 +211,8 @@ def _adapter(dataset: str) -> Any:
 
 def _check_size(settings: Settings, task: str) -> None:
     """Refuse portraits that are smaller than the faces to be learnt from them."""
-    side, size = getattr(settings.config, "resolution", 0), settings.population.portrait_size
+    side = getattr(settings.config, "portrait_side", getattr(settings.config, "resolution", 0))
+    size = settings.population.portrait_size
     if settings.population.people and task == "speech2face" and size < side:
         raise InvalidConfig(
             f"population.portrait_size = {size}; faces of {side} pixels are asked for: "

@@ -37,9 +37,9 @@ class Report:
     """Whether speakers or samples weigh equally in the aggregate."""
     description: str = ""
     """One sentence: definition and source."""
-    interval: Literal["mean", "share", "correlation", "smooth"] = "mean"
+    interval: Literal["mean", "share", "area", "correlation", "smooth"] = "mean"
     """How its interval over speakers is made: as of a mean or a ratio of sums, between its bounds; as of a share of
-    hits; as of a correlation; or as of another number that changes smoothly with the weights."""
+    hits; as of the area under a ROC; as of a correlation; or as of another number that is smooth in the weights."""
     no_interval: str = ""
     """Why it has no interval, where no way to make one is known to hold."""
 
@@ -250,6 +250,21 @@ class Metric(ABC):
         """Rows of one repeat, with whatever their order decides written into them, so that rows of another run can
         stand among them; the rows as they are, unless a metric cuts them into parts."""
         return statistics
+
+    def by_speaker(
+        self, statistics: Mapping[str, np.ndarray], index: np.ndarray, speakers: int
+    ) -> Mapping[str, np.ndarray]:
+        """Rows of one repeat, with whatever has to change with the speakers that an interval leaves out.
+
+        Args:
+            index: `[N]`, number of each row's speaker, in the order of their names.
+            speakers: how many there are in all.
+        """
+        return statistics
+
+    def without_interval(self, report: str, statistics: Mapping[str, np.ndarray], speakers: int) -> str:
+        """Why one report of such rows has no interval that holds; empty where it has."""
+        return ""
 
     def confusion(self, statistics: Mapping[str, np.ndarray]) -> Confusion | None:
         """The confusion matrix that measured rows hold, for the report; None from a metric of no classes."""

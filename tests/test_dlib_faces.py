@@ -1,4 +1,4 @@
-"""dlib in torch against dlib itself: descriptors, alignment, detection, landmarks."""
+"""dlib in torch against dlib itself: descriptors, alignment, detection."""
 
 from __future__ import annotations
 
@@ -107,17 +107,6 @@ def test_detection_agrees_with_embedding_and_finds_no_face_in_noise(faces):
     images = [drawn_face(), noise, drawn_face(400)]
     assert faces.detect(images).tolist() == [True, False, True]
     assert faces.embed(images).detected.tolist() == [True, False, True]
-
-
-@pytest.mark.parametrize("size", [64, 160, 300])
-def test_landmarks_come_in_pixels_of_the_picture(faces, size):
-    points = faces.landmarks68([drawn_face(size), np.zeros((size, size, 3), np.uint8)])
-    assert points.shape == (2, 68, 2)
-    assert np.isnan(points[1]).all()
-    part = (points[0] + 0.5) / size
-    assert part[36:42].mean(0) == pytest.approx([0.39, 0.47], abs=0.03)
-    assert part[42:48].mean(0) == pytest.approx([0.61, 0.47], abs=0.03)
-    assert part[48:].mean(0) == pytest.approx([0.5, 0.755], abs=0.05)
 
 
 def test_without_a_face_the_eyes_are_assumed_at_their_stated_place(faces):

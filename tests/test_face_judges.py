@@ -12,7 +12,8 @@ from test_dlib_faces import drawn_face
 
 from benchmark.reports import confusions
 from benchmark.weights.networks import Networks
-from metrics.faces.age_agreement import AgeAgreement, decade, weighted_pearson
+from metrics.faces.age_agreement import AgeAgreement, decade
+from metrics.faces.correlation import weighted_pearson
 from metrics.faces.sex_agreement import SexAgreement
 from metrics.metric import FaceItem, Failed, Identity
 from metrics.networks.dlib_faces import frame

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
+from benchmark.results.statistics import with_intervals
+from benchmark.runs.scoring import shapes, speaker_values
 from metrics.faces.finite import mean_where_finite
 from metrics.faces.gallery import identity_means
 from metrics.faces.similarity import OTHERS, FaceSimilarity, pairwise_cosine, pairwise_l1, pooled_auc
@@ -77,6 +81,47 @@ def test_auc_is_the_mann_whitney_statistic_with_and_without_ties_and_weights(rou
     for draw, value in zip(weights, pooled_auc(matched, mismatched, weights), strict=True):
         negative = np.repeat(mismatched, draw, axis=0).ravel()
         assert value == pytest.approx(mann_whitney_auc(np.repeat(matched, draw), negative))
+
+
+def test_auc_with_weighed_others_is_the_share_of_weighed_triples():
+    random = np.random.default_rng(2)
+    people, own = 6, np.array([0, 1, 1, 2, 4, 5, 5])  # nobody's face is that of person 3
+    matched = random.normal(0.5, 1, len(own)).round(1)
+    cosines = random.normal(0, 1, (len(own), people)).round(1)
+    others = np.stack([np.delete(row, mine) for row, mine in zip(cosines, own, strict=True)])
+    for draw in (np.ones(people), 1 - np.eye(people)[1], np.array([2, 0, 1, 1, 0.5, 3])):
+        weights = draw[own] / np.bincount(own, minlength=people)[own]
+        above = total = 0.0
+        for i, k in itertools.product(range(len(own)), repeat=2):
+            held = [(j, 1.0 if j == 3 else draw[j]) for j in range(people) if j != own[k]]
+            wins = sum(w * ((matched[i] > cosines[k, j]) + (matched[i] == cosines[k, j]) / 2) for j, w in held)
+            above += weights[i] * weights[k] * wins / sum(w for _, w in held)
+            total += weights[i] * weights[k]
+        assert pooled_auc(matched, others, weights[None], own)[0] == pytest.approx(above / total)
+
+
+def test_who_is_left_out_of_the_interval_of_auc_is_so_from_the_gallery_too():
+    """The value without a speaker is that of a gallery, and of faces, without them."""
+    random = np.random.default_rng(3)
+    pictures = random.integers(0, 255, (2, 8, 16, 16, 3)).astype(np.uint8)
+    identities = [Identity(f"p{n}", [picture]) for n, picture in enumerate(pictures[0])]
+    items = [FaceItem(f"p{n}", picture) for n, picture in enumerate(pictures[1] // 2 + pictures[0] // 4)]
+    made = metric(identities)
+    rows = stacked(made.measure(items))
+    values = speaker_values(made, [(np.arange(8), rows)])
+    assert made.without_interval("face_auc", rows, 8) == ""
+    for left_out in range(8):
+        smaller = metric([identity for n, identity in enumerate(identities) if n != left_out])
+        rest = stacked(smaller.measure([item for n, item in enumerate(items) if n != left_out]))
+        expected = smaller.aggregate(rest, np.ones((1, 7)))["face_auc"]
+        found = values(1 - np.eye(8)[[left_out]])["face_auc"]
+        assert found == pytest.approx(expected) and 0 < found < 1
+    # A gallery of which not all have a face that is judged says nothing of other galleries.
+    part = {name: stored[:6] for name, stored in rows.items()}
+    assert "gallery" in made.without_interval("face_auc", part, 6)
+    assert made.without_interval("face_cosine", part, 6) == "" and "own" not in made.by_speaker(part, np.arange(6), 6)
+    found = with_intervals(6, speaker_values(made, [(np.arange(6), part)]), shapes(made, [(np.arange(6), part)], 6))
+    assert np.isfinite(found["face_auc"].value) and np.isnan(found["face_auc"].low) and found["face_auc"].why
 
 
 def test_auc_at_its_ends_and_where_nothing_tells_apart():

@@ -26,6 +26,7 @@ from benchmark.leaderboard import board, readme, refresh, rules
 from benchmark.leaderboard.add import add
 from benchmark.leaderboard.ranks import Place, ahead, places
 from benchmark.leaderboard.submissions import ROOT, everything, pack, unpacked
+from benchmark.results.statistics import INTERVALS
 from benchmark.runs import provenance
 from benchmark.runs.evaluation import plan_method
 
@@ -274,6 +275,17 @@ def test_the_neighbours_of_a_row_are_the_rows_beside_it(tmp_path):
     assert re.findall(r"method \d", text) == ["method 2", "method 1", "method 3"]
 
 
+def test_a_comment_on_a_new_row_calls_nobody(tmp_path):
+    result, rows = made(numbers(1), PEOPLE)
+    named = result.model_copy(update={"label": "@octocat/team #12"}), rows
+    root = publish(tmp_path, made(numbers(2), PEOPLE, "wiener"), named)
+    page = tmp_path / "beside.md"
+    cli("validate", "--root", root, "--beside", page, root / submission(*named).place)
+    text = page.read_text()
+    assert "octocat/team" in text and "12" in text
+    assert not re.search(r"@(?!&#8203;)|(?<!&)#(?!&#8203;)\d", text)
+
+
 def test_check_fails_on_a_changed_byte_and_says_what_mends_it(root):
     assert cli("check", "--root", root)[0] == 1
     code, output = cli("build", "--root", root)
@@ -491,6 +503,32 @@ def test_refresh_runs_the_commands_and_adds_what_they_made(tmp_path, monkeypatch
     assert refresh.stale(root) == []
 
 
+def test_what_only_lacks_new_intervals_is_added_again_and_not_run(tmp_path, monkeypatch):
+    root = publish(tmp_path / "l", made(numbers(1), PEOPLE), made(numbers(2), PEOPLE, "wiener"))
+    (root / "commands.toml").write_text(COMMANDS.partition('[[commands]]\nrun = "run --method clean')[0])
+    assert refresh.stale(root) == []
+    before = {each.result.label: each for each in everything(root)}
+    path = root / before["noisy"].place
+    document = json.loads(path.read_text())
+    document["aggregates"][0]["low"] -= 0.5
+    document["intervals"] = ""
+    path.write_text(json.dumps(document))
+    (row,) = refresh.stale(root)
+    assert (row.name, row.published) == ("av_enhancement/talkers: noisy", path) and "low of si_sdr" in row.why
+    assert f"leaderboard add {path}" in cli("refresh", "--dry-run", "--root", root)[1]
+    monkeypatch.setattr(refresh.subprocess, "run", lambda *words, **more: pytest.fail("it was run"))
+    (added,) = refresh.refresh([row], tmp_path / "none", root)
+    assert added.changed and refresh.stale(root) == []
+    now = {each.result.label: each for each in everything(root)}
+    assert now["noisy"].result.aggregates == before["noisy"].result.aggregates
+    assert now["noisy"].result.intervals == INTERVALS and now["noisy"].packed == before["noisy"].packed
+    # Another number is no matter of intervals: it is to be run.
+    document["aggregates"][0]["value"] += 0.25
+    path.write_text(json.dumps(document))
+    (row,) = refresh.stale(root)
+    assert row.published is None and row.command.run == "run --method noisy"
+
+
 def test_a_row_of_other_speech_is_another_row(published):
     whole = [each.result for each in published if each.result.label == "voice2face"]
     assert {str(refresh.Made.of(result)) for result in whole} == {
@@ -507,6 +545,7 @@ def test_a_row_of_other_speech_is_another_row(published):
         "[",
         "[[commands]]\nrun = 3",
         '[[commands]]\nrun = "rm -r"\ntask = "t"\ndataset = "d"\nlabels = []',
+        '[[commands]]\nrun = "run --set a=\'b"\ntask = "t"\ndataset = "d"\nlabels = []',
         COMMANDS + COMMANDS,
     ],
 )

@@ -15,6 +15,7 @@ from test_evaluation import finish, plan_of
 from test_pair_scoring import noisy, put, scored, speechlike, table
 from toys import Brightness
 
+from benchmark.results.statistics import INTERVALS
 from benchmark.runs.directory import ScoreRow
 from benchmark.runs.scoring import Scorer, aggregate, gallery, unscored
 from benchmark.runs.workers import WorkerPool
@@ -119,7 +120,7 @@ def test_what_a_row_may_lack_is_counted_with_its_reason(tiny_corpus, tmp_path):
     assert shade.reasons == {"undefined: the picture has no shade": 3}
     assert (shade.low, shade.no_interval) == (None, "nothing differs between speakers")
     assert error.low < error.value < error.high
-    assert (result.failures.rows, result.intervals) == (0, "jackknife-t")
+    assert (result.failures.rows, result.intervals) == (0, INTERVALS)
 
 
 def test_a_number_that_measured_rows_do_not_give_together_has_a_reason(tiny_corpus, tmp_path):

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 from scipy.stats import binomtest, pearsonr, t
 
 from benchmark.results.statistics import FEWEST, Shape, resampled, row_weights, speaker_index, with_intervals
-from metrics.faces.age_agreement import weighted_pearson
+from metrics.faces.correlation import weighted_pearson
 from metrics.metric import weighted_mean, weighted_ratio
 
 INF = float("inf")
@@ -91,6 +92,24 @@ def test_three_who_err_tell_how_speakers_differ():
     values = np.ones(12)
     values[:3] = 0.95
     assert mean_of(values, SHARE).low > 0.9
+
+
+def test_an_area_has_an_even_interval_on_the_logits_scale_with_as_many_degrees_as_its_variance_is_known_by():
+    values = np.array([0.9, 0.95, 0.97, 0.99, 0.999, 0.98, 0.4, 0.96])
+    found = mean_of(values, Shape("area", (0.0, 1.0)))
+    mean, squares = values.mean(), (values - values.mean()) ** 2
+    error = (squares.sum() / 8 / 7) ** 0.5 / (mean * (1 - mean))
+    # The variance of a sum of eight independent squares, as the squares themselves tell it.
+    freedom = min(7, 2 * squares.sum() ** 2 / (8 * squares.var()))
+    assert freedom < 4
+    ends = logit(mean) + np.array([-1, 1]) * t.ppf(0.975, freedom) * error
+    assert (found.low, found.high) == pytest.approx(tuple(expit(ends)))
+    turned = mean_of(1 - values, Shape("area", (0.0, 1.0)))
+    assert (turned.low, turned.high) == pytest.approx((1 - found.high, 1 - found.low))
+    wide = mean_of(5 * values - 2, Shape("area", (-2.0, 3.0)))
+    assert (wide.low, wide.high) == pytest.approx((5 * found.low - 2, 5 * found.high - 2))
+    even = mean_of([0.4, 0.6] * 10, Shape("area", (0.0, 1.0)))
+    assert logit(even.high) == pytest.approx(t.ppf(0.975, 19) * 0.1 / 19**0.5 / 0.25)
 
 
 def test_all_right_is_not_certain():

@@ -166,7 +166,7 @@ def test_the_table_is_sound() -> None:
         assert item.sha256 is None or len(bytes.fromhex(item.sha256)) == 32
 
 
-@pytest.mark.parametrize("name", ["dlib_resnet", "dlib_landmarks5", "dlib_landmarks68"])
+@pytest.mark.parametrize("name", ["dlib_resnet", "dlib_landmarks5", "dlib_landmarks68", "dlib_mmod"])
 def test_carried_weights_are_found_without_importing_their_package(name: str) -> None:
     path = weights.locate(name)
     assert path.stat().st_size / 2**20 == pytest.approx(weights.TABLE[name].size_mib, abs=0.05)

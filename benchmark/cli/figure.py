@@ -11,10 +11,12 @@ from benchmark.cli import options
 
 
 def figure(
-    name: Annotated[list[str], typer.Argument(metavar="PAPER/N", help="Figure, or `all`; `list figures` names them.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the files; with `all` it gets an index.")] = Path(
-        "figures"
-    ),
+    name: Annotated[
+        list[str], typer.Argument(metavar="PAPER/N", help="Figure, paper, or `all`; `list figures` names them.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the files; with a paper or `all` it gets an index.")
+    ] = Path("figures"),
     formats: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,7 +48,10 @@ def figure(
         if kind not in FORMATS:
             near = did_you_mean(kind, FORMATS)
             raise UsageError(f"--format {kind}: expected one of {', '.join(FORMATS)}.{near}")
-    asked, whole = figures.find(name), "all" in name
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: expected a folder, got a file; --format chooses the kind of the files in it")
+    asked = figures.find(name)
+    whole = not set(name) <= figures.FIGURES.keys()  # a paper, or all
     shelves, page, failed = Shelves(runs), figures.Page(), 0
     with bars(quiet) as progress:
         if run_missing:

@@ -1,4 +1,4 @@
-"""`leaderboard`: published results: add, validate, build the tables, check them, make old ones anew."""
+"""`leaderboard`: published results: add, validate, keep examples, make tables and page, check, refresh."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typer
 from benchmark.cli import options
 
 app = typer.Typer(
-    help="Published results: add, validate, build, check, refresh.", no_args_is_help=True, rich_markup_mode=None
+    help="Published results: add, validate, examples, figures, build, check, refresh.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 Root = Annotated[
@@ -73,7 +75,7 @@ def validate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Result files in the leaderboards' results.")],
     beside: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write each new row with its two neighbours there, as Markdown."),
+        typer.Option(metavar="FILE", help="Write each new row with its two neighbours there, as a comment on GitHub."),
     ] = None,
     root: Root = None,
     quiet: options.Quiet = False,
@@ -88,7 +90,7 @@ def validate(
     from benchmark.leaderboard import board
     from benchmark.leaderboard.rules import Fault, faults, known
     from benchmark.leaderboard.submissions import Submission, read, readable
-    from benchmark.reports.escaping import markdown, printable
+    from benchmark.reports.escaping import github_comment, markdown, printable
 
     folder = _root(root)
     published = readable(folder)
@@ -113,10 +115,57 @@ def validate(
     if beside is not None:
         tables = board.boards([each for each in published if not faults(each, against)]) if good else []
         told += [board.neighbours(each, tables) + "\n" for each in good]
-        beside.write_text("\n".join(told) + "\n", encoding="utf-8")
+        beside.write_text(github_comment("\n".join(told) + "\n"), encoding="utf-8")
         note(f"Written: {beside}", quiet)
     if len(good) < len(files):
         raise typer.Exit(1)
+
+
+@app.command("examples")
+def examples(
+    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories, ids or labels; published.")],
+    runs: options.Runs = Path("runs"),
+    root: Root = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Keep a few outputs of published runs for the page: faces to look at, sounds to listen to.
+
+    Which ones hangs on the split alone: the first people, or the first mixture of each kind of noise. A run of a part
+    of the split (run --limit) will do.
+
+    \b
+    python -m benchmark leaderboard examples sf2f
+    """
+    from benchmark.cli.console import note
+    from benchmark.leaderboard.examples import write
+
+    folder = _root(root)
+    for name in names:
+        print(write(name, runs, folder))
+    note("Now make the page: python -m benchmark leaderboard build", quiet)
+
+
+@app.command("figures")
+def figures(
+    names: Annotated[
+        list[str], typer.Argument(metavar="PAPER/N", help="Figures; of a paper, or `all`, those that can be drawn.")
+    ],
+    runs: options.Runs = Path("runs"),
+    root: Root = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Keep the papers' figures for the page, drawn as `figure` does from runs whose results are published.
+
+    \b
+    python -m benchmark leaderboard figures sf2f/4
+    python -m benchmark leaderboard figures all
+    """
+    from benchmark.cli.console import note
+    from benchmark.leaderboard.figures import write
+
+    for path in write(names, runs, _root(root), lambda line: note(line, quiet)):
+        print(path)
+    note("Now make the page: python -m benchmark leaderboard build", quiet)
 
 
 @app.command("build")
@@ -169,7 +218,10 @@ def refresh(
     root: Root = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Run again what is not current, by the commands in commands.toml, add it, and make the tables."""
+    """Run again what is not current, by the commands in commands.toml, add it, and make the tables.
+
+    Rows of which only the intervals are made otherwise now are added again as they are published; nothing is run.
+    """
     from benchmark.cli.console import note
     from benchmark.leaderboard.board import build as built
     from benchmark.leaderboard.refresh import refresh as rerun
@@ -179,8 +231,7 @@ def refresh(
     folder = _root(root)
     rows = stale(folder, code)
     for row in rows:
-        line = row.command.line if row.command else "no command in commands.toml makes it"
-        print(printable(f"{row.name}: {line}"))
+        print(printable(f"{row.name}: {row.line}"))
         note(f"  {row.why}", quiet)
     if not rows:
         note("Every row is current", quiet)

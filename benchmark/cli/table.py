@@ -123,7 +123,7 @@ def _filled(
     from benchmark.errors import UsageError
     from benchmark.papers.beside import fill
     from benchmark.papers.making import Runner
-    from benchmark.papers.needs import Shelves
+    from benchmark.papers.needs import RUNS, Shelves
     from benchmark.results.finding import Kept
     from benchmark.runs.evaluation import find_run, read_result
 
@@ -137,6 +137,8 @@ def _filled(
 
     def filled() -> list[Filled]:
         shelves = Shelves(runs)
+        if runs != RUNS and not run and not runs.is_dir():
+            note(f"--runs {runs}: no such folder, so all measured numbers are published ones", quiet)
         for line in shelves.unread:
             note(line, quiet)
         return [

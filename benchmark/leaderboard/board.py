@@ -319,13 +319,18 @@ def rank(place: Place | None) -> str:
 
 
 def legend(section: Section) -> list[str]:
-    """What the marks of a table mean, a sentence a line."""
+    """What the marks of a table mean, a line of Markdown each."""
+    return [escaping.markdown(line) for line in plain_legend(section)]
+
+
+def plain_legend(section: Section) -> list[str]:
+    """What the marks of a table mean, in paragraphs with an empty line between."""
     head = next((item for item in section.heads if item.name == section.primary), None)
     title = tables.title(head) if head else section.primary
     lines = [
-        f"Rank: by {escaping.markdown(title)}, from the first to the last that the row may have. Bold: the best row of "
-        "a column, and those that it is not ahead of. Both from differences over the same outputs of the same "
-        f"speakers, {100 * LEVEL:.0f} % for all pairs of a column together.",
+        f"Rank: by {title}, from the first to the last that the row may have. Bold: the best row of a column, and "
+        "those that it is not ahead of. Both from differences over the same outputs of the same speakers, "
+        f"{100 * LEVEL:.0f} % for all pairs of a column together.",
         "",
         "Brackets: 95 % interval over speakers. Floors are ranked with the methods; ceilings know the truth and have "
         "no rank.",
@@ -336,7 +341,7 @@ def legend(section: Section) -> list[str]:
         if item.higher_is_better is not None and all(row.place(item.name) is None for row in section.rows)
     ]
     if without:
-        lines += ["", f"Without ranks: {escaping.markdown(', '.join(without))}."]
+        lines += ["", f"Without ranks: {', '.join(without)}."]
     return lines
 
 
@@ -415,7 +420,7 @@ def reported_csv(cells: Sequence[Printed]) -> str:
                 *(cell.table.name, cell.row.label, _printed_head(cell.column, cell.corpus, False)),
                 *(cell.corpus.name, cell.corpus.dataset),
                 *(cell.printed.value, "" if cell.printed.spread is None else cell.printed.spread, cell.column.unit),
-                *(cell.printed.text, cell.column.number, cell.column.differs or cell.reason),
+                *(cell.printed.text, cell.number, cell.column.differs or cell.reason),
             ]
         )
     return _csv(heads, lines)
@@ -465,9 +470,12 @@ def files(root: Path = ROOT, draws: int = DRAWS) -> dict[str, str]:
         SubmissionError: a result that cannot be read, or whose names are unfit for a table's.
         InvalidConfig: a paper's file that cannot be read.
     """
+    from benchmark.leaderboard import page
+
     found: dict[str, str] = {}
     published = _read_all(root)
-    for each in boards(published, draws):
+    made = boards(published, draws)
+    for each in made:
         found |= {f"{each.stem}.md": markdown(each), f"{each.stem}.csv": long_csv(each)}
     if (root / README).is_file():
         found[README] = readme.rewritten(read_text(root / README), [each.result for each in published])
@@ -475,6 +483,7 @@ def files(root: Path = ROOT, draws: int = DRAWS) -> dict[str, str]:
         if cells := reported(task, root / "papers"):
             found[f"{task}/reported.md"] = reported_markdown(task, cells)
             found[f"{task}/reported.csv"] = reported_csv(cells)
+    found[page.NAME] = page.html(made, root)
     return found
 
 
@@ -489,13 +498,18 @@ def _read_all(root: Path) -> list[Submission]:
 
 
 def generated(root: Path = ROOT) -> list[str]:
-    """Files that `build` may have written, as they lie there."""
-    return sorted(
+    """Files that `build` writes or takes away, as they lie there: tables, page, pictures of runs that are gone."""
+    from benchmark.leaderboard import examples, figures, page
+
+    found = [
         path.relative_to(root).as_posix()
         for task in TASKS
         for path in (root / task).glob("*")
         if path.suffix in (".md", ".csv")
-    )
+    ]
+    found += [page.NAME] if (root / page.NAME).is_file() else []
+    published = everything(root)
+    return sorted([*found, *examples.stale(published, root), *figures.stale(published, root)])
 
 
 def build(root: Path = ROOT) -> list[str]:
@@ -526,6 +540,9 @@ def differences(root: Path = ROOT, made: Mapping[str, str] | None = None, lines:
     found = []
     for name in sorted({*made, *generated(root)}):
         path = root / name
+        if name not in made and path.suffix not in (".md", ".csv", ".html"):
+            found.append(f"{name}: of a run that is no longer published; `build` deletes it")
+            continue
         there = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
         wanted = made.get(name, "")
         if there != wanted or path.is_file() != (name in made):

@@ -16,13 +16,13 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.errors import InvalidConfig, PrerequisiteError, SubmissionError, UsageError
 from benchmark.leaderboard.add import Added, add
-from benchmark.leaderboard.rules import faults, known
+from benchmark.leaderboard.rules import faults, intervals_agree, known
 from benchmark.leaderboard.submissions import ROOT, Submission, everything
 from benchmark.results.schema import Result
 from benchmark.tasks import TASKS
@@ -81,6 +81,15 @@ class Stale:
     why: str
     command: Command | None
     """None where no command is known to make it."""
+    published: Path | None = None
+    """The result file, where it only has to be added again: its rows give other intervals now, and nothing else."""
+
+    @property
+    def line(self) -> str:
+        """What makes it current, as it is typed."""
+        if self.published is not None:
+            return f"python -m benchmark leaderboard add {self.published}"
+        return self.command.line if self.command else f"no command in {FILE} makes it"
 
 
 def commands(root: Path = ROOT) -> list[Command]:
@@ -99,7 +108,11 @@ def commands(root: Path = ROOT) -> list[Command]:
         raise InvalidConfig(f"{path} is not a list of commands: {error}") from error
     seen: set[Made] = set()
     for command in found:
-        if not shlex.split(command.run)[:1] == ["run"]:
+        try:
+            words = shlex.split(command.run)
+        except ValueError as error:  # a quote that nothing closes
+            raise InvalidConfig(f"{path}: '{command.run}' cannot be taken apart into words: {error}") from error
+        if words[:1] != ["run"]:
             raise InvalidConfig(f"{path}: expected a command that begins with 'run', got '{command.run}'")
         for row in command.rows:
             if row in seen:
@@ -123,15 +136,18 @@ def stale(root: Path = ROOT, code: bool = False) -> list[Stale]:
     for each in published:
         task, dataset, *_ = (*each.place.parts[1:], "", "")
         row = Made(task, dataset, each.place.stem)
-        wrong = [fault.told for fault in faults(each, against)]
+        broken = faults(each, against)
+        wrong = [fault.told for fault in broken]
+        again = {fault.rule for fault in broken} == {intervals_agree.__name__}
         try:
             row = Made.of(each.result)
-            wrong += _other_code(each) if code else []
+            if code and (other := _other_code(each)):
+                wrong, again = [*wrong, *other], False
         except SubmissionError:  # told by `faults`
             pass
         there.add(row)
         if wrong:
-            found.append(_stale(row, wrong[0], every))
+            found.append(replace(_stale(row, wrong[0], every), published=root / each.place if again else None))
     for command in every:
         found += [_stale(row, "there is no result of it", every) for row in command.rows if row not in there]
     return sorted(found, key=lambda each: each.name)
@@ -155,7 +171,8 @@ def _other_code(submission: Submission) -> list[str]:
 def refresh(
     rows: Sequence[Stale], runs: Path, root: Path = ROOT, say: Callable[[str], None] = lambda line: None
 ) -> list[Added]:
-    """Run the commands of rows that are not current, and add what they made.
+    """Run the commands of rows that are not current, and add what they made; what lacks new intervals alone is added
+    again as it is published.
 
     Args:
         runs: folder of run directories; a command goes on with what is there.
@@ -165,16 +182,21 @@ def refresh(
         UsageError: no command is known to make a row.
         SubmissionError: what was made breaks a rule.
     """
-    if unknown := [row.name for row in rows if row.command is None]:
+    if unknown := [row.name for row in rows if row.command is None and row.published is None]:
         raise UsageError(f"No command in {root / FILE} makes {', '.join(unknown)}: add one, or delete the result")
     added = []
-    for command in dict.fromkeys(row.command for row in rows if row.command):
+    for row in rows:
+        if row.published is not None:
+            say(row.line)
+            added.append(add(str(row.published), runs, root))
+    to_run = [row for row in rows if row.published is None]
+    for command in dict.fromkeys(row.command for row in to_run if row.command):
         say(command.line)
         words = [*shlex.split(command.run), "--runs", str(runs)]
         done = subprocess.run([sys.executable, "-m", "benchmark", *words, "--quiet"], check=False)
         if done.returncode:
             raise PrerequisiteError(f"{command.line} ended with {done.returncode}; mend what it says and refresh again")
-        wanted = {row.name for row in rows if row.command == command}
+        wanted = {row.name for row in to_run if row.command == command}
         added += [add(str(path), runs, root) for name, path in _made(command, runs).items() if name in wanted]
     return added
 

@@ -27,9 +27,8 @@ from benchmark.leaderboard.submissions import (
     measured,
     place_of,
     rows_beside,
-    stated_signature,
 )
-from benchmark.results.schema import Aggregate, Result
+from benchmark.results.schema import Aggregate, Result, stated_signature
 from benchmark.results.statistics import Estimate
 from benchmark.runs.scoring import NOT_MEASURED
 from benchmark.tasks import TASKS
@@ -309,19 +308,26 @@ def bounds(submission: Submission, against: Known) -> Iterator[str]:
 
 
 def rows_agree(submission: Submission, against: Known) -> Iterator[str]:
-    """The rows give the numbers that the result states, and their intervals."""
+    """The rows give the numbers that the result states."""
+    yield from _disagreeing(submission, ("value",), AGAIN)
+
+
+def intervals_agree(submission: Submission, against: Known) -> Iterator[str]:
+    """The rows give the intervals that the result states, as this code makes them."""
+    yield from _disagreeing(
+        submission, ("low", "high"), f"python -m benchmark leaderboard add {ROOT.name}/{submission.place}"
+    )
+
+
+def _disagreeing(submission: Submission, about: Sequence[str], mend: str) -> Iterator[str]:
     for item, rows in _numbers(submission):
         if rows is None:
             continue
         found = rows.estimates.get(item.name, Estimate(math.nan, math.nan, math.nan))
-        for what in ("value", "low", "high"):
+        for what in about:
             states, gives = getattr(item, what), getattr(found, what)
             states = math.nan if states is None else states
             if not np.isclose(gives, states, rtol=1e-6, atol=1e-9, equal_nan=True):
-                # Intervals may be computed otherwise now; their rows are here.
-                mend = (
-                    AGAIN if what == "value" else f"python -m benchmark leaderboard add {ROOT.name}/{submission.place}"
-                )
                 yield (
                     f"expected rows that give the {what} of {item.name[:40]} as {states:g}, got rows that give "
                     f"{gives:g}; write both from the same run: {mend}"
@@ -462,7 +468,8 @@ def duplicate(submission: Submission, against: Known) -> Iterator[str]:
 
 
 RULES: tuple[Rule, ...] = (
-    names, path, complete, coverage, finite, bounds, rows_agree, signatures, settings, hashes, duplicate,
+    names, path, complete, coverage, finite, bounds, rows_agree, intervals_agree, signatures, settings, hashes,
+    duplicate,
 )  # fmt: skip
 """Those that are looked at once the files can be read, in this order."""
 

@@ -21,8 +21,8 @@ import numpy as np
 
 from benchmark.errors import SubmissionError
 from benchmark.files import write_whole
-from benchmark.results.schema import Aggregate, Result
-from benchmark.results.statistics import Estimate
+from benchmark.results.schema import Aggregate, Result, stated_signature
+from benchmark.results.statistics import INTERVALS, Estimate
 from benchmark.runs.directory import Key, ScoreRow, Scores, as_record, read_row
 
 ROOT = Path(__file__).parents[2] / "leaderboards"
@@ -109,11 +109,6 @@ class Submission:
     def of_metric(self, metric: str) -> Mapping[Key, ScoreRow]:
         """The rows that the metric's numbers were computed from; none where they are not kept."""
         return self.rows.get((metric, stated_signature(self.result, metric)), {})
-
-
-def stated_signature(result: Result, metric: str) -> str:
-    """The signature of a metric's rows, as its numbers state it."""
-    return " ".join(dict.fromkeys(item.signature for item in result.aggregates if item.metric == metric))
 
 
 def place_of(result: Result) -> PurePosixPath:
@@ -306,7 +301,10 @@ def prepare(run: str, runs: Path) -> Prepared:
         else:
             rows += [own[key] for key in sorted(own)]
     now = result.model_copy(
-        update={"aggregates": [_with_interval(i, estimates.get(i.name)) for i in result.aggregates]}
+        update={
+            "aggregates": [_with_interval(i, estimates.get(i.name)) for i in result.aggregates],
+            "intervals": INTERVALS,
+        }
     )
     text = (now.model_dump_json(indent=2) + "\n").encode("utf-8", "backslashreplace")
     return Prepared(Submission(place_of(result), text, pack(rows)), tuple(left_out))

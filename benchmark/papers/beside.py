@@ -164,7 +164,7 @@ def needed(cells: Sequence[Cell], dataset: str) -> RunNeeded:
     if task.name not in serves:
         raise UsageError(f"dataset '{dataset}' does not serve task '{task.name}'; it serves: {', '.join(serves)}")
     own = all(cell.corpus is not None and cell.corpus.dataset == dataset for cell in cells)
-    asked = tuple(dict.fromkeys(metric_of(cell.column.number) for cell in cells))
+    asked = tuple(dict.fromkeys(metric_of(cell.number) for cell in cells))
     training = tuple(item for item in row.run.set if item.startswith("training."))
     need = RunNeeded(
         row.run.method,
@@ -385,7 +385,7 @@ class _Filling:
         for line in lines:
             found = []
             for kept in self._candidates(line.cell, line.dataset):
-                item = kept.result.aggregate(line.cell.column.number)
+                item = kept.result.aggregate(line.cell.number)
                 if item is not None:
                     found.append((kept, item))
             numbers.append(found)

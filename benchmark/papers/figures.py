@@ -135,6 +135,10 @@ _SF2F = RunNeeded("sf2f", "speech2face", outputs=True)
 _VOICE2FACE = RunNeeded("voice2face", "speech2face", outputs=True)
 _SF2F_128 = RunNeeded("sf2f", "speech2face", preset="paper-multi", trained="a training at 128 x 128", outputs=True)
 
+_GUIDED = RunNeeded("speech2face_ddpm", "speech2face", ("guidance=4",), outputs=True)
+"""By the guidance weight of the paper's Figure 5."""
+_GUIDED_LARGE = RunNeeded("speech2face_ddpm", "speech2face", ("guidance=4", "resolution=128"), outputs=True)
+
 
 def _at_8_s(method: str, *sets: str) -> RunNeeded:
     return RunNeeded(method, "speech2face", sets, seconds=8, outputs=True)
@@ -155,6 +159,7 @@ def steps_needed(method: str) -> tuple[RunNeeded, ...]:
 
 _SOUND, _FACES = "benchmark.papers.flowavse_figures", "benchmark.papers.sf2f_figures"
 _AVP_GAN = "benchmark.papers.avp_gan_figures"
+_DDPM = "benchmark.papers.ddpm_figures"
 
 FIGURES = {
     figure.name: figure
@@ -170,8 +175,13 @@ FIGURES = {
             "sf2f", 6, "Faces of SF2F and voice2face, 128 x 128", f"{_FACES}:side_by_side",
             runs=(_SF2F_128, _VOICE2FACE),
         ),
-        PaperFigure("speech2face_ddpm", 1, "Faces of three kinds of decoders", unbuilt="speech2face_ddpm"),
-        PaperFigure("speech2face_ddpm", 5, "Confusion of age and gender", unbuilt="speech2face_ddpm"),
+        PaperFigure(
+            "speech2face_ddpm", 1, "Faces of different kinds of decoders", f"{_DDPM}:samples",
+            runs=(_GUIDED,), further=(_SF2F, _GUIDED_LARGE),
+        ),
+        PaperFigure(
+            "speech2face_ddpm", 5, "Confusion of age and gender", f"{_DDPM}:confusion", runs=(_GUIDED,)
+        ),
         PaperFigure(
             "avp_gan", 6, "Faces from voices of 2, 4, 6 and 8 seconds", f"{_AVP_GAN}:lengths", runs=_AVP_GAN_LENGTHS
         ),
@@ -211,17 +221,19 @@ FIGURES = {
 
 
 def find(names: Sequence[str]) -> list[PaperFigure]:
-    """Figures by name, each once; `all` stands for every one.
+    """Figures by name, each once; a paper's key stands for all of it, `all` for every one.
 
     Raises:
         UnknownName: there is no such figure.
     """
     found: dict[str, PaperFigure] = {}
     for name in names:
-        if name != "all" and name not in FIGURES:
-            near = did_you_mean(name, FIGURES)
+        named = {key: each for key, each in FIGURES.items() if name in ("all", each.paper, key)}
+        if not named:
+            papers = dict.fromkeys(each.paper for each in FIGURES.values())
+            near = did_you_mean(name, [*FIGURES, *papers, "all"])
             raise UnknownName(f"Unknown figure '{name}'.{near} List them with: {_LIST}")
-        found |= FIGURES if name == "all" else {name: FIGURES[name]}
+        found |= named
     return list(found.values())
 
 

@@ -72,10 +72,9 @@ def speed_size_quality(material: Material) -> Drawing:
         left, right = figure.subplots(1, 2)
         _paint_spots(left, printed, hollow=True)
         left.set_title("reported: VoxCeleb2")
-        _paint_spots(right, measured, hollow=False)
+        _paint_spots(right, measured, hollow=False, floor=noisy)
         right.set_title("measured: Talkers")
         if noisy is not None:
-            right.set_ylim(min(right.get_ylim()[0], noisy - 0.6))
             right.axhline(noisy, color=GREY, linewidth=0.8, linestyle="--")
             right.annotate("the mixture itself", (0.99, noisy), xycoords=("axes fraction", "data"), xytext=(0, 2),
                            textcoords="offset points", ha="right", fontsize=SMALL, color=GREY)  # fmt: skip
@@ -102,7 +101,8 @@ def _printed_spots() -> list[Spot]:
     return found
 
 
-def _paint_spots(axes: Axes, spots: Sequence[Spot], hollow: bool) -> None:
+def _paint_spots(axes: Axes, spots: Sequence[Spot], hollow: bool, floor: float | None = None) -> None:
+    """Circles with their names; the axis reaches `floor` too, before names are put where they have room."""
     from matplotlib.ticker import LogLocator
 
     largest = max(spot.parameters_m for spot in spots)
@@ -120,6 +120,7 @@ def _paint_spots(axes: Axes, spots: Sequence[Spot], hollow: bool) -> None:
         )  # fmt: skip
     axes.set(xscale="log", xlabel="real-time factor", ylabel="SI-SDR, dB")
     speeds, levels = [spot.rtf for spot in spots], [spot.si_sdr for spot in spots]
+    levels += [] if floor is None else [floor]
     axes.set_xlim(min(speeds) / 2.5, max(max(speeds) * 2.5, min(speeds) * 20))
     margin = 0.2 * max(max(levels) - min(levels), 4.0)
     axes.set_ylim(min(levels) - margin, max(levels) + margin)

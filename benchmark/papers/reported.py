@@ -11,7 +11,8 @@ row here, and whose recordings were used. Each printed table is then one `[[tabl
 
 `row` is what stands under `heads`, word for word; `values` are the numbers in the order of `columns`, with the digits
 that are printed: a number, `[number, spread]`, `"< 0.001"`, or `"-"` where nothing is printed. Where a table has
-columns of several corpora, `lrs3:pesq` is the column `pesq` of the corpus `lrs3`. `settings` lists sizes, steps and
+columns of several corpora, `lrs3:pesq` is the column `pesq` of the corpus `lrs3`. Where rows are of several measures,
+`measure` of a row stands for `{measure}` in the `number` of a column. `settings` lists sizes, steps and
 hyper-parameters, and `presets.METHOD` those presets of ours that keep to them, unless a setting names others. A key
 that is no field of the classes below is refused, and so is a row of another length.
 """
@@ -72,7 +73,8 @@ class Column:
     corpus: Corpus | None = None
     """Its own, in a table with several."""
     number: str = ""
-    """Of our results, e.g. `face_cosine`; empty where nothing here measures it."""
+    """Of our results, e.g. `face_cosine`, with `{measure}` where that differs by row; empty where nothing here measures
+    it."""
     options: tuple[str, ...] = ()
     """Of `run` and `score`, which make our definition the paper's."""
     signature: str = ""
@@ -150,6 +152,8 @@ class Row:
     run: Run
     corpus: Corpus | None
     """Its own, where it is not the table's."""
+    measure: str
+    """What stands for `{measure}` in the numbers of the columns; empty where they are the same for all rows."""
     note: str
 
     @property
@@ -205,6 +209,11 @@ class Cell:
     @property
     def task(self) -> str:
         return self.row.run.task or self.table.task
+
+    @property
+    def number(self) -> str:
+        """Of our results, which is meant to be the same; empty where nothing here measures it."""
+        return self.column.number.replace("{measure}", self.row.measure)
 
     @property
     def reason(self) -> str:
@@ -346,6 +355,7 @@ class _RowText:
     run: str
     method: str = ""
     corpus: str = ""
+    measure: str = ""
     note: str = ""
 
 
@@ -425,7 +435,13 @@ class _File:
         )
         run = self._named(self.runs, text.run, "run", where)
         corpus = self._named(self.corpora, text.corpus, "corpus", where) if text.corpus else None
-        return Row(method, setting, values, run, corpus, text.note)
+        by_row = any("{measure}" in column.number for column in columns)
+        if by_row != bool(text.measure):
+            wanted = (
+                "expected 'measure'" if by_row else "no number of a column names {measure}, so expected no 'measure'"
+            )
+            raise InvalidConfig(f"{where}: {wanted}")
+        return Row(method, setting, values, run, corpus, text.measure, text.note)
 
     def _setting(self, item: Any) -> Setting:
         named = f" '{item['name']}'" if isinstance(item, dict) and "name" in item else ""

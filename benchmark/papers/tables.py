@@ -293,7 +293,7 @@ def records(filled: Filled) -> list[dict[str, Any]]:
                 *(cell.printed.spread, cell.column.spread if cell.printed.spread is not None else ""),
                 *(line.dataset, SPLIT, line.value, line.low, line.high, spread),
                 *(item.scored if item else None, item.total if item else None, line.difference),
-                *(None if item is None else line.same, cell.column.number, item.signature if item else ""),
+                *(None if item is None else line.same, cell.number, item.signature if item else ""),
                 *(result.run_id if result else "", result.label if result else ""),
                 *(line.kept.published if line.kept else None, line.reason),
                 list(line.need.commands()) if line.need else [],

@@ -42,6 +42,18 @@ def markdown(text: str) -> str:
     return re.sub(r"&(?=#|\w+;)", "&amp;", text)
 
 
+def github_comment(page: str) -> str:
+    r"""A page of Markdown as a comment on GitHub: names and numbers in it call nobody and link no issue.
+
+    A space of no width goes behind what would; GitHub looks for mentions in the text that is shown, so that a backslash
+    or an entity for the sign itself is no help. Text between backticks, which calls nobody either, must not hold them.
+
+    >>> github_comment("thanks to @octocat, see #12")
+    'thanks to @&#8203;octocat, see #&#8203;12'
+    """
+    return re.sub(r"@|#(?=\d)|\bGH-(?=\d)", lambda sign: f"{sign[0]}&#8203;", page, flags=re.IGNORECASE)
+
+
 def markdown_code(text: str) -> str:
     """Text between backticks, more of them than stand in a row within it; a table cannot hold a `|` that way."""
     text = printable(text)

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmark.errors import BenchmarkError, UsageError, did_you_mean
-from benchmark.results.schema import PairResult, Result
+from benchmark.results.schema import PairResult, Result, stated_signature
 from benchmark.results.statistics import FEWEST, Shape, Weigh, row_weights, speaker_index, with_intervals
 from benchmark.runs.directory import Key, RunDirectory, ScoreRow, Scores, read_scores
 from benchmark.runs.evaluation import find_run, read_result
@@ -145,22 +145,22 @@ def find_scored(text: str, runs: Path) -> Scored:
     """
     path = Path(text)
     if path.is_file():
+        result = _result(path)
         beside = [path.with_name(path.name.removesuffix(".json") + ending) for ending in BESIDE]
         if (path.parent / "run.json").is_file():
             beside = sorted(path.parent.glob("scores*.jsonl"))
         rows = [file for file in beside if file.is_file()]
         if not rows:
             raise UsageError(
-                f"{path} has no rows of single outputs beside it, which are compared: expected "
+                f"{path} has no rows of single outputs beside it: expected "
                 f"{' or '.join(file.name for file in beside) or 'scores.jsonl'}; or give the folder of the run"
             )
-        result = _result(path)
         return Scored(path, result, read_scores(*rows), {}, result.label)
     if not (path / "run.json").is_file():
         path = _labelled(text, runs) or find_run(text, runs)
     result, run = _result(path / "result.json"), RunDirectory(path)
     if not (stored := run.scores()):
-        raise UsageError(f"{path} has no scores.jsonl, and single outputs are what is compared: score it again")
+        raise UsageError(f"{path} has no scores.jsonl, which holds what was measured of single outputs: score it again")
     speakers = {row.sample: row.speaker for row in run.predictions().values()}
     return Scored(path, result, stored, speakers, result.label)
 
@@ -361,7 +361,7 @@ def _definition(metric: str, first: Scored, second: Scored) -> str:
     for signatures, run in ((own, first), (other, second)):
         if not signatures:
             raise _NotCompared(f"{run.name} has no rows of it; measure it with `score RUN --metrics NAMES`")
-    stated = _stated(metric, first.result)
+    stated = stated_signature(first.result, metric)
     common = [signature for signature in own if signature in other]
     if not common:
         parts = _parted(stated if stated in own else own[-1], other[-1])
@@ -378,11 +378,6 @@ def _parted(one: str, two: str) -> tuple[str, str]:
     sides = [dict.fromkeys(re.split(r"[| ]", signature)) for signature in (one, two)]
     first, second = ("|".join(part for part in sides[n] if part not in sides[1 - n]) or "nothing more" for n in (0, 1))
     return first, second
-
-
-def _stated(metric: str, result: Result | PairResult) -> str:
-    """The signature of a metric's rows, as its numbers state it in a result."""
-    return " ".join(dict.fromkeys(item.signature for item in result.aggregates if item.metric == metric))
 
 
 # -- rows of both -----------------------------------------------------------------------------------------------------
@@ -445,7 +440,7 @@ def _check(metric: Any, run: Scored, name: str, signature: str, rows: Sequence[S
     index, speakers = speaker_index([row.speaker for row in rows])
     parts = [(index[places], stacked([rows[place] for place in places])) for places in _by_repeat(rows)]
     found = speaker_values(metric, parts)(np.ones((1, speakers)))
-    if _stated(name, run.result) != signature:
+    if stated_signature(run.result, name) != signature:
         return
     for item in run.result.aggregates:
         if item.metric == name and item.name in found:
@@ -592,7 +587,9 @@ def _shape_of_difference(shape: Shape, differing: int) -> Shape:
     """
     low, high = shape.bounds
     # A speaker alone has the same entropy and no correlation in any run; of a mean each has a difference of his own.
-    few = f"fewer than {FEWEST} speakers differ" if shape.kind in ("mean", "share") and differing < FEWEST else ""
+    few = (
+        f"fewer than {FEWEST} speakers differ" if shape.kind in ("mean", "share", "area") and differing < FEWEST else ""
+    )
     return Shape("smooth", (low - high, high - low), shape.shares, shape.without or few)
 
 

@@ -42,12 +42,13 @@ def find_results(paths: Iterable[str | Path]) -> Found:
     """Read the results that the paths name.
 
     A path is a result file, a run directory, or a folder that holds such at any depth: `runs`, `leaderboards/results`.
-    What else a run keeps is passed over, and runs that are not scored yet.
+    What else a run keeps is passed over, and runs that are not scored yet, and reports of `speed`.
 
     Raises:
         UsageError: a path that is not there, or a file, or the result of a run, that is no result.
     """
     from benchmark.runs.evaluation import read_result
+    from benchmark.runs.speed import is_report
 
     found = Found()
     for path in map(Path, paths):
@@ -60,7 +61,8 @@ def find_results(paths: Iterable[str | Path]) -> Found:
             try:
                 found.kept.append(Kept(file, read_result(file)))
             except UsageError as error:
-                found.unread.append(str(error))
+                if not is_report(file):
+                    found.unread.append(str(error))
     return found
 
 

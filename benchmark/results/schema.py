@@ -169,3 +169,8 @@ class PairResult(BaseModel):
     def why_unranked(self) -> str:
         """As of a run's result."""
         return "partial" if self.partial else ""
+
+
+def stated_signature(result: Result | PairResult, metric: str) -> str:
+    """The signature of a metric's rows, as its numbers state it."""
+    return " ".join(dict.fromkeys(item.signature for item in result.aggregates if item.metric == metric))

@@ -17,7 +17,9 @@ Sources:
     score limits with the effective size of a clustered sample: Wilson, J. American Statistical Association 22 (1927)
     209-212; Dean & Pagano, J. Survey Statistics and Methodology 3 (2015) 484-503;
     largest variance within bounds: Bhatia & Davis, American Mathematical Monthly 107 (2000) 353-357;
-    correlations: Fisher, Metron 1 (1921) 3-32.
+    correlations: Fisher, Metron 1 (1921) 3-32;
+    areas under a ROC on the logit's scale: Qin & Hotilovac, Statistical Methods in Medical Research 17 (2008) 207-221;
+    degrees of freedom of a variance: Satterthwaite, Biometrics Bulletin 2 (1946) 110-114.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from typing import Literal
 
 import numpy as np
 
-INTERVALS = "jackknife-t"
+INTERVALS = "jackknife-t-2"
 """Kind of the intervals, as results state it; another word when a change of the method moves limits."""
 LEVEL = 0.95
 FEWEST = 5
@@ -60,9 +62,10 @@ class Estimate:
 class Shape:
     """What is known beforehand of a number whose interval is asked for."""
 
-    kind: Literal["mean", "share", "correlation", "smooth"] = "mean"
+    kind: Literal["mean", "share", "area", "correlation", "smooth"] = "mean"
     """`mean`, or ratio of sums; `share` of hits, a mean between two bounds that single outputs may well reach;
-    `correlation`, within -1 and 1; or another number that is `smooth` in the weights."""
+    `area` under a ROC, of pairs of speakers; `correlation`, within -1 and 1; or another number that is `smooth` in the
+    weights."""
     bounds: tuple[float, float] = (-np.inf, np.inf)
     """Smallest and largest value that the definition allows."""
     shares: np.ndarray | None = field(default=None, compare=False)
@@ -106,6 +109,10 @@ def with_intervals(speakers: int, values: Values, shapes: Mapping[str, Shape] | 
     few), they cannot tell how much speakers differ. Of a share V is then the largest that there is within the bounds:
     each speaker counts as a single trial, which holds the true share more often than in 95 %. Of other means there is
     no interval.
+
+    `area`: on the scale of `log((x - a) / (b - x))`, where its distribution is nearly even. A few speakers who are hard
+    to tell apart make most of V then, so t has only as many degrees of freedom as V is known by (Satterthwaite): twice
+    the square of its value by its own variance, which is read from the `d_s**2`. Near a bound it is as a share.
 
     `correlation`: as `(1 - x**2)**2`, so that Fisher's `artanh x` has the same variance everywhere.
 
@@ -186,12 +193,17 @@ def _estimate(value: float, own: np.ndarray, without: np.ndarray, shape: Shape) 
     variance = (number - 1) / number * float((changes**2).sum())
     low, high = shape.bounds
     reached = next((bound for bound in shape.bounds if _at(own[counted], bound) > number - APART), None)
-    if shape.kind == "share" and reached is not None:
+    if shape.kind in ("share", "area") and reached is not None:
         return Estimate(value, *_within(value, 1 / effective, t, low, high))
     if np.abs(changes).max() <= _ROUNDING * max(abs(value), 1e-3):
         return _none(value, _SAME)
     if shape.kind == "mean" and reached is not None:
         return _none(value, f"fewer than {APART} speakers differ from {reached:g}")
+    if shape.kind == "area":
+        squares = changes**2
+        peaked = number * float((squares**2).sum()) / float(squares.sum()) ** 2  # 1 where all speakers change it alike
+        freedom = min(effective - 1, 2 * number / max(peaked - 1, 1e-9))
+        t = float(stdtrit(freedom, (1 + LEVEL) / 2))
     return Estimate(value, *_limits(value, variance, t, shape))
 
 
@@ -210,6 +222,10 @@ def _limits(value: float, variance: float, t: float, shape: Shape) -> tuple[floa
     if shape.kind == "correlation" and abs(value) < 1:
         z, half = np.arctanh(value), half / (1 - value**2)
         return float(np.tanh(z - half)), float(np.tanh(z + half))
+    if shape.kind == "area" and low < value < high:
+        p, width = (value - low) / (high - low), high - low
+        z, half = np.log(p / (1 - p)), half / (width * p * (1 - p))
+        return tuple(low + width / (1 + float(np.exp(-end))) for end in (z - half, z + half))
     if shape.kind == "smooth" or not low < value < high:
         return max(low, value - half), min(high, value + half)
     if np.isfinite(low) and np.isfinite(high):

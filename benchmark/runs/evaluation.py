@@ -449,7 +449,8 @@ def read_result(path: Path, kind: type[AnyResult] = Result) -> AnyResult:  # typ
         raise UsageError(f"No result at {file}: the run has not been scored yet") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"{file} is not a result: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        where = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+        raise UsageError(f"{file} is not a result: {where}") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} cannot be read as a result: {error}") from error
 
@@ -490,4 +491,7 @@ def find_run(text: str, runs: Path) -> Path:
         return found[0]
     if found:
         raise UsageError(f"'{text}' fits {len(found)} runs: {', '.join(path.name for path in found[:5])}")
-    raise UsageError(f"No run '{text}' in {runs}/. List them with: python -m benchmark list runs")
+    if Path(text).is_dir():
+        raise UsageError(f"{text} is no run directory: expected run.json in it; name one run or result file")
+    shown = "" if runs == Path("runs") else f" --runs {runs}"
+    raise UsageError(f"No run '{text}' in {runs}/. List them with: python -m benchmark list runs{shown}")

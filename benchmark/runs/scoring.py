@@ -434,6 +434,8 @@ def mean_over_runs(runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.nda
 
 def speaker_values(metric: Any, runs: Runs) -> Values:
     """What a metric reports of weighted speakers: the mean over evaluation runs of each number."""
+    speakers = 1 + max(int(index.max()) for index, _ in runs)
+    runs = [(index, metric.by_speaker(statistics, index, speakers)) for index, statistics in runs]
 
     def values(weights: np.ndarray) -> dict[str, np.ndarray]:
         return mean_over_runs(
@@ -448,11 +450,12 @@ def shapes(metric: Any, runs: Runs, speakers: int) -> dict[str, Shape]:
     everyone = np.ones((1, speakers))
     found = {}
     for report in metric.reports:
-        shares = np.zeros(speakers)
+        shares, without = np.zeros(speakers), report.no_interval
         for index, statistics in runs:
+            without = without or metric.without_interval(report.name, statistics, speakers)
             rows = row_weights(index, everyone, report.weigh)[0] * metric.defined(report.name, statistics)
             shares += np.bincount(index, rows, speakers)
-        found[report.name] = Shape(report.interval, report.bounds, shares, report.no_interval)
+        found[report.name] = Shape(report.interval, report.bounds, shares, without)
     return found
 
 

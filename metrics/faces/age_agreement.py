@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from metrics.faces.correlation import weighted_pearson
 from metrics.faces.finite import mean_where_finite
 from metrics.faces.judged import counted, true_readings
 from metrics.metric import Confusion, FaceItem, Failed, Identity, Metric, Report, Statistics, Undefined
@@ -18,29 +19,6 @@ AGAINST = {
     "face": "the age that it reads in the speaker's true faces",
     "label": "the age recorded for the speaker",
 }
-
-
-def weighted_pearson(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of `[N]` with `[N]` under each of `[B, N]` weights -> `[B]`.
-
-    NaN where a draw holds fewer than two different values of either.
-
-    >>> weighted_pearson(np.array([1.0, 2.0, 4.0]), np.array([2.0, 4.0, 8.0]), np.array([[1, 1, 1], [1, 0, 0]]))
-    array([ 1., nan])
-    """
-    # Shifted by a value of their own, so that numbers that are all alike have no variance at all, not even rounding.
-    x, y = (np.asarray(v, np.float64) - (v[0] if len(v) else 0.0) for v in (x, y))
-    weights = np.asarray(weights, np.float64)
-    total = weights.sum(axis=1)
-    share = np.divide(weights, total[:, None], out=np.zeros_like(weights), where=total[:, None] > 0)
-    mean_x, mean_y = share @ x, share @ y
-    squares_x, squares_y = share @ x**2, share @ y**2
-    variance_x, variance_y = squares_x - mean_x**2, squares_y - mean_y**2
-    # Of a draw that holds one value many times, rounding leaves about this much.
-    known = (variance_x > 1e-12 * squares_x) & (variance_y > 1e-12 * squares_y)
-    below = np.sqrt(np.where(known, variance_x * variance_y, 1.0))
-    r = np.clip((share @ (x * y) - mean_x * mean_y) / below, -1.0, 1.0)
-    return np.where(known, r, np.nan)
 
 
 class AgeAgreement(Metric):

