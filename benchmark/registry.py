@@ -114,6 +114,7 @@ methods = Registry(
     {
         "sf2f": Entry("baselines.sf2f.method:SF2F", "SF2F, Speech Fusion to Face (Bai et al. 2020)", "speech2face"),
         "voice2face": Entry("baselines.voice2face.method:Voice2Face", "voice2face (Wen et al. 2019)", "speech2face"),
+        "avp_gan": Entry("baselines.avp_gan.method:AVPGAN", "AVP-GAN (Mao et al. 2024)", "speech2face"),
         "speech2face_ddpm": Entry(
             "baselines.speech2face_ddpm.method:Speech2FaceDDPM",
             "Speech-to-face by a cascade of diffusion models (Kato & Hashimoto 2023)",
@@ -309,6 +310,9 @@ trainers = Registry(
         "sf2f": Entry("baselines.sf2f.training:recipes", "encoder and decoder, then the fuser", "speech2face"),
         "voice2face": Entry(
             "baselines.voice2face.training:recipes", "voice encoder, then generator and critics", "speech2face"
+        ),
+        "avp_gan": Entry(
+            "baselines.avp_gan.training:recipes", "voice encoder, generator and critics, enhancement", "speech2face"
         ),
         "speech2face_ddpm": Entry(
             "baselines.speech2face_ddpm.training:recipes", "encoder, decoder and super-resolution", "speech2face"

@@ -67,7 +67,7 @@ def made(need: RunNeeded, runs: Path, label: str = "", manifest: Manifest | None
         dataset_revision=registry.datasets.load("talkers").revision,
         split="test",
         manifest_sha256=manifest.sha256 if manifest else "0" * 64,
-        seconds=task.protocol.seconds,
+        seconds=task.protocol.seconds if need.seconds is None else need.seconds,
         repeats=task.protocol.repeats,
         seed=0,
     )
@@ -114,7 +114,8 @@ def faces(runs: Path, folder: Path, *needs: RunNeeded) -> None:
         tone = 0.3 * np.sin(2 * np.pi * (100 + 20 * person) * np.arange(16_000) / 16_000)
         write_audio(folder / name / "a.wav", Audio(tone.astype(np.float32), 16_000))
         write_image(folder / name / "f.png", np.full((16, 16, 3), 10 + 10 * person, np.uint8))
-        rows.append(Row(name, name, {"speech": (f"{name}/a.wav",)}, {"face": (f"{name}/f.png",)}))
+        files = {"speech": (f"{name}/a.wav",)}, {"face": (f"{name}/f.png",)}
+        rows.append(Row(name, name, *files, {"sex": "fm"[person % 2]}))
     path = folder / "m.jsonl"
     write_manifest(path, rows, dataset="talkers", revision="1", split="test", task="speech2face")
     manifest = read_manifest(path, folder)
@@ -454,13 +455,16 @@ def everything(tmp_path) -> Path:
     runs = tmp_path / "runs"
     measured_speed(runs)
     enhanced(runs)
-    drawn = ("sf2f/1", "sf2f/5", "sf2f/6", "speech2face_ddpm/1")
+    avp_gan = (f"avp_gan/{number}" for number in (6, 7, 8, 9))
+    drawn = ("sf2f/1", "sf2f/5", "sf2f/6", "speech2face_ddpm/1", *avp_gan)
     needs = {need for name in drawn for need in (*FIGURES[name].runs, *FIGURES[name].further)}
     faces(runs, tmp_path / "corpus", *sorted(needs, key=RunNeeded.commands))
     return runs
 
 
-@pytest.mark.parametrize("name", ["sf2f/1", "sf2f/5", "sf2f/6", "speech2face_ddpm/1", "flowavse/1", "flowavse/4"])
+@pytest.mark.parametrize(
+    "name", ["sf2f/1", "sf2f/5", "sf2f/6", "speech2face_ddpm/1", "avp_gan/6", "flowavse/1", "flowavse/4"]
+)
 def test_files_are_the_same_to_the_byte_and_hold_no_time(name, everything, tmp_path):
     kinds = ("png", "pdf", "svg")
     twice = []
@@ -474,7 +478,7 @@ def test_files_are_the_same_to_the_byte_and_hold_no_time(name, everything, tmp_p
     assert b"<text" not in svg and b"<dc:date>" not in svg
 
 
-@pytest.mark.parametrize("name", ["sf2f/1", "sf2f/5", "flowavse/1", "flowavse/4"])
+@pytest.mark.parametrize("name", ["sf2f/1", "sf2f/5", "avp_gan/9", "flowavse/1", "flowavse/4"])
 def test_text_is_legible_at_the_printed_width_and_colours_are_the_houses(name, everything, tmp_path, monkeypatch):
     seen = []
     save = Figure.savefig

@@ -15,6 +15,7 @@ import pytest
 import torch
 from test_advice import OPTIONS
 
+import baselines.avp_gan.config
 import baselines.flowavse.config
 import baselines.sf2f.config
 import baselines.voice2face.config
@@ -38,6 +39,7 @@ TABLES = {
 """All tables of results of the five papers, and AVP-GAN's table of its data."""
 EVERY = [f"{paper}/{number}" for paper, numbers in TABLES.items() for number in numbers]
 TRAINING = {
+    "avp_gan": baselines.avp_gan.config.Training,
     "avdiffuss": baselines.flowavse.config.Training,
     "flowavse": baselines.flowavse.config.Training,
     "sf2f": baselines.sf2f.config.Training,
@@ -221,7 +223,7 @@ def held(method: str, preset: str, key: str) -> object:
     return getattr(settings.config, key)
 
 
-@pytest.mark.parametrize("method", ["avdiffuss", "flowavse", "sf2f"])
+@pytest.mark.parametrize("method", ["avdiffuss", "avp_gan", "flowavse", "sf2f"])
 def test_presets_keep_to_their_papers(method):
     checked = 0
     for of, preset, key, expected, where in kept():

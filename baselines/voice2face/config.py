@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from baselines.settings import check
-from baselines.voice2face.network import Voice2FaceNetwork
+from baselines.voice2face.network import FaceCritics, Voice2FaceNetwork
 
 
 @dataclass(frozen=True)
 class Config:
     """Architecture and inference."""
 
+    METHOD: ClassVar[str] = "voice2face"
     width: float = 1.0
     """Multiplies all channels; 1 is the paper's size."""
     embedding: int = 64
@@ -29,6 +30,10 @@ class Config:
 
     def network(self) -> Voice2FaceNetwork:
         return Voice2FaceNetwork(self.width, self.embedding)
+
+    def critics(self, identities: int, training: Training) -> FaceCritics:
+        """What the generator plays against; see `FaceCritics` for the number of identities."""
+        return FaceCritics(identities, self.embedding, training.critic_width, training.shared_critics)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -85,16 +87,25 @@ class FaceCritics(nn.Module):
 
     Args:
         identities: classes of the identity head; 0 leaves it out, for identities that are told by comparing embeddings.
+        network: makes a face network in place of `FaceEmbedding` of this width.
 
     Returns:
         one real/fake logit `[B]`, and identity logits `[B, identities]` or the identity's embedding `[B, embedding]`
     """
 
-    def __init__(self, identities: int, embedding: int = 64, width: float = 1.0, shared: bool = False) -> None:
+    def __init__(
+        self,
+        identities: int,
+        embedding: int = 64,
+        width: float = 1.0,
+        shared: bool = False,
+        network: Callable[[], FaceEmbedding] | None = None,
+    ) -> None:
         super().__init__()
-        self.discriminator = FaceEmbedding(embedding, width)
+        made = network or functools.partial(FaceEmbedding, embedding, width)
+        self.discriminator = made()
         self.real = nn.Linear(embedding, 1, bias=False)
-        self.classifier = None if shared else FaceEmbedding(embedding, width)
+        self.classifier = None if shared else made()
         self.identity = nn.Linear(embedding, identities, bias=False) if identities else nn.Identity()
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:

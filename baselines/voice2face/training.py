@@ -1,4 +1,7 @@
-"""How voice2face is trained: the voice encoder as a speaker recogniser, then the generator against two critics."""
+"""How voice2face is trained: the voice encoder as a speaker recogniser, then the generator against two critics.
+
+AVP-GAN, which is built on it, trains its first modules by the same recipes: its configuration gives other networks.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from baselines.settings import options
 from baselines.sf2f.linear_start import reduced_rank_ridge
 from baselines.training import Recipe, Stage, Update, frozen, seeded, without_steps
 from baselines.voice2face.config import Config, Training
-from baselines.voice2face.network import FaceCritics, Voice2FaceNetwork, disturbed
+from baselines.voice2face.network import disturbed
 from baselines.voice2face.speech import FrontEnd
 from benchmark.types import Sample
 
@@ -46,8 +49,10 @@ class Voice2FaceRecipe(Recipe):
 
     def __init__(self, config: Config, training: Training, people: People, validation: People | None = None) -> None:
         self.config, self.training, self.people, self.validation = config, training, people, validation
-        with seeded("voice2face", config):
-            self.network = Voice2FaceNetwork(config.width, config.embedding)
+        self.known: dict[str, Any] = {}
+        """What follows from people and voice encoder alone; stages behind one voice encoder may share it."""
+        with seeded(config.METHOD, config):
+            self.network = config.network()
             self.build()
 
     @abstractmethod
@@ -74,10 +79,15 @@ class Voice2FaceRecipe(Recipe):
         return torch.stack([normalised(one) for one in crops]) if self.training.normalised_crops else crops
 
     def take(self, exported: Path) -> None:
-        """Fill what an earlier stage trained: the voice encoder, or encoder and generator."""
-        tensors, _ = read(exported, "voice2face")
-        whole = any(name.startswith("decoder.") for name in tensors)
-        fill(self.network if whole else self.network.encoder, tensors, exported)
+        """Fill encoder and generator from an earlier stage's file."""
+        tensors, _ = read(exported, self.config.METHOD)
+        fill(self.network, tensors, exported)
+
+    def hear_by(self, exported: Path) -> None:
+        """Fill the voice encoder, from the file of its own stage or from one of a whole network."""
+        tensors, _ = read(exported, self.config.METHOD)
+        within = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
+        fill(self.network.encoder, within or tensors, exported)
 
     @property
     def device(self) -> torch.device:
@@ -141,23 +151,35 @@ class VoiceRecipe(Voice2FaceRecipe):
         return {"speaker": loss, "accuracy": right.float().mean()}
 
     def export(self, path: Path) -> Path:
-        return export(path, self.network.encoder.state_dict(), {"method": "voice2face voice encoder"}, half=False)
+        return export(
+            path, self.network.encoder.state_dict(), {"method": f"{self.config.METHOD} voice encoder"}, half=False
+        )
 
 
 class DrawingRecipe(Voice2FaceRecipe):
     """A stage that trains the generator behind the frozen voice encoder."""
 
-    @functools.cached_property
+    @property
     def embeddings(self) -> Tensor:
         """One of each training person's voice, `[people, embedding]`."""
+        if "embeddings" not in self.known:
+            self.known["embeddings"] = self._embeddings()
+        return self.known["embeddings"]
+
+    def _embeddings(self) -> Tensor:
         self.network.encoder.eval()
         rng = np.random.default_rng(0)
         with torch.no_grad():
             return torch.cat([self.network.encoder(self.voices(rng, who).to(self.device)) for who in self._portions()])
 
-    @functools.cached_property
+    @property
     def regression(self) -> tuple[Tensor, Tensor, Tensor]:
         """Ridge regression of people's mean pictures, -1..1, by their embeddings: see `reduced_rank_ridge`."""
+        if "regression" not in self.known:
+            self.known["regression"] = self._regression()
+        return self.known["regression"]
+
+    def _regression(self) -> tuple[Tensor, Tensor, Tensor]:
         pictures = (to_symmetric(self.people.mean_faces(who)).flatten(1).to(self.device) for who in self._portions())
         pairs = zip(self.embeddings.split(PORTION), pictures, strict=True)
         rank = max(1, min(self.config.embedding, len(self.people) - 1))
@@ -232,7 +254,7 @@ class WarmUpRecipe(DrawingRecipe):
         return {"l2": loss}
 
     def export(self, path: Path) -> Path:
-        return export(path, self.network.state_dict(), {"method": "voice2face before its game"}, half=False)
+        return export(path, self.network.state_dict(), {"method": f"{self.config.METHOD} before its game"}, half=False)
 
 
 class FaceRecipe(DrawingRecipe):
@@ -243,7 +265,7 @@ class FaceRecipe(DrawingRecipe):
     def build(self) -> None:
         settings = self.training
         identities = len(self.people) if settings.classifier_loss == "classes" else 0
-        self.critics = FaceCritics(identities, self.config.embedding, settings.critic_width, settings.shared_critics)
+        self.critics = self.config.critics(identities, settings)
         betas = (self.training.beta1, self.training.beta2)
         self.generator_optimiser = torch.optim.Adam(
             self.network.decoder.parameters(), lr=self.training.learning_rate, betas=betas
@@ -327,7 +349,7 @@ class FaceRecipe(DrawingRecipe):
 
     def export(self, path: Path) -> Path:
         metadata = {
-            "method": "voice2face",
+            "method": self.config.METHOD,
             "config": dataclasses.asdict(self.config),
             "training": dataclasses.asdict(self.training),
         }
@@ -351,23 +373,59 @@ def recipes(
         how = Image.Resampling[settings.face_resampling.upper()]
         return load_both(samples, validation, features, SIZE, settings.recordings, progress, how)
 
+    return [voice_stage(config, settings, people), *drawing_stages(config, settings, people)]
+
+
+Readable = Callable[[], tuple[People, People | None]]
+"""Training and validation people, read when they are first asked for."""
+
+
+def voice_stage(config: Config, settings: Training, people: Readable) -> Stage:
     def voice(folder: Path) -> Recipe:
         return VoiceRecipe(config, settings, *people())
 
+    return Stage(VoiceRecipe.name, settings.voice_steps, voice, settings.ema or None, settings.anneal)
+
+
+def drawing_stages(
+    config: Config,
+    settings: Training,
+    people: Readable,
+    suffix: str = "",
+    warmed_as: Config | None = None,
+    game: type[FaceRecipe] = FaceRecipe,
+    recogniser: Path | None = None,
+    known: dict[str, Any] | None = None,
+) -> list[Stage]:
+    """Warm-up if it is to have steps, and generator, behind the voice encoder's stage; their names end in `suffix`.
+
+    Args:
+        warmed_as: another configuration for the warm-up, of whose file `game` can make use.
+        recogniser: a file with a voice encoder, in place of the one that the first stage trains.
+        known: what stages behind the same voice encoder share, if others are beside these.
+    """
+    shared = {} if known is None else known
+    warmed, last = WarmUpRecipe.name + suffix, FaceRecipe.name + suffix
+
     def warm_up(folder: Path) -> Recipe:
-        recipe = WarmUpRecipe(config, settings, *people())
-        recipe.take(folder / "voice_encoder.safetensors")
+        recipe = WarmUpRecipe(warmed_as or config, settings, *people())
+        recipe.known = shared
+        recipe.hear_by(recogniser or folder / f"{VoiceRecipe.name}.safetensors")
         return recipe
 
     def generator(folder: Path) -> Recipe:
-        recipe = FaceRecipe(config, settings, *people())
-        recipe.take(folder / f"{before[-1].name}.safetensors")
+        recipe = game(config, settings, *people())
+        recipe.known = shared
+        if settings.warm_up_steps:
+            recipe.take(folder / f"{warmed}.safetensors")
+        else:
+            recipe.hear_by(recogniser or folder / f"{VoiceRecipe.name}.safetensors")
         return recipe
 
-    before = [Stage("voice_encoder", settings.voice_steps, voice, settings.ema or None, settings.anneal)]
+    stages = [Stage(last, settings.steps, generator, settings.ema or None, settings.anneal)]
     if settings.warm_up_steps:
-        before.append(Stage("warm_up", settings.warm_up_steps, warm_up, settings.ema or None, settings.anneal))
-    return [*before, Stage("generator", settings.steps, generator, settings.ema or None, settings.anneal)]
+        stages.insert(0, Stage(warmed, settings.warm_up_steps, warm_up, settings.ema or None, settings.anneal))
+    return stages
 
 
 def _drawn(files: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:

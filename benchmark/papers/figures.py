@@ -140,6 +140,13 @@ _GUIDED = RunNeeded("speech2face_ddpm", "speech2face", ("guidance=4",), outputs=
 _GUIDED_LARGE = RunNeeded("speech2face_ddpm", "speech2face", ("guidance=4", "resolution=128"), outputs=True)
 
 
+def _at_8_s(method: str, *sets: str) -> RunNeeded:
+    return RunNeeded(method, "speech2face", sets, seconds=8, outputs=True)
+
+
+_AVP_GAN_LENGTHS = tuple(RunNeeded("avp_gan", "speech2face", seconds=seconds, outputs=True) for seconds in (2, 4, 6, 8))
+
+
 def _enhanced(method: str, *sets: str, outputs: bool = False) -> RunNeeded:
     return RunNeeded(method, "av_enhancement", sets, outputs=outputs)
 
@@ -151,6 +158,7 @@ def steps_needed(method: str) -> tuple[RunNeeded, ...]:
 
 
 _SOUND, _FACES = "benchmark.papers.flowavse_figures", "benchmark.papers.sf2f_figures"
+_AVP_GAN = "benchmark.papers.avp_gan_figures"
 _DDPM = "benchmark.papers.ddpm_figures"
 
 FIGURES = {
@@ -174,10 +182,21 @@ FIGURES = {
         PaperFigure(
             "speech2face_ddpm", 5, "Confusion of age and gender", f"{_DDPM}:confusion", runs=(_GUIDED,)
         ),
-        PaperFigure("avp_gan", 6, "Faces from voices of 2, 4, 6 and 8 seconds", unbuilt="avp_gan"),
-        PaperFigure("avp_gan", 7, "Faces before and after the image is enhanced", unbuilt="avp_gan"),
-        PaperFigure("avp_gan", 8, "Faces of AVP-GAN and voice2face", unbuilt="avp_gan"),
-        PaperFigure("avp_gan", 9, "Faces of women and men beside true ones", unbuilt="avp_gan"),
+        PaperFigure(
+            "avp_gan", 6, "Faces from voices of 2, 4, 6 and 8 seconds", f"{_AVP_GAN}:lengths", runs=_AVP_GAN_LENGTHS
+        ),
+        PaperFigure(
+            "avp_gan", 7, "Faces before and after the image is enhanced", f"{_AVP_GAN}:enhancement",
+            runs=(_at_8_s("avp_gan"), _at_8_s("avp_gan", "enhance=false")),
+        ),
+        PaperFigure(
+            "avp_gan", 8, "Faces of AVP-GAN and voice2face", f"{_AVP_GAN}:against_voice2face",
+            runs=(_at_8_s("avp_gan"), _at_8_s("voice2face")),
+        ),
+        PaperFigure(
+            "avp_gan", 9, "Faces of women and men beside true ones", f"{_AVP_GAN}:women_and_men",
+            runs=(_at_8_s("avp_gan"),),
+        ),
         PaperFigure("lipdiffuser", 3, "Box plots of instrumental scores", unbuilt="lipdiffuser"),
         PaperFigure("lipdiffuser", 4, "Quality, word errors and likeness of the voice by SNR", unbuilt="lipdiffuser"),
         PaperFigure(

