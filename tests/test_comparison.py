@@ -20,6 +20,7 @@ from benchmark.errors import UsageError
 from benchmark.results.comparison import Count, Difference, compare, find_scored, holm, sign_flip
 from benchmark.results.schema import Aggregate, Failures, PairResult, PairSpec, Result, RunSpec
 from benchmark.runs.directory import Prediction, RunDirectory, ScoreRow
+from metrics.faces.craniofacial import MEASURES
 
 SPEAKERS = [f"p{number}" for number in range(6)]
 SAMPLES = {f"{speaker}-{take}": speaker for speaker in SPEAKERS for take in range(1 + (speaker < "p3"))}
@@ -168,10 +169,24 @@ def words(random):
     }
 
 
+PEOPLE = itertools.cycle([float(SPEAKERS.index(speaker)) for speaker in SAMPLES.values()])
+"""Who speaks in one row after the other, as `SAMPLES` follow each other."""
+
+
+def traits(random):
+    person = next(PEOPLE)
+    told = {name: random.normal() for name in MEASURES}
+    return {"person": person, "other": random.normal(), **told, **{f"{name}_true": person for name in MEASURES}}
+
+
 ROWS = {
     "face_similarity": ("embed:toy|v1", lambda r: {
         "cosine": float(np.float32(r.uniform())), "mismatched": 0.5, "l1": 2 + r.uniform(),
         "others": r.uniform(size=5).astype(np.float32),
+    }),
+    "craniofacial": ("detect:toy|v1", traits),
+    "identity_bits": ("embed:toy|gallery:60|ties:expected|v1", lambda r: {
+        "person": next(PEOPLE), "greater": float(r.integers(60)), "ties": 1.0, "size": 60.0,
     }),
     "retrieval": ("embed:toy|gallery:60x1|ties:expected|by:speaker|v1", ranks),
     "vggface_score": ("classifier:toy|classes:4|splits:2|seed:0|identities:6|v1", probabilities),

@@ -391,6 +391,8 @@ def html(found: Sequence[boards.Board], root: Path) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
+    from benchmark.papers.tables import ORDER_HEADS
+
     maker = _Maker(root.absolute(), found)
     around = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -413,6 +415,7 @@ def html(found: Sequence[boards.Board], root: Path) -> str:
         tasks=tasks,
         numbers=numbers,
         papers=list(maker.papers()),
+        order_heads=ORDER_HEADS,
         datasets=sorted({task.dataset for task in tasks}),
         style=Markup(style),
         script=Markup(script),
