@@ -102,7 +102,9 @@ def recall(curves: Sequence[Curve]) -> Plot | None:
     curves = [curve for curve in curves if len(curve.points) > 1]
     if not curves:
         return None
-    width, height, left, right, top, bottom = 640, 340, 40, 500, 10, 300
+    height, left, right, top, bottom = 340, 40, 500, 10, 300
+    # The names stand beside the ends of the curves: about 7 for a letter of 12.
+    width = max(640, right + 16 + 7 * max(len(curve.label) for curve in curves))
     ks = sorted({point[0] for curve in curves for point in curve.points})
     least, most = math.log(ks[0]), math.log(ks[-1])
 
