@@ -91,7 +91,8 @@ def figure(
         index = out / "index.md"
         write_whole(index, lambda partial: partial.write_text(page.text(), encoding="utf-8"))
         print(index)
-        note(f"{len(asked) - failed} of {len(asked)} figures were drawn; {index} says why the others were not", quiet)
+        why = f"; {index} says why the others were not" if failed else ""
+        note(f"{len(asked) - failed} of {len(asked)} figures were drawn{why}", quiet)
 
 
 def _elsewhere(figure: PaperFigure) -> list[str]:
