@@ -485,9 +485,17 @@ def test_lines_longer_than_what_is_read_at_once_keep_their_order(tmp_path):
     assert RunDirectory(tmp_path).predictions()["a", 0].reason[0] == "2"
 
 
-@pytest.mark.parametrize("name", ["/nowhere/run", "**x", "a[b", "../x"])
-def test_names_of_runs_are_no_patterns(tmp_path, name):
-    with pytest.raises(UsageError, match="No run"):
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("/nowhere/run", "no such file or folder"),
+        ("../x", "no such file or folder"),
+        ("**x", "No run"),
+        ("a[b", "No run"),
+    ],
+)
+def test_names_of_runs_are_no_patterns(tmp_path, name, told):
+    with pytest.raises(UsageError, match=told):
         find_run(name, tmp_path)
 
 
