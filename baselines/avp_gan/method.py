@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -17,15 +16,11 @@ from baselines.avp_gan.official import find_gfpgan, from_gfpgan, is_gfpgan
 from baselines.avp_gan.training import PLAIN
 from baselines.checkpoints import fill, read
 from baselines.layers.pixels import symmetric_to_unit, to_pictures
-from baselines.network_method import NetworkMethod
-from baselines.voice2face.speech import speech_features
+from baselines.voice2face.method import Voice2Face
 from benchmark.errors import InvalidConfig, MethodError, MissingWeights
-from benchmark.types import Example
-
-CHUNK = 16
 
 
-class AVPGAN(NetworkMethod):
+class AVPGAN(Voice2Face):
     """A face from a speaker recogniser's embedding by a generator with attention, enhanced by a face prior."""
 
     name: ClassVar[str] = "avp_gan"
@@ -34,6 +29,7 @@ class AVPGAN(NetworkMethod):
     Config: ClassVar[type] = Config
     config: Config
     network: AVPGANNetwork
+    chunk: ClassVar[int] = 16
 
     def load(self, device: str) -> None:
         """Build the network and fill it with our own weights; the enhancement's may come from a GFPGAN checkpoint.
@@ -69,23 +65,6 @@ class AVPGAN(NetworkMethod):
                 "and a GFPGAN checkpoint (preset talkers-gfpgan)"
             )
         return kept
-
-    @torch.inference_mode()
-    def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
-        """Faces `[S, S, 3]` uint8, S 64 or the enhanced size; MethodError where the speech cannot be used."""
-        outputs: list[np.ndarray | Exception] = [MethodError("no output") for _ in examples]
-        voices: dict[int, list[tuple[int, Tensor]]] = defaultdict(list)
-        for index, example in enumerate(examples):
-            try:
-                features = speech_features(example.inputs["speech"], self.config)
-            except MethodError as error:
-                outputs[index] = error
-            else:
-                voices[features.shape[1]].append((index, features))
-        for group in voices.values():
-            for start in range(0, len(group), CHUNK):
-                self._draw(group[start : start + CHUNK], outputs)
-        return outputs
 
     def _draw(self, group: Sequence[tuple[int, Tensor]], outputs: list[np.ndarray | Exception]) -> None:
         faces = self.network(torch.stack([features for _, features in group]).to(self.device))

@@ -20,8 +20,6 @@ from baselines.voice2face.speech import speech_features
 from benchmark.errors import MethodError
 from benchmark.types import Example
 
-CHUNK = 64
-
 
 class Voice2Face(NetworkMethod):
     """A face from a speaker recogniser's embedding, by a generator trained against two critics (Wen et al. 2019)."""
@@ -32,6 +30,8 @@ class Voice2Face(NetworkMethod):
     Config: ClassVar[type] = Config
     config: Config
     network: Voice2FaceNetwork
+    chunk: ClassVar[int] = 64
+    """Faces that are drawn at once; bounds memory."""
 
     def load(self, device: str) -> None:
         """Build the network and fill it with our own weights, or with a folder of the two official files.
@@ -49,7 +49,7 @@ class Voice2Face(NetworkMethod):
 
     @torch.inference_mode()
     def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
-        """Faces `[64, 64, 3]` uint8; MethodError where the speech cannot be used."""
+        """Faces `[S, S, 3]` uint8, S 64 here; MethodError where the speech cannot be used."""
         outputs: list[np.ndarray | Exception] = [MethodError("no output") for _ in examples]
         voices: dict[int, list[tuple[int, Tensor]]] = defaultdict(list)
         for index, example in enumerate(examples):
@@ -60,8 +60,8 @@ class Voice2Face(NetworkMethod):
             else:
                 voices[features.shape[1]].append((index, features))
         for group in voices.values():
-            for start in range(0, len(group), CHUNK):
-                self._draw(group[start : start + CHUNK], outputs)
+            for start in range(0, len(group), self.chunk):
+                self._draw(group[start : start + self.chunk], outputs)
         return outputs
 
     def _draw(self, group: Sequence[tuple[int, Tensor]], outputs: list[np.ndarray | Exception]) -> None:
