@@ -26,7 +26,7 @@ from baselines.speech2face_ddpm.speech import FrontEnd, repeated, spectrogram
 from baselines.speech2face_ddpm.training import DecoderRecipe, EncoderRecipe, SuperResolutionRecipe, recipes
 from baselines.training import Loop, train, train_stages
 from benchmark.configuration import Presets, resolve
-from benchmark.errors import InvalidConfig, MethodError, MissingWeights
+from benchmark.errors import InvalidConfig, MethodError, MissingDependency, MissingWeights
 from benchmark.media import write_audio, write_image
 from benchmark.training import _check_size
 from benchmark.types import Audio, Example, Sample
@@ -589,3 +589,9 @@ def test_shipped_weights_draw_the_faces_that_descriptors_tell() -> None:
         assert float(cosine.diagonal().mean() - others) > 0.3
         own.append(float(cosine.diagonal().mean()))
     assert own[1] > own[0]
+
+
+def test_without_the_package_of_the_solvers_loading_says_so(monkeypatch):
+    monkeypatch.setattr("baselines.speech2face_ddpm.method.find_spec", lambda name: None)
+    with pytest.raises(MissingDependency, match="pip install diffusers"):
+        Speech2FaceDDPM(SMALL).load("cpu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from baselines.speech2face_ddpm.config import DRAWN, Config
 from baselines.speech2face_ddpm.network import Cascade
 from baselines.speech2face_ddpm.sampling import draw_faces, enlarge_faces
 from baselines.speech2face_ddpm.speech import repeated, spectrogram
-from benchmark.errors import MethodError
+from benchmark.errors import MethodError, MissingDependency
 from benchmark.types import Example
 
 CHUNK = 16
@@ -38,9 +39,13 @@ class Speech2FaceDDPM(NetworkMethod):
         """Build the three networks and fill them.
 
         Raises:
+            MissingDependency: the package of the solvers is not installed.
             MissingWeights: there is no readable file.
             InvalidConfig: the file is of another architecture.
         """
+        # It is imported at the first face, as that takes seconds; what lacks it is to say so once, not at each face.
+        if find_spec("diffusers") is None:
+            raise MissingDependency("speech2face_ddpm draws by the solvers of diffusers: pip install diffusers")
         tensors, _ = read(self.weights, self.name)
         self._place(device)
         fill(self.network, tensors, self.weights, "Set embedding, encoder_*, decoder_* and super_* as in training")
