@@ -177,9 +177,7 @@ class DenoiserRecipe(Recipe):
         wanted = Kept(int(self.averages.steps), self.training.ema)
         return dict(self.denoiser.state_dict()) | reconstructed(kept_in(self.folder), wanted)
 
-    def _denoised(
-        self, network: Denoiser, clean: Tensor, sigma: Tensor, voices: Tensor, seen: Tensor | None
-    ) -> Tensor:
+    def _denoised(self, network: Denoiser, clean: Tensor, sigma: Tensor, voices: Tensor, seen: Tensor | None) -> Tensor:
         said = None if seen is None else network.unet.modulations(seen)
         return network(clean + sigma[:, None, None] * torch.randn_like(clean), sigma, voices, said)
 
