@@ -26,7 +26,7 @@ class Training:
     vocoder_steps: int = 2_500_000
     """Of HiFi-GAN's generator against its critics; Kong et al. 2020 train as long."""
     vocoder_start_steps: int = 0
-    """Of the generator before that, by spectra alone. The paper has none; a short training gets much further with it."""
+    """Of the generator before that, by spectra alone. The paper has none; a short training gets further with them."""
     vocoder_start_learning_rate: float = 1e-3
     vocoder_batch: int = 16
     vocoder_frames: int = 32

@@ -21,7 +21,7 @@ Framing = Literal["hifigan", "centred"]
 
 
 class LogMel(nn.Module):
-    """Natural logarithms of magnitudes in mel bands: periodic Hann window of 1024, hop 256, 0 to 8000 Hz, Slaney's bands.
+    """Natural logarithms of magnitudes in 80 bands of Slaney's mel scale, 0 to 8000 Hz: Hann window of 1024, hop 256.
 
     Args:
         framing: where frame f lies. `hifigan`, as in the official code of HiFi-GAN: about the middle of the samples

@@ -1,4 +1,4 @@
-"""HiFi-GAN (Kong et al. 2020): its generator, which makes sound of log-mel spectrograms, and the critics of its training.
+"""HiFi-GAN (Kong et al. 2020): a generator that makes sound of log-mel spectrograms, and the critics that train it.
 
 Names of weights are those of the official code (`jik876/hifi-gan`), with each normalised weight multiplied out.
 """
@@ -91,7 +91,7 @@ class ResidualBlock(nn.Module):
 
 
 class Critics(nn.Module):
-    """Five critics of the signal folded at a period, and three of the signal, as it is and at a half and a quarter rate.
+    """Five critics of the signal folded at a period, and three of the signal as it is and at a half and quarter rate.
 
     Args:
         width: multiplies all channels; 1 is the paper's size.

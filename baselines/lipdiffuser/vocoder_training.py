@@ -1,4 +1,4 @@
-"""How the vocoder is trained (Kong et al. 2020, Sec. 2): against critics, and before that, where asked, by spectra alone."""
+"""How the vocoder is trained: against critics (Kong et al. 2020), and before that, where asked, by spectra alone."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ def spectral_distance(sound: Tensor, generated: Tensor) -> Tensor:
 
 
 def disturbed(mels: Tensor, part: float) -> Tensor:
-    """Log-mel spectrograms of which a part is drawn towards the mean of its neighbours and made noisy, as much as drawn.
+    """Log-mel spectrograms of which a part is drawn towards its neighbours and made noisy, each by a random amount.
 
     Shape:
         `[B, 80, F]` -> the same
