@@ -6,11 +6,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 from baselines.lipdiffuser.diffusion import MELS, Denoiser
+from baselines.lipdiffuser.mel import Framing
 from baselines.lipdiffuser.unet import UNet
 from baselines.settings import check
 
 INFERENCE_ALONE = frozenset(
-    {"steps", "sigma_low", "sigma_high", "rho", "video", "enrolment", "ema", "longest_s", "precision"}
+    {
+        "steps",
+        "sigma_low",
+        "sigma_high",
+        "rho",
+        "video",
+        "enrolment",
+        "ema",
+        "longest_s",
+        "precision",
+        "vocoder_weights",
+    }
 )
 """Settings that change nothing of a training but the measures beside it."""
 
@@ -53,6 +65,15 @@ class Config:
     """A longer video is denoised in windows of at most this length, which overlap, at every step of sampling."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the networks' arithmetic on a GPU; a CPU always takes float32."""
+
+    # Vocoder
+    framing: Framing = "hifigan"
+    """Where the frames of the mel spectrogram lie: as HiFi-GAN's official code has them, or `centred`, 8 ms earlier, as
+    torchaudio and vocoders trained by SpeechBrain."""
+    vocoder_channels: int = 512
+    """Of HiFi-GAN's first layer: 512 is its V1, 128 its V2."""
+    vocoder_weights: str = ""
+    """A published HiFi-GAN generator for 16 kHz, 80 bands and a hop of 256, in place of one that is trained here."""
 
     def __post_init__(self) -> None:
         check(
@@ -136,6 +157,32 @@ class Training:
     snapshots: int = 16
     """Times at which averages are kept in each stage, for those of other widths."""
 
+    # Vocoder
+    vocoder_steps: int = 2_500_000
+    """Of HiFi-GAN's generator against its critics; Kong et al. 2020 train as long."""
+    vocoder_start_steps: int = 0
+    """Of the generator before that, by spectra alone. The paper has none; a short training gets further with them."""
+    vocoder_start_learning_rate: float = 1e-3
+    vocoder_batch: int = 16
+    vocoder_frames: int = 32
+    """Of the mel spectrogram, 16 ms each, in a training crop."""
+    vocoder_learning_rate: float = 2e-4
+    vocoder_decay: float = 0.999
+    """Times which the learning rate is from one pass over the recordings to the next."""
+    vocoder_anneal: bool = False
+    """The learning rates fall to zero along half a cosine."""
+    vocoder_critic_width: float = 1.0
+    """Multiplies the channels of the critics; 1 is the paper's size."""
+    vocoder_mel_weight: float = 45.0
+    """Of the absolute difference of log-mel spectrograms in the generator's loss."""
+    vocoder_feature_weight: float = 2.0
+    """Of the absolute difference of the critics' features."""
+    vocoder_spectra_weight: float = 0.0
+    """Of the distance of magnitude spectra at three resolutions (Yamamoto et al. 2020), which the paper has not."""
+    vocoder_disturbed: float = 0.0
+    """Part of the crops whose mel spectrogram is blurred and made noisy on its way into the generator, as that of a
+    denoiser is smoother than a true one."""
+
     def __post_init__(self) -> None:
         check(
             self,
@@ -146,4 +193,12 @@ class Training:
             frames="[8, 4096]",
             dropout="[0, 1)",
             ema="(0, 0.28)",
+            **dict.fromkeys(("vocoder_steps", "vocoder_batch"), "[1, inf)"),
+            **dict.fromkeys(("vocoder_learning_rate", "vocoder_start_learning_rate"), "(0, inf)"),
+            **dict.fromkeys(("vocoder_mel_weight", "vocoder_feature_weight", "vocoder_spectra_weight"), "[0, inf)"),
+            vocoder_start_steps="[0, inf)",
+            vocoder_frames="[4, inf)",
+            vocoder_critic_width="(0, 4]",
+            vocoder_decay="(0, 1]",
+            vocoder_disturbed="[0, 1]",
         )
