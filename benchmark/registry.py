@@ -131,7 +131,9 @@ methods = Registry(
             "av_enhancement, av_separation",
         ),
         "noisy": Entry(
-            "baselines.reference_speech:Noisy", "floor: the mixture as it is", "av_enhancement, av_separation, lip2speech"
+            "baselines.reference_speech:Noisy",
+            "floor: the mixture as it is",
+            "av_enhancement, av_separation, lip2speech",
         ),
         "clean": Entry(
             "baselines.reference_speech:Clean", "ceiling: the clean speech", "av_enhancement, av_separation, lip2speech"

@@ -17,7 +17,6 @@ from benchmark.media.clips import crop_speech, mixed, mixture_clip, only_file, s
 from benchmark.registry import CRANIOFACIAL
 from benchmark.types import Audio, Example, Grey, Sample, derive_seed
 
-
 ENHANCED = "enhanced:"
 """Begins the enrolment that is made by an enhancer: `enhanced:deepfilternet`."""
 ENROLMENTS = {
@@ -325,10 +324,14 @@ class SpeechFromLips(Task):
         """
         if protocol.enrolment == "other":
             if not (paths := sample.inputs.get("enrolment", ())):
-                raise MediaError("there is no other utterance of this speaker to enrol; --enrolment clean takes this one")
+                raise MediaError(
+                    "there is no other utterance of this speaker to enrol; --enrolment clean takes this one"
+                )
             return read_audio(only_file(sample, paths, "enrolment"), self.rate)
         if not _is_heard(sample) or (protocol.enrolment == "clean" and not sample.targets.get(self.target)):
-            raise MediaError("nobody knows the speech itself, which is to enrol; --enrolment other takes another utterance")
+            raise MediaError(
+                "nobody knows the speech itself, which is to enrol; --enrolment other takes another utterance"
+            )
         whole = spoken_clip(sample, None, self.rate)
         if protocol.enrolment == "clean":
             assert whole.clean is not None
@@ -434,9 +437,7 @@ def get_task(name: str) -> Task:
     return TASKS[name]
 
 
-def with_protocol(
-    task: Task, seconds: float | None, repeats: int | None, enrolment: str | None = None
-) -> Protocol:
+def with_protocol(task: Task, seconds: float | None, repeats: int | None, enrolment: str | None = None) -> Protocol:
     """The task's protocol with what the user set; 0 seconds means whole recordings.
 
     Raises:
