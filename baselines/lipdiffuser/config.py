@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from baselines.lipdiffuser.diffusion import MELS, Denoiser
-from baselines.lipdiffuser.mel import Framing
+from baselines.lipdiffuser.diffusion import Denoiser
+from baselines.lipdiffuser.mel import BANDS, Framing
 from baselines.lipdiffuser.unet import UNet
 from baselines.settings import check
 
@@ -90,9 +90,9 @@ class Config:
             raise ValueError(
                 f"attention must say true or false for each of {len(self.multiples)} levels, got {len(self.attention)}"
             )
-        if MELS % (self.patch * 2 ** (len(self.multiples) - 1)):
+        if BANDS % (self.patch * 2 ** (len(self.multiples) - 1)):
             raise ValueError(
-                f"{MELS} mel bands must be a multiple of patch times 2 for each level below the first, "
+                f"{BANDS} mel bands must be a multiple of patch times 2 for each level below the first, "
                 f"got patch {self.patch} and {len(self.multiples)} levels"
             )
         for multiple, asked in zip(self.multiples, (*self.attention[:-1], True), strict=True):
