@@ -169,6 +169,7 @@ class VocoderStage(Recipe):
         tensors = {PREFIX + name: tensor for name, tensor in folded(self.generator.state_dict()).items()}
         return export(path, tensors, about, half=False)
 
+    @torch.no_grad()
     def _copied(self, count: int) -> list[tuple[Tensor, Tensor]]:
         """The first validation recordings: mel spectrograms `[1, 80, F]` and the sound that is made of them."""
         device = next(self.generator.parameters()).device
