@@ -7,6 +7,7 @@ from typing import Literal
 
 from baselines.lipdiffuser.diffusion import Denoiser
 from baselines.lipdiffuser.mel import BANDS, Framing
+from baselines.lipdiffuser.speaker import SpeakerKind
 from baselines.lipdiffuser.unet import UNet
 from baselines.settings import check
 
@@ -25,6 +26,8 @@ INFERENCE_ALONE = frozenset(
     }
 )
 """Settings that change nothing of a training but the measures beside it."""
+SPEAKER_DIMS = {"wespeaker": 256, "ge2e": 256, "talkers": 64}
+"""Length of a speaker embedding; n_s of Sec. 4.2 is the first."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,13 @@ class Config:
     """A longer video is denoised in windows of at most this length, which overlap, at every step of sampling."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the networks' arithmetic on a GPU; a CPU always takes float32."""
+
+    # Speaker embedding
+    speaker: SpeakerKind = "wespeaker"
+    """What embeds the enrolment: WeSpeaker from a file, GE2E as resemblyzer carries it, or `talkers`, the recogniser of
+    voice2face that ships with the method of that name."""
+    speaker_model: str = ""
+    """WeSpeaker's model, exported as ONNX."""
 
     # Vocoder
     framing: Framing = "hifigan"
