@@ -162,6 +162,11 @@ class Training:
     feature_noise: float = 0.0
     """Standard deviation of noise on the video features, beside their own: a visual encoder sees the clips that it was
     trained on more clearly than others."""
+    feature_views: int = 1
+    """Views of each video, moved and lit at random but the first, whose features are kept."""
+    start_from: str = ""
+    """Weights of another training to begin with, of the denoiser and of networks that have no steps here: so one may
+    learn to speak from a corpus without videos, and to see from another."""
     ema: float = 0.1
     """Width of the average of weights that is exported (EDM2, Sec. 3), below 0.28."""
     snapshots: int = 16
@@ -196,17 +201,16 @@ class Training:
     def __post_init__(self) -> None:
         check(
             self,
-            audio_steps="[0, inf)",
-            **dict.fromkeys(("steps", "batch", "snapshots"), "[1, inf)"),
+            **dict.fromkeys(("audio_steps", "steps", "ramp_up", "feature_noise"), "[0, inf)"),
+            **dict.fromkeys(("batch", "snapshots", "feature_views"), "[1, inf)"),
             **dict.fromkeys(("learning_rate", "decay_after", "noise_deviation"), "(0, inf)"),
-            **dict.fromkeys(("ramp_up", "feature_noise"), "[0, inf)"),
             frames="[8, 4096]",
             dropout="[0, 1)",
             ema="(0, 0.28)",
-            **dict.fromkeys(("vocoder_steps", "vocoder_batch"), "[1, inf)"),
+            vocoder_batch="[1, inf)",
             **dict.fromkeys(("vocoder_learning_rate", "vocoder_start_learning_rate"), "(0, inf)"),
             **dict.fromkeys(("vocoder_mel_weight", "vocoder_feature_weight", "vocoder_spectra_weight"), "[0, inf)"),
-            vocoder_start_steps="[0, inf)",
+            **dict.fromkeys(("vocoder_start_steps", "vocoder_steps"), "[0, inf)"),
             vocoder_frames="[4, inf)",
             vocoder_critic_width="(0, 4]",
             vocoder_decay="(0, 1]",
