@@ -47,6 +47,17 @@ class Config:
     patch: int = 1
     """Neighbouring mel bands that go into the denoiser as channels; 1 in the paper. 4 takes a quarter of the time."""
 
+    # Visual encoder
+    visual: Literal["braven", "talkers", "features"] = "braven"
+    """What sees the lips: BRAVEn, with `visual_weights`; a small encoder that learns to read phonemes from Talkers'
+    lips; or nothing, where `visual_features` were computed before."""
+    visual_weights: str = ""
+    """A checkpoint of BRAVEn's official code: of its video encoder, or of a lip reader with one."""
+    visual_features: str = ""
+    """A folder with `<id>.npy` of each sample: features `[N, visual_dim]`, one row for each frame at 25 a second."""
+    visual_dim: int = 1024
+    """Channels of the features; of the encoder for Talkers 128 are enough. BRAVEn's are those of its checkpoint."""
+
     # Sampling
     steps: int = 32
     """Of Heun's method; each but the last asks the denoiser twice."""
@@ -85,6 +96,7 @@ class Config:
             rho="[1, 100]",
             ema="[0, 0.28)",
             longest_s="[1, 600]",
+            visual_dim="[8, 4096]",
         )
         if len(self.attention) != len(self.multiples):
             raise ValueError(
@@ -157,6 +169,14 @@ class Training:
     snapshots: int = 16
     """Times at which averages are kept in each stage, for those of other widths."""
 
+    # Visual encoder
+    visual_steps: int = 6000
+    """Of the encoder for Talkers, alone, before the rest; the paper's is a trained one."""
+    visual_batch: int = 32
+    """Clips."""
+    visual_learning_rate: float = 2e-3
+    """Falls to zero along half a cosine."""
+
     # Vocoder
     vocoder_steps: int = 2_500_000
     """Of HiFi-GAN's generator against its critics; Kong et al. 2020 train as long."""
@@ -196,6 +216,9 @@ class Training:
             **dict.fromkeys(("vocoder_steps", "vocoder_batch"), "[1, inf)"),
             **dict.fromkeys(("vocoder_learning_rate", "vocoder_start_learning_rate"), "(0, inf)"),
             **dict.fromkeys(("vocoder_mel_weight", "vocoder_feature_weight", "vocoder_spectra_weight"), "[0, inf)"),
+            visual_steps="[0, inf)",
+            visual_batch="[1, inf)",
+            visual_learning_rate="(0, inf)",
             vocoder_start_steps="[0, inf)",
             vocoder_frames="[4, inf)",
             vocoder_critic_width="(0, 4]",
