@@ -130,19 +130,23 @@ class Config:
         if not self.film_kernel % 2:
             raise ValueError(f"film_kernel must be odd, got {self.film_kernel}")
 
-    def network(self) -> LipDiffuserNetwork:
+    def network(self, published: bool = True) -> LipDiffuserNetwork:
         """All networks, of the sizes that are set.
 
+        Args:
+            published: read BRAVEn from its checkpoint; otherwise it is the largest one, untrained.
+
         Raises:
-            InvalidConfig, MissingWeights: a published visual encoder that is not there.
+            InvalidConfig, MissingWeights: a checkpoint that is not named, not there or of something else.
         """
+        from baselines.lipdiffuser.braven import BRAVEn
         from baselines.lipdiffuser.network import LipDiffuserNetwork
         from baselines.lipdiffuser.visual_encoder import build_visual_encoder
         from baselines.lipdiffuser.vocoder import Generator
 
+        visual = build_visual_encoder(self) if published or self.visual != "braven" else BRAVEn()
         denoiser = self.denoiser(SPEAKER_DIMS[self.speaker], self.visual_dim)
-        vocoder = Generator(self.vocoder_channels)
-        return LipDiffuserNetwork(build_visual_encoder(self), denoiser, vocoder, self.framing)
+        return LipDiffuserNetwork(visual, denoiser, Generator(self.vocoder_channels), self.framing)
 
     def denoiser(self, speaker: int, features: int, dropout: float = 0.0) -> Denoiser:
         """

@@ -19,11 +19,12 @@ from baselines.checkpoints import fill, read
 from baselines.layers.speech_input import usable_speech
 from baselines.lipdiffuser.config import SPEAKER_DIMS, Config
 from baselines.lipdiffuser.denoiser_training import PREFIX
-from baselines.lipdiffuser.diffusion import VIDEO_FRAME, mel_frames, noise_levels
+from baselines.lipdiffuser.diffusion import VIDEO_FRAME, at_mel_rate, mel_frames, noise_levels
 from baselines.lipdiffuser.mel import BANDS, RATE
 from baselines.lipdiffuser.network import LipDiffuserNetwork, padded_frames
 from baselines.lipdiffuser.speaker import SHORTEST_S, SpeakerEncoder
 from baselines.lipdiffuser.visual_encoder import SIDE, centre
+from baselines.lipdiffuser.visual_features import read_features
 from baselines.lipdiffuser.vocoder import read_published
 from baselines.network_method import NetworkMethod
 from baselines.post_hoc_ema import Kept, kept_in, reconstructed
@@ -33,7 +34,7 @@ from benchmark.types import Example
 
 FRAMES_AT_ONCE = 16 * 640
 """Mel frames that go through the denoiser together on a GPU; bounds memory. A CPU takes one video after the other."""
-TRAINED_WITH = ("framing", "speaker", "head_channels")
+TRAINED_WITH = ("framing", "speaker", "visual", "head_channels")
 """Settings that the shapes of weights do not tell."""
 
 
@@ -42,12 +43,12 @@ class Silent:
     """What is made into speech.
 
     Shape:
-        mouth `[N, 96, 96]` uint8, voice `[S]` of length 1
+        seen `[N, 96, 96]` uint8, or features `[N, C]` that were computed before; voice `[S]` of length 1
     """
 
     owner: int
     """Position of the example."""
-    mouth: np.ndarray
+    seen: np.ndarray | Tensor
     voice: Tensor
     seed: int
 
@@ -79,18 +80,21 @@ class LipDiffuser(NetworkMethod):
             MissingDependency: the speaker encoder's package is not installed.
             InvalidConfig: a file is of another architecture, or does not fit the others.
         """
+        if self.config.visual == "features" and not self.config.visual_features:
+            raise InvalidConfig("visual = features needs visual_features: a folder with <id>.npy of each sample")
         tensors, about = read(self.weights, self.name)
         self._check(about)
-        self._place("cpu")
+        self._place(device)
         if self.config.vocoder_weights:
-            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("vocoder.")}
-            self.network.vocoder = self._published_vocoder()
-            tensors |= {f"vocoder.{name}": tensor for name, tensor in self.network.vocoder.state_dict().items()}
+            self.network.vocoder = self._published_vocoder().to(self.device)
+        published = ("vocoder.",) if self.config.vocoder_weights else ()
+        published += ("visual.",) if self.config.visual != "talkers" else ()
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(published)}
+        state = self.network.state_dict()
+        tensors |= {name: tensor for name, tensor in state.items() if name.startswith(published)}
         if self.config.ema:
             tensors |= self._of_another_width(about)
         fill(self.network, tensors, self.weights, "Set channels, multiples, blocks, attention and patch as in training")
-        self.device = torch.device(device)
-        self.network = self.network.to(self.device, memory_format=self.memory_format).eval()
         self.voices = SpeakerEncoder(self.config.speaker, self.config.speaker_model, device)
         if self.voices.dim != SPEAKER_DIMS[self.config.speaker]:
             raise InvalidConfig(
@@ -99,7 +103,7 @@ class LipDiffuser(NetworkMethod):
             )
 
     def load_random(self, device: str, seed: int = 0) -> None:
-        super().load_random(device, seed)
+        self._place(device, seed, published=False)
         self.voices = None
 
     @torch.inference_mode()
@@ -112,7 +116,7 @@ class LipDiffuser(NetworkMethod):
         usable: list[Silent] = []
         for index, example in enumerate(examples):
             try:
-                usable.append(Silent(index, self._mouth(example), self._voice(example), example.seed))
+                usable.append(Silent(index, self._seen(example), self._voice(example), example.seed))
             except (MethodError, MediaError) as error:
                 outputs[index] = error
         for batch in self._batches(usable):
@@ -124,16 +128,17 @@ class LipDiffuser(NetworkMethod):
                 )
         return outputs
 
-    def _mouth(self, example: Example) -> np.ndarray:
-        """`[N, 96, 96]`; somebody else's goes on from its start where it is shorter."""
-        frames = example.inputs["mouth"].frames
-        if self.config.video == "shuffled":
+    def _seen(self, example: Example) -> np.ndarray | Tensor:
+        frames, config = example.inputs["mouth"].frames, self.config
+        if config.visual == "features":
+            if config.video == "shuffled":
+                raise MethodError("video = shuffled needs a visual encoder: features of another video are not known")
+            return read_features(Path(config.visual_features), example.sample.id, config.visual_dim, len(frames))
+        if config.video == "shuffled":
             other = example.inputs.get("decoy")
             if other is None:
                 raise MethodError("video = shuffled needs a dataset that has other people's videos")
-            theirs = other().frames
-            if len(theirs):
-                frames = theirs[np.arange(len(frames)) % len(theirs)]
+            frames = _as_long(other().frames, len(frames))
         if frames.ndim != 3 or frames.shape[1:] != (SIDE, SIDE) or not len(frames):
             raise MethodError(f"Expected a video [N, {SIDE}, {SIDE}] of the mouth, got {list(frames.shape)}")
         return frames
@@ -161,7 +166,7 @@ class LipDiffuser(NetworkMethod):
                 yield groups[frames][start : start + size]
 
     def _frames(self, one: Silent) -> int:
-        return padded_frames(mel_frames(len(one.mouth)), self.network.denoiser.multiple)
+        return padded_frames(mel_frames(len(one.seen)), self.network.denoiser.multiple)
 
     def _spoken(self, batch: Sequence[Silent]) -> list[np.ndarray]:
         frames, config = self._frames(batch[0]), self.config
@@ -169,8 +174,7 @@ class LipDiffuser(NetworkMethod):
         multiple = self.network.denoiser.multiple
         longest = max(multiple, mel_frames(int(config.longest_s * RATE / VIDEO_FRAME)) // multiple * multiple)
         with self._precision():
-            pictures = (centre(torch.from_numpy(one.mouth).to(self.device))[None] for one in batch)
-            seen = torch.cat([self.network.see(video, frames) for video in pictures])
+            seen = torch.cat([at_mel_rate(self._features(one), frames, config.framing) for one in batch])
             mels = self.network.sample(
                 torch.stack(noise).to(self.device),
                 seen,
@@ -181,13 +185,19 @@ class LipDiffuser(NetworkMethod):
         found = []
         for one, mel in zip(batch, mels, strict=True):
             # The frames that fill up are not heard: what is spoken depends on them no more.
-            sound = self.network.speak(mel[None, :, : mel_frames(len(one.mouth))])[0]
-            found.append(sound[: len(one.mouth) * VIDEO_FRAME].float().cpu().numpy())
+            sound = self.network.speak(mel[None, :, : mel_frames(len(one.seen))])[0]
+            found.append(sound[: len(one.seen) * VIDEO_FRAME].float().cpu().numpy())
         return found
 
-    def _place(self, device: str, seed: int = 0) -> None:
+    def _features(self, one: Silent) -> Tensor:
+        """What is seen of the lips: `[1, N, C]`."""
+        if isinstance(one.seen, Tensor):
+            return one.seen[None].to(self.device)
+        return self.network.see(centre(torch.from_numpy(one.seen).to(self.device))[None]).float()
+
+    def _place(self, device: str, seed: int = 0, published: bool = True) -> None:
         with seeded(self.name, seed):
-            network = self.config.network()
+            network = self.config.network(published)
         self.device = torch.device(device)
         self.network = network.to(self.device, memory_format=self.memory_format).eval()
 
@@ -230,3 +240,8 @@ class LipDiffuser(NetworkMethod):
         if self.device.type == "cpu" or self.config.precision == "float32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.config.precision))
+
+
+def _as_long(frames: np.ndarray, count: int) -> np.ndarray:
+    """Another video at the length of this one; a shorter one begins again."""
+    return frames[np.arange(count) % len(frames)] if len(frames) else frames

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-
-
 import torch
 from torch import Tensor, nn
 
-from baselines.lipdiffuser.diffusion import Denoiser, at_mel_rate, heun
+from baselines.lipdiffuser.diffusion import Denoiser, heun
 from baselines.lipdiffuser.mel import HOP, Framing
 from baselines.lipdiffuser.windows import fades, in_pieces, starts
 
@@ -20,19 +18,21 @@ LONGEST_SPOKEN, FRAMES_AROUND = 2500, 24
 
 
 class LipDiffuserNetwork(nn.Module):
-    """What a checkpoint holds."""
+    """What a checkpoint holds; without a visual encoder where features were computed before."""
 
-    def __init__(self, visual: nn.Module, denoiser: Denoiser, vocoder: nn.Module, framing: Framing = "hifigan") -> None:
+    def __init__(
+        self, visual: nn.Module | None, denoiser: Denoiser, vocoder: nn.Module, framing: Framing = "hifigan"
+    ) -> None:
         super().__init__()
         self.visual, self.denoiser, self.vocoder, self.framing = visual, denoiser, vocoder, framing
 
-    def see(self, pictures: Tensor, frames: int) -> Tensor:
-        """Video features at the rate of the mels. Shape: `[B, N, 88, 88]` in [0, 1] -> `[B, C, frames]`."""
-        features = in_pieces(self.visual, pictures, LONGEST_PICTURES, PICTURES_AROUND, dim=1)
-        return at_mel_rate(features.float(), frames, self.framing)
+    def see(self, pictures: Tensor) -> Tensor:
+        """Video features. Shape: `[B, N, 88, 88]` in [0, 1] -> `[B, N, C]`."""
+        assert self.visual is not None
+        return in_pieces(self.visual, pictures, LONGEST_PICTURES, PICTURES_AROUND, dim=1)
 
     def sample(self, noise: Tensor, seen: Tensor, speakers: Tensor, sigmas: list[float], longest: int) -> Tensor:
-        """Log-mels by Heun's method.
+        """Log-mels by Heun's method, of features at the rate of these.
 
         What is longer than a window is denoised in several that overlap, at every step of the one trajectory: their
         estimates are faded into each other, so that neighbours agree on what is said where they meet.

@@ -1,4 +1,4 @@
-"""How LipDiffuser is trained: what sees and what speaks, then the denoiser on speech alone, then with video (Sec. 4)."""
+"""How LipDiffuser is trained: what sees and what speaks, then the denoiser, on speech alone and with video (Sec. 4)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from baselines.lipdiffuser.preparation import Voices, seen_utterances, video_fea
 from baselines.lipdiffuser.speaker import SpeakerEncoder
 from baselines.lipdiffuser.utterances import Utterances
 from baselines.lipdiffuser.visual_encoder import build_visual_encoder
+from baselines.lipdiffuser.visual_features import read_features
 from baselines.lipdiffuser.visual_training import VisualRecipe
 from baselines.settings import options
 from baselines.shards import Progress
@@ -77,9 +78,7 @@ def recipes(
         further = _others(folder)
         start = _exported(folder, AudioRecipe.name) if settings.audio_steps else _started(settings)
         encoder = _encoder(config, further)
-        own, known = (
-            _seen(encoder, c, v, settings, config, progress) for c, v in zip(clips(), voices(), strict=True)
-        )
+        own, known = (_seen(encoder, c, v, settings, config, progress) for c, v in zip(clips(), voices(), strict=True))
         averages = folder / DenoiserRecipe.name / "averages"
         begun = own_tensors(start, PREFIX) or None
         return DenoiserRecipe(config, settings, own, known, config.visual_dim, averages, begun, further)
@@ -108,7 +107,7 @@ def recipes(
 
 
 def _seen(
-    encoder: nn.Module,
+    encoder: nn.Module | None,
     clips: ShardClips | None,
     voices: Voices | None,
     settings: Training,
@@ -117,15 +116,23 @@ def _seen(
 ) -> Utterances | None:
     if clips is None or voices is None:
         return None
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    seen = video_features(encoder, clips, settings.feature_views, device=device, progress=progress)
+    if encoder is None:
+        folder = Path(config.visual_features)
+        seen = [
+            read_features(folder, clips.id(number), config.visual_dim, len(clips.mouth(number)))[None].half()
+            for number in range(len(clips))
+        ]
+    else:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        seen = video_features(encoder, clips, settings.feature_views, device=device, progress=progress)
     return seen_utterances(clips, seen, voices.vectors, voices.speakers, config.framing)
 
 
-def _encoder(config: Config, further: Mapping[str, Tensor]) -> nn.Module:
+def _encoder(config: Config, further: Mapping[str, Tensor]) -> nn.Module | None:
     encoder = build_visual_encoder(config)
-    assert encoder is not None
-    if config.visual == "talkers":
+    if encoder is None and not config.visual_features:
+        raise InvalidConfig("visual = features needs visual_features: a folder with <id>.npy of each sample")
+    if encoder is not None and config.visual == "talkers":
         own = own_tensors(further, VISUAL)
         if not own:
             raise InvalidConfig(
@@ -133,7 +140,7 @@ def _encoder(config: Config, further: Mapping[str, Tensor]) -> nn.Module:
                 "training.start_from to weights with one"
             )
         fill(encoder, own, None, "Set visual_dim as in training")
-    return encoder.requires_grad_(False)
+    return encoder
 
 
 def _spoken(samples: Sequence[Sample]) -> list[Path]:
