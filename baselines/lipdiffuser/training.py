@@ -89,7 +89,7 @@ def recipes(
         if settings.visual_steps and config.visual == "talkers":
             found |= _exported(folder, VisualRecipe.name)
         if settings.vocoder_steps and not config.vocoder_weights:
-            found |= {VOCODER + name: t for name, t in _exported(folder, vocoder_training.NAME).items()}
+            found |= _exported(folder, vocoder_training.NAME)
         return found
 
     stages: list[Stage] = []
