@@ -77,9 +77,7 @@ def recipes(
         further = _others(folder)
         start = _exported(folder, AudioRecipe.name) if settings.audio_steps else _started(settings)
         encoder = _encoder(config, further)
-        own, known = (
-            _seen(encoder, c, v, settings, config, progress) for c, v in zip(clips(), voices(), strict=True)
-        )
+        own, known = (_seen(encoder, c, v, settings, config, progress) for c, v in zip(clips(), voices(), strict=True))
         averages = folder / DenoiserRecipe.name / "averages"
         begun = own_tensors(start, PREFIX) or None
         return DenoiserRecipe(config, settings, own, known, config.visual_dim, averages, begun, further)
@@ -90,7 +88,7 @@ def recipes(
         if settings.visual_steps and config.visual == "talkers":
             found |= _exported(folder, VisualRecipe.name)
         if settings.vocoder_steps and not config.vocoder_weights:
-            found |= {VOCODER + name: t for name, t in _exported(folder, vocoder_training.NAME).items()}
+            found |= _exported(folder, vocoder_training.NAME)
         return found
 
     stages: list[Stage] = []
