@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.checkpoints import fill, read
-from baselines.lipdiffuser import vocoder_training
+from baselines.lipdiffuser import visual_training, vocoder_training
 from baselines.lipdiffuser.clips import ShardClips
 from baselines.lipdiffuser.config import Config, Training
 from baselines.lipdiffuser.denoiser_training import PREFIX, AudioRecipe, DenoiserRecipe, own_tensors
@@ -20,15 +20,14 @@ from baselines.lipdiffuser.speaker import SpeakerEncoder
 from baselines.lipdiffuser.utterances import Utterances
 from baselines.lipdiffuser.visual_encoder import build_visual_encoder
 from baselines.lipdiffuser.visual_features import read_features
-from baselines.lipdiffuser.visual_training import VisualRecipe
 from baselines.settings import options
 from baselines.shards import Progress
 from baselines.training import Recipe, Stage
 from benchmark.errors import InvalidConfig
 from benchmark.types import Sample
 
-VISUAL, VOCODER = "visual.", "vocoder."
-"""Before the names of these networks' tensors in the weights of the whole."""
+AROUND = (visual_training.PREFIX, vocoder_training.PREFIX)
+"""Before the names of tensors of the networks around the denoiser."""
 
 
 def recipes(
@@ -66,7 +65,7 @@ def recipes(
         return Voices(samples, encoder, progress), Voices(validation, encoder) if validation else None
 
     def visual(folder: Path) -> Recipe:
-        return VisualRecipe(config, settings, *clips())
+        return visual_training.VisualRecipe(config, settings, *clips())
 
     def audio(folder: Path) -> Recipe:
         own, known = (v and v.utterances(config.framing) for v in voices())
@@ -85,16 +84,16 @@ def recipes(
 
     def _others(folder: Path) -> dict[str, Tensor]:
         """The tensors of the networks around the denoiser, by their names in the weights of the whole."""
-        found = {name: t for name, t in _started(settings).items() if name.startswith((VISUAL, VOCODER))}
+        found = {name: t for name, t in _started(settings).items() if name.startswith(AROUND)}
         if settings.visual_steps and config.visual == "talkers":
-            found |= _exported(folder, VisualRecipe.name)
+            found |= _exported(folder, visual_training.VisualRecipe.name)
         if settings.vocoder_steps and not config.vocoder_weights:
             found |= _exported(folder, vocoder_training.NAME)
         return found
 
     stages: list[Stage] = []
     if settings.visual_steps and config.visual == "talkers":
-        stages.append(Stage(VisualRecipe.name, settings.visual_steps, visual, ema=0.999, anneal=True))
+        stages.append(Stage(visual_training.VisualRecipe.name, settings.visual_steps, visual, ema=0.999, anneal=True))
     if settings.vocoder_steps and not config.vocoder_weights:
         recordings = vocoder_training.SpeechFiles(_spoken(samples))
         known = vocoder_training.SpeechFiles(_spoken(validation)) if validation else None
@@ -133,7 +132,7 @@ def _encoder(config: Config, further: Mapping[str, Tensor]) -> nn.Module | None:
     if encoder is None and not config.visual_features:
         raise InvalidConfig("visual = features needs visual_features: a folder with <id>.npy of each sample")
     if encoder is not None and config.visual == "talkers":
-        own = own_tensors(further, VISUAL)
+        own = own_tensors(further, visual_training.PREFIX)
         if not own:
             raise InvalidConfig(
                 "The denoiser learns from what a trained visual encoder sees: set training.visual_steps, or "
