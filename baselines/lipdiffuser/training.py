@@ -52,8 +52,12 @@ def recipes(
 
     Raises:
         InvalidConfig: a setting that cannot be used.
+        MissingWeights: `start_from` or `visual_weights` is no file with weights.
     """
     settings = options(Training, training)
+    started = read(Path(settings.start_from), "lipdiffuser")[0] if settings.start_from else {}
+    if settings.steps:
+        _check_eye(config, settings, started)
 
     @functools.cache
     def clips() -> tuple[ShardClips, ShardClips | None]:
@@ -70,12 +74,12 @@ def recipes(
     def audio(folder: Path) -> Recipe:
         own, known = (v and v.utterances(config.framing) for v in voices())
         averages = folder / AudioRecipe.name / "averages"
-        start = own_tensors(_started(settings), PREFIX) or None
+        start = own_tensors(started, PREFIX) or None
         return AudioRecipe(config, settings, own, known, config.visual_dim, averages, start, _others(folder))
 
     def denoiser(folder: Path) -> Recipe:
         further = _others(folder)
-        start = _exported(folder, AudioRecipe.name) if settings.audio_steps else _started(settings)
+        start = _exported(folder, AudioRecipe.name) if settings.audio_steps else started
         encoder = _encoder(config, further)
         own, known = (_seen(encoder, c, v, settings, config, progress) for c, v in zip(clips(), voices(), strict=True))
         averages = folder / DenoiserRecipe.name / "averages"
@@ -84,7 +88,7 @@ def recipes(
 
     def _others(folder: Path) -> dict[str, Tensor]:
         """The tensors of the networks around the denoiser, by their names in the weights of the whole."""
-        found = {name: t for name, t in _started(settings).items() if name.startswith(AROUND)}
+        found = {name: t for name, t in started.items() if name.startswith(AROUND)}
         if settings.visual_steps and config.visual == "talkers":
             found |= _exported(folder, visual_training.VisualRecipe.name)
         if settings.vocoder_steps and not config.vocoder_weights:
@@ -127,18 +131,23 @@ def _seen(
     return seen_utterances(clips, seen, voices.vectors, voices.speakers, config.framing)
 
 
+def _check_eye(config: Config, settings: Training, started: Mapping[str, Tensor]) -> None:
+    """Refuse what the denoiser could not see with, before hours of other stages."""
+    if config.visual == "features" and not config.visual_features:
+        raise InvalidConfig("visual = features needs visual_features: a folder with <id>.npy of each sample")
+    if config.visual == "braven":
+        build_visual_encoder(config)
+    if config.visual == "talkers" and not (settings.visual_steps or own_tensors(started, visual_training.PREFIX)):
+        raise InvalidConfig(
+            "The denoiser learns from what a trained visual encoder sees: set training.visual_steps, or "
+            "training.start_from to weights with one"
+        )
+
+
 def _encoder(config: Config, further: Mapping[str, Tensor]) -> nn.Module | None:
     encoder = build_visual_encoder(config)
-    if encoder is None and not config.visual_features:
-        raise InvalidConfig("visual = features needs visual_features: a folder with <id>.npy of each sample")
     if encoder is not None and config.visual == "talkers":
-        own = own_tensors(further, visual_training.PREFIX)
-        if not own:
-            raise InvalidConfig(
-                "The denoiser learns from what a trained visual encoder sees: set training.visual_steps, or "
-                "training.start_from to weights with one"
-            )
-        fill(encoder, own, None, "Set visual_dim as in training")
+        fill(encoder, own_tensors(further, visual_training.PREFIX), None, "Set visual_dim as in training")
     return encoder
 
 
@@ -148,7 +157,3 @@ def _spoken(samples: Sequence[Sample]) -> list[Path]:
 
 def _exported(folder: Path, stage: str) -> dict[str, Tensor]:
     return read(folder / f"{stage}.safetensors", "lipdiffuser")[0]
-
-
-def _started(settings: Training) -> dict[str, Tensor]:
-    return read(Path(settings.start_from), "lipdiffuser")[0] if settings.start_from else {}
