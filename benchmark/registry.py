@@ -130,6 +130,11 @@ methods = Registry(
             "AVDiffuSS, diffusion (Lee et al. 2024)",
             "av_enhancement, av_separation",
         ),
+        "lipdiffuser": Entry(
+            "baselines.lipdiffuser.method:LipDiffuser",
+            "LipDiffuser, speech from lips (de Oliveira et al. 2025)",
+            "lip2speech",
+        ),
         "noisy": Entry(
             "baselines.reference_speech:Noisy",
             "floor: the mixture as it is",
@@ -321,6 +326,9 @@ trainers = Registry(
         ),
         "flowavse": Entry("baselines.flowavse.training:recipes", "both stages and their encoders", "av_enhancement"),
         "avdiffuss": Entry("baselines.avdiffuss.training:recipes", "both stages and their encoders", "av_enhancement"),
+        "lipdiffuser": Entry(
+            "baselines.lipdiffuser.training:recipes", "visual encoder, vocoder, denoiser", "lip2speech"
+        ),
     },
     extensible=False,
 )
