@@ -34,8 +34,8 @@ class Folder(AudioVisualCorpus):
 
     For faces (`speech2face`) a person is a sample: all the recordings, and all the portraits. For enhancement and
     separation, and for lips to speech, a video is: noise, or another person's speech, is added to its clean speech
-    (splits `test` and `test_snr`), or it is noisy as it is (split `noisy`). Numbers that compare with clean speech exist where there is
-    some; elsewhere outputs are made, and judged by what needs none.
+    (splits `test` and `test_snr`), or it is noisy as it is (split `noisy`). Numbers that compare with clean speech
+    exist where there is some; elsewhere outputs are made, and judged by what needs none.
 
     The attribute `media` is a hash of the contents of a sample's files, so that the manifest changes with them.
     """
