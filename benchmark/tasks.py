@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -180,6 +180,16 @@ class FaceFromSpeech(Task):
         return {"speech": read_audio(source, self.rate)}
 
 
+class Signals(NamedTuple):
+    """What is known of a sample beside the outputs: what they are compared with, by numbers, eyes and ears.
+
+    Shape: both `[T]` float32
+    """
+
+    noisy: np.ndarray | None
+    clean: np.ndarray | None
+
+
 class SpeechFromMixture(Task):
     """Inputs `noisy`: Audio; `video`: FaceVideo of who is to be heard. The truth is the clean speech, if it is known.
 
@@ -230,6 +240,10 @@ class SpeechFromMixture(Task):
         if video in (None, source):
             face = face._replace(frames=since_sound(source, face.frames, FPS, noisy.seconds))
         return {"noisy": noisy, "video": clip_video(face, 0.0, noisy.seconds, noisy.seconds)}
+
+    def signals(self, sample: Sample, protocol: Protocol, seed: int) -> Signals:
+        """Noisy and clean speech as `open` gives them, without a look at the video."""
+        return Signals(*mixture_clip(sample, protocol.seconds, self.rate, seed).mixture)
 
     def truth(self, sample: Sample, protocol: Protocol, seed: int) -> Audio | None:
         """The clean speech alone, as `open` gives it, without a look at the video; None where nobody knows it."""
@@ -322,6 +336,14 @@ class SpeechFromLips(Task):
 
     def offers(self, sample: Sample, field: str) -> bool:
         return field != "noisy" or bool(sample.inputs.get("noisy")) or "noise" in sample.attributes
+
+    def signals(self, sample: Sample, protocol: Protocol, seed: int) -> Signals:
+        """Noisy and clean speech as `open` gives them, where they are known, without a look at the video."""
+        if not _is_heard(sample):
+            return Signals(None, None)
+        clip = spoken_clip(sample, protocol.seconds, self.rate)
+        noisy = mixed(sample, clip, self.rate, seed).noisy if self.offers(sample, "noisy") else None
+        return Signals(*(None if signal is None else self._padded(signal) for signal in (noisy, clip.clean)))
 
     def truth(self, sample: Sample, protocol: Protocol, seed: int) -> Audio | None:
         """The clean speech alone, as `open` gives it, without a look at the video; None where nobody knows it."""
