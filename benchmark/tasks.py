@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,10 @@ ENROLMENTS = {
     "noisy": "the speech itself in noise, at -10 dB",
 }
 """Where a method that is told whose voice to give hears it (LipDiffuser, Table 3), and what a table says of it."""
+LEAST_ENROLLED_S = 0.5
+"""A shorter recording tells too little of a voice."""
+LEAST_PICTURES = 5
+"""A fifth of a second: shorter than any syllable."""
 ENROLLED_DB = -10.0
 """SNR of an enrolment in noise, whatever that of the row."""
 
@@ -176,6 +180,16 @@ class FaceFromSpeech(Task):
         return {"speech": read_audio(source, self.rate)}
 
 
+class Signals(NamedTuple):
+    """What is known of a sample beside the outputs: what they are compared with, by numbers, eyes and ears.
+
+    Shape: both `[T]` float32
+    """
+
+    noisy: np.ndarray | None
+    clean: np.ndarray | None
+
+
 class SpeechFromMixture(Task):
     """Inputs `noisy`: Audio; `video`: FaceVideo of who is to be heard. The truth is the clean speech, if it is known.
 
@@ -226,6 +240,10 @@ class SpeechFromMixture(Task):
         if video in (None, source):
             face = face._replace(frames=since_sound(source, face.frames, FPS, noisy.seconds))
         return {"noisy": noisy, "video": clip_video(face, 0.0, noisy.seconds, noisy.seconds)}
+
+    def signals(self, sample: Sample, protocol: Protocol, seed: int) -> Signals:
+        """Noisy and clean speech as `open` gives them, without a look at the video."""
+        return Signals(*mixture_clip(sample, protocol.seconds, self.rate, seed).mixture)
 
     def truth(self, sample: Sample, protocol: Protocol, seed: int) -> Audio | None:
         """The clean speech alone, as `open` gives it, without a look at the video; None where nobody knows it."""
@@ -303,10 +321,29 @@ class SpeechFromLips(Task):
                 f"{self.name} needs a recording of the voice that is to be heard: give any speech of the person, or "
                 "of somebody else, with --enroll voice.wav"
             )
-        return {"enrolment": read_audio(enrolment, self.rate), "mouth": read_mouth_video(source, grey)}
+        voice = _voice(enrolment, self.rate)
+        mouth = read_mouth_video(source, grey)
+        if len(mouth.frames) < LEAST_PICTURES:
+            raise MediaError(
+                f"{source}: {len(mouth.frames)} pictures at 25 a second; expected at least {LEAST_PICTURES}"
+            )
+        if mouth.without_face == len(mouth.frames):
+            raise MediaError(
+                f"{source}: no face was found in any of its {len(mouth.frames)} pictures, and so no lips to read; "
+                "expected one from the front"
+            )
+        return {"enrolment": voice, "mouth": mouth}
 
     def offers(self, sample: Sample, field: str) -> bool:
         return field != "noisy" or bool(sample.inputs.get("noisy")) or "noise" in sample.attributes
+
+    def signals(self, sample: Sample, protocol: Protocol, seed: int) -> Signals:
+        """Noisy and clean speech as `open` gives them, where they are known, without a look at the video."""
+        if not _is_heard(sample):
+            return Signals(None, None)
+        clip = spoken_clip(sample, protocol.seconds, self.rate)
+        noisy = mixed(sample, clip, self.rate, seed).noisy if self.offers(sample, "noisy") else None
+        return Signals(*(None if signal is None else self._padded(signal) for signal in (noisy, clip.clean)))
 
     def truth(self, sample: Sample, protocol: Protocol, seed: int) -> Audio | None:
         """The clean speech alone, as `open` gives it, without a look at the video; None where nobody knows it."""
@@ -327,7 +364,7 @@ class SpeechFromLips(Task):
                 raise MediaError(
                     "there is no other utterance of this speaker to enrol; --enrolment clean takes this one"
                 )
-            return read_audio(only_file(sample, paths, "enrolment"), self.rate)
+            return _voice(only_file(sample, paths, "enrolment"), self.rate)
         if not _is_heard(sample) or (protocol.enrolment == "clean" and not sample.targets.get(self.target)):
             raise MediaError(
                 "nobody knows the speech itself, which is to enrol; --enrolment other takes another utterance"
@@ -343,6 +380,23 @@ class SpeechFromLips(Task):
     def _padded(self, speech: np.ndarray) -> np.ndarray:
         """Silence up to the end of the last picture."""
         return np.pad(speech, (0, -len(speech) % (self.rate // 25)))
+
+
+def _voice(path: Path, rate: int) -> Audio:
+    """A recording to enrol.
+
+    Raises:
+        MediaError: unusable, too short or silent.
+    """
+    voice = read_audio(path, rate)
+    if voice.seconds < LEAST_ENROLLED_S:
+        raise MediaError(
+            f"{path}: {voice.seconds:.2f} s of the voice that is to be heard; expected at least "
+            f"{LEAST_ENROLLED_S:g} s, better some seconds"
+        )
+    if not voice.samples.any():
+        raise MediaError(f"{path}: the voice that is to be heard is silent")
+    return voice
 
 
 def _is_heard(sample: Sample) -> bool:
