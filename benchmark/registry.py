@@ -230,6 +230,9 @@ metrics = Registry(
             "metrics.speech.speaker_similarity:SpeakerSimilarity", "cosine of speaker embeddings", "speech"
         ),
         "delay": Entry("metrics.speech.delay:DelayFound", "delay_ms: how late estimates are", "speech"),
+        "lip_sync": Entry(
+            "metrics.speech.lip_sync:LipSync", "lip_sync_{ms,strength}: speech against the mouth's opening", "speech"
+        ),
         "rtf": Entry("metrics.speech.rtf:RealTimeFactor", "real-time factor: wall time over audio time", "speech"),
     },
 )
@@ -260,6 +263,7 @@ NUMBERS = {
     **{name: "wer" for name in ("cer", "wer_substitutions", "wer_deletions", "wer_insertions")},
     "lps_char": "lps",
     "delay_ms": "delay",
+    **{f"lip_sync_{part}": "lip_sync" for part in ("ms", "strength")},
 }
 """Numbers that are asked for by name, and the metric that yields them with others."""
 

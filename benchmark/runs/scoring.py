@@ -95,11 +95,17 @@ class SpeechReader:
         )
 
     def for_metric(self, metric: Any, item: Any) -> Any:
-        return item
+        """With what is seen of the mouth, where the metric asks for it: no other waits for a search of the video."""
+        if not getattr(metric, "looks_at_mouth", False):
+            return item
+        return replace(item, opening=self.task.opening(self.samples[item.id], self.protocol, self.seed))
 
     def signature(self, metric: Any) -> str:
+        from benchmark.media.mouth_opening import OPENING
+
         seconds = self.protocol.seconds
-        return "|clip:whole" if seconds is None else f"|clip:first-{seconds:g}s-looped"
+        clip = "|clip:whole" if seconds is None else f"|clip:first-{seconds:g}s-looped"
+        return f"|{OPENING}{clip}" if getattr(metric, "looks_at_mouth", False) else clip
 
 
 class Scorer:

@@ -21,7 +21,7 @@ import scipy.fft
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, sosfiltfilt
 
-from metrics.metric import Metric, Report, SpeechItem, Statistics, Undefined, Failed, weighted_ratio
+from metrics.metric import Failed, Metric, Report, SpeechItem, Statistics, Undefined, weighted_ratio
 from metrics.speech.signals import fault, resampled
 
 FPS = 25
@@ -145,11 +145,11 @@ def level(samples: np.ndarray) -> np.ndarray:
     """
     hop = RATE // STEPS
     count = len(samples) // hop
-    if not count:
-        return np.zeros(0)
-    peak = max(float(np.abs(samples).max()), np.finfo(np.float32).tiny)
+    samples = np.asarray(samples, np.float64)
+    if not count or not samples.any():
+        return np.zeros(count)
     band = butter(2, BAND_HZ, "bandpass", fs=RATE, output="sos")
-    heard = sosfiltfilt(band, np.asarray(samples, np.float64) / peak, padlen=min(len(samples) - 1, 3 * hop))
+    heard = sosfiltfilt(band, samples / np.abs(samples).max(), padlen=min(len(samples) - 1, 3 * hop))
     squares = (heard[: count * hop].reshape(count, hop) ** 2).mean(axis=1)
     return np.asarray(gaussian_filter1d(squares, SMOOTH_STEPS) ** 0.25)
 
