@@ -221,6 +221,9 @@ metrics = Registry(
             "metrics.speech.nisqa:Nisqa", "nisqa_{mos,noi,dis,col,loud}: predicted opinion scores", "speech"
         ),
         "wer": Entry("metrics.speech.word_errors:WordErrors", "wer, cer: corpus rates with S, D, I", "speech"),
+        "wer_by_clip": Entry(
+            "metrics.speech.word_errors:WordErrorsByClip", "mean over clips of each clip's word error rate", "speech"
+        ),
         "lps": Entry(
             "metrics.speech.lps:LevenshteinPhonemeSimilarity",
             "lps, lps_char: phonemes against the clean signal's",

@@ -50,12 +50,13 @@ def _show_list(result: Result, items: Sequence[Aggregate]) -> None:
             tables.number(item.value, item.unit),
             tables.interval(item),
             tables.number(item.spread, item.unit),
+            tables.number(item.sd, item.unit),
             f"{item.scored}/{item.total}",
         ]
         for item in items
     ]
-    heads = ["", "value", _interval_head("", result.speakers, "speakers"), "run s.d.", "scored"]
-    print_table(heads, rows, fitted.caption(result), right=[1, 3, 4])
+    heads = ["", "value", _interval_head("", result.speakers, "speakers"), "run s.d.", "output s.d.", "scored"]
+    print_table(heads, rows, fitted.caption(result), right=[1, 3, 4, 5])
 
 
 def _show_rows(results: Sequence[Result], items: Sequence[Aggregate], whole: bool) -> Sequence[Aggregate]:

@@ -73,6 +73,7 @@ class LipSync(Metric):
             (-1.0, 1.0),
             weigh="sample",
             description="Correlation of mouth opening and level of the speech at that peak, mean over clips.",
+            interval="correlation",
         ),
     )
 
