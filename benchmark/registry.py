@@ -131,10 +131,12 @@ methods = Registry(
             "av_enhancement, av_separation",
         ),
         "noisy": Entry(
-            "baselines.reference_speech:Noisy", "floor: the mixture as it is", "av_enhancement, av_separation"
+            "baselines.reference_speech:Noisy",
+            "floor: the mixture as it is",
+            "av_enhancement, av_separation, lip2speech",
         ),
         "clean": Entry(
-            "baselines.reference_speech:Clean", "ceiling: the clean speech", "av_enhancement, av_separation"
+            "baselines.reference_speech:Clean", "ceiling: the clean speech", "av_enhancement, av_separation, lip2speech"
         ),
         "chance": Entry("baselines.reference:Chance", "floor: a face of the training split at random", "speech2face"),
         "mean_face": Entry("baselines.reference:MeanFace", "floor: mean of the training faces", "speech2face"),
@@ -145,12 +147,12 @@ methods = Registry(
         "wiener": Entry(
             "baselines.wiener.method:Wiener",
             "floor: Wiener filter without a face (Ephraim and Malah 1984)",
-            "av_enhancement, av_separation",
+            "av_enhancement, av_separation, lip2speech",
         ),
         "deepfilternet": Entry(
             "baselines.deepfilternet.method:DeepFilterNet",
             "DeepFilterNet3, without a face (Schröter et al. 2023)",
-            "av_enhancement, av_separation",
+            "av_enhancement, av_separation, lip2speech",
         ),
         "mean_face_by_sex": Entry(
             "baselines.reference:MeanFaceBySex", "floor: mean training face of the true sex", "speech2face"

@@ -101,11 +101,21 @@ def read_face_video(path: str | Path, find: bool = False, grey: Grey = "luma") -
 
 
 def clip_video(video: FaceVideo, start_s: float, seconds: float, source_s: float) -> FaceVideo:
-    """Cut the frames on screen during a clip of the sound that belongs to a video.
+    """Cut the frames on screen during a clip of the sound that belongs to a video; see `clip_frames`.
+
+    `without_face` stays the count in the whole video.
+
+    Raises:
+        MediaError: as `clip_frames`.
+    """
+    return video._replace(frames=clip_frames(video.frames, start_s, seconds, source_s))
+
+
+def clip_frames(frames: np.ndarray, start_s: float, seconds: float, source_s: float) -> np.ndarray:
+    """Cut the pictures on screen during a clip of the sound that belongs to them.
 
     Frame k is the one on screen at (start_s + k / 25) mod source_s: a clip that is longer than the rest of the sound
-    begins again with it. A video that ends before the sound holds its last frame. `without_face` stays the count in
-    the whole video.
+    begins again with it. Pictures that end before the sound hold the last one.
 
     Args:
         start_s: where in the recording the clip starts.
@@ -113,17 +123,17 @@ def clip_video(video: FaceVideo, start_s: float, seconds: float, source_s: float
         source_s: length of the recording.
 
     Shape:
-        frames: `[ceil(25 seconds), 112, 112]`
+        frames: `[N, H, W]`, 25 a second -> `[ceil(25 seconds), H, W]`
 
     Raises:
-        MediaError: times that are negative, not finite or zero in length, or a video of less than half of `source_s`.
+        MediaError: times that are negative, not finite or zero in length, or pictures for less than half of `source_s`.
     """
     if not (math.isfinite(start_s + seconds + source_s) and start_s >= 0 and seconds > 0 and source_s > 0):
         raise MediaError(
             f"Expected a clip that starts at 0 s or later, and lengths above 0 s; got a start at {start_s} s, "
             f"{seconds} s of a recording of {source_s} s"
         )
-    shown_s = len(video.frames) / FPS
+    shown_s = len(frames) / FPS
     if shown_s < source_s / 2:
         raise MediaError(
             f"The video of the face shows {shown_s:.2f} s of a recording of {source_s:.2f} s: expected at least "
@@ -131,7 +141,7 @@ def clip_video(video: FaceVideo, start_s: float, seconds: float, source_s: float
         )
     # A microsecond, less than a sample of sound, keeps k / 25 from falling short of frame k by rounding.
     times = (start_s + np.arange(math.ceil(seconds * FPS - 1e-6)) / FPS + 1e-6) % source_s
-    return video._replace(frames=video.frames[np.minimum((times * FPS).astype(np.intp), len(video.frames) - 1)])
+    return frames[np.minimum((times * FPS).astype(np.intp), len(frames) - 1)]
 
 
 _CACHE: VideoCache[FaceVideo] = VideoCache(CACHE_BYTES)

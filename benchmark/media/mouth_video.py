@@ -51,6 +51,10 @@ FACE_PIXELS = 200
 CROP_EYES = (0.5, 0.46, 0.2)
 """Where a video shows no face it is taken to be framed as Talkers' and VoxCeleb's: middle of the eyes, x and y, and
 the distance of their centres, in parts of the largest square in the middle of the picture."""
+MOUTH_Y = 59.3
+"""Height of the mouth's middle in the mean face, below the middle of the eyes, in pixels of the crop."""
+EYES_APART = 57.0
+"""Distance of the eyes' centres there."""
 CACHE_BYTES = 64 * 2**20
 """Mouth videos kept in memory; and as much for landmarks."""
 
@@ -132,7 +136,9 @@ def _mouth(path: Path, grey: Grey) -> MouthVideo:
     if len(track.points) * SIDE**2 > MAX_VIDEO_BYTES:
         raise MediaError(f"{path}: over {MAX_VIDEO_BYTES >> 30} GiB when cropped: cut it into shorter videos")
     places = mouth_places(track)
-    mouths = [cut_mouth(picture, *place) for picture, place in zip(_shown(path, track.pictures, grey), places, strict=True)]
+    mouths = [
+        cut_mouth(picture, *place) for picture, place in zip(_shown(path, track.pictures, grey), places, strict=True)
+    ]
     return MouthVideo(np.stack(mouths), int(np.isnan(track.points[:, 0, 0]).sum()))
 
 
@@ -213,14 +219,14 @@ def mouth_places(track: LandmarkTrack) -> np.ndarray:
         `[N, 2]` complex, x + iy: the middle of the mouth in pixels of the picture; and what one pixel of the crop is
         there, the step to the right.
     """
-    points = track.points[..., 0] + 1j * track.points[..., 1]
+    points = track.points.astype(float) @ np.array([1, 1j])
     mean_face = np.array([complex(*place) for place in STABLE.values()])
     seen = np.flatnonzero(~np.isnan(points[:, 0]))
     if not len(seen):
         height, width = track.size
         side = min(height, width)
         middle = complex(width, height) / 2 + side * complex(CROP_EYES[0] - 0.5, CROP_EYES[1] - 0.5)
-        step = CROP_EYES[2] * side / _EYES_APART
+        step = CROP_EYES[2] * side / EYES_APART
         return np.tile([middle + step * 1j * MOUTH_Y, step], (len(points), 1))
     frames = np.arange(len(points))
     whole = np.stack([np.interp(frames, seen, column[seen]) for column in points.T], axis=1)
@@ -231,12 +237,6 @@ def mouth_places(track: LandmarkTrack) -> np.ndarray:
     # The similarity z -> step z + place that brings the mean face nearest to the points, by least squares.
     step = (stable - stable.mean(axis=1, keepdims=True)) @ about.conj() / (about @ about.conj())
     return np.stack([shape[:, MOUTH].mean(axis=1), step], axis=1)
-
-
-MOUTH_Y = 59.3
-"""Height of the mouth's middle in the mean face, below the middle of the eyes."""
-_EYES_APART = 57.0
-"""Distance of the eyes' centres there."""
 
 
 def _smoothed(track: np.ndarray) -> np.ndarray:
@@ -263,21 +263,21 @@ def cut_mouth(picture: np.ndarray, middle: complex, step: complex) -> np.ndarray
     """
     from PIL import Image
 
-    height, width = picture.shape
-    reach = abs(step) * SIDE / math.sqrt(2) + 2
-    left, top = (min(max(0, math.floor(at - reach)), end - 1) for at, end in ((middle.real, width), (middle.imag, height)))
-    right, bottom = (
-        min(max(start + 1, math.ceil(at + reach)), end)
-        for at, start, end in ((middle.real, left, width), (middle.imag, top, height))
-    )
-    border = [max(0, math.ceil(gap)) for gap in (reach - middle.imag, middle.imag + reach - height)]
-    border += [max(0, math.ceil(gap)) for gap in (reach - middle.real, middle.real + reach - width)]
-    region = np.pad(picture[top:bottom, left:right], (border[:2], border[2:]), mode="edge")
+    reach = abs(step) * SIDE / math.sqrt(2) + 2  # the corners of the square, however it is turned
+    rows, above = _reached(middle.imag, reach, picture.shape[0])
+    columns, before = _reached(middle.real, reach, picture.shape[1])
+    region = picture[np.ix_(rows, columns)]
     image = Image.fromarray(region)
     blocks = max(1, math.floor(abs(step)))
     if blocks > 1:
         image = image.reduce(blocks)
     step /= blocks
-    corner = (middle - complex(left - border[2], top - border[0])) / blocks - step * complex(SIDE, SIDE) / 2
+    corner = (middle - complex(before, above)) / blocks - step * complex(SIDE, SIDE) / 2
     matrix = (step.real, -step.imag, corner.real, step.imag, step.real, corner.imag)
     return np.asarray(image.transform((SIDE, SIDE), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR))
+
+
+def _reached(at: float, reach: float, count: int) -> tuple[np.ndarray, int]:
+    """The pixels of a line of `count` within reach of a place, those at its ends repeated; and where they start."""
+    first = math.floor(at - reach)
+    return np.arange(first, math.ceil(at + reach) + 1).clip(0, count - 1), first

@@ -13,7 +13,6 @@ import numpy as np
 from benchmark.media.files import file_status
 from benchmark.remarks import remark, remarks
 
-
 R = TypeVar("R", bound=tuple[Any, ...])
 
 
