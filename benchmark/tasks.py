@@ -145,6 +145,17 @@ class Task(ABC):
             UsageError: a video or an enrolment where the task takes none, or none where it needs one.
         """
 
+    def opening(self, sample: Sample, protocol: Protocol, seed: int) -> np.ndarray | None:
+        """How far the mouth of who is to be heard is open while the output lasts; None where no video shows it.
+
+        Returns:
+            `[N]`, 25 a second, of any scale; NaN where no face is found.
+
+        Raises:
+            MediaError: a file cannot be read or used.
+        """
+        return None
+
     def offers(self, sample: Sample, field: str) -> bool:
         """Whether a sample has one of the task's inputs; only some datasets have all."""
         return True
@@ -227,6 +238,9 @@ class SpeechFromMixture(Task):
             face = face._replace(frames=since_sound(source, face.frames, FPS, noisy.seconds))
         return {"noisy": noisy, "video": clip_video(face, 0.0, noisy.seconds, noisy.seconds)}
 
+    def opening(self, sample: Sample, protocol: Protocol, seed: int) -> np.ndarray | None:
+        return _opening(sample, protocol.seconds, self.rate)
+
     def truth(self, sample: Sample, protocol: Protocol, seed: int) -> Audio | None:
         """The clean speech alone, as `open` gives it, without a look at the video; None where nobody knows it."""
         if not sample.targets.get(self.target):
@@ -305,6 +319,9 @@ class SpeechFromLips(Task):
             )
         return {"enrolment": read_audio(enrolment, self.rate), "mouth": read_mouth_video(source, grey)}
 
+    def opening(self, sample: Sample, protocol: Protocol, seed: int) -> np.ndarray | None:
+        return _opening(sample, protocol.seconds, self.rate)
+
     def offers(self, sample: Sample, field: str) -> bool:
         return field != "noisy" or bool(sample.inputs.get("noisy")) or "noise" in sample.attributes
 
@@ -343,6 +360,23 @@ class SpeechFromLips(Task):
     def _padded(self, speech: np.ndarray) -> np.ndarray:
         """Silence up to the end of the last picture."""
         return np.pad(speech, (0, -len(speech) % (self.rate // 25)))
+
+
+def _opening(sample: Sample, seconds: float | None, rate: int) -> np.ndarray:
+    """Of the mouth in a sample's video, in the pictures that a method is given."""
+    from benchmark.media.face_video import FPS, clip_frames
+    from benchmark.media.mouth_opening import mouth_opening
+
+    path = only_file(sample, sample.inputs.get("video", ()), "video")
+    opening = mouth_opening(path)
+    if not _is_heard(sample):
+        return clip_frames(opening, 0.0, seconds or len(opening) / FPS, len(opening) / FPS)
+    clip = spoken_clip(sample, seconds, rate)
+    speech = clip.clean if clip.clean is not None else clip.recorded
+    assert speech is not None
+    if (sample.inputs.get("noisy") or sample.targets["speech"]) == (path,):
+        opening = since_sound(path, opening, FPS, clip.source_s)
+    return clip_frames(opening, clip.start / rate, len(speech) / rate, clip.source_s)
 
 
 def _is_heard(sample: Sample) -> bool:

@@ -217,7 +217,7 @@ def test_aggregate_is_the_corpus_rate_under_any_weights():
 
 def test_the_rate_by_clip_is_the_mean_of_jiwers_rates_of_each():
     said, heard = corpus(60, seed=4)
-    metric = WordErrorsByClip(Listener(heard), normaliser("none"))
+    metric = WordErrorsByClip(Scripted(*heard), normaliser("none"))
     rows = metric.rows([*said, ""], [*heard, "a"])
     assert rows[-1] == Undefined("the reference has no words")
     statistics = {name: np.stack([np.asarray(row[name]) for row in rows[:-1]]) for name in rows[0]}
@@ -227,7 +227,7 @@ def test_the_rate_by_clip_is_the_mean_of_jiwers_rates_of_each():
     assert list(found) == ["wer_by_clip"]
     assert found["wer_by_clip"] == pytest.approx([np.mean(each), *(weights @ each / weights.sum(axis=1))])
     assert abs(np.mean(each) - jiwer.wer(said, heard)) > 0.01  # here the two are not the same number
-    corpus_rate = WordErrors(Listener(heard), normaliser("none"))
+    corpus_rate = WordErrors(Scripted(*heard), normaliser("none"))
     assert metric.signature("wer_by_clip") == corpus_rate.signature("wer").replace("agg:corpus", "agg:mean-of-clips")
 
 
