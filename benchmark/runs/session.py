@@ -222,7 +222,7 @@ class Session:
 
     def scorer(self, task: Task, manifest: Manifest, protocol: Protocol) -> Scorer:
         """The metrics, told the gallery of the whole split (also where `--limit` asks for a part of it)."""
-        from benchmark.weights.networks import Networks
+        from benchmark.weights.networks import VOICES_OF, Networks
 
         self.check_metrics(task)
         names = self.metric_names(task)
@@ -246,6 +246,12 @@ class Session:
         if of_words and "recogniser" not in options and any(_texts(manifest)):
             options["recogniser"], why = default_recogniser(_texts(manifest))
             self.notes.append(why)
+        if "speaker_similarity" in names and "speaker_network" not in options and manifest.dataset in VOICES_OF:
+            options["speaker_network"] = VOICES_OF[manifest.dataset]
+            self.notes.append(
+                f"voices are judged by a recogniser of the voices of {manifest.dataset}; another judge: "
+                "--metric-set speaker_network=ge2e"
+            )
         made = {}
         for name in names:
             try:
