@@ -328,6 +328,13 @@ def test_input_that_cannot_be_used_fails_alone(tmp_path: Path, noisy: np.ndarray
     assert isinstance(good, np.ndarray)
 
 
+def test_a_sample_without_noise_fails_alone(tmp_path: Path) -> None:
+    silent = dataclasses.replace(example(sound(4000)), inputs={})
+    bad, good = loaded(tmp_path).generate([silent, example(sound(4000))])
+    assert isinstance(bad, MethodError) and "nothing to enhance" in str(bad)
+    assert isinstance(good, np.ndarray)
+
+
 # ---- training
 
 

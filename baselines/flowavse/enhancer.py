@@ -177,7 +177,9 @@ class SpectrogramEnhancer(NetworkMethod):
 
     def _windows(self, index: int, example: Example) -> list[Window]:
         """The example cut into equal windows, or whole where it is short enough."""
-        audio = example.inputs["noisy"]
+        audio = example.inputs.get("noisy")
+        if audio is None:
+            raise MethodError("there is no noise in this sample, and so nothing to enhance")
         noisy = np.asarray(audio.samples, np.float32)
         if audio.rate != RATE or noisy.ndim != 1:
             raise MethodError(f"Expected mono speech [T] at {RATE} Hz, got {list(noisy.shape)} at {audio.rate} Hz")
