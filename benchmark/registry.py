@@ -130,6 +130,11 @@ methods = Registry(
             "AVDiffuSS, diffusion (Lee et al. 2024)",
             "av_enhancement, av_separation",
         ),
+        "sgmse": Entry(
+            "baselines.sgmse.method:SGMSE",
+            "SGMSE+, diffusion without a face (Richter et al. 2023)",
+            "av_enhancement",
+        ),
         "noisy": Entry(
             "baselines.reference_speech:Noisy",
             "floor: the mixture as it is",
@@ -328,6 +333,7 @@ trainers = Registry(
         ),
         "flowavse": Entry("baselines.flowavse.training:recipes", "both stages and their encoders", "av_enhancement"),
         "avdiffuss": Entry("baselines.avdiffuss.training:recipes", "both stages and their encoders", "av_enhancement"),
+        "sgmse": Entry("baselines.sgmse.training:recipes", "the score model", "av_enhancement"),
     },
     extensible=False,
 )

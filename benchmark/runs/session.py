@@ -30,6 +30,7 @@ from benchmark.remarks import counted
 from benchmark.results.schema import Result, RunSpec
 from benchmark.runs.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options, takes_one_of
 from benchmark.sources import source_of_method
+from benchmark.runs.delays import delay_note
 from benchmark.runs.directory import Prediction, RunDirectory
 from benchmark.tasks import Protocol, Task, get_task, with_protocol
 from benchmark.types import Sample
@@ -312,7 +313,7 @@ class Session:
                     kept[plan.method.label] = there
                 if plan is first:
                     self.notes.extend(notes_on_inputs(plan.view))
-                self.notes.extend(notes_on(plan.view, results[-1], plan.method.source))
+                self.notes.extend(notes_on(plan.view, results[-1], scorer, plan.method.source))
         finally:
             pool.close()
         if kept:
@@ -361,10 +362,11 @@ def notes_on_code(label: str, method: str, makers: Sequence[Mapping[str, Any]], 
     return [f"the outputs of {label} were made by {state}; `run --method {method}` with --fresh makes them anew"]
 
 
-def notes_on(view: RunView, result: Result, source: str | None = None) -> list[str]:
+def notes_on(view: RunView, result: Result, scorer: Scorer, source: str | None = None) -> list[str]:
     """What a reader of a result should know beside its numbers.
 
     Args:
+        scorer: the metrics that it was scored with.
         source: hash of the method's code as it is here, where that is known.
     """
     notes = []
@@ -387,6 +389,9 @@ def notes_on(view: RunView, result: Result, source: str | None = None) -> list[s
     if len(commits) > 1:
         notes.append(f"the outputs of {label} were made at several commits: {', '.join(commits)}")
     wanted = {sample.id for sample in view.samples}
+    if "delay" in scorer.metrics:
+        late = scorer.rows(view.run)["delay"]
+        notes += delay_note(label, [row for key, row in late.items() if key[0] in wanted])
     rows = [row for row in view.run.predictions().values() if row.sample in wanted]
     return [*notes, *tracebacks.notes(view.run.path, rows)]
 
@@ -453,7 +458,7 @@ def score_run(
     finally:
         pool.close()
     result = conclude(view, scorer, unwritten)
-    notes = [*session.notes, *notes_on_inputs(view), *notes_on(view, result, _source_here(spec.method))]
+    notes = [*session.notes, *notes_on_inputs(view), *notes_on(view, result, scorer, _source_here(spec.method))]
     return view, result, notes, scorer
 
 
