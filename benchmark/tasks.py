@@ -25,6 +25,10 @@ ENROLMENTS = {
     "noisy": "the speech itself in noise, at -10 dB",
 }
 """Where a method that is told whose voice to give hears it (LipDiffuser, Table 3), and what a table says of it."""
+LEAST_ENROLLED_S = 0.5
+"""A shorter recording tells too little of a voice."""
+LEAST_PICTURES = 5
+"""A fifth of a second: shorter than any syllable."""
 ENROLLED_DB = -10.0
 """SNR of an enrolment in noise, whatever that of the row."""
 
@@ -317,7 +321,18 @@ class SpeechFromLips(Task):
                 f"{self.name} needs a recording of the voice that is to be heard: give any speech of the person, or "
                 "of somebody else, with --enroll voice.wav"
             )
-        return {"enrolment": read_audio(enrolment, self.rate), "mouth": read_mouth_video(source, grey)}
+        voice = _voice(enrolment, self.rate)
+        mouth = read_mouth_video(source, grey)
+        if len(mouth.frames) < LEAST_PICTURES:
+            raise MediaError(
+                f"{source}: {len(mouth.frames)} pictures at 25 a second; expected at least {LEAST_PICTURES}"
+            )
+        if mouth.without_face == len(mouth.frames):
+            raise MediaError(
+                f"{source}: no face was found in any of its {len(mouth.frames)} pictures, and so no lips to read; "
+                "expected one from the front"
+            )
+        return {"enrolment": voice, "mouth": mouth}
 
     def opening(self, sample: Sample, protocol: Protocol, seed: int) -> np.ndarray | None:
         return _opening(sample, protocol.seconds, self.rate)
@@ -344,7 +359,7 @@ class SpeechFromLips(Task):
                 raise MediaError(
                     "there is no other utterance of this speaker to enrol; --enrolment clean takes this one"
                 )
-            return read_audio(only_file(sample, paths, "enrolment"), self.rate)
+            return _voice(only_file(sample, paths, "enrolment"), self.rate)
         if not _is_heard(sample) or (protocol.enrolment == "clean" and not sample.targets.get(self.target)):
             raise MediaError(
                 "nobody knows the speech itself, which is to enrol; --enrolment other takes another utterance"
@@ -377,6 +392,23 @@ def _opening(sample: Sample, seconds: float | None, rate: int) -> np.ndarray:
     if (sample.inputs.get("noisy") or sample.targets["speech"]) == (path,):
         opening = since_sound(path, opening, FPS, clip.source_s)
     return clip_frames(opening, clip.start / rate, len(speech) / rate, clip.source_s)
+
+
+def _voice(path: Path, rate: int) -> Audio:
+    """A recording to enrol.
+
+    Raises:
+        MediaError: unusable, too short or silent.
+    """
+    voice = read_audio(path, rate)
+    if voice.seconds < LEAST_ENROLLED_S:
+        raise MediaError(
+            f"{path}: {voice.seconds:.2f} s of the voice that is to be heard; expected at least "
+            f"{LEAST_ENROLLED_S:g} s, better some seconds"
+        )
+    if not voice.samples.any():
+        raise MediaError(f"{path}: the voice that is to be heard is silent")
+    return voice
 
 
 def _is_heard(sample: Sample) -> bool:
