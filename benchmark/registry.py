@@ -133,7 +133,12 @@ methods = Registry(
         "sgmse": Entry(
             "baselines.sgmse.method:SGMSE",
             "SGMSE+, diffusion without a face (Richter et al. 2023)",
-            "av_enhancement",
+            "av_enhancement, lip2speech",
+        ),
+        "lipdiffuser": Entry(
+            "baselines.lipdiffuser.method:LipDiffuser",
+            "LipDiffuser, speech from lips (de Oliveira et al. 2025)",
+            "lip2speech",
         ),
         "noisy": Entry(
             "baselines.reference_speech:Noisy",
@@ -334,6 +339,9 @@ trainers = Registry(
         "flowavse": Entry("baselines.flowavse.training:recipes", "both stages and their encoders", "av_enhancement"),
         "avdiffuss": Entry("baselines.avdiffuss.training:recipes", "both stages and their encoders", "av_enhancement"),
         "sgmse": Entry("baselines.sgmse.training:recipes", "the score model", "av_enhancement"),
+        "lipdiffuser": Entry(
+            "baselines.lipdiffuser.training:recipes", "visual encoder, vocoder, denoiser", "lip2speech"
+        ),
     },
     extensible=False,
 )

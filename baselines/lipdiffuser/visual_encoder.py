@@ -7,10 +7,14 @@ of the size; it learns to read phonemes from lips (`visual_training.py`).
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from baselines.lipdiffuser.config import Config
+from benchmark.errors import InvalidConfig
 
 SIDE, CENTRE = 96, 88
 """Of the pictures that are read, and of their middle, which is looked at."""
@@ -30,6 +34,27 @@ def centre(mouths: Tensor) -> Tensor:
     """The middle of mouth pictures as the encoders take it. Shape: `[..., 96, 96]` uint8 -> `[..., 88, 88]` float32."""
     edge = (SIDE - CENTRE) // 2
     return mouths[..., edge:-edge, edge:-edge].float() / 255
+
+
+def build_visual_encoder(config: Config) -> nn.Module | None:
+    """What sees the lips: `[B, N, 88, 88]` in [0, 1] -> `[B, N, dim]`; None where features were computed before.
+
+    Raises:
+        InvalidConfig: `visual = braven` without its weights.
+        MissingWeights: a file that holds none.
+    """
+    if config.visual == "features":
+        return None
+    if config.visual == "talkers":
+        return VisualEncoder(config.visual_dim)
+    from baselines.lipdiffuser.braven import read_visual
+
+    if not config.visual_weights:
+        raise InvalidConfig(
+            "visual = braven needs visual_weights: a checkpoint of BRAVEn's video encoder from its authors' page. "
+            "For Talkers set visual = talkers, for features that were computed before visual = features"
+        )
+    return read_visual(Path(config.visual_weights))
 
 
 class VisualEncoder(nn.Module):
@@ -62,7 +87,7 @@ class VisualEncoder(nn.Module):
             lengths: frames of each clip, `[B]`, where the batch is filled up; the features beyond them are 0.
         """
         count, frames = video.shape[:2]
-        inside = _inside(video, lengths)
+        inside = inside_of(video, lengths)
         x = (video - GREY_MEAN) / GREY_DEVIATION * inside[..., None, None]
         windows = F.pad(x, (0, 0, 0, 0, FRAMES // 2, FRAMES // 2)).unfold(1, FRAMES, 1).movedim(-1, 2)
         x = F.silu(self.front_norm(self.front(windows.flatten(0, 1))))
@@ -138,7 +163,7 @@ def rotated(x: Tensor) -> Tensor:
     return turned.to(x.dtype)
 
 
-def _inside(video: Tensor, lengths: Tensor | None) -> Tensor:
+def inside_of(video: Tensor, lengths: Tensor | None) -> Tensor:
     """1 for frames of the clips, 0 for what fills the batch up: `[B, N]`, of the video's type."""
     count, frames = video.shape[:2]
     if lengths is None:

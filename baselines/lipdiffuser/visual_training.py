@@ -17,11 +17,13 @@ from torch.nn import functional as F
 
 from baselines.checkpoints import export
 from baselines.lipdiffuser.clips import Clips, Phonemes
+from baselines.lipdiffuser.config import Config, Training
 from baselines.lipdiffuser.visual_encoder import CENTRE, SIDE, VisualEncoder, centre
 from baselines.training import Recipe, Update, seeded
 from benchmark.errors import MissingDataset
 from benchmark.media.face_video import FPS
 
+PREFIX = "visual."
 FRAMES = 64
 """Of a training clip at most: two and a half seconds."""
 WARM_UP = 100
@@ -48,8 +50,6 @@ class VisualRecipe(Recipe):
     Args:
         clips: whose `phonemes` are known.
         validation: clips of other people; may be None.
-        dim: channels of the features.
-        batch: clips of a step.
 
     Raises:
         MissingDataset: a clip without phonemes.
@@ -59,21 +59,20 @@ class VisualRecipe(Recipe):
 
     def __init__(
         self,
+        config: Config,
+        training: Training,
         clips: Clips,
         validation: Clips | None = None,
-        dim: int = 128,
-        batch: int = 32,
-        learning_rate: float = 2e-3,
     ) -> None:
-        self.clips, self.count, self.learning_rate = clips, batch, learning_rate
+        self.config, self.training, self.clips = config, training, clips
         self.labels, self.phonemes = _labelled(clips)
         self._validation = validation
         self._held = _labelled(validation, self.phonemes)[0] if validation else []
-        with seeded(self.name, dim):
-            self.encoder = VisualEncoder(dim)
-            self.head = nn.Linear(dim, len(self.phonemes))
+        with seeded("lipdiffuser", self.name, config.visual_dim):
+            self.encoder = VisualEncoder(config.visual_dim)
+            self.head = nn.Linear(config.visual_dim, len(self.phonemes))
         parameters = [*self.encoder.parameters(), *self.head.parameters()]
-        self.optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.02)
+        self.optimiser = torch.optim.AdamW(parameters, lr=training.visual_learning_rate, weight_decay=0.02)
 
     def modules(self) -> Mapping[str, nn.Module]:
         return {"encoder": self.encoder, "head": self.head}
@@ -88,19 +87,21 @@ class VisualRecipe(Recipe):
         return min(1.0, (step + 1) / WARM_UP)
 
     def description(self) -> Mapping[str, Any]:
-        about = {"dim": self.encoder.dim, "batch": self.count, "learning_rate": self.learning_rate}
-        return {**about, "clips": len(self.clips), "phonemes": " ".join(self.phonemes)}
+        own = ("visual_batch", "visual_learning_rate")
+        about = {name: getattr(self.training, name) for name in own}
+        return {**about, "dim": self.encoder.dim, "clips": len(self.clips), "phonemes": " ".join(self.phonemes)}
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """`mouth` `[B, N, 96, 96]` uint8, `lengths` `[B]`, `labels` `[B, N]`, `warp` `[B, 2, 3]`, `light` `[B, 2]`."""
-        numbers = rng.choice(len(self.clips), self.count, replace=self.count > len(self.clips))
+        count = self.training.visual_batch
+        numbers = rng.choice(len(self.clips), count, replace=count > len(self.clips))
         mouths, labels = [], []
         for number in numbers.tolist():
             mouth, spoken = self.clips.mouth(number), self.labels[number]
             first = int(rng.integers(max(0, len(mouth) - FRAMES) + 1))
             mouths.append(mouth[first : first + FRAMES])
             labels.append(spoken[first : first + FRAMES])
-        warp, light = augmentation(rng, self.count)
+        warp, light = augmentation(rng, count)
         return {**_filled(mouths, labels), "warp": warp, "light": light}
 
     def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
@@ -125,8 +126,10 @@ class VisualRecipe(Recipe):
         return accuracies(torch.cat(read), torch.cat(self._held[:count]), self.phonemes)
 
     def export(self, path: Path) -> Path:
-        about = {"method": self.name, "dim": self.encoder.dim, "phonemes": " ".join(self.phonemes)}
-        return export(path, self.encoder.state_dict(), about, half=False)
+        """The encoder's tensors under PREFIX; the classes of the phonemes go, for features are what is wanted."""
+        tensors = {PREFIX + name: tensor for name, tensor in self.encoder.state_dict().items()}
+        about = {"method": f"lipdiffuser.{self.name}", "phonemes": " ".join(self.phonemes)}
+        return export(path, tensors, about, half=False)
 
 
 def labels_of(phonemes: Phonemes, frames: int, classes: Mapping[str, int]) -> Tensor:
@@ -196,7 +199,8 @@ def _labelled(clips: Clips, phonemes: Sequence[str] | None = None) -> tuple[list
         if said is None:
             raise MissingDataset(
                 f"The phonemes of clip {number}, of {clips.speaker(number)}, are not known, from which the visual "
-                "front-end of Talkers learns: train it on --dataset talkers, or take visual = braven or features"
+                "encoder learns: train on people that --dataset talkers draws (population.people), or set visual = "
+                "braven or features"
             )
         spoken.append(said)
     known = tuple(phonemes or sorted({ipa for said in spoken for ipa, _ in said}))

@@ -19,6 +19,7 @@ from benchmark.datasets.manifest import Manifest, Row
 from benchmark.datasets.mixtures import Utterance, lip_snrs, noisy_rows, two_talker_rows, with_enrolments
 from benchmark.datasets.population import TRAINING, VALIDATION, Population
 from benchmark.datasets.talkers.identity import person
+from benchmark.datasets.talkers.phonemes import phonemes_of
 from benchmark.datasets.talkers.population_media import CORE_S, Wanted, make, portrait_core_s
 from benchmark.datasets.talkers.sentences import sentences
 from benchmark.errors import InvalidConfig, MissingDataset, UsageError
@@ -92,7 +93,8 @@ def rows(wanted: list[Wanted], lengths: Mapping[int, tuple[int, ...]], part: str
     """The rows of a part, as the splits have them for the task."""
     if task == "speech2face":
         return (_row_of_person(one, lengths[one.number]) for one in wanted)
-    spoken = [utterance for one in wanted for utterance in _utterances(one, lengths[one.number])]
+    read = task == "lip2speech"
+    spoken = [utterance for one in wanted for utterance in _utterances(one, lengths[one.number], read)]
     filmed, of = [utterance for utterance in spoken if utterance.video], f"talkers {part}"
     if task == "lip2speech":
         return with_enrolments(noisy_rows(filmed or spoken, of=of, snrs_db=lip_snrs("train")), spoken, of=of)
@@ -105,11 +107,14 @@ def _row_of_person(one: Wanted, lengths: tuple[int, ...]) -> Row:
     return Row(one.id, one.id, {"speech": _relative(one, one.speech())}, {"face": _relative(one, one.faces())}, about)
 
 
-def _utterances(one: Wanted, lengths: tuple[int, ...]) -> Iterator[Utterance]:
+def _utterances(one: Wanted, lengths: tuple[int, ...], read: bool) -> Iterator[Utterance]:
+    """A person's recordings; where lips are to be `read`, those with video tell when which phoneme is spoken."""
     about = _attributes(one)
     speech, video = _relative(one, one.speech()), _relative(one, one.video())
     for k, said in enumerate(sentences(one.id, one.recordings)):
         more = {"text": said.text, "code": said.code, "samples": lengths[k], "frames": lengths[k] // _FRAME}
+        if read and k < one.videos:
+            more["phonemes"] = phonemes_of(one.number, said)
         yield Utterance(f"{one.id}_{k}", one.id, speech[k], video[k] if k < one.videos else None, {**about, **more})
 
 
