@@ -35,6 +35,9 @@ class Method(ABC):
     """True for rows made from the training split of the run's dataset: `chance`, `mean_face`, `linear`."""
     training_inputs: ClassVar[tuple[str, ...]] = ()
     """The inputs of the training split (`speech`) that it reads beside the truth, where `uses_training_split`."""
+    hears: ClassVar[tuple[str, ...] | None] = None
+    """The inputs of its tasks that it makes use of, where those are not all: what is costly to read is then not read.
+    Without any of them in a dataset it cannot run there."""
     grey: Grey = "luma"
     """How the colours of the videos that it is given become grey."""
 

@@ -1,4 +1,4 @@
-"""Floor and ceiling of enhancement and separation: what no work, and perfect work, score."""
+"""Floor and ceiling of speech from noise or from lips: what no work, and perfect work, score."""
 
 from __future__ import annotations
 
@@ -23,16 +23,22 @@ class Noisy(Method):
 
     name: ClassVar[str] = "noisy"
     task: ClassVar[str] = "av_enhancement"
-    further_tasks: ClassVar[tuple[str, ...]] = ("av_separation",)
+    further_tasks: ClassVar[tuple[str, ...]] = ("av_separation", "lip2speech")
     title: ClassVar[str] = "floor: the mixture as it is"
     Config: ClassVar[type] = ReferenceConfig
+    hears: ClassVar[tuple[str, ...] | None] = ("noisy",)
 
     def load(self, device: str) -> None:
         """Need nothing."""
 
     def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
         """Hand the noisy speech through: `[T]` float32."""
-        return [np.asarray(example.inputs["noisy"].samples, np.float32) for example in examples]
+        return [
+            np.asarray(example.inputs["noisy"].samples, np.float32)
+            if "noisy" in example.inputs
+            else MethodError("there is no noise in this sample, and so no mixture to hand through")
+            for example in examples
+        ]
 
 
 class Clean(Noisy):
@@ -41,6 +47,7 @@ class Clean(Noisy):
     name: ClassVar[str] = "clean"
     title: ClassVar[str] = "ceiling: the clean speech"
     uses_targets: ClassVar[bool] = True
+    hears: ClassVar[tuple[str, ...] | None] = ()
 
     def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
         """Hand the clean speech through: `[T]` float32."""

@@ -136,10 +136,12 @@ methods = Registry(
             "av_enhancement",
         ),
         "noisy": Entry(
-            "baselines.reference_speech:Noisy", "floor: the mixture as it is", "av_enhancement, av_separation"
+            "baselines.reference_speech:Noisy",
+            "floor: the mixture as it is",
+            "av_enhancement, av_separation, lip2speech",
         ),
         "clean": Entry(
-            "baselines.reference_speech:Clean", "ceiling: the clean speech", "av_enhancement, av_separation"
+            "baselines.reference_speech:Clean", "ceiling: the clean speech", "av_enhancement, av_separation, lip2speech"
         ),
         "chance": Entry("baselines.reference:Chance", "floor: a face of the training split at random", "speech2face"),
         "mean_face": Entry("baselines.reference:MeanFace", "floor: mean of the training faces", "speech2face"),
@@ -150,12 +152,12 @@ methods = Registry(
         "wiener": Entry(
             "baselines.wiener.method:Wiener",
             "floor: Wiener filter without a face (Ephraim and Malah 1984)",
-            "av_enhancement, av_separation",
+            "av_enhancement, av_separation, lip2speech",
         ),
         "deepfilternet": Entry(
             "baselines.deepfilternet.method:DeepFilterNet",
             "DeepFilterNet3, without a face (Schröter et al. 2023)",
-            "av_enhancement, av_separation",
+            "av_enhancement, av_separation, lip2speech",
         ),
         "mean_face_by_sex": Entry(
             "baselines.reference:MeanFaceBySex", "floor: mean training face of the true sex", "speech2face"
@@ -302,6 +304,16 @@ datasets = Registry(
             "VoxCeleb2 with its videos, AudioSet noise lists and pair lists",
         ),
         "lrs3": Entry("benchmark.datasets.lrs3:LRS3", "LRS3, with AudioSet noise lists and pair lists"),
+        "lrs3_chime3": Entry(
+            "benchmark.datasets.lrs3_chime3:LRS3CHiME3", "LRS3 in the noise of CHiME-3 at six SNRs (LipDiffuser)"
+        ),
+        "tcd_timit": Entry("benchmark.datasets.tcd_timit:TCDTIMIT", "TCD-TIMIT: volunteers and lipspeakers, in front"),
+        "ntcd_timit": Entry("benchmark.datasets.ntcd_timit:NTCDTIMIT", "NTCD-TIMIT: TCD-TIMIT in noise, as published"),
+        "librispeech": Entry(
+            "benchmark.datasets.librispeech:LibriSpeech",
+            "LibriSpeech: sound alone, to train on (LipDiffuser)",
+        ),
+        "chime3": Entry("benchmark.datasets.chime3:CHiME3", "CHiME-3: recordings of noise alone"),
         "grid": Entry("benchmark.datasets.grid:Grid", "the GRID corpus, or a folder of its clips"),
         "folder": Entry(
             "benchmark.datasets.folder:Folder", "your own recordings, portraits and videos, a folder per person"

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import UnknownName, UsageError, did_you_mean
+import numpy as np
+
+from benchmark.errors import MediaError, UnknownName, UsageError, did_you_mean
 from benchmark.media import is_video, read_audio, since_sound
-from benchmark.media.clips import crop_speech, mixture_clip, only_file
+from benchmark.media.clips import crop_speech, mixed, mixture_clip, only_file, spoken_clip
 from benchmark.registry import CRANIOFACIAL
 from benchmark.types import Audio, Example, Grey, Sample, derive_seed
+
+ENHANCED = "enhanced:"
+"""Begins the enrolment that is made by an enhancer: `enhanced:deepfilternet`."""
+ENROLMENTS = {
+    "other": "another utterance of the speaker",
+    "clean": "the clean speech itself",
+    "noisy": "the speech itself in noise, at -10 dB",
+}
+"""Where a method that is told whose voice to give hears it (LipDiffuser, Table 3), and what a table says of it."""
+LEAST_ENROLLED_S = 0.5
+"""A shorter recording tells too little of a voice."""
+LEAST_PICTURES = 5
+"""A fifth of a second: shorter than any syllable."""
+ENROLLED_DB = -10.0
+"""SNR of an enrolment in noise, whatever that of the row."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +42,37 @@ class Protocol:
     repeats: int = 10
     """Evaluation runs, each with other random crops (SF2F, App. E.2), or where nothing is cropped with other noise
     inside the method."""
+    enrolment: str | None = None
+    """One of ENROLMENTS, or ENHANCED and the name of the method that enhances the noisy one; None where the task has
+    none, or a method does not hear it."""
 
     def __post_init__(self) -> None:
         if self.seconds is not None and not 0.1 <= self.seconds <= 3600:
             raise UsageError(f"--seconds {self.seconds}: expected 0.1 to 3600, or 0 for whole recordings")
         if not 1 <= self.repeats <= 1000:
             raise UsageError(f"--repeats {self.repeats}: expected 1 to 1000")
+        known = self.enrolment in (None, *ENROLMENTS) or self.enhancer
+        if not known:
+            raise UsageError(
+                f"--enrolment {self.enrolment}: expected {', '.join(ENROLMENTS)} or {ENHANCED}METHOD, as "
+                f"{ENHANCED}deepfilternet"
+            )
+
+    @property
+    def enhancer(self) -> str | None:
+        """The method that makes the enrolment of noisy speech, where one does."""
+        named = (self.enrolment or "").startswith(ENHANCED)
+        return (self.enrolment or "").removeprefix(ENHANCED) or None if named else None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def enrolled(enrolment: str) -> str:
+    """What a table says of an enrolment: `another utterance of the speaker`."""
+    if enrolment.startswith(ENHANCED):
+        return f"{ENROLMENTS['noisy']}, enhanced by {enrolment.removeprefix(ENHANCED)}"
+    return ENROLMENTS.get(enrolment, enrolment)
 
 
 @dataclass(frozen=True)
@@ -71,7 +110,14 @@ class Task(ABC):
 
     @abstractmethod
     def open(
-        self, sample: Sample, repeat: int, protocol: Protocol, seed: int, weights: str, grey: Grey = "luma"
+        self,
+        sample: Sample,
+        repeat: int,
+        protocol: Protocol,
+        seed: int,
+        weights: str,
+        grey: Grey = "luma",
+        wanted: Collection[str] | None = None,
     ) -> Example:
         """Read and crop one sample's inputs for one repeat.
 
@@ -79,39 +125,58 @@ class Task(ABC):
 
         Args:
             grey: of pictures, as the method takes them (`Method.grey`).
+            wanted: the inputs that the method makes use of (`Method.hears`); what is costly to read is read for those
+                alone. None reads all.
 
         Raises:
             MediaError: what the sample needs cannot be read or used.
         """
 
     @abstractmethod
-    def read(self, source: Path, video: Path | None, grey: Grey = "luma") -> dict[str, Any]:
+    def read(
+        self, source: Path, video: Path | None, grey: Grey = "luma", enrolment: Path | None = None
+    ) -> dict[str, Any]:
         """The inputs that a user's own files give, whole.
 
         Args:
             source: a recording, or a video with its sound.
             video: the pictures, where they are another file.
             grey: of pictures, as for `open`.
+            enrolment: a recording of the voice that is to be heard.
 
         Raises:
             MediaError: a file cannot be read or used.
-            UsageError: a video where the task looks at none, or none where it needs one.
+            UsageError: a video or an enrolment where the task takes none, or none where it needs one.
         """
+
+    def offers(self, sample: Sample, field: str) -> bool:
+        """Whether a sample has one of the task's inputs; only some datasets have all."""
+        return True
 
 
 class FaceFromSpeech(Task):
     """Inputs `speech`: Audio, a random crop of the speaker's recordings."""
 
     def open(
-        self, sample: Sample, repeat: int, protocol: Protocol, seed: int, weights: str, grey: Grey = "luma"
+        self,
+        sample: Sample,
+        repeat: int,
+        protocol: Protocol,
+        seed: int,
+        weights: str,
+        grey: Grey = "luma",
+        wanted: Collection[str] | None = None,
     ) -> Example:
         crop = derive_seed("crop", self.name, self.version, sample.id, repeat, seed)
         speech = crop_speech(sample, protocol.seconds, self.rate, crop)
         return Example(sample, repeat, derive_seed(weights, sample.id, seed, repeat), {"speech": speech})
 
-    def read(self, source: Path, video: Path | None, grey: Grey = "luma") -> dict[str, Any]:
+    def read(
+        self, source: Path, video: Path | None, grey: Grey = "luma", enrolment: Path | None = None
+    ) -> dict[str, Any]:
         if video is not None:
             raise UsageError(f"--video {video}: {self.name} looks at no video")
+        _refuse(enrolment, self.name)
         return {"speech": read_audio(source, self.rate)}
 
 
@@ -125,7 +190,14 @@ class SpeechFromMixture(Task):
     """
 
     def open(
-        self, sample: Sample, repeat: int, protocol: Protocol, seed: int, weights: str, grey: Grey = "luma"
+        self,
+        sample: Sample,
+        repeat: int,
+        protocol: Protocol,
+        seed: int,
+        weights: str,
+        grey: Grey = "luma",
+        wanted: Collection[str] | None = None,
     ) -> Example:
         from benchmark.media.face_video import FPS, clip_video, read_face_video
 
@@ -145,9 +217,12 @@ class SpeechFromMixture(Task):
         truth = None if clip.mixture.clean is None else Audio(clip.mixture.clean, self.rate)
         return Example(sample, repeat, derive_seed(weights, sample.id, seed, repeat), inputs, truth)
 
-    def read(self, source: Path, video: Path | None, grey: Grey = "luma") -> dict[str, Any]:
+    def read(
+        self, source: Path, video: Path | None, grey: Grey = "luma", enrolment: Path | None = None
+    ) -> dict[str, Any]:
         from benchmark.media.face_video import FPS, clip_video, read_face_video
 
+        _refuse(enrolment, self.name)
         noisy = read_audio(source, self.rate)
         if video is None and not is_video(source):
             raise UsageError(f"{source} has no pictures: give a video, or the video of this recording with --video")
@@ -163,6 +238,153 @@ class SpeechFromMixture(Task):
         clean = mixture_clip(sample, protocol.seconds, self.rate, seed).mixture.clean
         assert clean is not None
         return Audio(clean, self.rate)
+
+
+class SpeechFromLips(Task):
+    """Inputs `mouth`: MouthVideo of who speaks; `enrolment`: Audio of the voice; `noisy`: Audio, where noise is known.
+
+    Output and truth are as long as the video: of N pictures, N x 640 samples. The pictures are those on screen while
+    the speech lasts, counted up, and silence fills what the last one lasts beyond it; of a video whose speech nobody
+    knows all pictures are taken. The truth is the clean speech at its own level; `noisy` is what enhancers are given
+    beside it, mixed as for `av_enhancement`.
+
+    `decoy` and `enrolment_decoy`, where the list has them, are functions without arguments that open the mouth and
+    the voice of another person.
+    """
+
+    def open(
+        self,
+        sample: Sample,
+        repeat: int,
+        protocol: Protocol,
+        seed: int,
+        weights: str,
+        grey: Grey = "luma",
+        wanted: Collection[str] | None = None,
+    ) -> Example:
+        from benchmark.media.face_video import FPS, clip_frames
+        from benchmark.media.mouth_video import read_mouth_video
+
+        wanted = self.inputs if wanted is None else wanted
+        inputs: dict[str, Any] = {}
+        path = only_file(sample, sample.inputs.get("video", ()), "video")
+        mouth = read_mouth_video(path, grey) if "mouth" in wanted or not _is_heard(sample) else None
+        if _is_heard(sample):
+            clip = spoken_clip(sample, protocol.seconds, self.rate)
+            speech = clip.clean if clip.clean is not None else clip.recorded
+            assert speech is not None
+            length, start_s, source_s = len(speech), clip.start / self.rate, clip.source_s
+            truth = None if clip.clean is None else Audio(self._padded(clip.clean), self.rate)
+            if "noisy" in wanted and self.offers(sample, "noisy"):
+                inputs["noisy"] = Audio(self._padded(mixed(sample, clip, self.rate, seed).noisy), self.rate)
+            if mouth is not None and (sample.inputs.get("noisy") or sample.targets["speech"]) == (path,):
+                mouth = mouth._replace(frames=since_sound(path, mouth.frames, FPS, source_s))
+        else:
+            assert mouth is not None
+            start_s, source_s = 0.0, len(mouth.frames) / FPS
+            length, truth = round((protocol.seconds or source_s) * self.rate), None
+        if mouth is not None:
+            inputs["mouth"] = mouth._replace(frames=clip_frames(mouth.frames, start_s, length / self.rate, source_s))
+        if "enrolment" in wanted and protocol.enrolment is not None:
+            inputs["enrolment"] = self._enrolment(sample, protocol, seed)
+        for decoy in sample.inputs.get("decoy", ()):
+            inputs["decoy"] = partial(read_mouth_video, decoy, grey)
+        for decoy in sample.inputs.get("enrolment_decoy", ()):
+            inputs["enrolment_decoy"] = partial(read_audio, decoy, self.rate)
+        return Example(sample, repeat, derive_seed(weights, sample.id, seed, repeat), inputs, truth)
+
+    def read(
+        self, source: Path, video: Path | None, grey: Grey = "luma", enrolment: Path | None = None
+    ) -> dict[str, Any]:
+        from benchmark.media.mouth_video import read_mouth_video
+
+        if video is not None:
+            raise UsageError(f"--video {video}: {self.name} hears nothing but --enroll; give the video with --input")
+        if not is_video(source):
+            raise UsageError(f"--input {source}: expected a video of who speaks, for {self.name} reads lips")
+        if enrolment is None:
+            raise UsageError(
+                f"{self.name} needs a recording of the voice that is to be heard: give any speech of the person, or "
+                "of somebody else, with --enroll voice.wav"
+            )
+        voice = _voice(enrolment, self.rate)
+        mouth = read_mouth_video(source, grey)
+        if len(mouth.frames) < LEAST_PICTURES:
+            raise MediaError(
+                f"{source}: {len(mouth.frames)} pictures at 25 a second; expected at least {LEAST_PICTURES}"
+            )
+        if mouth.without_face == len(mouth.frames):
+            raise MediaError(
+                f"{source}: no face was found in any of its {len(mouth.frames)} pictures, and so no lips to read; "
+                "expected one from the front"
+            )
+        return {"enrolment": voice, "mouth": mouth}
+
+    def offers(self, sample: Sample, field: str) -> bool:
+        return field != "noisy" or bool(sample.inputs.get("noisy")) or "noise" in sample.attributes
+
+    def truth(self, sample: Sample, protocol: Protocol, seed: int) -> Audio | None:
+        """The clean speech alone, as `open` gives it, without a look at the video; None where nobody knows it."""
+        if not sample.targets.get(self.target):
+            return None
+        clean = spoken_clip(sample, protocol.seconds, self.rate).clean
+        assert clean is not None
+        return Audio(self._padded(clean), self.rate)
+
+    def _enrolment(self, sample: Sample, protocol: Protocol, seed: int) -> Audio:
+        """What the protocol gives of the speaker's voice; where a method is to enhance it, what that is given.
+
+        Raises:
+            MediaError: the sample has nothing of the kind.
+        """
+        if protocol.enrolment == "other":
+            if not (paths := sample.inputs.get("enrolment", ())):
+                raise MediaError(
+                    "there is no other utterance of this speaker to enrol; --enrolment clean takes this one"
+                )
+            return _voice(only_file(sample, paths, "enrolment"), self.rate)
+        if not _is_heard(sample) or (protocol.enrolment == "clean" and not sample.targets.get(self.target)):
+            raise MediaError(
+                "nobody knows the speech itself, which is to enrol; --enrolment other takes another utterance"
+            )
+        whole = spoken_clip(sample, None, self.rate)
+        if protocol.enrolment == "clean":
+            assert whole.clean is not None
+            return Audio(whole.clean, self.rate)
+        if not self.offers(sample, "noisy"):
+            raise MediaError("there is no noise to enrol in; --enrolment other or clean takes speech without")
+        return Audio(mixed(sample, whole, self.rate, seed, ENROLLED_DB).noisy, self.rate)
+
+    def _padded(self, speech: np.ndarray) -> np.ndarray:
+        """Silence up to the end of the last picture."""
+        return np.pad(speech, (0, -len(speech) % (self.rate // 25)))
+
+
+def _voice(path: Path, rate: int) -> Audio:
+    """A recording to enrol.
+
+    Raises:
+        MediaError: unusable, too short or silent.
+    """
+    voice = read_audio(path, rate)
+    if voice.seconds < LEAST_ENROLLED_S:
+        raise MediaError(
+            f"{path}: {voice.seconds:.2f} s of the voice that is to be heard; expected at least "
+            f"{LEAST_ENROLLED_S:g} s, better some seconds"
+        )
+    if not voice.samples.any():
+        raise MediaError(f"{path}: the voice that is to be heard is silent")
+    return voice
+
+
+def _is_heard(sample: Sample) -> bool:
+    """Whether the speech of a video is known, clean or as it was recorded."""
+    return bool(sample.targets.get("speech") or sample.inputs.get("noisy"))
+
+
+def _refuse(enrolment: Path | None, task: str) -> None:
+    if enrolment is not None:
+        raise UsageError(f"--enroll {enrolment}: {task} is not told whose voice to give")
 
 
 SPEECH2FACE = FaceFromSpeech(
@@ -222,7 +444,23 @@ AV_SEPARATION = replace(
     AV_ENHANCEMENT, name="av_separation", title="one talker's speech from a mixture of two and the talker's face"
 )
 
-TASKS = {task.name: task for task in (SPEECH2FACE, AV_ENHANCEMENT, AV_SEPARATION)}
+LIP2SPEECH = SpeechFromLips(
+    name="lip2speech",
+    title="speech from silent video and a sample of the voice",
+    version=1,
+    inputs={"mouth": "mouth video", "enrolment": "audio", "noisy": "audio"},
+    output="audio",
+    target="speech",
+    metrics=("wer", "dnsmos", "speaker_similarity", "rtf"),
+    without_truth=("dnsmos", "wer", "rtf"),
+    primary="wer",
+    columns=("wer", "dnsmos_p808", "speaker_similarity", "rtf"),
+    references=("noisy", "deepfilternet", "lipdiffuser", "clean"),
+    protocol=Protocol(None, 1, "other"),
+    batch_size=8,
+)
+
+TASKS = {task.name: task for task in (SPEECH2FACE, AV_ENHANCEMENT, AV_SEPARATION, LIP2SPEECH)}
 
 
 def get_task(name: str) -> Task:
@@ -231,9 +469,17 @@ def get_task(name: str) -> Task:
     return TASKS[name]
 
 
-def with_protocol(task: Task, seconds: float | None, repeats: int | None) -> Protocol:
-    """The task's protocol with what the user set; 0 seconds means whole recordings."""
+def with_protocol(task: Task, seconds: float | None, repeats: int | None, enrolment: str | None = None) -> Protocol:
+    """The task's protocol with what the user set; 0 seconds means whole recordings.
+
+    Raises:
+        UsageError: out of range, or an enrolment for a task that takes none.
+    """
     protocol = task.protocol
+    if enrolment is not None:
+        if protocol.enrolment is None:
+            raise UsageError(f"--enrolment {enrolment}: {task.name} is not told whose voice to give")
+        protocol = replace(protocol, enrolment=enrolment)
     if seconds is not None:
         protocol = replace(protocol, seconds=None if seconds == 0 else seconds)
     if repeats is not None:

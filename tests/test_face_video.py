@@ -21,6 +21,7 @@ from benchmark.datasets.talkers.identity import person
 from benchmark.errors import MediaError, MissingDependency
 from benchmark.media import face_video, read_video, write_audio, write_video
 from benchmark.media.face_video import Box, Look, clip_video, cut_square, main_track, read_face_video
+from benchmark.media.video_cache import VideoCache
 from benchmark.types import Audio, FaceVideo
 
 RNG = np.random.default_rng(11)
@@ -30,7 +31,7 @@ EYES = (0.5, 0.46, 0.2)
 
 @pytest.fixture(autouse=True)
 def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(face_video, "_CACHE", face_video._Cache(face_video.CACHE_BYTES))
+    monkeypatch.setattr(face_video, "_CACHE", VideoCache(face_video.CACHE_BYTES))
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +284,7 @@ def test_a_file_is_read_once_while_it_stays_the_same(tmp_path, monkeypatch: pyte
     os.utime(path, ns=(1, 1))
     assert read_face_video(path).frames.mean() == pytest.approx(90, abs=1)
     size = first.frames.nbytes
-    monkeypatch.setattr(face_video, "_CACHE", face_video._Cache(2 * size))
+    monkeypatch.setattr(face_video, "_CACHE", VideoCache(2 * size))
     for name in "bcd":
         (tmp_path / f"{name}.mkv").write_bytes(path.read_bytes())
     b, c = read_face_video(tmp_path / "b.mkv"), read_face_video(tmp_path / "c.mkv")
@@ -291,7 +292,7 @@ def test_a_file_is_read_once_while_it_stays_the_same(tmp_path, monkeypatch: pyte
     read_face_video(tmp_path / "d.mkv")  # puts out c, which was used longest ago
     assert face_video._CACHE.used == 2 * size
     assert read_face_video(tmp_path / "b.mkv") is b and read_face_video(tmp_path / "c.mkv") is not c
-    monkeypatch.setattr(face_video, "_CACHE", face_video._Cache(size - 1))
+    monkeypatch.setattr(face_video, "_CACHE", VideoCache(size - 1))
     assert read_face_video(path) is not read_face_video(path) and face_video._CACHE.used == 0
 
 

@@ -19,7 +19,8 @@ class HeardAlone(Method):
     """Makes every output from the noisy speech of its example, and from nothing else."""
 
     task: ClassVar[str] = "av_enhancement"
-    further_tasks: ClassVar[tuple[str, ...]] = ("av_separation",)
+    further_tasks: ClassVar[tuple[str, ...]] = ("av_separation", "lip2speech")
+    hears: ClassVar[tuple[str, ...] | None] = ("noisy",)
 
     @abstractmethod
     def enhance(self, noisy: np.ndarray) -> np.ndarray:
@@ -30,13 +31,15 @@ class HeardAlone(Method):
         outputs: list[np.ndarray | Exception] = []
         for example in examples:
             try:
-                outputs.append(self.enhance(_usable(example.inputs["noisy"])).astype(np.float32))
+                outputs.append(self.enhance(_usable(example.inputs.get("noisy"))).astype(np.float32))
             except MethodError as error:
                 outputs.append(error)
         return outputs
 
 
-def _usable(audio: Audio) -> np.ndarray:
+def _usable(audio: Audio | None) -> np.ndarray:
+    if audio is None:
+        raise MethodError("there is no noise in this sample, and so nothing to enhance")
     noisy = np.asarray(audio.samples, np.float32)
     if audio.rate != RATE or noisy.ndim != 1:
         raise MethodError(f"Expected mono speech [T] at {RATE} Hz, got {list(noisy.shape)} at {audio.rate} Hz")

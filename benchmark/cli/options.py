@@ -39,6 +39,15 @@ Repeats = Annotated[
     int | None,
     typer.Option(help="Evaluation runs, each with other random crops and draws.  [default: 10 for faces, else 1]"),
 ]
+Enrolment = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help="Where a method that is told whose voice to give hears it: `other`, another utterance of the speaker; "
+        "`clean`, the clean speech itself; `noisy`, that in noise at -10 dB; `enhanced:METHOD`, the noisy one as a "
+        "method enhances it.  [default: other]",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of crops and of everything random in a method.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first N samples; the result is stamped partial.")]
 Shard = Annotated[

@@ -22,6 +22,7 @@ def run(
     data_root: options.DataRoot = None,
     seconds: options.Seconds = None,
     repeats: options.Repeats = None,
+    enrolment: options.Enrolment = None,
     seed: options.Seed = 0,
     limit: options.Limit = None,
     shard: options.Shard = None,
@@ -53,6 +54,7 @@ def run(
     python -m benchmark run --method sf2f --columns recall_at_1,face_auc
     python -m benchmark run --method flowavse
     python -m benchmark run --method flowavse --task av_separation --set video=shuffled
+    python -m benchmark run --method wiener --task lip2speech --split test_snr
     """
     from benchmark.cli.console import bars, note, print_json
     from benchmark.cli.tables import check_columns, finish
@@ -71,6 +73,7 @@ def run(
         data_root=data_root,
         seconds=seconds,
         repeats=repeats,
+        enrolment=enrolment,
         seed=seed,
         limit=limit,
         shard=shard,

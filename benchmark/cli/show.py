@@ -88,14 +88,16 @@ def titled(title: str, runs: Path) -> str | None:
 def describe_task(task: Task) -> dict[str, str]:
     """What goes in and out, how it is scored, and who serves it."""
     from benchmark.registry import methods
+    from benchmark.tasks import enrolled
 
     protocol = task.protocol
     length = "whole recordings" if protocol.seconds is None else f"clips of {protocol.seconds:g} s"
+    enrolment = f", enrolment: {enrolled(protocol.enrolment)}" if protocol.enrolment else ""
     return {
         "inputs": ", ".join(f"{field} ({kind})" for field, kind in task.inputs.items()),
         "output": task.output,
         "truth": task.target,
-        "protocol": f"{length}, {protocol.repeats} repeat{'s' if protocol.repeats > 1 else ''}",
+        "protocol": f"{length}, {protocol.repeats} repeat{'s' if protocol.repeats > 1 else ''}{enrolment}",
         "metrics": ", ".join(task.metrics),
         "ranked by": task.primary,
         "columns": ", ".join(task.columns),

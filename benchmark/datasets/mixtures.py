@@ -3,6 +3,8 @@
 A row is one mixture: `targets.speech` the clean recording, `inputs.video` its speaker's face, `inputs.noise` what it is
 mixed with where that is read from files, `inputs.decoy` another person's video. Attributes say `noise` (its kind),
 `snr_db`, and `framing`: `face` where the whole picture is the face, `scene` where it has to be looked for in it.
+For `lip2speech`, `inputs.enrolment` is another utterance of the speaker and `inputs.enrolment_decoy` another person's.
+`noise_start_s` says where in a long recording of noise the part lies that is heard.
 A row with `inputs.noisy` is a recording that is noisy as it is: it has no SNR, and `targets.speech` where there is any.
 """
 
@@ -20,6 +22,12 @@ from benchmark.types import derive_seed
 
 SNRS_DB = (-10.0, -5.0, 0.0, 5.0, 10.0)
 """The grid."""
+LIP_SNRS_DB = (5.0, 0.0, -5.0, -10.0, -15.0, -20.0)
+"""The grid of LipDiffuser (Sec. 4.1)."""
+LIP_DB = -10.0
+"""SNR of its Table 1."""
+GRIDS = ("av_enhancement", "lip2speech")
+"""Tasks with a split `test_snr`."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,8 @@ class Utterance:
     id: str
     speaker: str
     speech: str
-    video: str
+    video: str | None
+    """None of a recording that is to be heard alone."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Kept in the row: `text`, `sex`, `framing` ..."""
     clean: str | None = None
@@ -64,7 +73,7 @@ def noisy_rows(
     for utterance, (kind, snr_db) in zip(chosen, dealt, strict=False):
         files: tuple[str, ...] = ()
         if kind == "babble":
-            files = tuple(other.speech for other in _others(utterance, utterances, BABBLE_VOICES, random))
+            files = tuple(other.speech for other in other_people(utterance, utterances, BABBLE_VOICES, random))
         elif kind == RECORDED:
             files = (recorded[int(random.integers(len(recorded)))],)
         level = "" if tuple(snrs_db) == (0.0,) else f"_{snr_db:g}dB"
@@ -76,7 +85,7 @@ def two_talker_rows(utterances: Sequence[Utterance], *, of: str, per_speaker: in
     utterances = sorted(utterances, key=lambda utterance: utterance.id)
     random = np.random.default_rng(derive_seed("talkers list", of))
     for utterance in _chosen(utterances, per_speaker, of):
-        others = _others(utterance, utterances, 1, random)
+        others = other_people(utterance, utterances, 1, random)
         if others:
             yield pair_row(utterance, others[0], utterances, random)
 
@@ -91,6 +100,40 @@ def as_recorded_rows(utterances: Sequence[Utterance], *, of: str) -> Iterator[Ro
         targets = {"speech": (utterance.clean,)} if utterance.clean else {}
         attributes = {key: value for key, value in row.attributes.items() if key != "snr_db"}
         yield replace(row, inputs=inputs, targets=targets, attributes=attributes)
+
+
+def lip_snrs(split: str) -> tuple[float, ...]:
+    """SNRs of the mixtures of a split for `lip2speech`, which the enhancers beside it are given."""
+    return LIP_SNRS_DB if split in ("train", "test_snr") else (LIP_DB,)
+
+
+def with_enrolments(rows: Iterable[Row], utterances: Sequence[Utterance], *, of: str) -> Iterator[Row]:
+    """Rows of utterances, each with another one of its speaker and one of another person, drawn by its own name.
+
+    Rows of one utterance have the same ones. What there is none of is left out.
+
+    Args:
+        of: as for `noisy_rows`.
+    """
+    utterances = sorted(utterances, key=lambda utterance: utterance.id)
+    by_speech = {utterance.speech: utterance for utterance in utterances}
+    by_speaker: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        by_speaker.setdefault(utterance.speaker, []).append(utterance)
+    for row in rows:
+        heard = [*row.inputs.get("noisy", ()), *row.targets.get("speech", ())]
+        own = next(by_speech[file] for file in heard if file in by_speech)
+        random = np.random.default_rng(derive_seed("enrolment", of, own.id))
+        inputs = dict(row.inputs)
+        if siblings := [other for other in by_speaker[own.speaker] if other.speech != own.speech]:
+            inputs["enrolment"] = (_voice(siblings[int(random.integers(len(siblings)))]),)
+        if strangers := other_people(own, utterances, 1, random):
+            inputs["enrolment_decoy"] = (_voice(strangers[0]),)
+        yield replace(row, inputs=inputs)
+
+
+def _voice(utterance: Utterance) -> str:
+    return utterance.clean or utterance.speech
 
 
 def pair_row(
@@ -118,11 +161,11 @@ def _row(
     random: np.random.Generator,
     heard: Set[str] = frozenset(),
 ) -> Row:
-    inputs = {"video": (utterance.video,)}
+    inputs = {"video": (utterance.video,)} if utterance.video else {}
     if files:
         inputs["noise"] = files
-    strangers = _others(utterance, utterances, 1, random, heard)
-    if strangers:
+    strangers = other_people(utterance, utterances, 1, random, heard)
+    if strangers and strangers[0].video:
         inputs["decoy"] = (strangers[0].video,)
     about = {"framing": "face", **utterance.attributes, "noise": kind, "snr_db": snr_db}
     return Row(key, utterance.speaker, inputs, {"speech": (utterance.speech,)}, about)
@@ -143,7 +186,7 @@ def _chosen(utterances: Sequence[Utterance], per_speaker: int | None, of: str) -
     return chosen
 
 
-def _others(
+def other_people(
     utterance: Utterance,
     utterances: Sequence[Utterance],
     count: int,

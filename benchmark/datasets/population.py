@@ -9,8 +9,10 @@ from benchmark.errors import InvalidConfig
 TRAINING, VALIDATION = "population", "population_val"
 """The parts of a population: their names in manifests and messages."""
 
-_SPEECH2FACE, _LIPS = ("sentences", "portraits", "portrait_size"), ("videos",)
-"""What is made of a person for `speech2face`, and for tasks with lips."""
+_TAKEN = {"speech2face": ("sentences", "portraits", "portrait_size"), "lip2speech": ("sentences", "videos")}
+"""What is made of a person for a task; for others with lips videos alone."""
+_OPTIONAL = {"lip2speech": ("videos",)}
+"""What a task can do without: to learn what speech is like nobody has to be seen."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,10 @@ class Population:
     portrait_size: int = 64
     """Pixels, 16 to 512."""
     sentences: int = 4
-    """Recordings of each person, where no lips are asked for."""
+    """Recordings of each person, for faces and for lips to speech."""
     videos: int = 2
-    """Recordings with video of each training person, where lips are asked for; a validation person has one."""
+    """Recordings with video of each training person, where lips are asked for; a validation person has one. With 0,
+    `lip2speech` has every recording without."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -43,8 +46,8 @@ class Population:
         Raises:
             InvalidConfig: nothing of a kind that the task cannot do without.
         """
-        names = _SPEECH2FACE if task == "speech2face" else _LIPS
+        names = _TAKEN.get(task, ("videos",))
         for name in names:
-            if not getattr(self, name):
+            if not getattr(self, name) and name not in _OPTIONAL.get(task, ()):
                 raise InvalidConfig(f"population.{name} = 0; {task} needs at least 1 of each person")
         return {name: getattr(self, name) for name in ("people", "validation", *names)}

@@ -201,7 +201,7 @@ def label(submission: Submission, against: Known) -> Iterator[str]:
     from benchmark.configuration import checked_fields
     from benchmark.errors import BenchmarkError
     from benchmark.registry import methods
-    from benchmark.runs.evaluation import label_of
+    from benchmark.runs.evaluation import enrolled_label, label_of
 
     result, spec = submission.result, submission.result.spec
     stated = result.label
@@ -215,6 +215,8 @@ def label(submission: Submission, against: Known) -> Iterator[str]:
     try:
         config = checked_fields(kind.Config, spec.config, f"settings of {spec.method}")
         plain, marked = (label_of(spec.method, kind, result.preset, config, w) for w in (None, spec.weights_sha256))
+        if spec.task in TASKS:
+            plain, marked = (enrolled_label(label, TASKS[spec.task], spec.enrolment) for label in (plain, marked))
     except BenchmarkError as error:
         yield f"expected a preset and settings that {spec.method} takes, got others: {str(error)[:200]}; {UNCHANGED}"
         return

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmark.errors import MediaError
-from benchmark.media import audio_seconds, converted, read_audio
+from benchmark.media import audio_seconds, converted, read_audio, read_part
 from benchmark.media.mixing import Mixture, looped, mix, noise
 from benchmark.types import Audio, Sample, derive_seed
 
@@ -52,18 +52,21 @@ def crop_speech(sample: Sample, seconds: float | None, rate: int, seed: int) -> 
     return Audio(np.ascontiguousarray(samples[start : start + length]), rate)
 
 
-class MixtureClip(NamedTuple):
-    """A clip of speech in noise, and where in its recording it lies."""
+class SpokenClip(NamedTuple):
+    """A clip of the speech of a recording, before anything is mixed with it."""
 
-    mixture: Mixture
+    clean: np.ndarray | None
+    """`[T]` float32, at the recording's own level; None where nobody knows it."""
+    recorded: np.ndarray | None
+    """`[T]` float32, of a recording that is noisy as it is; None where noise is still to be added."""
     start: int
     """First sample of the clip in the recording."""
     source_s: float
     """Length of the recording; a clip that is longer begins again at its end."""
 
 
-def mixture_clip(sample: Sample, seconds: float | None, rate: int, seed: int) -> MixtureClip:
-    """Mix one row of a mixing list, or read one that is noisy as it is: the whole recording, or its first `seconds`.
+def spoken_clip(sample: Sample, seconds: float | None, rate: int) -> SpokenClip:
+    """Read what is said in one row of a mixing list: the whole recording, or its first `seconds`.
 
     The clip of fixed length follows FlowAVSE's official evaluation: a shorter recording is repeated to fill it, one
     below 1.2 s is refused, and where the first clip is silent the next one is taken.
@@ -86,16 +89,54 @@ def mixture_clip(sample: Sample, seconds: float | None, rate: int, seed: int) ->
             )
         while start + length < len(speech) and not speech[start : start + length].any():
             start += length
-    if recording:
-        pair = Mixture(looped(speech, length, start), None if known is None else looped(known, length, start))
-        return MixtureClip(pair, start, len(speech) / rate)
-    clean = looped(speech, length, start)
+    cut = looped(speech, length, start)
+    if not recording:
+        return SpokenClip(cut, None, start, len(speech) / rate)
+    return SpokenClip(None if known is None else looped(known, length, start), cut, start, len(speech) / rate)
+
+
+class MixtureClip(NamedTuple):
+    """A clip of speech in noise, and where in its recording it lies."""
+
+    mixture: Mixture
+    start: int
+    """First sample of the clip in the recording."""
+    source_s: float
+    """Length of the recording; a clip that is longer begins again at its end."""
+
+
+def mixture_clip(sample: Sample, seconds: float | None, rate: int, seed: int) -> MixtureClip:
+    """Mix one row of a mixing list, or read one that is noisy as it is: a clip as `spoken_clip` cuts it.
+
+    Raises:
+        MediaError: a file cannot be read, is too short, or is silent.
+    """
+    clip = spoken_clip(sample, seconds, rate)
+    return MixtureClip(mixed(sample, clip, rate, seed), clip.start, clip.source_s)
+
+
+def mixed(sample: Sample, clip: SpokenClip, rate: int, seed: int, snr_db: float | None = None) -> Mixture:
+    """The mixture that a row of a mixing list asks for; a recording that is noisy as it is stays so.
+
+    Args:
+        snr_db: in place of the row's own.
+
+    Raises:
+        MediaError: a file of noise cannot be read, or a signal is silent.
+    """
+    if clip.recorded is not None:
+        return Mixture(clip.recorded, clip.clean)
+    assert clip.clean is not None
     about = sample.attributes
-    voices = [read_audio(path, rate).samples for path in sample.inputs.get("noise", ())]
+    where = about.get("noise_start_s")
+    voices = [
+        (read_audio(path, rate) if where is None else read_part(path, rate, float(where), len(clip.clean))).samples
+        for path in sample.inputs.get("noise", ())
+    ]
     drawn = derive_seed("noise", sample.id, seed)
-    other = noise(str(about.get("noise")), length, drawn, voices)
-    mixture = mix(clean, other, float(about.get("snr_db", 0.0)), derive_seed("level", sample.id, seed))
-    return MixtureClip(mixture, start, len(speech) / rate)
+    other = noise(str(about.get("noise")), len(clip.clean), drawn, voices)
+    level = float(about.get("snr_db", 0.0)) if snr_db is None else snr_db
+    return mix(clip.clean, other, level, derive_seed("level", sample.id, seed))
 
 
 def _recorded_pair(sample: Sample, recording: tuple[Path, ...], rate: int) -> tuple[np.ndarray, np.ndarray | None]:

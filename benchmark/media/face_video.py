@@ -8,10 +8,9 @@ face that it finds.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock, local
+from threading import local
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,13 +19,12 @@ from benchmark.errors import MediaError, MissingDependency
 from benchmark.media import (
     MAX_VIDEO_BYTES,
     decoded_frames,
-    file_status,
     frame_pixels,
     pictures_on_screen,
     read_video,
     regular_file,
 )
-from benchmark.remarks import remark, remarks
+from benchmark.media.video_cache import VideoCache
 from benchmark.types import FaceVideo, Grey
 
 FPS = 25
@@ -95,26 +93,29 @@ def read_face_video(path: str | Path, find: bool = False, grey: Grey = "luma") -
         MissingDependency: no dlib, where `find`.
     """
     path = regular_file(path)
-    status = file_status(path)
-    key = str(path.absolute()), status.st_mtime_ns, status.st_size, find, grey
-    known = _CACHE.get(key)
-    if known is None:
-        with remarks() as heard:
-            video = _find(path, grey) if find else FaceVideo(read_video(path, FPS, (SIDE, SIDE), grey))
-        video.frames.setflags(write=False)
-        known = _Known(video, tuple(heard))
-        _CACHE.put(key, known)
-    for text in known.remarks:
-        remark(text)
-    return known.video
+
+    def read() -> FaceVideo:
+        return _find(path, grey) if find else FaceVideo(read_video(path, FPS, (SIDE, SIDE), grey))
+
+    return _CACHE.get(path, (find, grey), read)
 
 
 def clip_video(video: FaceVideo, start_s: float, seconds: float, source_s: float) -> FaceVideo:
-    """Cut the frames on screen during a clip of the sound that belongs to a video.
+    """Cut the frames on screen during a clip of the sound that belongs to a video; see `clip_frames`.
+
+    `without_face` stays the count in the whole video.
+
+    Raises:
+        MediaError: as `clip_frames`.
+    """
+    return video._replace(frames=clip_frames(video.frames, start_s, seconds, source_s))
+
+
+def clip_frames(frames: np.ndarray, start_s: float, seconds: float, source_s: float) -> np.ndarray:
+    """Cut the pictures on screen during a clip of the sound that belongs to them.
 
     Frame k is the one on screen at (start_s + k / 25) mod source_s: a clip that is longer than the rest of the sound
-    begins again with it. A video that ends before the sound holds its last frame. `without_face` stays the count in
-    the whole video.
+    begins again with it. Pictures that end before the sound hold the last one.
 
     Args:
         start_s: where in the recording the clip starts.
@@ -122,17 +123,17 @@ def clip_video(video: FaceVideo, start_s: float, seconds: float, source_s: float
         source_s: length of the recording.
 
     Shape:
-        frames: `[ceil(25 seconds), 112, 112]`
+        frames: `[N, H, W]`, 25 a second -> `[ceil(25 seconds), H, W]`
 
     Raises:
-        MediaError: times that are negative, not finite or zero in length, or a video of less than half of `source_s`.
+        MediaError: times that are negative, not finite or zero in length, or pictures for less than half of `source_s`.
     """
     if not (math.isfinite(start_s + seconds + source_s) and start_s >= 0 and seconds > 0 and source_s > 0):
         raise MediaError(
             f"Expected a clip that starts at 0 s or later, and lengths above 0 s; got a start at {start_s} s, "
             f"{seconds} s of a recording of {source_s} s"
         )
-    shown_s = len(video.frames) / FPS
+    shown_s = len(frames) / FPS
     if shown_s < source_s / 2:
         raise MediaError(
             f"The video of the face shows {shown_s:.2f} s of a recording of {source_s:.2f} s: expected at least "
@@ -140,47 +141,16 @@ def clip_video(video: FaceVideo, start_s: float, seconds: float, source_s: float
         )
     # A microsecond, less than a sample of sound, keeps k / 25 from falling short of frame k by rounding.
     times = (start_s + np.arange(math.ceil(seconds * FPS - 1e-6)) / FPS + 1e-6) % source_s
-    return video._replace(frames=video.frames[np.minimum((times * FPS).astype(np.intp), len(video.frames) - 1)])
+    return frames[np.minimum((times * FPS).astype(np.intp), len(frames) - 1)]
 
 
-class _Known(NamedTuple):
-    """A video that was read, and what was said of it."""
-
-    video: FaceVideo
-    remarks: tuple[str, ...]
-
-
-class _Cache:
-    """The face videos last used, up to a number of bytes; rows of a run are opened by several threads."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.used = limit, 0
-        self._videos: OrderedDict[tuple[object, ...], _Known] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: tuple[object, ...]) -> _Known | None:
-        with self._lock:
-            if key in self._videos:
-                self._videos.move_to_end(key)
-            return self._videos.get(key)
-
-    def put(self, key: tuple[object, ...], known: _Known) -> None:
-        with self._lock:
-            if key in self._videos:
-                return
-            self._videos[key] = known
-            self.used += known.video.frames.nbytes
-            while self.used > self.limit:
-                self.used -= self._videos.popitem(last=False)[1].video.frames.nbytes
-
-
-_CACHE = _Cache(CACHE_BYTES)
+_CACHE: VideoCache[FaceVideo] = VideoCache(CACHE_BYTES)
 _THREAD = local()
 
 
 def _find(path: Path, grey: Grey) -> FaceVideo:
     """Decode twice, to look and to crop: the pictures of some minutes at full size would fill the memory."""
-    detector = _detector()
+    detector = face_detector()
     times: list[float] = []
     looks: list[Look] = []
     shape: tuple[int, ...] = (0, 0)
@@ -190,7 +160,7 @@ def _find(path: Path, grey: Grey) -> FaceVideo:
             picture = frame_pixels(path, frame, None, grey)
             if not looks:
                 shape = picture.shape
-            looks.append(Look(time, _faces(detector, picture, LOOK_SIDES[len(looks) % len(LOOK_SIDES)])))
+            looks.append(Look(time, faces_in(detector, picture, LOOK_SIDES[len(looks) % len(LOOK_SIDES)])))
         times.append(time)
     if not times:
         raise MediaError(f"{path}: no picture of the video could be decoded")
@@ -209,11 +179,11 @@ def _find(path: Path, grey: Grey) -> FaceVideo:
             if picture.shape != shape:
                 raise MediaError(f"{path}: the size of the pictures changes within the video")
             faces[number] = cut_square(picture, *squares[number])
-    seen = np.isin(_nearest(clock[indices], looked), list(track))
+    seen = np.isin(nearest(clock[indices], looked), list(track))
     return FaceVideo(np.stack([faces[number] for number in indices.tolist()]), int((~seen).sum()))
 
 
-def _detector() -> Any:
+def face_detector() -> Any:
     """The detector of this thread: it works in memory of its own, and rows are opened by several threads."""
     try:
         import dlib
@@ -224,7 +194,7 @@ def _detector() -> Any:
     return _THREAD.detector
 
 
-def _faces(detector: Any, picture: np.ndarray, side: int) -> tuple[Box, ...]:
+def faces_in(detector: Any, picture: np.ndarray, side: int) -> tuple[Box, ...]:
     """Every face in a grey picture `[H, W]`, which is scaled to a shorter side of `side` for the detector."""
     from PIL import Image
 
@@ -269,23 +239,33 @@ def main_track(looks: Sequence[Look]) -> dict[int, Box]:
 
 def _squares(track: dict[int, Box], looked: Sequence[float], times: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Left, top and side of the square to cut out of each frame, `[N, 3]`, in pixels."""
-    from scipy.ndimage import gaussian_filter1d
-
     if not track:
         side = min(shape)
         return np.tile([(shape[1] - side) / 2, (shape[0] - side) / 2, side], (len(times), 1)).astype(float)
-    found = sorted(track)
-    nearest = _nearest(np.arange(len(looked)), found)
-    boxes = np.array([track[found[index]] for index in nearest])
-    step_s = (looked[-1] - looked[0]) / max(1, len(looked) - 1) or 1 / LOOKS
-    boxes[:, :2] = gaussian_filter1d(boxes[:, :2], PLACE_S / step_s, axis=0)
-    boxes[:, 2] = gaussian_filter1d(boxes[:, 2], SIZE_S / step_s)
-    x, y, side = (np.interp(times, looked, column) for column in boxes.T)
+    x, y, side = smooth_boxes(track, looked, times).T
     side = side / FACE_SIDE
     return np.stack([x - side / 2, y - FACE_Y * side, side], axis=1)
 
 
-def _nearest(values: np.ndarray, grid: Sequence[float]) -> np.ndarray:
+def smooth_boxes(track: dict[int, Box], looked: Sequence[float], times: np.ndarray) -> np.ndarray:
+    """Place and size of a tracked face's box in each frame, smoothed over time: the columns of `Box`, `[N, 3]`.
+
+    Args:
+        track: as `main_track` gives it, with one look at least.
+        looked: times of the looks.
+        times: of the frames, `[N]`, in seconds.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    found = sorted(track)
+    boxes = np.array([track[found[index]] for index in nearest(np.arange(len(looked)), found)])
+    step_s = (looked[-1] - looked[0]) / max(1, len(looked) - 1) or 1 / LOOKS
+    boxes[:, :2] = gaussian_filter1d(boxes[:, :2], PLACE_S / step_s, axis=0)
+    boxes[:, 2] = gaussian_filter1d(boxes[:, 2], SIZE_S / step_s)
+    return np.stack([np.interp(times, looked, column) for column in boxes.T], axis=1)
+
+
+def nearest(values: np.ndarray, grid: Sequence[float]) -> np.ndarray:
     """Indices of the entries of a rising grid that are nearest to the values; halfway, the earlier."""
     grid = np.asarray(grid)
     return np.searchsorted((grid[1:] + grid[:-1]) / 2, values)

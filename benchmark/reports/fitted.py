@@ -17,6 +17,7 @@ from benchmark.reports.best import RULE, best_group
 from benchmark.reports.columns import GAP, cell_width, side_by_side, wrapped
 from benchmark.reports.escaping import printable
 from benchmark.results.schema import Aggregate, Result
+from benchmark.tasks import enrolled
 
 NAME = 16
 """Width up to which no name is broken into lines: that of `mean_face_by_sex`."""
@@ -58,6 +59,7 @@ def caption(result: Result) -> str:
     length = "whole recordings" if spec.seconds is None else f"{spec.seconds:g} s of speech"
     return (
         f"{result.label} on {spec.dataset} {spec.split} ({spec.task}): {result.speakers} speakers, {length}, "
+        f"{f'enrolment: {enrolled(spec.enrolment)}, ' if spec.enrolment else ''}"
         f"{spec.repeats} evaluation run{'s' if spec.repeats > 1 else ''}"
         f"{f'; {result.why_unranked.upper()}, cannot be ranked' if result.why_unranked else ''}"
     )

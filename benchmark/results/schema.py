@@ -29,13 +29,18 @@ class RunSpec(BaseModel):
     repeats: int
     seed: int
     dtype: str = "float32"
+    enrolment: str | None = None
+    """Whose voice a method was told to give (`benchmark.tasks.Protocol.enrolment`); None where it hears none."""
+    enhancer: str | None = None
+    """Hash of settings and weights of the method that enhanced the enrolment."""
 
     def run_id(self) -> str:
         """`sf2f-talkers-3f2a9c01de`."""
         import hashlib
         import json
 
-        text = json.dumps(self.model_dump(), sort_keys=True)
+        unset = {name for name in ("enrolment", "enhancer") if getattr(self, name) is None}  # older than these are runs
+        text = json.dumps(self.model_dump(exclude=unset), sort_keys=True)
         return f"{self.method}-{self.dataset}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 

@@ -5,25 +5,27 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmark.configuration import Presets, Settings, resolve
 from benchmark.datasets.manifest import Manifest
-from benchmark.errors import MissingWeights, PrerequisiteError, UsageError
+from benchmark.errors import MethodError, MissingWeights, PrerequisiteError, UsageError
 from benchmark.runs.workers import WorkerPool
-from benchmark.runs.generation import Batch, batches, generate, unfinished
+from benchmark.runs.generation import Batch, batches, checked_speech, generate, outputs_of, unfinished
 from benchmark.results.schema import Failures, PairResult, Result, RunSpec
 from benchmark.runs.scoring import NOT_MEASURED, Scorer, Work, aggregate, current_rows, unscored
 from benchmark.sources import source_of_method
 from benchmark.results.statistics import INTERVALS
 from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.tasks import Protocol, Task
-from benchmark.types import Sample
+from benchmark.types import Example, Sample, derive_seed
 
 AnyResult = TypeVar("AnyResult", Result, PairResult)
 Progress = Callable[..., None]
@@ -119,6 +121,13 @@ def label_of(name: str, kind: Any, preset: str | None, config: Mapping[str, Any]
     return name + (f" ({', '.join(about)})" if about else "")
 
 
+def enrolled_label(label: str, task: Task, enrolment: str | None) -> str:
+    """The label with the enrolment, where that is not the task's own: `lipdiffuser (steps=8, enrolment=clean)`."""
+    if enrolment in (None, task.protocol.enrolment):
+        return label
+    return f"{f'{label[:-1]}, ' if label.endswith(')') else f'{label} ('}enrolment={enrolment})"
+
+
 def _shown(value: Any) -> str:
     """As `--set` takes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -162,6 +171,8 @@ class RunPlan:
     batch_size: int
     device: str
     runs: Path
+    enhancer: MethodPlan | None = None
+    """What makes the enrolment of noisy speech, where the protocol asks for it."""
 
     @property
     def spec(self) -> RunSpec:
@@ -179,6 +190,8 @@ class RunPlan:
             seconds=self.protocol.seconds,
             repeats=self.protocol.repeats,
             seed=self.seed,
+            enrolment=self.protocol.enrolment,
+            enhancer=self.enhancer and _identity(self.enhancer),
         )
 
     @property
@@ -211,8 +224,6 @@ class RunPlan:
 
 def write_run(plan: RunPlan) -> RunDirectory:
     """Write `run.json` before anything else."""
-    import json
-
     from benchmark.runs import provenance
 
     run = plan.run
@@ -338,6 +349,13 @@ def _make(plan: RunPlan, todo: Sequence[Batch], finished: Callable[[Batch, list[
             method = plan.method.kind(plan.method.settings.config, plan.method.weights, training)
             method.load(plan.device)
         stack.callback(method.close)
+        enhance = None
+        if plan.enhancer is not None:
+            with tracebacks.of_loading(plan.enhancer.name, run):
+                enhancer = plan.enhancer.kind(plan.enhancer.settings.config, plan.enhancer.weights)
+                enhancer.load(plan.device)
+            stack.callback(enhancer.close)
+            enhance = partial(with_enhanced_enrolments, enhancer)
         generate(
             method,
             plan.task,
@@ -353,8 +371,40 @@ def _make(plan: RunPlan, todo: Sequence[Batch], finished: Callable[[Batch, list[
                     "device": provenance.device_name(plan.device),
                 }
             ),
+            enhance=enhance,
             finished=finished,
         )
+
+
+def with_enhanced_enrolments(enhancer: Any, examples: list[Example]) -> list[Example | Exception]:
+    """The examples with their enrolments as the enhancer makes them, or why it cannot."""
+    asked = [
+        Example(
+            example.sample.without_targets(),
+            example.repeat,
+            derive_seed("enrolment", enhancer.name, *example.key),
+            {"noisy": example.inputs["enrolment"]},
+        )
+        for example in examples
+    ]
+    made: list[Example | Exception] = []
+    for example, output in zip(examples, outputs_of(enhancer, asked), strict=True):
+        if isinstance(output, Exception):
+            made.append(MethodError(f"the enrolment cannot be enhanced by {enhancer.name}: {output}"))
+            continue
+        try:
+            heard = example.inputs["enrolment"]._replace(samples=checked_speech(output))
+        except MethodError as error:
+            made.append(MethodError(f"the enrolment cannot be enhanced by {enhancer.name}: {error}"))
+        else:
+            made.append(replace(example, inputs={**example.inputs, "enrolment": heard}))
+    return made
+
+
+def _identity(method: MethodPlan) -> str:
+    """Hash of what a method's outputs depend on beside its inputs."""
+    text = json.dumps([method.name, method.settings.as_dict(), method.weights_sha256], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def rescore(

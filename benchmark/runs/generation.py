@@ -6,7 +6,7 @@ started again computes exactly what an undisturbed one computes, rounding includ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from benchmark.remarks import remarks
 from benchmark.runs.directory import Key, Prediction, RunDirectory, content_hash
 from benchmark.tasks import Protocol, Task
 from benchmark.runs.timing import clock
-from benchmark.types import Example, FaceVideo, Sample
+from benchmark.types import Example, Sample
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,28 @@ def generate(
     weights: str,
     made_by: str = "",
     threads: int = 2,
+    enhance: Callable[[list[Example]], list[Example | Exception]] | None = None,
     finished: Callable[[Batch, list[Prediction]], None] = lambda batch, rows: None,
 ) -> None:
     """Make the predictions of `todo` and append them to the run, calling `finished` after each batch.
 
     Inputs of the next batches are read by threads while the method works. What cannot be read or made becomes a failed
     row with its reason; only KeyboardInterrupt and prerequisite errors end the run.
+
+    Args:
+        enhance: prepares a batch's examples, outside the time that counts.
     """
 
     warm = False
     raised: dict[str, str] = {}
     grey = getattr(method, "grey", "luma")  # a plug-in's class need not come from ours
+    wanted = getattr(method, "hears", None)
 
     def opened(item: tuple[Sample, int]) -> _Opened:
         sample, repeat = item
         with remarks() as heard:
             try:
-                example = task.open(sample, repeat, protocol, seed, weights, grey)
+                example = task.open(sample, repeat, protocol, seed, weights, grey, wanted)
             except (BenchmarkError, OSError, ValueError, LookupError, ArithmeticError) as error:
                 return _Opened(error, heard)
         if not method.uses_targets:
@@ -84,6 +89,8 @@ def generate(
 
     with ThreadPoolExecutor(threads) as pool:
         for batch, inputs in _ahead(pool, opened, todo):
+            if enhance is not None:
+                inputs = _enhanced(inputs, enhance)
             good = [entry.example for entry in inputs if isinstance(entry.example, Example)]
             if good and not warm:  # the first call loads kernels and allocates; the times of the rest are to be fair
                 outputs_of(method, good[:1])
@@ -99,9 +106,7 @@ def generate(
                     if isinstance(output, Exception):
                         what = f"{method.name} made sample '{sample.id}', repeat {repeat}"
                         row = replace(row, traceback=tracebacks.keep(output, what, run, raised))
-                    video = entry.inputs.get("video")
-                    lost = video.without_face if isinstance(video, FaceVideo) else 0
-                    row = replace(row, seconds=seconds, without_face=lost)
+                    row = replace(row, seconds=seconds, without_face=without_face(entry.inputs))
                 rows.append(row)
             run.append_predictions(rows)
             finished(batch, rows)
@@ -112,6 +117,18 @@ class _Opened(NamedTuple):
 
     example: Example | Exception
     remarks: list[str]
+
+
+def _enhanced(
+    inputs: list[_Opened], enhance: Callable[[list[Example]], list[Example | Exception]]
+) -> list[_Opened]:
+    made = iter(enhance([entry.example for entry in inputs if isinstance(entry.example, Example)]))
+    return [entry._replace(example=next(made)) if isinstance(entry.example, Example) else entry for entry in inputs]
+
+
+def without_face(inputs: Mapping[str, Any]) -> int:
+    """Frames without a face in the video of a row, where it has one."""
+    return max((getattr(inputs.get(name), "without_face", 0) for name in ("video", "mouth")), default=0)
 
 
 def _ahead(

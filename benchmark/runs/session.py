@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from benchmark.runs.evaluation import (
     RunPlan,
     RunView,
     conclude,
+    enrolled_label,
     evaluate,
     fuller_result,
     plan_method,
@@ -53,6 +54,8 @@ class Request:
     data_root: Path | None = None
     seconds: float | None = None
     repeats: int | None = None
+    enrolment: str | None = None
+    """None takes the task's."""
     seed: int = 0
     limit: int | None = None
     shard: str | None = None
@@ -124,12 +127,28 @@ class Session:
         return plans
 
     def _plan(self, method: MethodPlan, task: Task, manifest: Manifest, device: str) -> RunPlan:
+        """
+        Raises:
+            UsageError: no sample has what the method hears.
+        """
         request = self.request
+        heard = getattr(method.kind, "hears", None)  # a plug-in's class need not come from ours
+        protocol = with_protocol(task, request.seconds, request.repeats, request.enrolment)
+        if heard is not None and "enrolment" not in heard:
+            protocol = replace(protocol, enrolment=None)
+        for field in heard or ():
+            if not any(task.offers(sample, field) for sample in manifest.samples):
+                raise UsageError(
+                    f"{method.name} makes its outputs from the input '{field}', and {manifest.dataset} "
+                    f"{manifest.split} has none for {task.name}: nothing is mixed with noise there"
+                )
+        enhancer = self._enhancer(protocol.enhancer, task) if protocol.enhancer else None
+        method = replace(method, label=enrolled_label(method.label, task, protocol.enrolment))
         training = self._training(task, method.kind) if method.kind.uses_training_split else None
         return RunPlan(
             method,
             task,
-            with_protocol(task, request.seconds, request.repeats),
+            protocol,
             manifest,
             training,
             request.seed,
@@ -138,7 +157,22 @@ class Session:
             request.batch_size or task.batch_size,
             device,
             request.runs,
+            enhancer,
         )
+
+    def _enhancer(self, name: str, task: Task) -> MethodPlan:
+        """The method that enhances enrolments.
+
+        Raises:
+            UsageError: it works on anything but noisy speech alone.
+        """
+        method = plan_method(name)
+        if not serves(method.kind, task.name) or getattr(method.kind, "hears", None) != ("noisy",):
+            raise UsageError(
+                f"--enrolment {self.request.enrolment}: '{name}' is no method that makes speech for {task.name} from "
+                "the noisy one alone, as wiener and deepfilternet do"
+            )
+        return method
 
     def open(self, split: str, task: Task, fields: tuple[str, ...] | None = None) -> Manifest:
         from benchmark.registry import datasets
@@ -410,7 +444,7 @@ def score_run(
     samples = manifest.samples[: limit if limit is not None else about.get("limit")]
     view = RunView(run, task, spec, about.get("label", spec.method), about.get("preset"), manifest, samples)
     say("Preparing metrics")
-    scorer = session.scorer(task, manifest, Protocol(spec.seconds, spec.repeats))
+    scorer = session.scorer(task, manifest, Protocol(spec.seconds, spec.repeats, spec.enrolment))
     pool = WorkerPool(scorer, workers)
     try:
         rescore(view, pool, task.batch_size, progress(view.label), retry_failed=retry_failed)

@@ -214,7 +214,7 @@ def make_example(task: Task, seconds: float, number: int) -> Example:
     Pictures are uniform noise.
 
     Raises:
-        UsageError: an input of a kind that is neither `audio` nor `video`.
+        UsageError: an input of a kind that is neither sound nor video.
     """
     from benchmark.media.mixing import noise
 
@@ -229,6 +229,11 @@ def make_example(task: Task, seconds: float, number: int) -> Example:
             frames = -(-samples * FRAME_RATE // task.rate)  # rounded up: the last frame may be cut short
             shape = (frames, FRAME_SIDE, FRAME_SIDE)
             inputs[field] = FaceVideo(np.random.default_rng(seed).integers(0, 256, shape, np.uint8))
+        elif kind == "mouth video":
+            from benchmark.media.mouth_video import SIDE, MouthVideo
+
+            shape = (-(-samples * FRAME_RATE // task.rate), SIDE, SIDE)
+            inputs[field] = MouthVideo(np.random.default_rng(seed).integers(0, 256, shape, np.uint8))
         else:
             raise UsageError(f"Task '{task.name}' takes '{field}' of kind {kind}; only audio and video can be made up")
     name = f"speed_{number}"

@@ -21,7 +21,15 @@ from typing import Any, ClassVar
 
 from benchmark.datasets.dataset import Dataset, Progress
 from benchmark.datasets.manifest import Manifest, Row, parse_manifest, read_manifest, write_manifest
-from benchmark.datasets.mixtures import SNRS_DB, Utterance, noisy_rows, two_talker_rows
+from benchmark.datasets.mixtures import (
+    GRIDS,
+    SNRS_DB,
+    Utterance,
+    lip_snrs,
+    noisy_rows,
+    two_talker_rows,
+    with_enrolments,
+)
 from benchmark.datasets.population import Population
 from benchmark.datasets.talkers import population
 from benchmark.datasets.talkers.build import Job, announced, build, known_facts
@@ -37,7 +45,7 @@ _FIELDS = {
     "av_separation": ("speech", "video"),
     "lip2speech": ("speech", "video"),
 }
-_MIXED = ("av_enhancement", "av_separation")
+_MIXED = ("av_enhancement", "av_separation", "lip2speech")
 _PEOPLE = {"test_snr": "test"}
 """Splits that are another list of mixtures of the same people."""
 _PER_SPEAKER = {"val": 2, "test": 2, "test_snr": 4}
@@ -87,8 +95,8 @@ class Talkers(Dataset):
                 of mixtures always name both of theirs.
         """
         self.check(split, task)
-        if split in _PEOPLE and task != "av_enhancement":
-            raise UsageError(f"Split '{split}' of Talkers is a grid of SNRs for av_enhancement, not for {task}")
+        if split in _PEOPLE and task not in GRIDS:
+            raise UsageError(f"Split '{split}' of Talkers is a grid of SNRs for {' and '.join(GRIDS)}, not for {task}")
         wanted = self._wanted(task, fields)
         path = self.media_root() / f"{split}.{task}{self._part(task, wanted)}.{_lister()}.jsonl"
         return self._opened(path, split, task, _all_there, lambda: self._build(split, task, wanted, progress))
@@ -165,11 +173,15 @@ class Talkers(Dataset):
                 progress(len(facts), len(jobs), about)
         if task in _MIXED:
             spoken = [u for person in persons for u in _utterances(self.media_root(), folder, person, facts)]
-            list_rows = two_talker_rows if task == "av_separation" else noisy_rows
+            of, some = f"talkers {split}", _PER_SPEAKER.get(split)
+            if task == "av_separation":
+                return list(two_talker_rows(spoken, of=of, per_speaker=some))
+            if task == "lip2speech":
+                mixtures = noisy_rows(spoken, of=of, per_speaker=some, snrs_db=lip_snrs(split))
+                return list(with_enrolments(mixtures, spoken, of=of))
             grid = {"snrs_db": SNRS_DB} if split == "test_snr" else {}
-            return list(list_rows(spoken, of=f"talkers {split}", per_speaker=_PER_SPEAKER.get(split), **grid))
-        rows = _rows_of_people if task == "speech2face" else _rows_of_utterances
-        return [row for person in persons for row in rows(self.media_root(), folder, person, wanted, facts)]
+            return list(noisy_rows(spoken, of=of, per_speaker=some, **grid))
+        return [row for person in persons for row in _rows_of_people(self.media_root(), folder, person, wanted, facts)]
 
 
 @functools.cache
@@ -207,27 +219,16 @@ def _rows_of_people(
     yield Row(person.id, person.id, inputs, targets, attributes)
 
 
-def _rows_of_utterances(
-    root: Path, folder: Path, person: Person, wanted: tuple[str, ...], facts: dict[tuple[str, str], dict[str, Any]]
-) -> Iterator[Row]:
-    files = {kind: [_relative(root, file) for file in Job(folder, kind, person).files] for kind in wanted}
-    said = sentences(person.id, len(files[wanted[0]]))
-    for number, sentence in enumerate(said):
-        about = {**person.attributes(), "text": sentence.text, "code": sentence.code}
-        if "speech" in wanted:
-            about["samples"] = facts["speech", person.id]["samples"][number]
-        if "video" in wanted:
-            about["frames"] = facts["video", person.id]["frames"][number]
-        inputs = {kind: (files[kind][number],) for kind in wanted}
-        targets = {kind: (files[kind][number],) for kind in wanted if kind == "speech"}
-        yield Row(f"{person.id}_{number}", person.id, inputs, targets, about)
-
-
 def _utterances(
     root: Path, folder: Path, person: Person, facts: dict[tuple[str, str], dict[str, Any]]
 ) -> Iterator[Utterance]:
-    for row in _rows_of_utterances(root, folder, person, ("speech", "video"), facts):
-        yield Utterance(row.id, person.id, *row.inputs["speech"], *row.inputs["video"], row.attributes)
+    speech, video = (Job(folder, kind, person).files for kind in ("speech", "video"))
+    for number, sentence in enumerate(sentences(person.id, len(speech))):
+        about = {**person.attributes(), "text": sentence.text, "code": sentence.code}
+        about["samples"] = facts["speech", person.id]["samples"][number]
+        about["frames"] = facts["video", person.id]["frames"][number]
+        files = (_relative(root, kind[number]) for kind in (speech, video))
+        yield Utterance(f"{person.id}_{number}", person.id, *files, about)
 
 
 def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from benchmark.datasets.dataset import Progress
 from benchmark.datasets.manifest import Manifest, Row
-from benchmark.datasets.mixtures import Utterance, noisy_rows, two_talker_rows
+from benchmark.datasets.mixtures import Utterance, lip_snrs, noisy_rows, two_talker_rows, with_enrolments
 from benchmark.datasets.population import TRAINING, VALIDATION, Population
 from benchmark.datasets.talkers.identity import person
+from benchmark.datasets.talkers.phonemes import phonemes_of
 from benchmark.datasets.talkers.population_media import CORE_S, Wanted, make, portrait_core_s
 from benchmark.datasets.talkers.sentences import sentences
 from benchmark.errors import InvalidConfig, MissingDataset, UsageError
@@ -26,7 +27,6 @@ from benchmark.processes import JobKills, each
 
 NUMBERS = {TRAINING: range(100_000, 1_000_000), VALIDATION: range(90_000, 100_000)}
 """Of the people of each part; the splits have numbers below 90,000."""
-MIXED = ("av_enhancement", "av_separation")
 _FRAME = 640
 """Samples of a video frame."""
 
@@ -46,7 +46,8 @@ def everyone(root: Path, population: Population, part: str, task: str) -> list[W
         raise InvalidConfig(f"population.{name} = {count}; Talkers draws 1 to {len(numbers)} of them")
     taken = population.taken(task)
     videos = taken.get("videos", 0) if part == TRAINING else min(taken.get("videos", 0), 1)
-    recordings, portraits, size = taken.get("sentences", videos), taken.get("portraits", 0), population.portrait_size
+    recordings = max(taken.get("sentences", 0), videos)
+    portraits, size = taken.get("portraits", 0), population.portrait_size
     return [Wanted(root, number, recordings, portraits, size, videos) for number in numbers[:count]]
 
 
@@ -92,13 +93,12 @@ def rows(wanted: list[Wanted], lengths: Mapping[int, tuple[int, ...]], part: str
     """The rows of a part, as the splits have them for the task."""
     if task == "speech2face":
         return (_row_of_person(one, lengths[one.number]) for one in wanted)
-    spoken = [row for one in wanted for row in _rows_of_utterances(one, lengths[one.number])]
-    if task not in MIXED:
-        return iter(spoken)
-    utterances = [
-        Utterance(row.id, row.speaker, *row.inputs["speech"], *row.inputs["video"], row.attributes) for row in spoken
-    ]
-    return (two_talker_rows if task == "av_separation" else noisy_rows)(utterances, of=f"talkers {part}")
+    read = task == "lip2speech"
+    spoken = [utterance for one in wanted for utterance in _utterances(one, lengths[one.number], read)]
+    filmed, of = [utterance for utterance in spoken if utterance.video], f"talkers {part}"
+    if task == "lip2speech":
+        return with_enrolments(noisy_rows(filmed or spoken, of=of, snrs_db=lip_snrs("train")), spoken, of=of)
+    return (two_talker_rows if task == "av_separation" else noisy_rows)(filmed, of=of)
 
 
 def _row_of_person(one: Wanted, lengths: tuple[int, ...]) -> Row:
@@ -107,13 +107,15 @@ def _row_of_person(one: Wanted, lengths: tuple[int, ...]) -> Row:
     return Row(one.id, one.id, {"speech": _relative(one, one.speech())}, {"face": _relative(one, one.faces())}, about)
 
 
-def _rows_of_utterances(one: Wanted, lengths: tuple[int, ...]) -> Iterator[Row]:
+def _utterances(one: Wanted, lengths: tuple[int, ...], read: bool) -> Iterator[Utterance]:
+    """A person's recordings; where lips are to be `read`, those with video tell when which phoneme is spoken."""
     about = _attributes(one)
     speech, video = _relative(one, one.speech()), _relative(one, one.video())
-    for k, said in enumerate(sentences(one.id, one.videos)):
+    for k, said in enumerate(sentences(one.id, one.recordings)):
         more = {"text": said.text, "code": said.code, "samples": lengths[k], "frames": lengths[k] // _FRAME}
-        inputs = {"speech": (speech[k],), "video": (video[k],)}
-        yield Row(f"{one.id}_{k}", one.id, inputs, {"speech": (speech[k],)}, {**about, **more})
+        if read and k < one.videos:
+            more["phonemes"] = phonemes_of(one.number, said)
+        yield Utterance(f"{one.id}_{k}", one.id, speech[k], video[k] if k < one.videos else None, {**about, **more})
 
 
 def _attributes(one: Wanted) -> dict[str, object]:
