@@ -133,7 +133,7 @@ methods = Registry(
         "sgmse": Entry(
             "baselines.sgmse.method:SGMSE",
             "SGMSE+, diffusion without a face (Richter et al. 2023)",
-            "av_enhancement",
+            "av_enhancement, lip2speech",
         ),
         "noisy": Entry(
             "baselines.reference_speech:Noisy",
