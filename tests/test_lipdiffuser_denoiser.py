@@ -286,6 +286,8 @@ def test_features_lie_at_the_middle_of_mel_frames():
     # Picture n stands at (n + 1/2) 40 ms, mel frame m at (m + 1/2) 16 ms.
     expected = np.interp((np.arange(15) + 0.5) * 16, (np.arange(6) + 0.5) * 40, np.arange(6))
     np.testing.assert_allclose(found, expected, atol=1e-6)
+    early = at_mel_rate(pictures, 15, "centred")[0, 0]
+    np.testing.assert_allclose(early, np.interp(np.arange(15) * 16, (np.arange(6) + 0.5) * 40, np.arange(6)), atol=1e-6)
     held = at_mel_rate(pictures, 20)[0, 0]
     assert held[15:].tolist() == [5] * 5
     assert at_mel_rate(pictures[:, :1], 4).shape == (1, 2, 4)

@@ -111,6 +111,10 @@ class ShardClips:
     def speech(self, number: int) -> Tensor:
         return self._take("speech", number)
 
+    def id(self, number: int) -> str:
+        """Of the sample."""
+        return self._rows[number].id
+
     def speaker(self, number: int) -> str:
         return self._rows[number].speaker
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from baselines.lipdiffuser.diffusion import MELS, Denoiser
-from baselines.lipdiffuser.mel import Framing
+from baselines.lipdiffuser.diffusion import Denoiser
+from baselines.lipdiffuser.mel import BANDS, Framing
+from baselines.lipdiffuser.speaker import SpeakerKind
 from baselines.lipdiffuser.unet import UNet
 from baselines.settings import check
+
+if TYPE_CHECKING:
+    from baselines.lipdiffuser.network import LipDiffuserNetwork
 
 INFERENCE_ALONE = frozenset(
     {
@@ -22,9 +26,12 @@ INFERENCE_ALONE = frozenset(
         "longest_s",
         "precision",
         "vocoder_weights",
+        "visual_features",
     }
 )
 """Settings that change nothing of a training but the measures beside it."""
+SPEAKER_DIMS = {"wespeaker": 256, "ge2e": 256, "talkers": 64}
+"""Length of a speaker embedding; n_s of Sec. 4.2 is the first."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,13 @@ class Config:
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the networks' arithmetic on a GPU; a CPU always takes float32."""
 
+    # Speaker embedding
+    speaker: SpeakerKind = "wespeaker"
+    """What embeds the enrolment: WeSpeaker from a file, GE2E as resemblyzer carries it, or `talkers`, the recogniser of
+    voice2face that ships with the method of that name."""
+    speaker_model: str = ""
+    """WeSpeaker's model, exported as ONNX."""
+
     # Vocoder
     framing: Framing = "hifigan"
     """Where the frames of the mel spectrogram lie: as HiFi-GAN's official code has them, or `centred`, 8 ms earlier, as
@@ -102,9 +116,9 @@ class Config:
             raise ValueError(
                 f"attention must say true or false for each of {len(self.multiples)} levels, got {len(self.attention)}"
             )
-        if MELS % (self.patch * 2 ** (len(self.multiples) - 1)):
+        if BANDS % (self.patch * 2 ** (len(self.multiples) - 1)):
             raise ValueError(
-                f"{MELS} mel bands must be a multiple of patch times 2 for each level below the first, "
+                f"{BANDS} mel bands must be a multiple of patch times 2 for each level below the first, "
                 f"got patch {self.patch} and {len(self.multiples)} levels"
             )
         for multiple, asked in zip(self.multiples, (*self.attention[:-1], True), strict=True):
@@ -115,6 +129,24 @@ class Config:
                 )
         if not self.film_kernel % 2:
             raise ValueError(f"film_kernel must be odd, got {self.film_kernel}")
+
+    def network(self, published: bool = True) -> LipDiffuserNetwork:
+        """All networks, of the sizes that are set.
+
+        Args:
+            published: read BRAVEn from its checkpoint; otherwise it is the largest one, untrained.
+
+        Raises:
+            InvalidConfig, MissingWeights: a checkpoint that is not named, not there or of something else.
+        """
+        from baselines.lipdiffuser.braven import BRAVEn
+        from baselines.lipdiffuser.network import LipDiffuserNetwork
+        from baselines.lipdiffuser.visual_encoder import build_visual_encoder
+        from baselines.lipdiffuser.vocoder import Generator
+
+        visual = build_visual_encoder(self) if published or self.visual != "braven" else BRAVEn()
+        denoiser = self.denoiser(SPEAKER_DIMS[self.speaker], self.visual_dim)
+        return LipDiffuserNetwork(visual, denoiser, Generator(self.vocoder_channels), self.framing)
 
     def denoiser(self, speaker: int, features: int, dropout: float = 0.0) -> Denoiser:
         """
@@ -164,6 +196,11 @@ class Training:
     feature_noise: float = 0.0
     """Standard deviation of noise on the video features, beside their own: a visual encoder sees the clips that it was
     trained on more clearly than others."""
+    feature_views: int = 1
+    """Views of each video, moved and lit at random but the first, whose features are kept."""
+    start_from: str = ""
+    """Weights of another training to begin with, of the denoiser and of networks that have no steps here: so one may
+    learn to speak from a corpus without videos, and to see from another."""
     ema: float = 0.1
     """Width of the average of weights that is exported (EDM2, Sec. 3), below 0.28."""
     snapshots: int = 16
@@ -206,20 +243,18 @@ class Training:
     def __post_init__(self) -> None:
         check(
             self,
-            audio_steps="[0, inf)",
-            **dict.fromkeys(("steps", "batch", "snapshots"), "[1, inf)"),
+            **dict.fromkeys(("audio_steps", "steps", "ramp_up", "feature_noise"), "[0, inf)"),
+            **dict.fromkeys(("batch", "snapshots", "feature_views"), "[1, inf)"),
             **dict.fromkeys(("learning_rate", "decay_after", "noise_deviation"), "(0, inf)"),
-            **dict.fromkeys(("ramp_up", "feature_noise"), "[0, inf)"),
             frames="[8, 4096]",
             dropout="[0, 1)",
             ema="(0, 0.28)",
-            **dict.fromkeys(("vocoder_steps", "vocoder_batch"), "[1, inf)"),
+            vocoder_batch="[1, inf)",
             **dict.fromkeys(("vocoder_learning_rate", "vocoder_start_learning_rate"), "(0, inf)"),
             **dict.fromkeys(("vocoder_mel_weight", "vocoder_feature_weight", "vocoder_spectra_weight"), "[0, inf)"),
-            visual_steps="[0, inf)",
+            **dict.fromkeys(("visual_steps", "vocoder_start_steps", "vocoder_steps"), "[0, inf)"),
             visual_batch="[1, inf)",
             visual_learning_rate="(0, inf)",
-            vocoder_start_steps="[0, inf)",
             vocoder_frames="[4, inf)",
             vocoder_critic_width="(0, 4]",
             vocoder_decay="(0, 1]",

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from baselines.layers.magnitude_preserving import MPConv, MPFourier
+from baselines.lipdiffuser.mel import HOP, Framing
 from baselines.lipdiffuser.unet import Modulation, UNet
 
 SIGMA_DATA = 0.5
 """Standard deviation of standardised log-mels, which Sec. 4.2 calls a variance (see the card)."""
-MELS = 80
-MEL_FRAME, VIDEO_FRAME = 256, 640
-"""Samples at 16 kHz in a frame of the log-mel, and of the video."""
+VIDEO_FRAME = 640
+"""Samples at 16 kHz in a frame of the video; one of the log-mel has 256."""
 
 
 class Denoiser(nn.Module):
@@ -127,21 +127,24 @@ def heun(denoise: Callable[[Tensor, float], Tensor], noise: Tensor, sigmas: Sequ
     return x
 
 
-def at_mel_rate(features: Tensor, frames: int) -> Tensor:
-    """Video features, 25 a second, at the middle of every mel frame, 62.5 a second, on the line between two pictures.
+def at_mel_rate(features: Tensor, frames: int, framing: Framing = "hifigan") -> Tensor:
+    """Video features, 25 a second, where every mel frame lies, 62.5 a second, on the line between two pictures.
 
     A picture stands for the middle of its 40 ms. Before the first one and after the last one these are held.
+
+    Args:
+        framing: of the log-mel: whether frame m lies at the middle of its 16 ms, or at their beginning.
 
     Shape:
         `[B, N, C]` -> `[B, C, frames]`
     """
-    count = features.shape[1]
-    at = (torch.arange(frames, device=features.device) + 0.5) * (MEL_FRAME / VIDEO_FRAME) - 0.5
-    at = at.clamp(0, count - 1)
+    middle = 0.5 if framing == "hifigan" else 0.0
+    at = (torch.arange(frames, device=features.device) + middle) * (HOP / VIDEO_FRAME) - 0.5
+    at = at.clamp(0, features.shape[1] - 1)
     before = at.floor().long()
+    after = (before + 1).clamp(max=features.shape[1] - 1)
     part = (at - before).to(features.dtype)[:, None]
-    found = torch.lerp(features[:, before], features[:, (before + 1).clamp(max=count - 1)], part)
-    return found.transpose(1, 2)
+    return torch.lerp(features[:, before], features[:, after], part).transpose(1, 2)
 
 
 def mel_frames(pictures: int) -> int:
@@ -150,4 +153,4 @@ def mel_frames(pictures: int) -> int:
     >>> mel_frames(75), mel_frames(2)
     (188, 5)
     """
-    return math.ceil(pictures * VIDEO_FRAME / MEL_FRAME)
+    return math.ceil(pictures * VIDEO_FRAME / HOP)

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.lipdiffuser.diffusion import at_mel_rate
+from baselines.lipdiffuser.mel import FLOOR, Framing
 
-SILENCE = math.log(1e-5)
+SILENCE = math.log(FLOOR)
 """A log-mel without sound."""
 MEASURED = 2000
 """Utterances from which mean and deviation are measured."""
@@ -29,6 +30,7 @@ class Utterances:
         voice_speakers: of each voice; every speaker of an utterance has at least one.
         seen: video features of each utterance, `[views, N, C]`: of one or several views (crops) of its video, 25
             frames a second from the first sample on.
+        framing: of the log-mels.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Utterances:
         voices: Tensor,
         voice_speakers: Sequence[str],
         seen: Sequence[Tensor] | None = None,
+        framing: Framing = "hifigan",
     ) -> None:
         if not (len(mels) == len(speakers) and len(voices) == len(voice_speakers)) or (seen and len(seen) != len(mels)):
             raise ValueError(
@@ -45,6 +48,7 @@ class Utterances:
                 f"{len(voice_speakers)} of {len(voices)} voices, and features of {len(seen or mels)} videos"
             )
         self.mels, self.speakers, self.voices, self.seen = mels, speakers, voices.float(), seen
+        self.framing = framing
         self._of: dict[str, list[int]] = defaultdict(list)
         for number, speaker in enumerate(voice_speakers):
             self._of[speaker].append(number)
@@ -77,7 +81,7 @@ class Utterances:
             if self.seen is not None:
                 views = self.seen[number]
                 view = views[int(rng.integers(len(views)))][None].float()
-                seen.append(at_mel_rate(view, start + frames)[0, :, start:])
+                seen.append(at_mel_rate(view, start + frames, self.framing)[0, :, start:])
         found = {"mels": torch.stack(mels), "voices": torch.stack(voices)}
         return found | {"seen": torch.stack(seen)} if seen else found
 

@@ -30,6 +30,8 @@ RESOLUTIONS = (512, 1024, 2048)
 NOISE = 0.2
 """Largest standard deviation of the noise on disturbed spectrograms."""
 START, NAME = "vocoder_start", "vocoder"
+PREFIX = "vocoder."
+"""Of the names in exported files."""
 
 
 class Recordings(Protocol):
@@ -85,7 +87,7 @@ class VocoderStage(Recipe):
             self.build()
         if start:
             tensors, _ = read(start, "lipdiffuser")
-            fill(generator, tensors, start)
+            fill(generator, {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}, start)
         self.generator = with_weight_norm(generator)
         self.log_mel = LogMel(config.framing)
 
@@ -164,8 +166,10 @@ class VocoderStage(Recipe):
             "config": dataclasses.asdict(self.config),
             "training": dataclasses.asdict(self.training),
         }
-        return export(path, folded(self.generator.state_dict()), about, half=False)
+        tensors = {PREFIX + name: tensor for name, tensor in folded(self.generator.state_dict()).items()}
+        return export(path, tensors, about, half=False)
 
+    @torch.no_grad()
     def _copied(self, count: int) -> list[tuple[Tensor, Tensor]]:
         """The first validation recordings: mel spectrograms `[1, 80, F]` and the sound that is made of them."""
         device = next(self.generator.parameters()).device
@@ -296,7 +300,9 @@ def stages(
     return [*first, Stage(NAME, training.vocoder_steps, build, anneal=training.vocoder_anneal)]
 
 
-def as_float(samples: np.ndarray) -> np.ndarray:
+def as_float(samples: np.ndarray | Tensor) -> np.ndarray:
+    """A recording, int16 or float, as float32 with full scale 1.0."""
+    samples = np.asarray(samples)
     return samples.astype(np.float32) / 32768 if samples.dtype == np.int16 else samples.astype(np.float32, copy=False)
 
 

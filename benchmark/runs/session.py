@@ -24,7 +24,7 @@ from benchmark.runs.evaluation import (
     rescore,
 )
 from benchmark.runs.workers import WorkerPool, parse_shard, pick_device
-from benchmark.runs.recognition import default_recogniser
+from benchmark.runs.recognition import OF_WORDS, default_recogniser
 from benchmark.registry import metric_of
 from benchmark.remarks import counted
 from benchmark.results.schema import Result, RunSpec
@@ -223,7 +223,7 @@ class Session:
 
     def scorer(self, task: Task, manifest: Manifest, protocol: Protocol) -> Scorer:
         """The metrics, told the gallery of the whole split (also where `--limit` asks for a part of it)."""
-        from benchmark.weights.networks import Networks
+        from benchmark.weights.networks import VOICES_OF, Networks
 
         self.check_metrics(task)
         names = self.metric_names(task)
@@ -237,15 +237,22 @@ class Session:
             )
         networks = Networks("cpu", manifest.dataset)
         options = metric_options(names, self.request.face_network, self.request.metric_sets)
-        if "wer" in names and (reason := self._no_words(manifest, protocol)):
+        of_words = [name for name in names if name in OF_WORDS]
+        if of_words and (reason := self._no_words(manifest, protocol)):
             if self.request.metrics and protocol.seconds is not None:
-                raise UsageError(f"--metrics wer: {reason}")
+                raise UsageError(f"--metrics {of_words[0]}: {reason}")
             if not self.request.metrics:
-                self.notes.append(f"metric wer is left out: {reason}")
-                names = tuple(name for name in names if name != "wer")
-        if "wer" in names and "recogniser" not in options and any(_texts(manifest)):
+                self.notes += [f"metric {name} is left out: {reason}" for name in of_words]
+                names = tuple(name for name in names if name not in of_words)
+        if of_words and "recogniser" not in options and any(_texts(manifest)):
             options["recogniser"], why = default_recogniser(_texts(manifest))
             self.notes.append(why)
+        if "speaker_similarity" in names and "speaker_network" not in options and manifest.dataset in VOICES_OF:
+            options["speaker_network"] = VOICES_OF[manifest.dataset]
+            self.notes.append(
+                f"voices are judged by a recogniser of the voices of {manifest.dataset}; another judge: "
+                "--metric-set speaker_network=ge2e"
+            )
         made = {}
         for name in names:
             try:

@@ -1,0 +1,155 @@
+"""How LipDiffuser is trained: what sees and what speaks, then the denoiser, on speech alone and with video (Sec. 4)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.checkpoints import fill, read
+from baselines.lipdiffuser import vocoder_training
+from baselines.lipdiffuser.clips import ShardClips
+from baselines.lipdiffuser.config import Config, Training
+from baselines.lipdiffuser.denoiser_training import PREFIX, AudioRecipe, DenoiserRecipe, own_tensors
+from baselines.lipdiffuser.preparation import Voices, seen_utterances, video_features
+from baselines.lipdiffuser.speaker import SpeakerEncoder
+from baselines.lipdiffuser.utterances import Utterances
+from baselines.lipdiffuser.visual_encoder import build_visual_encoder
+from baselines.lipdiffuser.visual_features import read_features
+from baselines.lipdiffuser.visual_training import VisualRecipe
+from baselines.settings import options
+from baselines.shards import Progress
+from baselines.training import Recipe, Stage
+from benchmark.errors import InvalidConfig
+from benchmark.types import Sample
+
+VISUAL, VOCODER = "visual.", "vocoder."
+"""Before the names of these networks' tensors in the weights of the whole."""
+
+
+def recipes(
+    config: Config,
+    training: Mapping[str, Any],
+    samples: Sequence[Sample],
+    validation: Sequence[Sample] = (),
+    networks: Callable[[str], Any] | None = None,
+    progress: Progress | None = None,
+) -> list[Stage]:
+    """The stages in order, those with steps: `visual`, `vocoder`, `audio` on speech alone, `denoiser` with video.
+
+    The last export holds all networks that are trained here. One that has no steps is taken from `start_from`, where
+    that holds it.
+
+    Args:
+        config: architecture, from the preset.
+        training: the preset's `training` table; see `Training`.
+        samples: the training split of `lip2speech`; without videos where only vocoder and audio are trained.
+        validation: people for the measures in the log.
+        progress: called as progress(done, total, what) while the corpus is read.
+
+    Raises:
+        InvalidConfig: a setting that cannot be used.
+    """
+    settings = options(Training, training)
+
+    @functools.cache
+    def clips() -> tuple[ShardClips, ShardClips | None]:
+        return ShardClips(samples, progress=progress), ShardClips(validation) if validation else None
+
+    @functools.cache
+    def voices() -> tuple[Voices, Voices | None]:
+        encoder = SpeakerEncoder(config.speaker, config.speaker_model)
+        return Voices(samples, encoder, progress), Voices(validation, encoder) if validation else None
+
+    def visual(folder: Path) -> Recipe:
+        return VisualRecipe(config, settings, *clips())
+
+    def audio(folder: Path) -> Recipe:
+        own, known = (v and v.utterances(config.framing) for v in voices())
+        averages = folder / AudioRecipe.name / "averages"
+        start = own_tensors(_started(settings), PREFIX) or None
+        return AudioRecipe(config, settings, own, known, config.visual_dim, averages, start, _others(folder))
+
+    def denoiser(folder: Path) -> Recipe:
+        further = _others(folder)
+        start = _exported(folder, AudioRecipe.name) if settings.audio_steps else _started(settings)
+        encoder = _encoder(config, further)
+        own, known = (_seen(encoder, c, v, settings, config, progress) for c, v in zip(clips(), voices(), strict=True))
+        averages = folder / DenoiserRecipe.name / "averages"
+        begun = own_tensors(start, PREFIX) or None
+        return DenoiserRecipe(config, settings, own, known, config.visual_dim, averages, begun, further)
+
+    def _others(folder: Path) -> dict[str, Tensor]:
+        """The tensors of the networks around the denoiser, by their names in the weights of the whole."""
+        found = {name: t for name, t in _started(settings).items() if name.startswith((VISUAL, VOCODER))}
+        if settings.visual_steps and config.visual == "talkers":
+            found |= _exported(folder, VisualRecipe.name)
+        if settings.vocoder_steps and not config.vocoder_weights:
+            found |= {VOCODER + name: t for name, t in _exported(folder, vocoder_training.NAME).items()}
+        return found
+
+    stages: list[Stage] = []
+    if settings.visual_steps and config.visual == "talkers":
+        stages.append(Stage(VisualRecipe.name, settings.visual_steps, visual, ema=0.999, anneal=True))
+    if settings.vocoder_steps and not config.vocoder_weights:
+        recordings = vocoder_training.SpeechFiles(_spoken(samples))
+        known = vocoder_training.SpeechFiles(_spoken(validation)) if validation else None
+        stages += vocoder_training.stages(config, settings, recordings, known)
+    if settings.audio_steps:
+        stages.append(Stage(AudioRecipe.name, settings.audio_steps, audio))
+    if settings.steps:
+        stages.append(Stage(DenoiserRecipe.name, settings.steps, denoiser))
+    return stages
+
+
+def _seen(
+    encoder: nn.Module | None,
+    clips: ShardClips | None,
+    voices: Voices | None,
+    settings: Training,
+    config: Config,
+    progress: Progress | None,
+) -> Utterances | None:
+    if clips is None or voices is None:
+        return None
+    if encoder is None:
+        folder = Path(config.visual_features)
+        seen = [
+            read_features(folder, clips.id(number), config.visual_dim, len(clips.mouth(number)))[None].half()
+            for number in range(len(clips))
+        ]
+    else:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        seen = video_features(encoder, clips, settings.feature_views, device=device, progress=progress)
+    return seen_utterances(clips, seen, voices.vectors, voices.speakers, config.framing)
+
+
+def _encoder(config: Config, further: Mapping[str, Tensor]) -> nn.Module | None:
+    encoder = build_visual_encoder(config)
+    if encoder is None and not config.visual_features:
+        raise InvalidConfig("visual = features needs visual_features: a folder with <id>.npy of each sample")
+    if encoder is not None and config.visual == "talkers":
+        own = own_tensors(further, VISUAL)
+        if not own:
+            raise InvalidConfig(
+                "The denoiser learns from what a trained visual encoder sees: set training.visual_steps, or "
+                "training.start_from to weights with one"
+            )
+        fill(encoder, own, None, "Set visual_dim as in training")
+    return encoder
+
+
+def _spoken(samples: Sequence[Sample]) -> list[Path]:
+    return list({path: None for sample in samples for path in sample.targets.get("speech", ())})
+
+
+def _exported(folder: Path, stage: str) -> dict[str, Tensor]:
+    return read(folder / f"{stage}.safetensors", "lipdiffuser")[0]
+
+
+def _started(settings: Training) -> dict[str, Tensor]:
+    return read(Path(settings.start_from), "lipdiffuser")[0] if settings.start_from else {}
