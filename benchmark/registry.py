@@ -316,6 +316,16 @@ datasets = Registry(
             "VoxCeleb2 with its videos, AudioSet noise lists and pair lists",
         ),
         "lrs3": Entry("benchmark.datasets.lrs3:LRS3", "LRS3, with AudioSet noise lists and pair lists"),
+        "lrs3_chime3": Entry(
+            "benchmark.datasets.lrs3_chime3:LRS3CHiME3", "LRS3 in the noise of CHiME-3 at six SNRs (LipDiffuser)"
+        ),
+        "tcd_timit": Entry("benchmark.datasets.tcd_timit:TCDTIMIT", "TCD-TIMIT: volunteers and lipspeakers, in front"),
+        "ntcd_timit": Entry("benchmark.datasets.ntcd_timit:NTCDTIMIT", "NTCD-TIMIT: TCD-TIMIT in noise, as published"),
+        "librispeech": Entry(
+            "benchmark.datasets.librispeech:LibriSpeech",
+            "LibriSpeech: sound alone, to train on (LipDiffuser)",
+        ),
+        "chime3": Entry("benchmark.datasets.chime3:CHiME3", "CHiME-3: recordings of noise alone"),
         "grid": Entry("benchmark.datasets.grid:Grid", "the GRID corpus, or a folder of its clips"),
         "folder": Entry(
             "benchmark.datasets.folder:Folder", "your own recordings, portraits and videos, a folder per person"

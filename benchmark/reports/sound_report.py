@@ -158,7 +158,7 @@ def read_rows(view: RunView, results: Sequence[Result], scorer: Scorer) -> list[
             measured[item.name] = Measured(metric, item, good)
         wanted = {sample.id for sample in view.samples}
         late = [row for key, row in stored.get("delay", {}).items() if key[0] in wanted]
-        rows.append(Row(result, run, measured, delay_note(tables.label(result), late)))
+        rows.append(Row(result, run, measured, delay_note(result.label, late)))
     return rows
 
 
@@ -379,21 +379,21 @@ def examples(view: RunView, rows: Sequence[Row]) -> Examples:
     """Read the mixtures of `pick`, what each row made of them, and the clean speech."""
     from benchmark.errors import MediaError
     from benchmark.media import read_audio
-    from benchmark.media.clips import mixture_clip
     from benchmark.reports.spectrograms import Column, Panel
+    from benchmark.tasks import Protocol
 
     rate, picked = view.task.rate, pick(view, rows)
-    known = any(sample.targets.get(view.task.target) for sample in picked)
-    signals = [signal for signal in _signals(rows) if known or signal.file != CEILING]
+    spoken = any(sample.targets.get(view.task.target) for sample in picked)
+    signals = [signal for signal in _signals(rows) if spoken or signal.file != CEILING]
     columns = []
     for sample in picked:
         try:
-            mixture = mixture_clip(sample, view.spec.seconds, rate, view.spec.seed).mixture
+            known = view.task.signals(sample, Protocol(view.spec.seconds, view.spec.repeats), view.spec.seed)
         except MediaError:  # the data went away after the run
             continue
         panels = []
         for signal in signals:
-            samples: np.ndarray | None = {FLOOR: mixture.noisy, CEILING: mixture.clean}.get(signal.file)
+            samples: np.ndarray | None = {FLOOR: known.noisy, CEILING: known.clean}.get(signal.file)
             if samples is None and signal.row and (path := signal.row.outputs.get((sample.id, 0))):
                 try:
                     samples = read_audio(path, rate).samples
