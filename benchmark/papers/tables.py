@@ -182,7 +182,9 @@ def _remarks(filled: Filled) -> list[str]:
             spreads[section.column.spread].append(section.column.head)
     told += [f"± of {', '.join(heads)}, as printed: {spread}." for spread, heads in spreads.items()]
     if any(line.cell.column.over_outputs and line.deviation is not None for line in filled.lines):
-        told.append("± of measured numbers: the same of their outputs; the interval beside is of the mean, over speakers.")
+        told.append(
+            "± of measured numbers: the same of their outputs; the interval beside is of the mean, over speakers."
+        )
     lines = filled.lines
     for corpus in dict.fromkeys(line.cell.corpus for line in lines if line.cell.corpus is not None):
         if any(line.cell.corpus is corpus and line.dataset == corpus.dataset for line in lines):
