@@ -136,10 +136,10 @@ class Session:
         protocol = with_protocol(task, request.seconds, request.repeats, request.enrolment)
         if heard is not None and "enrolment" not in heard:
             protocol = replace(protocol, enrolment=None)
-        for field in heard or ():
-            if not any(task.offers(sample, field) for sample in manifest.samples):
+        for name in heard or ():
+            if not any(task.offers(sample, name) for sample in manifest.samples):
                 raise UsageError(
-                    f"{method.name} makes its outputs from the input '{field}', and {manifest.dataset} "
+                    f"{method.name} makes its outputs from the input '{name}', and {manifest.dataset} "
                     f"{manifest.split} has none for {task.name}: nothing is mixed with noise there"
                 )
         enhancer = self._enhancer(protocol.enhancer, task) if protocol.enhancer else None
