@@ -146,7 +146,12 @@ class Task(ABC):
 
     @abstractmethod
     def read(
-        self, source: Path, video: Path | None, grey: Grey = "luma", enrolment: Path | None = None
+        self,
+        source: Path,
+        video: Path | None,
+        grey: Grey = "luma",
+        enrolment: Path | None = None,
+        wanted: Collection[str] | None = None,
     ) -> dict[str, Any]:
         """The inputs that a user's own files give, whole.
 
@@ -155,6 +160,7 @@ class Task(ABC):
             video: the pictures, where they are another file.
             grey: of pictures, as for `open`.
             enrolment: a recording of the voice that is to be heard.
+            wanted: as for `open`: of sound alone a method that does not look is given the sound.
 
         Raises:
             MediaError: a file cannot be read or used.
@@ -203,7 +209,12 @@ class FaceFromSpeech(Task):
         return Example(sample, repeat, derive_seed(weights, sample.id, seed, repeat), {"speech": speech})
 
     def read(
-        self, source: Path, video: Path | None, grey: Grey = "luma", enrolment: Path | None = None
+        self,
+        source: Path,
+        video: Path | None,
+        grey: Grey = "luma",
+        enrolment: Path | None = None,
+        wanted: Collection[str] | None = None,
     ) -> dict[str, Any]:
         if video is not None:
             raise UsageError(f"--video {video}: {self.name} looks at no video")
@@ -249,13 +260,20 @@ class SpeechFromMixture(Task):
         return Example(sample, repeat, derive_seed(weights, sample.id, seed, repeat), inputs, truth)
 
     def read(
-        self, source: Path, video: Path | None, grey: Grey = "luma", enrolment: Path | None = None
+        self,
+        source: Path,
+        video: Path | None,
+        grey: Grey = "luma",
+        enrolment: Path | None = None,
+        wanted: Collection[str] | None = None,
     ) -> dict[str, Any]:
         from benchmark.media.face_video import FPS, clip_video, read_face_video
 
         _refuse(enrolment, self.name)
         noisy = read_audio(source, self.rate)
         if video is None and not is_video(source):
+            if wanted is not None and "video" not in wanted:
+                return {"noisy": noisy}
             raise UsageError(f"{source} has no pictures: give a video, or the video of this recording with --video")
         face = read_face_video(video or source, True, grey)
         if video in (None, source):
@@ -332,7 +350,12 @@ class SpeechFromLips(Task):
         return Example(sample, repeat, derive_seed(weights, sample.id, seed, repeat), inputs, truth)
 
     def read(
-        self, source: Path, video: Path | None, grey: Grey = "luma", enrolment: Path | None = None
+        self,
+        source: Path,
+        video: Path | None,
+        grey: Grey = "luma",
+        enrolment: Path | None = None,
+        wanted: Collection[str] | None = None,
     ) -> dict[str, Any]:
         from benchmark.media.mouth_video import read_mouth_video
 
