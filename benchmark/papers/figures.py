@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.errors import MissingDataset, PrerequisiteError, UnknownName, did_you_mean
 from benchmark.papers.making import Runner, measure_speed
-from benchmark.papers.needs import SPLIT, RunNeeded, Shelves, SpeedNeeded
+from benchmark.papers.needs import RunNeeded, Shelves, SpeedNeeded
 from benchmark.reports import escaping
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Material:
             manifest = read_manifest(Path(about["manifest"]), Path(about["root"]))
             if manifest.sha256 == spec.manifest_sha256 and manifest.samples[0].targets[task.target][0].is_file():
                 return manifest
-        manifest = Session(Request(spec.method, dataset=spec.dataset), progress=self.progress).open(SPLIT, task)
+        manifest = Session(Request(spec.method, dataset=spec.dataset), progress=self.progress).open(spec.split, task)
         if manifest.sha256 != spec.manifest_sha256:
             raise MissingDataset(f"{made.folder} was made from other data than {spec.dataset} are now: run it again")
         return manifest
