@@ -242,6 +242,7 @@ class Session:
             if not self.request.metrics:
                 self.notes += [f"metric {name} is left out: {reason}" for name in of_words]
                 names = tuple(name for name in names if name not in of_words)
+                of_words = []
         if of_words and "recogniser" not in options and any(_texts(manifest)):
             options["recogniser"], why = default_recogniser(_texts(manifest))
             self.notes.append(why)
