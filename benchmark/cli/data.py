@@ -38,6 +38,7 @@ def build(
     \b
     python -m benchmark data build talkers --split train
     python -m benchmark data build talkers --people 8000 --set population.sentences=2
+    python -m benchmark data build lrs3_chime3 --split test_snr --data-root corpora
     """
     from benchmark.cli.console import bars
     from benchmark.configuration import population_of
