@@ -134,10 +134,10 @@ class Session:
         """
         request = self.request
         protocol = protocol_for(method.kind, task, request.seconds, request.repeats, request.enrolment)
-        for field in getattr(method.kind, "hears", None) or ():
-            if not any(task.offers(sample, field) for sample in manifest.samples):
+        for name in getattr(method.kind, "hears", None) or ():
+            if not any(task.offers(sample, name) for sample in manifest.samples):
                 raise UsageError(
-                    f"{method.name} makes its outputs from the input '{field}', and {manifest.dataset} "
+                    f"{method.name} makes its outputs from the input '{name}', and {manifest.dataset} "
                     f"{manifest.split} has none for {task.name}: nothing is mixed with noise there"
                 )
         enhancer = self._enhancer(protocol.enhancer, task) if protocol.enhancer else None
