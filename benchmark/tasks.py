@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,10 @@ ENROLMENTS = {
     "noisy": "the speech itself in noise, at -10 dB",
 }
 """Where a method that is told whose voice to give hears it (LipDiffuser, Table 3), and what a table says of it."""
+LEAST_ENROLLED_S = 0.5
+"""A shorter recording tells too little of a voice."""
+LEAST_PICTURES = 5
+"""A fifth of a second: shorter than any syllable."""
 ENROLLED_DB = -10.0
 """SNR of an enrolment in noise, whatever that of the row."""
 
@@ -145,6 +149,17 @@ class Task(ABC):
             UsageError: a video or an enrolment where the task takes none, or none where it needs one.
         """
 
+    def opening(self, sample: Sample, protocol: Protocol, seed: int) -> np.ndarray | None:
+        """How far the mouth of who is to be heard is open while the output lasts; None where no video shows it.
+
+        Returns:
+            `[N]`, 25 a second, of any scale; NaN where no face is found.
+
+        Raises:
+            MediaError: a file cannot be read or used.
+        """
+        return None
+
     def offers(self, sample: Sample, field: str) -> bool:
         """Whether a sample has one of the task's inputs; only some datasets have all."""
         return True
@@ -174,6 +189,16 @@ class FaceFromSpeech(Task):
             raise UsageError(f"--video {video}: {self.name} looks at no video")
         _refuse(enrolment, self.name)
         return {"speech": read_audio(source, self.rate)}
+
+
+class Signals(NamedTuple):
+    """What is known of a sample beside the outputs: what they are compared with, by numbers, eyes and ears.
+
+    Shape: both `[T]` float32
+    """
+
+    noisy: np.ndarray | None
+    clean: np.ndarray | None
 
 
 class SpeechFromMixture(Task):
@@ -226,6 +251,13 @@ class SpeechFromMixture(Task):
         if video in (None, source):
             face = face._replace(frames=since_sound(source, face.frames, FPS, noisy.seconds))
         return {"noisy": noisy, "video": clip_video(face, 0.0, noisy.seconds, noisy.seconds)}
+
+    def signals(self, sample: Sample, protocol: Protocol, seed: int) -> Signals:
+        """Noisy and clean speech as `open` gives them, without a look at the video."""
+        return Signals(*mixture_clip(sample, protocol.seconds, self.rate, seed).mixture)
+
+    def opening(self, sample: Sample, protocol: Protocol, seed: int) -> np.ndarray | None:
+        return _opening(sample, protocol.seconds, self.rate)
 
     def truth(self, sample: Sample, protocol: Protocol, seed: int) -> Audio | None:
         """The clean speech alone, as `open` gives it, without a look at the video; None where nobody knows it."""
@@ -303,10 +335,32 @@ class SpeechFromLips(Task):
                 f"{self.name} needs a recording of the voice that is to be heard: give any speech of the person, or "
                 "of somebody else, with --enroll voice.wav"
             )
-        return {"enrolment": read_audio(enrolment, self.rate), "mouth": read_mouth_video(source, grey)}
+        voice = _voice(enrolment, self.rate)
+        mouth = read_mouth_video(source, grey)
+        if len(mouth.frames) < LEAST_PICTURES:
+            raise MediaError(
+                f"{source}: {len(mouth.frames)} pictures at 25 a second; expected at least {LEAST_PICTURES}"
+            )
+        if mouth.without_face == len(mouth.frames):
+            raise MediaError(
+                f"{source}: no face was found in any of its {len(mouth.frames)} pictures, and so no lips to read; "
+                "expected one from the front"
+            )
+        return {"enrolment": voice, "mouth": mouth}
+
+    def opening(self, sample: Sample, protocol: Protocol, seed: int) -> np.ndarray | None:
+        return _opening(sample, protocol.seconds, self.rate)
 
     def offers(self, sample: Sample, field: str) -> bool:
         return field != "noisy" or bool(sample.inputs.get("noisy")) or "noise" in sample.attributes
+
+    def signals(self, sample: Sample, protocol: Protocol, seed: int) -> Signals:
+        """Noisy and clean speech as `open` gives them, where they are known, without a look at the video."""
+        if not _is_heard(sample):
+            return Signals(None, None)
+        clip = spoken_clip(sample, protocol.seconds, self.rate)
+        noisy = mixed(sample, clip, self.rate, seed).noisy if self.offers(sample, "noisy") else None
+        return Signals(*(None if signal is None else self._padded(signal) for signal in (noisy, clip.clean)))
 
     def truth(self, sample: Sample, protocol: Protocol, seed: int) -> Audio | None:
         """The clean speech alone, as `open` gives it, without a look at the video; None where nobody knows it."""
@@ -327,7 +381,7 @@ class SpeechFromLips(Task):
                 raise MediaError(
                     "there is no other utterance of this speaker to enrol; --enrolment clean takes this one"
                 )
-            return read_audio(only_file(sample, paths, "enrolment"), self.rate)
+            return _voice(only_file(sample, paths, "enrolment"), self.rate)
         if not _is_heard(sample) or (protocol.enrolment == "clean" and not sample.targets.get(self.target)):
             raise MediaError(
                 "nobody knows the speech itself, which is to enrol; --enrolment other takes another utterance"
@@ -343,6 +397,40 @@ class SpeechFromLips(Task):
     def _padded(self, speech: np.ndarray) -> np.ndarray:
         """Silence up to the end of the last picture."""
         return np.pad(speech, (0, -len(speech) % (self.rate // 25)))
+
+
+def _opening(sample: Sample, seconds: float | None, rate: int) -> np.ndarray:
+    """Of the mouth in a sample's video, in the pictures that a method is given."""
+    from benchmark.media.face_video import FPS, clip_frames
+    from benchmark.media.mouth_opening import mouth_opening
+
+    path = only_file(sample, sample.inputs.get("video", ()), "video")
+    opening = mouth_opening(path)
+    if not _is_heard(sample):
+        return clip_frames(opening, 0.0, seconds or len(opening) / FPS, len(opening) / FPS)
+    clip = spoken_clip(sample, seconds, rate)
+    speech = clip.clean if clip.clean is not None else clip.recorded
+    assert speech is not None
+    if (sample.inputs.get("noisy") or sample.targets["speech"]) == (path,):
+        opening = since_sound(path, opening, FPS, clip.source_s)
+    return clip_frames(opening, clip.start / rate, len(speech) / rate, clip.source_s)
+
+
+def _voice(path: Path, rate: int) -> Audio:
+    """A recording to enrol.
+
+    Raises:
+        MediaError: unusable, too short or silent.
+    """
+    voice = read_audio(path, rate)
+    if voice.seconds < LEAST_ENROLLED_S:
+        raise MediaError(
+            f"{path}: {voice.seconds:.2f} s of the voice that is to be heard; expected at least "
+            f"{LEAST_ENROLLED_S:g} s, better some seconds"
+        )
+    if not voice.samples.any():
+        raise MediaError(f"{path}: the voice that is to be heard is silent")
+    return voice
 
 
 def _is_heard(sample: Sample) -> bool:
@@ -419,10 +507,15 @@ LIP2SPEECH = SpeechFromLips(
     inputs={"mouth": "mouth video", "enrolment": "audio", "noisy": "audio"},
     output="audio",
     target="speech",
-    metrics=("wer", "dnsmos", "speaker_similarity", "rtf"),
-    without_truth=("dnsmos", "wer", "rtf"),
+    metrics=("wer", "wer_by_clip", "dnsmos", "speaker_similarity", "lip_sync", "delay", "rtf"),
+    without_truth=("dnsmos", "wer", "lip_sync", "rtf"),
     primary="wer",
-    columns=("wer", "dnsmos_p808", "speaker_similarity", "rtf"),
+    columns=(
+        *("wer", "dnsmos_p808", "speaker_similarity", "lip_sync_strength", "lip_sync_ms", "dnsmos_ovrl"),
+        *("dnsmos_sig", "dnsmos_bak", "rtf", "wer_by_clip"),
+        "delay_ms",
+        *("nisqa_mos", "lps"),  # where they are asked for: their networks are published, not shipped
+    ),
     references=("noisy", "deepfilternet", "lipdiffuser", "clean"),
     protocol=Protocol(None, 1, "other"),
     batch_size=8,

@@ -88,6 +88,7 @@ def test_every_reference_row_of_a_task_has_its_role():
     assert roles == {
         "voice2face": "method", "sf2f": "method", "flowavse": "method", "linear": "floor", "chance": "floor",
         "mean_face": "floor", "mean_face_by_sex": "floor", "noisy": "floor", "wiener": "floor",
+        "lipdiffuser": "method", "deepfilternet": "method",
         "talkers_oracle": "ceiling", "ground_truth": "ceiling", "clean": "ceiling",
     }  # fmt: skip
     assert registry.role("a method of somebody") == "method"

@@ -88,3 +88,47 @@ class Brightness(Metric):
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         mean = weighted_mean(statistics["error"], weights)
         return {"brightness_error": mean, "brightness_sum": mean}
+
+
+class Echo(Method):
+    """Says what it was enrolled with, as long as the video, as loud as the first picture of the mouth is bright."""
+
+    name = "echo"
+    task = "lip2speech"
+    title = "the enrolment again"
+
+    @dataclass(frozen=True)
+    class Config:
+        pass
+
+    def load(self, device: str) -> None:
+        self.device = device
+
+    def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
+        outputs: list[np.ndarray | Exception] = []
+        for example in examples:
+            assert example.truth is None and not example.sample.targets, "targets must be withheld"
+            mouth, voice = example.inputs["mouth"], example.inputs["enrolment"]
+            heard = np.resize(voice.samples, 640 * len(mouth.frames))
+            outputs.append((heard * mouth.frames[0].mean() / 255).astype(np.float32))
+        return outputs
+
+
+class Halver(Method):
+    """Enhances nothing: half of the noisy speech."""
+
+    name = "halver"
+    task = "av_enhancement"
+    further_tasks = ("lip2speech",)
+    title = "half as loud"
+    hears = ("noisy",)
+
+    @dataclass(frozen=True)
+    class Config:
+        pass
+
+    def load(self, device: str) -> None:
+        self.device = device
+
+    def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
+        return [example.inputs["noisy"].samples / 2 for example in examples]

@@ -13,7 +13,13 @@ from benchmark.cli import options
 def predict(
     method: options.Method,
     source: Annotated[
-        Path, typer.Option("--input", "-i", help="Recording: wav, flac, ogg, mp3, m4a, or a video and its sound track.")
+        Path,
+        typer.Option(
+            "--input",
+            "-i",
+            help="Recording: wav, flac, ogg, mp3, m4a, or a video and its sound track; where lips are read, a video, "
+            "with or without sound.",
+        ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write: .png for a face, .wav or .flac for sound.")
@@ -24,6 +30,10 @@ def predict(
             help="Video of who speaks in --input, where that is sound alone; both start together, and a shorter video "
             "holds its last picture."
         ),
+    ] = None,
+    enroll: Annotated[
+        Path | None,
+        typer.Option(help="Where lips are read: a recording of the voice that is to be heard, or a video with sound."),
     ] = None,
     preset: options.Preset = None,
     config: options.Config = None,
@@ -40,19 +50,21 @@ def predict(
     python -m benchmark predict --method sf2f --input voice.wav --output face.png
     python -m benchmark predict --method flowavse --input talk.mp4 --output clean.wav
     python -m benchmark predict --method flowavse --input noisy.wav --video talk.mp4 --output clean.wav
+    python -m benchmark predict --method lipdiffuser --input silent.mp4 --enroll voice.wav --output speech.wav
     """
     import numpy as np
 
     from benchmark.cli.console import note, print_json
     from benchmark.errors import BenchmarkError, MethodError, UsageError
     from benchmark.media import write_audio, write_image
+    from benchmark.media.face_video import FPS
     from benchmark.remarks import remarks
     from benchmark.runs.evaluation import plan_method
-    from benchmark.runs.generation import checked, outputs_of
+    from benchmark.runs.generation import checked, outputs_of, without_face
     from benchmark.runs.workers import pick_device
     from benchmark.tasks import get_task
     from benchmark.tracebacks import last_lines
-    from benchmark.types import Audio, Example, FaceVideo, Sample, derive_seed
+    from benchmark.types import Audio, Example, Sample, derive_seed
 
     plan = plan_method(method, preset, config, tuple(sets or ()), weights)
     task = get_task(plan.kind.task)
@@ -64,11 +76,11 @@ def predict(
         raise UsageError(
             f"--output {output}: {task.output} is written as {' or '.join(written)}, for instance {better}"
         )
-    if output.exists() and any(output.samefile(path) for path in (source, video) if path and path.exists()):
+    if output.exists() and any(output.samefile(path) for path in (source, video, enroll) if path and path.exists()):
         raise UsageError(f"--output {output} is the input itself: choose another file")
     instance = plan.kind(plan.settings.config, plan.weights)
     with remarks() as heard:
-        inputs = task.read(source, video, getattr(instance, "grey", "luma"))
+        inputs = task.read(source, video, getattr(instance, "grey", "luma"), enroll)
     instance.load(pick_device(device))
     sample = Sample(source.stem, source.stem, {"input": (source,)})
     example = Example(sample, 0, derive_seed(plan.weights_id, seed), inputs)
@@ -90,12 +102,14 @@ def predict(
             note(f"{output}: peak {peak:.3f} turned down to 1, the most that FLAC holds; .wav keeps the level", quiet)
             made = made / peak
         write_audio(output, Audio(made, task.rate))
-    seconds = next(value.seconds for value in inputs.values() if isinstance(value, Audio))
+    shown = next((len(inputs[name].frames) for name in ("video", "mouth") if name in inputs), None)
+    heard_s = next(value.seconds for value in inputs.values() if isinstance(value, Audio))
+    seconds = shown / FPS if shown is not None and "mouth" in inputs else heard_s
     about: dict[str, object] = {"input": str(source), "output": str(output), "seconds": seconds, "method": plan.label}
-    if isinstance(face := inputs.get("video"), FaceVideo):
-        about |= {"video_frames": len(face.frames), "without_face": face.without_face}
-        if face.without_face:
-            lost = f"no face in {face.without_face} of {len(face.frames)} frames of {video or source}"
+    if shown is not None:
+        about |= {"video_frames": shown, "without_face": without_face(inputs)}
+        if without_face(inputs):
+            lost = f"no face in {without_face(inputs)} of {shown} frames of {video or source}"
             note(f"{lost}: there the crop stays where it was, or in the middle", quiet)
     if heard:
         about["remarks"] = heard

@@ -11,7 +11,15 @@ from typing import Any, ClassVar
 from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder
-from benchmark.datasets.mixtures import SNRS_DB, Utterance, noisy_rows, two_talker_rows
+from benchmark.datasets.mixtures import (
+    GRIDS,
+    SNRS_DB,
+    Utterance,
+    lip_snrs,
+    noisy_rows,
+    two_talker_rows,
+    with_enrolments,
+)
 from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.noise_lists import missing_noise_list, noise_files, noise_list
 from benchmark.datasets.pair_lists import pair_list, pair_rows
@@ -27,11 +35,12 @@ class AudioVisualCorpus(Dataset):
 
     Utterances are mixed with recordings of noise where there are any in the root, else with noises that are made
     (`av_enhancement`), or with another person's speech (`av_separation`). A published list of pairs in the root defines
-    the mixtures of `test` instead. `test_snr` is the test utterances over the grid of SNRs.
+    the mixtures of `test` instead. `test_snr` is the test utterances over the grid of SNRs. For `lip2speech` the
+    mixtures are what enhancers are given beside it, at its own SNRs.
     """
 
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test", "test_snr")
-    tasks: ClassVar[tuple[str, ...]] = ("av_enhancement", "av_separation")
+    tasks: ClassVar[tuple[str, ...]] = ("av_enhancement", "av_separation", "lip2speech")
     pair_lists: ClassVar[tuple[str, ...]] = ()
     """Names of published lists of pairs of the test split, without suffix."""
 
@@ -41,15 +50,16 @@ class AudioVisualCorpus(Dataset):
 
     def check(self, split: str, task: str) -> None:
         super().check(split, task)
-        if split == "test_snr" and task != "av_enhancement":
-            raise UsageError(f"Split '{split}' of {self.name} is a grid of SNRs for av_enhancement, not for {task}")
+        if split == "test_snr" and task not in GRIDS:
+            grids = " and ".join(GRIDS)
+            raise UsageError(f"Split '{split}' of {self.name} is a grid of SNRs for {grids}, not for {task}")
 
     def rows(self, split: str, task: str) -> list[Row]:
         """The mixtures of one split; the files that are left out are named in `problems`, the first few of a kind."""
         root = self.media_root()
         finder = MediaFinder(root, self.problems)
         part = "test" if split == "test_snr" else split
-        pairs = pair_list(root, self.pair_lists) if split == "test" else None
+        pairs = pair_list(root, self.pair_lists) if split == "test" and task != "lip2speech" else None
         noises = noise_list(root, part, finder) if pairs and task == "av_enhancement" else None
         if pairs and task == "av_enhancement" and noises is None:
             raise missing_noise_list(root, part, pairs.name)
@@ -64,10 +74,13 @@ class AudioVisualCorpus(Dataset):
             rows = list(two_talker_rows(spoken, of=of))
             if not rows:
                 self.problems.append("all utterances are of one person: there is nobody else to talk over them")
+        elif task == "lip2speech":
+            mixtures = noisy_rows(spoken, of=of, snrs_db=lip_snrs(split), recorded=noise_files(root, part, finder))
+            rows = list(with_enrolments(mixtures, spoken, of=of))
         else:
             levels = SNRS_DB if split == "test_snr" else (0.0,)
             rows = list(noisy_rows(spoken, of=of, snrs_db=levels, recorded=noise_files(root, part, finder)))
-        self.problems = _shortened(self.problems)
+        self.problems = shortened(self.problems)
         return rows
 
 
@@ -112,7 +125,7 @@ def held_out(corpus: str, speaker: str) -> bool:
     return derive_seed("held out", corpus, speaker) % 50 == 0
 
 
-def _shortened(problems: list[str]) -> list[str]:
+def shortened(problems: list[str]) -> list[str]:
     """The first few problems of each kind, and how many more there are; a kind differs in names and numbers only."""
     reasons = [re.split(r"['\"]: ", line, maxsplit=1)[-1] for line in problems]
     kinds: dict[str, list[int]] = {}

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from benchmark.datasets.audiovisual import AudioVisualCorpus
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder, is_portrait, is_speech
-from benchmark.datasets.mixtures import Utterance, as_recorded_rows
+from benchmark.datasets.mixtures import Utterance, as_recorded_rows, with_enrolments
 from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.noise_lists import LAYOUT, NAMES
 from benchmark.datasets.tables import lrs3_words, read_table, sex_of
@@ -33,9 +33,9 @@ class Folder(AudioVisualCorpus):
     """`<root>/<person>/`, holding any mix of recordings, videos and portraits at any depth.
 
     For faces (`speech2face`) a person is a sample: all the recordings, and all the portraits. For enhancement and
-    separation a video is: noise, or another person's speech, is added to its clean speech (splits `test` and
-    `test_snr`), or it is noisy as it is (split `noisy`). Numbers that compare with clean speech exist where there is
-    some; elsewhere outputs are made, and judged by what needs none.
+    separation, and for lips to speech, a video is: noise, or another person's speech, is added to its clean speech
+    (splits `test` and `test_snr`), or it is noisy as it is (split `noisy`). Numbers that compare with clean speech
+    exist where there is some; elsewhere outputs are made, and judged by what needs none.
 
     The attribute `media` is a hash of the contents of a sample's files, so that the manifest changes with them.
     """
@@ -43,11 +43,11 @@ class Folder(AudioVisualCorpus):
     name: ClassVar[str] = "folder"
     revision: ClassVar[str] = "1"
     splits: ClassVar[tuple[str, ...]] = ("test", "test_snr", _NOISY)
-    tasks: ClassVar[tuple[str, ...]] = ("speech2face", "av_enhancement", "av_separation")
+    tasks: ClassVar[tuple[str, ...]] = ("speech2face", "av_enhancement", "av_separation", "lip2speech")
     layout: ClassVar[str] = f"""\
   <person>/...                    recordings or videos (wav flac ogg mp3 m4a mp4 mov mkv mpg) and portraits (jpg png
                                   pgm ppm bmp webp), at any depth, in any order: a face from a voice
-  <person>/.../NAME.mp4           a video with its sound: enhancement and separation
+  <person>/.../NAME.mp4           a video with its sound: enhancement, separation, lips to speech
   <person>/.../NAME.wav           optional: its sound, from the same start, where not its own sound is to be used
   <person>/.../NAME{_CLEAN}.wav     optional: its clean speech, where its sound is noisy
   <person>/.../NAME.txt           optional: the words, for word errors
@@ -70,7 +70,10 @@ class Folder(AudioVisualCorpus):
         if split == _NOISY:
             finder = MediaFinder(self.media_root(), self.problems)
             utterances = list(self.utterances(split, finder).values())
-            rows = list(as_recorded_rows(utterances, of=f"{self.name} {split}"))
+            of = f"{self.name} {split}"
+            rows = list(as_recorded_rows(utterances, of=of))
+            if task == "lip2speech":
+                rows = list(with_enrolments(rows, utterances, of=of))
         else:
             rows = super().rows(split, task)
         digest = cache(lambda file: _digest(self.media_root() / file))

@@ -4,6 +4,7 @@ A row is one mixture: `targets.speech` the clean recording, `inputs.video` its s
 mixed with where that is read from files, `inputs.decoy` another person's video. Attributes say `noise` (its kind),
 `snr_db`, and `framing`: `face` where the whole picture is the face, `scene` where it has to be looked for in it.
 For `lip2speech`, `inputs.enrolment` is another utterance of the speaker and `inputs.enrolment_decoy` another person's.
+`noise_start_s` says where in a long recording of noise the part lies that is heard.
 A row with `inputs.noisy` is a recording that is noisy as it is: it has no SNR, and `targets.speech` where there is any.
 """
 
@@ -72,7 +73,7 @@ def noisy_rows(
     for utterance, (kind, snr_db) in zip(chosen, dealt, strict=False):
         files: tuple[str, ...] = ()
         if kind == "babble":
-            files = tuple(other.speech for other in _others(utterance, utterances, BABBLE_VOICES, random))
+            files = tuple(other.speech for other in other_people(utterance, utterances, BABBLE_VOICES, random))
         elif kind == RECORDED:
             files = (recorded[int(random.integers(len(recorded)))],)
         level = "" if tuple(snrs_db) == (0.0,) else f"_{snr_db:g}dB"
@@ -84,7 +85,7 @@ def two_talker_rows(utterances: Sequence[Utterance], *, of: str, per_speaker: in
     utterances = sorted(utterances, key=lambda utterance: utterance.id)
     random = np.random.default_rng(derive_seed("talkers list", of))
     for utterance in _chosen(utterances, per_speaker, of):
-        others = _others(utterance, utterances, 1, random)
+        others = other_people(utterance, utterances, 1, random)
         if others:
             yield pair_row(utterance, others[0], utterances, random)
 
@@ -120,14 +121,19 @@ def with_enrolments(rows: Iterable[Row], utterances: Sequence[Utterance], *, of:
     for utterance in utterances:
         by_speaker.setdefault(utterance.speaker, []).append(utterance)
     for row in rows:
-        own = by_speech[row.targets["speech"][0]]
+        heard = [*row.inputs.get("noisy", ()), *row.targets.get("speech", ())]
+        own = next(by_speech[file] for file in heard if file in by_speech)
         random = np.random.default_rng(derive_seed("enrolment", of, own.id))
         inputs = dict(row.inputs)
         if siblings := [other for other in by_speaker[own.speaker] if other.speech != own.speech]:
-            inputs["enrolment"] = (siblings[int(random.integers(len(siblings)))].speech,)
-        if strangers := _others(own, utterances, 1, random):
-            inputs["enrolment_decoy"] = (strangers[0].speech,)
+            inputs["enrolment"] = (_voice(siblings[int(random.integers(len(siblings)))]),)
+        if strangers := other_people(own, utterances, 1, random):
+            inputs["enrolment_decoy"] = (_voice(strangers[0]),)
         yield replace(row, inputs=inputs)
+
+
+def _voice(utterance: Utterance) -> str:
+    return utterance.clean or utterance.speech
 
 
 def pair_row(
@@ -158,7 +164,7 @@ def _row(
     inputs = {"video": (utterance.video,)} if utterance.video else {}
     if files:
         inputs["noise"] = files
-    strangers = _others(utterance, utterances, 1, random, heard)
+    strangers = other_people(utterance, utterances, 1, random, heard)
     if strangers and strangers[0].video:
         inputs["decoy"] = (strangers[0].video,)
     about = {"framing": "face", **utterance.attributes, "noise": kind, "snr_db": snr_db}
@@ -180,7 +186,7 @@ def _chosen(utterances: Sequence[Utterance], per_speaker: int | None, of: str) -
     return chosen
 
 
-def _others(
+def other_people(
     utterance: Utterance,
     utterances: Sequence[Utterance],
     count: int,

@@ -36,6 +36,7 @@ from benchmark.media.sound import (
     audio_seconds,
     converted,
     read_audio,
+    read_part,
     write_audio,
 )
 from benchmark.media.video import (
@@ -72,6 +73,7 @@ __all__ = [
     "pictures_on_screen",
     "read_audio",
     "read_image",
+    "read_part",
     "read_video",
     "regular_file",
     "since_sound",

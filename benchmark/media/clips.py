@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmark.errors import MediaError
-from benchmark.media import audio_seconds, converted, read_audio
+from benchmark.media import audio_seconds, converted, read_audio, read_part
 from benchmark.media.mixing import Mixture, looped, mix, noise
 from benchmark.types import Audio, Sample, derive_seed
 
@@ -128,7 +128,11 @@ def mixed(sample: Sample, clip: SpokenClip, rate: int, seed: int, snr_db: float 
         return Mixture(clip.recorded, clip.clean)
     assert clip.clean is not None
     about = sample.attributes
-    voices = [read_audio(path, rate).samples for path in sample.inputs.get("noise", ())]
+    where = about.get("noise_start_s")
+    voices = [
+        (read_audio(path, rate) if where is None else read_part(path, rate, float(where), len(clip.clean))).samples
+        for path in sample.inputs.get("noise", ())
+    ]
     drawn = derive_seed("noise", sample.id, seed)
     other = noise(str(about.get("noise")), len(clip.clean), drawn, voices)
     level = float(about.get("snr_db", 0.0)) if snr_db is None else snr_db

@@ -76,6 +76,28 @@ def read_audio(path: str | Path, rate: int | None = 16_000) -> Audio:
     return converted(path, Audio(np.ascontiguousarray(samples, np.float32), own_rate), rate)
 
 
+def read_part(path: str | Path, rate: int, start_s: float, length: int) -> Audio:
+    """Read `length` samples of a recording at `rate` from `start_s` on, as they are in `read_audio` of all of it.
+
+    Of a long WAV or FLAC at that rate only the part is decoded. A part that reaches beyond the end begins again.
+
+    Raises:
+        MediaError: as `read_audio`; or a part that begins behind the end.
+    """
+    path, first = regular_file(path), round(start_s * rate)
+    if not _by_ffmpeg(path):
+        with _open_sndfile(path) as file:
+            if file.samplerate == rate and first + length <= file.frames:
+                file.seek(first)
+                part = file.read(length, dtype="float32", always_2d=True).mean(axis=1)
+                if len(part) == length and np.isfinite(part).all() and np.abs(part).max(initial=0) <= LOUD_PEAK:
+                    return Audio(np.ascontiguousarray(part, np.float32), rate)
+    whole = read_audio(path, rate).samples  # which also says what is wrong with it
+    if first >= len(whole):
+        raise MediaError(f"{path}: {len(whole) / rate:.2f} s long; expected a part from {start_s:g} s on")
+    return Audio(np.take(whole, np.arange(first, first + length), mode="wrap"), rate)
+
+
 def converted(path: Path, audio: Audio, rate: int | None) -> Audio:
     """A recording at another rate.
 

@@ -1,0 +1,86 @@
+"""CHiME-3 (Barker et al. 2015): the recordings of its four places without speech, by six microphones of a tablet."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.manifest import Row
+from benchmark.datasets.media_files import MediaFinder
+from benchmark.errors import MediaError
+from benchmark.media import audio_seconds, is_audio
+
+PLACES = {"BUS": "bus", "CAF": "cafe", "PED": "pedestrian area", "STR": "street junction"}
+BACKGROUNDS = "data/audio/16kHz/backgrounds"
+_NAME = re.compile(r"(?P<session>.+_(?P<place>BUS|CAF|PED|STR))(?:\.CH(?P<channel>[0-6]))?\.wav", re.IGNORECASE)
+LAYOUT = f"""\
+  {BACKGROUNDS}/BGD_<date>_<number>_<place>.CH<1 to 6>.wav   places BUS, CAF, PED and STR;
+        all of it may lie in a folder CHiME3, and the recordings in the root"""
+
+
+class Background(NamedTuple):
+    """One recording of one microphone."""
+
+    file: str
+    """Relative to the root."""
+    session: str
+    place: str
+    seconds: float
+
+
+class CHiME3(Dataset):
+    """A recording of noise is a sample, and its place counts as who makes it; nothing can be evaluated on it alone.
+
+    What belongs to one recording by several microphones stays in one split. Of each place the last recording by name is
+    the test's and the one before validates, where there are three or more; else all of them serve every split.
+    """
+
+    name: ClassVar[str] = "chime3"
+    revision: ClassVar[str] = "1"
+    tasks: ClassVar[tuple[str, ...]] = ("lip2speech", "av_enhancement")
+    layout: ClassVar[str] = LAYOUT
+
+    def rows(self, split: str, task: str) -> list[Row]:
+        """Inputs `noise`; attributes `noise` (its place) and `seconds`."""
+        found = backgrounds(self.media_root(), split, MediaFinder(self.media_root(), self.problems))
+        return [
+            Row(
+                Path(one.file).stem, one.place, {"noise": (one.file,)}, {}, {"noise": one.place, "seconds": one.seconds}
+            )
+            for one in found
+        ]
+
+
+def backgrounds(root: Path, split: str, finder: MediaFinder) -> list[Background]:
+    """The recordings of a split, by name.
+
+    Args:
+        root: the corpus, in or below the finder's root.
+        split: `train`, `val` or `test`.
+    """
+    base = next((root / name for name in ("CHiME3", "CHIME3") if (root / name).is_dir()), root)
+    folder = next((base / name for name in (BACKGROUNDS, "backgrounds") if (base / name).is_dir()), base)
+    found = []
+    for file in finder.media(folder, is_audio):
+        path = finder.root / file
+        named = _NAME.fullmatch(path.name)
+        if not named:
+            finder.leave_out(path, "expected a name like BGD_150203_010_CAF.CH1.wav")
+            continue
+        try:
+            seconds = audio_seconds(path)
+        except MediaError as error:
+            finder.leave_out(path, str(error).removeprefix(f"{path}: "))
+            continue
+        found.append(Background(file, named["session"], PLACES[named["place"].upper()], seconds))
+    sessions = {place: sorted({one.session for one in found if one.place == place}) for place in PLACES.values()}
+    return [one for one in found if _serves(sessions[one.place], one.session, split)]
+
+
+def _serves(sessions: list[str], session: str, split: str) -> bool:
+    if len(sessions) < 3:
+        return True
+    last = {sessions[-1]: "test", sessions[-2]: "val"}
+    return last.get(session, "train") == split

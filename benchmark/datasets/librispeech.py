@@ -1,0 +1,103 @@
+"""LibriSpeech (Panayotov et al. 2015): read books, sound alone; LipDiffuser learns from it what speech is like."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
+
+from benchmark.datasets.audiovisual import shortened
+from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.manifest import Row
+from benchmark.datasets.media_files import MediaFinder
+from benchmark.datasets.mixtures import Utterance, with_enrolments
+from benchmark.datasets.names import safe_ids, same
+from benchmark.datasets.tables import sex_of
+from benchmark.errors import MediaError, UsageError
+from benchmark.media import check_header, is_audio
+from benchmark.text_files import read_lines
+
+SUBSETS = {
+    "train": ("train-clean-100", "train-clean-360", "train-other-500"),
+    "val": ("dev-clean", "dev-other"),
+    "test": ("test-clean", "test-other"),
+}
+"""The corpus's own; the training ones have 960 hours together."""
+_WORDS = ".trans.txt"
+
+
+class LibriSpeech(Dataset):
+    """The published layout. Nobody is seen, so that no method that reads lips can be evaluated on it."""
+
+    name: ClassVar[str] = "librispeech"
+    revision: ClassVar[str] = "1"
+    tasks: ClassVar[tuple[str, ...]] = ("lip2speech",)
+    layout: ClassVar[str] = """\
+  <subset>/<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac   subsets train-clean-100, dev-clean, test-clean ...;
+                                                                   all of it may lie in a folder LibriSpeech
+  <subset>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt       the words, a recording on each line
+  SPEAKERS.TXT                                                     optional: <speaker> | <F or M> | ..."""
+
+    def rows(self, split: str, task: str) -> list[Row]:
+        """One row for each recording: targets `speech`, inputs `enrolment` and that of a decoy; no video, no noise."""
+        root = self.media_root()
+        base = root / "LibriSpeech" if (root / "LibriSpeech").is_dir() else root
+        finder = MediaFinder(root, self.problems)
+        sexes = _sexes(base / "SPEAKERS.TXT", finder)
+        files: dict[str, str] = {}
+        texts: dict[str, str] = {}
+        for subset in SUBSETS[split]:
+            for speaker in finder.folders(base / subset) if (base / subset).is_dir() else []:
+                for file in finder.media(speaker, _is_medium, _check):
+                    path = PurePosixPath(file)
+                    if path.name.lower().endswith(_WORDS):
+                        texts.update(_said(root / file, finder))
+                    elif path.stem.count("-") == 2:
+                        files.setdefault(same(path.stem), file)
+                    else:
+                        finder.leave_out(root / file, "a stray file: expected <speaker>-<chapter>-<number>")
+        ids = safe_ids(sorted(files))
+        spoken = []
+        for name, file in files.items():
+            speaker = name.partition("-")[0]
+            known = {"text": texts.get(name), "sex": sexes.get(speaker)}
+            if known["text"] is None:
+                where = f"{name.rpartition('-')[0]}{_WORDS}"
+                finder.leave_out(root / file, f"used without its words: there is no line of it in {where}")
+            about = {key: value for key, value in known.items() if value is not None}
+            spoken.append(Utterance(ids[name], speaker, file, None, about))
+        self.problems = shortened(self.problems)
+        rows = [Row(one.id, one.speaker, {}, {"speech": (one.speech,)}, one.attributes) for one in spoken]
+        return list(with_enrolments(rows, spoken, of=f"{self.name} {split}"))
+
+
+def _sexes(table: Path, finder: MediaFinder) -> dict[str, str]:
+    """Speaker to sex, as far as the table states it; lines that begin with `;` are remarks."""
+    if not table.is_file():
+        return {}
+    try:
+        lines = [line.split("|") for line in read_lines(table) if not line.startswith(";")]
+    except UsageError as error:
+        finder.leave_out(table, str(error).removeprefix(f"{table}"))
+        return {}
+    found = {cells[0].strip(): sex_of(cells[1].strip()) for cells in lines if len(cells) > 1}
+    return {speaker: sex for speaker, sex in found.items() if sex}
+
+
+def _said(path: Path, finder: MediaFinder) -> dict[str, str]:
+    try:
+        lines = [line.partition(" ") for line in read_lines(path)]
+    except UsageError as error:
+        finder.leave_out(path, str(error).removeprefix(f"{path}"))
+        return {}
+    return {same(name): " ".join(said.split()) for name, _, said in lines if said.strip()}
+
+
+def _is_medium(path: Path) -> bool:
+    return is_audio(path) or path.name.lower().endswith(_WORDS)
+
+
+def _check(path: Path) -> None:
+    if is_audio(path):
+        check_header(path)
+    elif not path.is_file():
+        raise MediaError(f"{path}: is not a regular file")

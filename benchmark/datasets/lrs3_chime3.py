@@ -1,0 +1,82 @@
+"""LRS3-CHiME3: the benchmark of LipDiffuser (Sec. 4.1), the speech of LRS3 in the noise of CHiME-3 at six SNRs.
+
+The paper's own list is not published. The one that is made here says for each mixture which utterance, which recording
+of noise and where in it, and which SNR; it is the same wherever the same files lie, is kept as the manifest, and is
+named by the manifest's hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from benchmark.datasets.audiovisual import shortened
+from benchmark.datasets.chime3 import BACKGROUNDS, Background, backgrounds
+from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.lrs3 import LRS3
+from benchmark.datasets.manifest import Row
+from benchmark.datasets.media_files import MediaFinder
+from benchmark.datasets.mixtures import Utterance, lip_snrs, recorded_row, with_enrolments
+from benchmark.errors import MissingDataset
+from benchmark.media import audio_seconds
+from benchmark.types import derive_seed
+
+
+class LRS3CHiME3(Dataset):
+    """Each utterance at each SNR of a split: `test` at -10 dB (Table 1), `test_snr` and `train` at all six.
+
+    Noises of the test are not heard in training: see `benchmark.datasets.chime3`. An utterance has a noise of its own
+    at each SNR.
+    """
+
+    name: ClassVar[str] = "lrs3_chime3"
+    revision: ClassVar[str] = "1"
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test", "test_snr")
+    tasks: ClassVar[tuple[str, ...]] = ("lip2speech", "av_enhancement")
+    layout: ClassVar[str] = f"""\
+  lrs3/{{trainval,test}}/<video>/<utterance>.mp4   LRS3 as `data show lrs3` prints it; also lrs3/lrs3/...
+  chime3/{BACKGROUNDS}/*.wav     CHiME-3 as `data show chime3` prints it; also chime3/CHiME3/..."""
+
+    def rows(self, split: str, task: str) -> list[Row]:
+        """The mixtures of a split; files that are left out are named in `problems`, the first few of a kind."""
+        root = self.media_root()
+        finder = MediaFinder(root, self.problems)
+        part = "test" if split == "test_snr" else split
+        noises = backgrounds(root / "chime3", part, finder)
+        spoken = list(_below(root, LRS3(root / "lrs3", self.home), part, self.problems))
+        spoken.sort(key=lambda utterance: utterance.id)
+        if not noises:
+            raise MissingDataset(
+                f"No usable recording of noise under {root / 'chime3'}. Expected under {root}:\n{self.layout}"
+                + "".join(f"\n  {line}" for line in self.problems[:10])
+            )
+        rows = [row for utterance in spoken for row in _mixtures(utterance, noises, spoken, split, root)]
+        self.problems = shortened(self.problems)
+        return list(with_enrolments(rows, spoken, of=f"{self.name} {part}"))
+
+
+def _below(root: Path, corpus: LRS3, part: str, problems: list[str]) -> Iterator[Utterance]:
+    """The utterances of LRS3, their paths relative to `root`."""
+    assert corpus.root is not None
+    own: list[str] = []
+    for utterance in corpus.utterances(part, MediaFinder(corpus.root, own)).values():
+        yield replace(utterance, speech=f"lrs3/{utterance.speech}", video=f"lrs3/{utterance.video}")
+    problems += own
+
+
+def _mixtures(
+    utterance: Utterance, noises: list[Background], everyone: list[Utterance], split: str, root: Path
+) -> Iterator[Row]:
+    length = audio_seconds(root / utterance.speech)
+    for snr_db in lip_snrs(split):
+        # of the utterance and the SNR alone: the mixtures of `test` are those of `test_snr` at -10 dB
+        random = np.random.default_rng(derive_seed("lrs3_chime3", utterance.id, snr_db))
+        noise = noises[int(random.integers(len(noises)))]
+        start_s = round(float(random.uniform(0, max(noise.seconds - length, 0.0))), 3)
+        row = recorded_row(utterance, noise.file, f"{snr_db:g}dB", everyone, random)
+        about = {**row.attributes, "place": noise.place, "noise_start_s": start_s, "snr_db": snr_db}
+        yield replace(row, attributes=about)

@@ -1,0 +1,136 @@
+"""TCD-TIMIT (Harte and Gillen 2015): 59 volunteers and three lipspeakers who read sentences of TIMIT."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, NamedTuple
+
+from benchmark.datasets.audiovisual import AudioVisualCorpus, spoken_by
+from benchmark.datasets.media_files import MediaFinder, is_speech
+from benchmark.datasets.mixtures import Utterance
+from benchmark.datasets.names import same
+from benchmark.datasets.noise_lists import LAYOUT
+from benchmark.errors import MediaError, UsageError
+from benchmark.media import audio_seconds, check_header, is_audio
+from benchmark.text_files import BLANK, read_lines
+from benchmark.types import derive_seed
+
+TEST = frozenset(
+    ("08F", "09F", "15F", "18M", "25M", "28M", "33F", "34M", "36F")
+    + ("41M", "44F", "45F", "49F", "54M", "55F", "56M", "58F")
+)
+"""The volunteers that the corpus's authors recommend to test on."""
+_VOLUNTEER = re.compile(r"\d\d[FM]")
+_WORDS = (".txt", ".wrd")
+_TIMED = re.compile(r"\s*\d+\s+\d+\s+(?P<said>\S.*)")
+_IN_TEN = 10
+"""One volunteer in so many of those to train on validates, drawn by name."""
+
+
+class TCDTIMIT(AudioVisualCorpus):
+    """The published layout, of the camera in front; the lipspeakers train."""
+
+    name: ClassVar[str] = "tcd_timit"
+    revision: ClassVar[str] = "1"
+    layout: ClassVar[str] = f"""\
+  volunteers/<01M>/Clips/straightcam/<sa1>.mp4        the clips; all of it may lie in a folder TCD-TIMIT or TCDTIMIT
+  lipspeakers/<Lipspkr1>/Clips/straightcam/<sa1>.mp4
+  .../<sa1>.wav                   optional, beside a clip: its speech; without it, the video's own sound
+  .../<SA1>.txt                   optional, beside a clip: its words, alone or a line each behind their times
+{LAYOUT}"""
+
+    def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
+        """By `<speaker>/<sentence>`."""
+        video, speech, texts = clips(tcd_root(self.media_root()), lambda who: split_of(who, TEST) == split, finder)
+        return spoken_by(speech, video, finder, lambda name: about(name, texts, finder))
+
+
+def tcd_root(root: Path) -> Path:
+    """Where the folders of volunteers and lipspeakers lie."""
+    return next((root / name for name in ("TCD-TIMIT", "TCDTIMIT") if (root / name).is_dir()), root)
+
+
+def split_of(speaker: str, test: frozenset[str]) -> str:
+    """The split of a speaker, given who tests."""
+    if speaker in test:
+        return "test"
+    held = _VOLUNTEER.fullmatch(speaker) and derive_seed("held out", "tcd_timit", speaker) % _IN_TEN == 0
+    return "val" if held else "train"
+
+
+class Clips(NamedTuple):
+    """Files by `<speaker>/<sentence>`, in lower case as corpora differ in it."""
+
+    video: dict[str, str]
+    speech: dict[str, str]
+    """Recordings, or videos with sound."""
+    texts: dict[str, str]
+
+
+def clips(base: Path, wanted: Callable[[str], bool], finder: MediaFinder) -> Clips:
+    """The clips of the speakers who are wanted; what has no usable sound is left out."""
+    video: dict[str, str] = {}
+    speech: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    for group in ("volunteers", "lipspeakers"):
+        for person in finder.folders(base / group) if (base / group).is_dir() else []:
+            if not wanted(person.name):
+                continue
+            for file in finder.media(person / "Clips" / "straightcam", _is_medium, _check):
+                path = PurePosixPath(file)
+                name = f"{person.name}/{same(path.stem).lower()}"
+                kind = texts if _is_text(Path(file)) else speech if is_audio(file) else video
+                kind.setdefault(name, file)
+    for name in sorted(video.keys() - speech.keys()):
+        path = finder.root / video[name]
+        try:
+            audio_seconds(path)
+        except MediaError as error:
+            finder.leave_out(path, str(error).removeprefix(f"{path}: "))
+            del video[name]
+        else:
+            speech[name] = video[name]
+    return Clips(video, speech, texts)
+
+
+def about(name: str, texts: dict[str, str], finder: MediaFinder) -> dict[str, str]:
+    """The attributes of an utterance: the sex where the speaker's name tells it, and the words where they are there."""
+    speaker = name.partition("/")[0]
+    found = {"framing": "scene"} | ({"sex": speaker[-1].lower()} if _VOLUNTEER.fullmatch(speaker) else {})
+    if name in texts:
+        try:
+            found["text"] = words(finder.root / texts[name])
+        except UsageError as error:
+            finder.leave_out(finder.root / texts[name], str(error).removeprefix(f"{finder.root / texts[name]}"))
+    return found
+
+
+def words(path: Path) -> str:
+    """What a file says, as TIMIT's .TXT (a sentence behind its times) or .WRD (a word behind its times on each line).
+
+    Raises:
+        UsageError: not text, or without a word.
+    """
+    lines = [line.strip(BLANK) for line in read_lines(path)]
+    said = [timed["said"] if (timed := _TIMED.fullmatch(line)) else line for line in lines]
+    text = " ".join(" ".join(said).split())
+    if not text:
+        raise UsageError(f"{path}: no words in it")
+    return text
+
+
+def _is_medium(path: Path) -> bool:
+    return is_speech(path) or _is_text(path)
+
+
+def _is_text(path: Path) -> bool:
+    return path.suffix.lower() in _WORDS
+
+
+def _check(path: Path) -> None:
+    if not _is_text(path):
+        check_header(path)
+    elif not path.is_file():
+        raise MediaError(f"{path}: is not a regular file")
