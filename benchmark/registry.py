@@ -130,6 +130,11 @@ methods = Registry(
             "AVDiffuSS, diffusion (Lee et al. 2024)",
             "av_enhancement, av_separation",
         ),
+        "sgmse": Entry(
+            "baselines.sgmse.method:SGMSE",
+            "SGMSE+, diffusion without a face (Richter et al. 2023)",
+            "av_enhancement, lip2speech",
+        ),
         "lipdiffuser": Entry(
             "baselines.lipdiffuser.method:LipDiffuser",
             "LipDiffuser, speech from lips (de Oliveira et al. 2025)",
@@ -228,6 +233,9 @@ metrics = Registry(
             "metrics.speech.nisqa:Nisqa", "nisqa_{mos,noi,dis,col,loud}: predicted opinion scores", "speech"
         ),
         "wer": Entry("metrics.speech.word_errors:WordErrors", "wer, cer: corpus rates with S, D, I", "speech"),
+        "wer_by_clip": Entry(
+            "metrics.speech.word_errors:WordErrorsByClip", "mean over clips of each clip's word error rate", "speech"
+        ),
         "lps": Entry(
             "metrics.speech.lps:LevenshteinPhonemeSimilarity",
             "lps, lps_char: phonemes against the clean signal's",
@@ -237,6 +245,9 @@ metrics = Registry(
             "metrics.speech.speaker_similarity:SpeakerSimilarity", "cosine of speaker embeddings", "speech"
         ),
         "delay": Entry("metrics.speech.delay:DelayFound", "delay_ms: how late estimates are", "speech"),
+        "lip_sync": Entry(
+            "metrics.speech.lip_sync:LipSync", "lip_sync_{ms,strength}: speech against the mouth's opening", "speech"
+        ),
         "rtf": Entry("metrics.speech.rtf:RealTimeFactor", "real-time factor: wall time over audio time", "speech"),
     },
 )
@@ -267,6 +278,7 @@ NUMBERS = {
     **{name: "wer" for name in ("cer", "wer_substitutions", "wer_deletions", "wer_insertions")},
     "lps_char": "lps",
     "delay_ms": "delay",
+    **{f"lip_sync_{part}": "lip_sync" for part in ("ms", "strength")},
 }
 """Numbers that are asked for by name, and the metric that yields them with others."""
 
@@ -336,6 +348,7 @@ trainers = Registry(
         ),
         "flowavse": Entry("baselines.flowavse.training:recipes", "both stages and their encoders", "av_enhancement"),
         "avdiffuss": Entry("baselines.avdiffuss.training:recipes", "both stages and their encoders", "av_enhancement"),
+        "sgmse": Entry("baselines.sgmse.training:recipes", "the score model", "av_enhancement"),
         "lipdiffuser": Entry(
             "baselines.lipdiffuser.training:recipes", "visual encoder, vocoder, denoiser", "lip2speech"
         ),

@@ -149,6 +149,17 @@ class Task(ABC):
             UsageError: a video or an enrolment where the task takes none, or none where it needs one.
         """
 
+    def opening(self, sample: Sample, protocol: Protocol, seed: int) -> np.ndarray | None:
+        """How far the mouth of who is to be heard is open while the output lasts; None where no video shows it.
+
+        Returns:
+            `[N]`, 25 a second, of any scale; NaN where no face is found.
+
+        Raises:
+            MediaError: a file cannot be read or used.
+        """
+        return None
+
     def offers(self, sample: Sample, field: str) -> bool:
         """Whether a sample has one of the task's inputs; only some datasets have all."""
         return True
@@ -245,6 +256,9 @@ class SpeechFromMixture(Task):
         """Noisy and clean speech as `open` gives them, without a look at the video."""
         return Signals(*mixture_clip(sample, protocol.seconds, self.rate, seed).mixture)
 
+    def opening(self, sample: Sample, protocol: Protocol, seed: int) -> np.ndarray | None:
+        return _opening(sample, protocol.seconds, self.rate)
+
     def truth(self, sample: Sample, protocol: Protocol, seed: int) -> Audio | None:
         """The clean speech alone, as `open` gives it, without a look at the video; None where nobody knows it."""
         if not sample.targets.get(self.target):
@@ -334,6 +348,9 @@ class SpeechFromLips(Task):
             )
         return {"enrolment": voice, "mouth": mouth}
 
+    def opening(self, sample: Sample, protocol: Protocol, seed: int) -> np.ndarray | None:
+        return _opening(sample, protocol.seconds, self.rate)
+
     def offers(self, sample: Sample, field: str) -> bool:
         return field != "noisy" or bool(sample.inputs.get("noisy")) or "noise" in sample.attributes
 
@@ -380,6 +397,23 @@ class SpeechFromLips(Task):
     def _padded(self, speech: np.ndarray) -> np.ndarray:
         """Silence up to the end of the last picture."""
         return np.pad(speech, (0, -len(speech) % (self.rate // 25)))
+
+
+def _opening(sample: Sample, seconds: float | None, rate: int) -> np.ndarray:
+    """Of the mouth in a sample's video, in the pictures that a method is given."""
+    from benchmark.media.face_video import FPS, clip_frames
+    from benchmark.media.mouth_opening import mouth_opening
+
+    path = only_file(sample, sample.inputs.get("video", ()), "video")
+    opening = mouth_opening(path)
+    if not _is_heard(sample):
+        return clip_frames(opening, 0.0, seconds or len(opening) / FPS, len(opening) / FPS)
+    clip = spoken_clip(sample, seconds, rate)
+    speech = clip.clean if clip.clean is not None else clip.recorded
+    assert speech is not None
+    if (sample.inputs.get("noisy") or sample.targets["speech"]) == (path,):
+        opening = since_sound(path, opening, FPS, clip.source_s)
+    return clip_frames(opening, clip.start / rate, len(speech) / rate, clip.source_s)
 
 
 def _voice(path: Path, rate: int) -> Audio:
@@ -473,10 +507,15 @@ LIP2SPEECH = SpeechFromLips(
     inputs={"mouth": "mouth video", "enrolment": "audio", "noisy": "audio"},
     output="audio",
     target="speech",
-    metrics=("wer", "dnsmos", "speaker_similarity", "rtf"),
-    without_truth=("dnsmos", "wer", "rtf"),
+    metrics=("wer", "wer_by_clip", "dnsmos", "speaker_similarity", "lip_sync", "delay", "rtf"),
+    without_truth=("dnsmos", "wer", "lip_sync", "rtf"),
     primary="wer",
-    columns=("wer", "dnsmos_p808", "speaker_similarity", "rtf"),
+    columns=(
+        *("wer", "dnsmos_p808", "speaker_similarity", "lip_sync_strength", "lip_sync_ms", "dnsmos_ovrl"),
+        *("dnsmos_sig", "dnsmos_bak", "rtf", "wer_by_clip"),
+        "delay_ms",
+        *("nisqa_mos", "lps"),  # where they are asked for: their networks are published, not shipped
+    ),
     references=("noisy", "deepfilternet", "lipdiffuser", "clean"),
     protocol=Protocol(None, 1, "other"),
     batch_size=8,

@@ -121,6 +121,9 @@ class SpeechItem:
     """Wall time that making the estimate took; None where it is not known."""
     converted_from: int | None = None
     """The higher of two different rates, before that signal was brought to `rate`."""
+    opening: np.ndarray | None = None
+    """`[N]`, how far the mouth is open in each of 25 frames a second, of any scale; NaN in a frame without a face. None
+    where no metric asks for it, or nobody is seen."""
 
 
 class Values(NamedTuple):
@@ -195,6 +198,8 @@ class Metric(ABC):
     reports: tuple[Report, ...]
     paired: ClassVar[bool] = False
     """Whether it compares an estimate with its reference in time, so that a delay between them matters."""
+    looks_at_mouth: ClassVar[bool] = False
+    """Whether it wants `SpeechItem.opening`, for which a video has to be searched for a face."""
     lacking: ClassVar[Mapping[str, str]] = {}
     """Statistics that a row may hold as NaN while it has others, and why it lacks them; `defined` tells which reports
     such a row counts for. No other statistic may be NaN, and none infinite."""

@@ -202,9 +202,13 @@ ROWS = {
     "dnsmos": ("dnsmos|v1", lambda r: {c: 1 + 3 * r.uniform() for c in ("p808", "sig", "bak", "ovrl")}),
     "nisqa": ("nisqa|v1", lambda r: {c: 1 + 3 * r.uniform() for c in ("mos", "noi", "dis", "col", "loud")}),
     "wer": (WER, words),
+    "wer_by_clip": ("asr:toy|agg:mean-of-clips|v1", words),
     "lps": ("phones:toy|v1", lambda r: {"lps": r.uniform(), "lps_char": r.uniform()}),
     "speaker_similarity": ("spk|v1", lambda r: {"cosine": r.uniform()}),
     "delay": ("delay|v2", lambda r: {"delay_ms": r.normal(), "confidence": 1.0, "seconds": 2.0, "bands": np.zeros(3)}),
+    "lip_sync": ("sync|v1", lambda r: {
+        "correlation": np.cos((np.arange(101) - 50 - 5 * r.normal()) / 20), "variance": 1e-6, "seconds": 2 + r.uniform(),
+    }),
 }  # fmt: skip
 
 

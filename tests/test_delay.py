@@ -272,6 +272,42 @@ def test_a_vocoded_method_is_found_whose_clips_are_too_short_alone():
     assert all(abs(clip.seconds - truth) < 0.04 for clip, truth in zip(found.clips, truths, strict=True))
 
 
+def test_clips_shifted_by_one_time_tell_it_with_an_interval_around_it():
+    """Copies tell it exactly; clips of 0.8 s whose phases are drawn anew, in noise, within a few milliseconds."""
+    exact, vocoded = [], []
+    for seed in range(8):
+        x = voice(seed, 0.8)
+        late = shifted(x, 1760)
+        exact.append(delay_evidence(reference=x, estimate=0.5 * late, rate=RATE))
+        estimate = phases_redrawn(late)
+        vocoded.append(delay_evidence(reference=x, estimate=estimate + 0.7 * noise_for(estimate), rate=RATE))
+    assert alignments(exact).interval_s == (0.11, 0.11)
+    found = alignments(vocoded)
+    low, high = found.interval_s
+    assert low <= found.common_s <= high
+    assert low - 0.003 <= 0.11 <= high + 0.003 and 0 < high - low < 0.025
+    assert alignments(vocoded) == found, "the same clips give the same interval"
+
+
+def test_the_interval_covers_the_methods_delay_and_shrinks_with_more_clips():
+    """Clips of a method that is late by 110 ms, give or take 10 ms."""
+    random = np.random.default_rng(5)
+    covered, widths = 0, {8: [], 32: []}
+    for count in [8] * 15 + [32] * 15:
+        places = random.normal(0.11, 0.01, count)
+        clips = [flat(s, 6.0, s, seed=int(random.integers(1000))) for s in places]
+        low, high = alignments(clips).interval_s
+        covered += low <= 0.11 <= high
+        widths[count].append(high - low)
+    assert covered >= 22
+    assert np.mean(widths[32]) < 0.7 * np.mean(widths[8])
+
+
+def test_clips_without_a_common_delay_have_no_interval_of_it():
+    apart = [flat(s, 6.0, s, seed=n) for n, s in enumerate((-0.4, -0.25, -0.1, 0.05, 0.2, 0.35))]
+    assert alignments(apart).interval_s is None and alignments([]).interval_s is None
+
+
 @pytest.mark.parametrize("samples", [-3000, 0, 1760])
 @pytest.mark.parametrize("vocoded", [False, True])
 @pytest.mark.parametrize("more", [-9000, 0, 20000])

@@ -13,6 +13,7 @@ from metrics.metric import Failed, Metric, SpeechItem, Undefined
 from metrics.networks import dnsmos_models, ge2e, recognisers
 from metrics.speech.delay import DelayFound
 from metrics.speech.dnsmos import Dnsmos, dnsmos
+from metrics.speech.lip_sync import LipSync
 from metrics.speech.lps import LevenshteinPhonemeSimilarity
 from metrics.speech.pesq import PesqNb, PesqWb, pesq
 from metrics.speech.rtf import RealTimeFactor
@@ -37,6 +38,7 @@ METRICS = {
     "lps": lambda: LevenshteinPhonemeSimilarity.create(recognisers.load),
     "rtf": RealTimeFactor,
     "delay": DelayFound,
+    "lip_sync": LipSync,
 }
 SCALE_FREE = ("si_sdr", "si_snr", "sdr", "stoi", "pesq_wb", "pesq_nb")
 
@@ -95,8 +97,9 @@ PAIRS = {
 @pytest.mark.parametrize("name", list(METRICS))
 def test_a_row_is_finite_or_has_a_reason_and_leaves_its_neighbours_alone(name, pair):
     reference, estimate = PAIRS[pair]
-    hostile = SpeechItem("x", estimate, RATE, reference, "set white in a two now", 1.0)
-    good = SpeechItem("y", made().astype("f4"), RATE, clean().astype("f4"), "set white in a two now", 1.0, 0.0)
+    seen = {"opening": np.random.default_rng(2).random(38)}
+    hostile = SpeechItem("x", estimate, RATE, reference, "set white in a two now", 1.0, **seen)
+    good = SpeechItem("y", made().astype("f4"), RATE, clean().astype("f4"), "set white in a two now", 1.0, 0.0, **seen)
     if name in ("wer", "lps", "dnsmos"):  # slow, and one by one anyway
         rows = metric(name).measure([hostile])
     else:

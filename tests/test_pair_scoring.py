@@ -205,13 +205,13 @@ def test_a_clip_that_does_not_show_its_delay_is_aligned_by_its_methods(tmp_path)
     by_hand, _, _ = scored(tmp_path, estimate=tmp_path / "shifted", reference=tmp_path / "cut", out=tmp_path / "hand")
     assert float(poor["si_sdr"]) == pytest.approx(float(table(by_hand)["poor"]["si_sdr"]), abs=1e-4)
     assert result.aggregate("si_sdr").scored == 6 and result.aggregate("delay_ms").scored == 5
-    assert "method delay: +100.0 ms, from 5 of 6 clips" in notes
+    assert "method delay: +100.0 ms [+100.0, +100.0], from 5 of 6 clips" in notes
     assert any("aligned: 5 of 6 by a delay of their own, 1 by the method's" in note for note in notes)
 
     put_late(tmp_path, {str(number): 50.0 for number in range(5)})
     again, _, notes = scored(tmp_path, align=True)
     fresh, _, _ = scored(tmp_path, align=True, out=tmp_path / "fresh")
-    assert table(again) == table(fresh) and "method delay: +50.0 ms, from 5 of 6 clips" in notes
+    assert table(again) == table(fresh) and "method delay: +50.0 ms [+50.0, +50.0], from 5 of 6 clips" in notes
     lines = (again / "scores.jsonl").read_text()
     scored(tmp_path, align=True)
     assert (again / "scores.jsonl").read_text() == lines

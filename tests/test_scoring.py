@@ -17,11 +17,11 @@ from toys import Brightness
 
 from benchmark.results.statistics import INTERVALS
 from benchmark.runs.directory import ScoreRow
-from benchmark.runs.scoring import Scorer, aggregate, gallery, unscored
+from benchmark.runs.scoring import Scorer, aggregate, gallery, over_outputs, unscored
 from benchmark.runs.workers import WorkerPool
 from metrics.faces.retrieval import Retrieval
 from metrics.faces.vggface_score import VGGFaceScore
-from metrics.metric import FaceItem, Report
+from metrics.metric import FaceItem, Report, weighted_mean, weighted_ratio
 from metrics.networks.face_embedder import Embeddings
 from metrics.speech.si_sdr import SiSdr
 
@@ -236,3 +236,46 @@ def test_intervals_know_bounds_kinds_and_who_counts(tiny_corpus):
     metric.reports = (replace(metric.reports[0], no_interval="none is known to hold"), metric.reports[1])
     error, _ = aggregate(scorer, {"careless": rows}, tiny_corpus.samples, 2)
     assert (error.value, error.low, error.no_interval) == (mean, None, "none is known to hold")
+
+
+class Rates:
+    """A mean, a rate over lengths, a correlation, and a mean over speakers."""
+
+    reports = (
+        Report("mean", "mean", True, (-9, 9), weigh="sample"),
+        Report("rate", "rate", True, (-9, 9), weigh="sample"),
+        Report("r", "r", True, (-1, 1), weigh="sample", interval="correlation"),
+        Report("speakers", "speakers", True, (-9, 9)),
+    )
+
+    def aggregate(self, statistics, weights):
+        mean = weighted_mean(statistics["x"], weights)
+        rate = weighted_ratio(statistics["x"], statistics["length"], weights)
+        return {"mean": mean, "rate": rate, "r": mean, "speakers": mean}
+
+
+def test_the_deviation_over_outputs_is_that_of_numbers_that_are_means_of_outputs():
+    random = np.random.default_rng(1)
+    runs = [{"x": random.normal(size=n), "length": random.integers(1, 9, n) / 1.0} for n in (1203, 1203)]
+    found = over_outputs(Rates(), runs)
+    assert found == {"mean": pytest.approx(np.concatenate([run["x"] for run in runs]).std(ddof=1))}
+    alike = [{**run, "length": np.full(1203, 2.0)} for run in runs]  # the rate is a mean where all are as long
+    assert over_outputs(Rates(), alike)["rate"] == pytest.approx(found["mean"] / 2)
+    assert over_outputs(Rates(), [{"x": np.ones(1), "length": np.ones(1)}]) == {}
+
+
+def test_a_result_states_the_deviation_and_no_other_number_moves(tiny_corpus, tmp_path):
+    plan, scorer, result = run_of(tiny_corpus, tmp_path / "runs")
+    assert [item.sd for item in result.aggregates] == [None, None]  # means over speakers
+    for report in Careless.reports:
+        object.__setattr__(report, "weigh", "sample")
+    try:
+        rows = scorer.rows(plan.run)
+        (error, shade) = aggregate(scorer, rows, plan.samples, 3)
+    finally:
+        for report in Careless.reports:
+            object.__setattr__(report, "weigh", "speaker")
+    values = [row.statistics["shade"] for row in rows["careless"].values()]
+    assert shade.sd == pytest.approx(np.std(values, ddof=1)) and error.sd > 0
+    before = result.aggregate("shade")
+    assert (shade.value, shade.scored) == (pytest.approx(before.value), before.scored)

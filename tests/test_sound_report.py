@@ -25,9 +25,11 @@ from benchmark.results.schema import Result, RunSpec
 from benchmark.runs.directory import Prediction, RunDirectory
 from benchmark.runs.evaluation import RunView, conclude
 from benchmark.runs.scoring import Scorer
+from benchmark.runs.session import notes_on
 from benchmark.tasks import get_task
 from benchmark.types import Audio, Sample
-from metrics.metric import Metric, Report, weighted_mean, weighted_ratio
+from metrics.metric import Metric, Report, SpeechItem, Undefined, weighted_mean, weighted_ratio
+from metrics.speech.delay import DelayFound
 
 RATE = 16_000
 TASK = get_task("av_enhancement")
@@ -490,3 +492,30 @@ def test_file_names_are_safe_and_all_different():
     )
     assert len({name.lower() for name in names}) == len(names)
     assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,90}", name) for name in names)
+
+
+# -- the delay of a whole method --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("late", "told"), [(1760, True), (0, False)])
+def test_a_method_that_is_late_throughout_is_told_of_and_not_shifted(tmp_path: Path, late: int, told: bool) -> None:
+    """110 ms, by the rows of the metric `delay` alone; one clip says nothing."""
+    bench = Bench(tmp_path, mixtures(tmp_path, [("white", 0.0)] * 5))
+    scorer = Scorer({**SCORER.metrics, "delay": DelayFound()})
+    view, result = bench.add("late", {"si_sdr": {(s.id, 0): {"si_sdr": 1.0} for s in bench.samples}})
+    outputs = view.run.as_they_are(view.run.predictions())
+    for number, sample in enumerate(bench.samples):
+        speech = np.random.default_rng(number).normal(size=RATE)
+        estimate = np.concatenate([np.zeros(late), speech])[:RATE] if number else np.ones(RATE)
+        (row,) = DelayFound().measure([SpeechItem(sample.id, estimate, RATE, speech)])
+        status = "undefined" if isinstance(row, Undefined) else "ok"
+        stored = scorer.without_value(outputs[sample.id, 0], "delay", status, "")
+        statistics = row.evidence if isinstance(row, Undefined) else row
+        view.run.append_scores([replace(stored, reason=None, statistics=statistics)])
+    result = conclude(view, scorer)
+    line = "method delay of late: +110.0 ms [+110.0, +110.0], from 4 of 5 clips; not corrected: what compares in time"
+    notes = notes_on(view, result, scorer)
+    assert [note for note in notes if "delay" in note] == ([f"{line} suffers"] if told else [])
+    text = by_condition_markdown(view, read_rows(view, [result], scorer))
+    assert ("Method delay of late: +110.0 ms" in text) == told
+    assert result.aggregate("si_sdr").value == 1.0

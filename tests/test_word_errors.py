@@ -12,7 +12,16 @@ import torch
 
 from metrics.metric import Failed, SpeechItem, Undefined
 from metrics.speech.normalisers import normaliser
-from metrics.speech.word_errors import Errors, WordErrors, cer, character_errors, error_rate, wer, word_errors
+from metrics.speech.word_errors import (
+    Errors,
+    WordErrors,
+    WordErrorsByClip,
+    cer,
+    character_errors,
+    error_rate,
+    wer,
+    word_errors,
+)
 
 VOCABULARY = (
     "the",
@@ -204,6 +213,22 @@ def test_aggregate_is_the_corpus_rate_under_any_weights():
         assert value == pytest.approx(jiwer.wer([said[n] for n in chosen], [heard[n] for n in chosen]))
     assert all(np.isnan(values[-1]) for values in found.values())
     assert all(not report.higher_is_better and report.unit == "%" for report in metric.reports)
+
+
+def test_the_rate_by_clip_is_the_mean_of_jiwers_rates_of_each():
+    said, heard = corpus(60, seed=4)
+    metric = WordErrorsByClip(Scripted(*heard), normaliser("none"))
+    rows = metric.rows([*said, ""], [*heard, "a"])
+    assert rows[-1] == Undefined("the reference has no words")
+    statistics = {name: np.stack([np.asarray(row[name]) for row in rows[:-1]]) for name in rows[0]}
+    each = [jiwer.wer(*pair) for pair in zip(said, heard, strict=True)]
+    weights = np.random.default_rng(0).integers(0, 4, (5, len(said)))
+    found = metric.aggregate(statistics, np.concatenate([np.ones((1, len(said))), weights]))
+    assert list(found) == ["wer_by_clip"]
+    assert found["wer_by_clip"] == pytest.approx([np.mean(each), *(weights @ each / weights.sum(axis=1))])
+    assert abs(np.mean(each) - jiwer.wer(said, heard)) > 0.01  # here the two are not the same number
+    corpus_rate = WordErrors(Scripted(*heard), normaliser("none"))
+    assert metric.signature("wer_by_clip") == corpus_rate.signature("wer").replace("agg:corpus", "agg:mean-of-clips")
 
 
 def test_each_item_gets_its_own_row_whatever_is_wrong_with_the_others():

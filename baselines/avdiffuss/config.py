@@ -1,4 +1,4 @@
-"""What can be set in AVDiffuSS beside what FlowAVSE shares with it."""
+"""What can be set in AVDiffuSS beside what FlowAVSE shares with it; its diffusion serves SGMSE+ too."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from baselines.avdiffuss.sde import OUVE
-from baselines.flowavse.config import EnhancerConfig, Field
+from baselines.flowavse.config import EnhancerConfig, Field, SpectrogramConfig
 from baselines.settings import check
 
 
 @dataclass(frozen=True)
-class Config(EnhancerConfig):
+class DiffusionConfig(SpectrogramConfig):
     """The diffusion process and its sampler."""
 
     steps: int = 30
-    """Of the sampler, each with one corrector and one predictor; 0 gives the first stage alone."""
+    """Of the sampler, each with one corrector and one predictor."""
     theta: float = 1.5
     sigma_min: float = 0.05
     sigma_max: float = 0.5
@@ -36,7 +36,12 @@ class Config(EnhancerConfig):
         return OUVE(self.theta, self.sigma_min, self.sigma_max, self.end)
 
     def refined(self, field: Field, estimate: Tensor, draw: Callable[[], Tensor]) -> Tensor:
-        """Predictor and corrector from the estimate under noise."""
+        """Predictor and corrector from the estimate under noise; the estimate itself in 0 steps."""
         if not self.steps:
             return estimate
         return self.process().sample(field, estimate, draw, self.steps, self.corrector_snr)
+
+
+@dataclass(frozen=True)
+class Config(DiffusionConfig, EnhancerConfig):
+    """AVDiffuSS's own: 0 steps give the first stage alone."""

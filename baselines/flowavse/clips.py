@@ -1,4 +1,4 @@
-"""Training clips: speech with its face, mixed anew each time with whatever noise the mixing list knows."""
+"""Training clips: speech with its face or without, mixed anew each time with whatever noise the mixing list knows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from baselines.flowavse.clip_shards import ClipFiles, ClipShards, Recording
-from baselines.flowavse.config import Training
+from baselines.flowavse.config import MixtureTraining
 from baselines.flowavse.spectrogram import HOP
 from baselines.shards import Progress
 from benchmark.errors import MediaError, MissingDataset
@@ -25,10 +25,12 @@ VIDEO_FRAME = RATE // 25
 ATTEMPTS = 20
 """Clips that are drawn before one that cannot be used ends the training."""
 MOST_LOADERS = 8
+UNSEEN = np.zeros((0, 112, 112), np.uint8)
+"""The video of those who do not look."""
 
 
 class Clip(NamedTuple):
-    """Shape: noisy, clean `[L]` float32, the peak of `noisy` at 1; video `[N, 112, 112]` uint8."""
+    """Shape: noisy, clean `[L]` float32, the peak of `noisy` at 1; video `[N, 112, 112]` uint8, N = 0 without faces."""
 
     noisy: np.ndarray
     clean: np.ndarray
@@ -74,10 +76,12 @@ class Clips:
     def __init__(
         self,
         samples: Sequence[Sample],
-        settings: Training,
+        settings: MixtureTraining,
         grey: Grey = "luma",
         progress: Progress | None = None,
+        faces: bool = True,
     ) -> None:
+        """`faces`: clips have their video; without, no video is read and theirs are empty."""
         rows = {sample.targets["speech"][0]: sample for sample in samples if sample.targets.get("speech")}
         self.samples = list(rows.values())
         if not self.samples:
@@ -94,7 +98,9 @@ class Clips:
         self.video_length = video_frames_of(settings.frames)
         self.problems: Counter[str] = Counter()
         """Why clips were passed over, and how often."""
-        recordings = [*map(_recording, self.samples), *map(Recording, self.recorded)]
+        self.faces = faces
+        spoken = map(_recording, self.samples) if faces else (Recording(s.targets["speech"][0]) for s in self.samples)
+        recordings = [*spoken, *map(Recording, self.recorded)]
         self._decoded = ClipShards(recordings, grey, progress) if settings.shards else ClipFiles(recordings, grey)
 
     def batch(self, rng: np.random.Generator, count: int) -> dict[str, Tensor]:
@@ -125,6 +131,10 @@ class Clips:
         raise MissingDataset(f"{ATTEMPTS} training clips in a row cannot be used, the last one because: {reason}")
 
     def _in_quiet(self, number: int, rng: np.random.Generator) -> InQuiet:
+        if not self.faces:
+            speech = self._decoded.speech(number)
+            spare = len(speech) - self.length
+            return InQuiet(looped(speech, self.length, int(rng.integers(spare + 1)) if spare > 0 else 0), UNSEEN)
         speech, video = self._decoded.both(number)
         if len(video) * VIDEO_FRAME < len(speech) / 2:
             raise MediaError(f"{len(video)} frames of video beside {len(speech) / RATE:.2f} s of speech: under a half")

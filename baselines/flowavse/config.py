@@ -1,4 +1,4 @@
-"""What can be set in FlowAVSE and AVDiffuSS: network and inference, and, apart from them, the training."""
+"""What can be set in FlowAVSE, AVDiffuSS and their relatives: network and inference, and, apart, the training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.flowavse.flow_matching import FlowMatching, Prior
 from baselines.flowavse.ncsnpp import Size
@@ -16,7 +16,7 @@ from baselines.settings import check
 from benchmark.types import Grey
 
 Field = Callable[[Tensor, Tensor], Tensor]
-"""field(state `[B, 2, F, T]`, time `[B]`) -> the second stage's velocity or score."""
+"""field(state `[B, 2, F, T]`, time `[B]`) -> the velocity or score there."""
 
 
 INFERENCE_ALONE = frozenset(
@@ -26,7 +26,39 @@ INFERENCE_ALONE = frozenset(
 
 
 @dataclass(frozen=True)
-class EnhancerConfig(ABC):
+class SpectrogramConfig(ABC):
+    """What every method has that works on the compressed complex spectrogram, with or without a face."""
+
+    exponent: float = 0.5
+    factor: float = 0.33
+    """Compression of the spectrogram: factor |X|^exponent."""
+    padding: Literal["zeros", "mirror"] = "zeros"
+    """What fills the frames up to a multiple of 64: zeros, as in the official inference, or the sound played backwards
+    from its end. Trainings see full clips alone, so zeros are new to the networks."""
+    longest_s: float = 10.24
+    """Longer recordings are worked on in windows of at most this length, which overlap."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the networks' arithmetic on a GPU, where torch rounds the convolutions of `float32` as TF32 unless it is told
+    otherwise; a CPU always takes float32."""
+
+    def __post_init__(self) -> None:
+        check(self, exponent="(0, 1]", factor="(0, inf)", longest_s="[2.04, 600]")
+
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """The network with random weights."""
+
+    @abstractmethod
+    def refined(self, field: Field, estimate: Tensor, draw: Callable[[], Tensor]) -> Tensor:
+        """What sampling makes of a first estimate, or of the noisy speech. Shape: `[B, 2, F, T]` -> `[B, 2, F, T]`.
+
+        Args:
+            draw: complex normal noise of variance 1 a bin, shaped like `estimate`.
+        """
+
+
+@dataclass(frozen=True)
+class EnhancerConfig(SpectrogramConfig):
     """What FlowAVSE and AVDiffuSS have in common."""
 
     size: Size = "large"
@@ -35,43 +67,23 @@ class EnhancerConfig(ABC):
     """Multiplies all channels; 1 is the paper's size."""
     shared_encoder: bool = False
     """One visual encoder for both stages, as Fig. 2 draws it; the paper's count of parameters needs two."""
-    exponent: float = 0.5
-    factor: float = 0.33
-    """Compression of the spectrogram: factor |X|^exponent."""
     video_window: float = 0.0
     """Frames of video, as the standard deviation of the window through which a frame of sound looks at them; 0 is none,
     as in the paper: the networks then have to learn which picture belongs to which sound."""
     video: Literal["own", "shuffled"] = "own"
     """`shuffled` looks at another person's video: what the face is worth."""
-    padding: Literal["zeros", "mirror"] = "zeros"
-    """What fills the frames up to a multiple of 64: zeros, as in the official inference, or the sound played backwards
-    from its end. Trainings see full clips alone, so zeros are new to the networks."""
     pictures: Literal["own", "held"] = "own"
     """What is shown beside the frames that were filled up: nothing more, so that the networks see the pictures of the
     sound alone, as in the official inference; or the last picture, held to the end."""
     grey: Grey = "opencv"
     """Grey pictures as OpenCV makes them of the decoded colours, as in the official code, or the codec's luma."""
-    longest_s: float = 10.24
-    """Longer recordings are worked on in windows of at most this length, which overlap."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the networks' arithmetic on a GPU, where torch rounds the convolutions of `float32` as TF32 unless it is told
-    otherwise; a CPU always takes float32."""
 
     def __post_init__(self) -> None:
-        check(
-            self, width="(0, 4]", exponent="(0, 1]", factor="(0, inf)", video_window="[0, inf)", longest_s="[2.04, 600]"
-        )
+        super().__post_init__()
+        check(self, width="(0, 4]", video_window="[0, inf)")
 
     def network(self) -> FlowAVSENetwork:
         return FlowAVSENetwork(self.size, self.width, self.shared_encoder, video_window=self.video_window)
-
-    @abstractmethod
-    def refined(self, field: Field, estimate: Tensor, draw: Callable[[], Tensor]) -> Tensor:
-        """What the second stage makes of the first one's estimate. Shape: `[B, 2, F, T]` -> `[B, 2, F, T]`.
-
-        Args:
-            draw: complex normal noise of variance 1 a bin, shaped like `estimate`.
-        """
 
 
 @dataclass(frozen=True)
@@ -114,11 +126,11 @@ class Config(EnhancerConfig):
 
 
 @dataclass(frozen=True)
-class Training:
-    """How both methods are trained; the defaults are the paper's (Sec. 3.2) as far as it gives them."""
+class MixtureTraining:
+    """How networks are trained on speech that is mixed anew each time."""
 
     steps: int = 1_000_000
-    """About 15 epochs of VoxCeleb2 at the paper's batch."""
+    """Of FlowAVSE's paper: about 15 epochs of VoxCeleb2 at its batch."""
     batch: int = 16
     frames: int = 256
     """Of the spectrogram, 8 ms each: 2.04 s."""
@@ -126,8 +138,36 @@ class Training:
     anneal: bool = False
     """The learning rate falls to zero along half a cosine."""
     clip: float = 0.0
-    """Largest norm of the gradients; 0, as in the paper, sets no limit."""
+    """Largest norm of the gradients; 0, as in the papers, sets no limit."""
     ema: float = 0.999
+    talker_share: float = 0.0
+    """Part of the mixtures with another talker instead of noise; 1 trains for separation (FlowAVSE, Table 2)."""
+    snr_low_db: float = 0.0
+    snr_high_db: float = 0.0
+    """SNRs are drawn between these."""
+    shards: bool = True
+    """Clips are decoded once and kept on disk, with their video about a megabyte each for three seconds. Without, a
+    clip is decoded whenever it is drawn, which takes longer and no room."""
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            **dict.fromkeys(("steps", "batch"), "[1, inf)"),
+            learning_rate="(0, inf)",
+            clip="[0, inf)",
+            talker_share="[0, 1]",
+            ema="[0, 1)",
+        )
+        if self.frames % 8 or self.frames < 32:
+            raise ValueError(f"frames must be a multiple of 8 of at least 32, got {self.frames}")
+        if self.snr_low_db > self.snr_high_db:
+            raise ValueError(f"snr_low_db must not exceed snr_high_db, got {self.snr_low_db} and {self.snr_high_db}")
+
+
+@dataclass(frozen=True)
+class Training(MixtureTraining):
+    """How both methods are trained; the defaults are the paper's (Sec. 3.2) as far as it gives them."""
+
     ema_statistics: bool = False
     """The moving average follows the statistics of batch normalisation too; the official one does not."""
     predictor_steps: int = 0
@@ -142,11 +182,6 @@ class Training:
     at_start: float = 0.0
     """FlowAVSE: part of the clips at whose time `start` the second stage learns, where a single step of sampling asks
     for the field; the other times are drawn from [start, 1], all of them in the paper."""
-    talker_share: float = 0.0
-    """Part of the mixtures with another talker instead of noise; 1 trains for separation (Table 2)."""
-    snr_low_db: float = 0.0
-    snr_high_db: float = 0.0
-    """SNRs are drawn between these."""
     start_from: str = ""
     """Weights of another training of the same networks to begin with: a file, or one that is shipped, such as
     `flowavse/talkers.safetensors`; empty starts from nothing."""
@@ -156,27 +191,18 @@ class Training:
     visual_batch: int = 8
     visual_learning_rate: float = 3e-3
     """Falls to zero along half a cosine."""
-    shards: bool = True
-    """Clips are decoded once and kept on disk, about a megabyte each for three seconds. Without, a clip is decoded
-    whenever it is drawn, which takes longer and no room."""
 
     def __post_init__(self) -> None:
-        never_below_0 = ("visual_steps", "predictor_steps", "clip", "predictor_weight", "refiner_weight")
+        super().__post_init__()
         check(
             self,
-            **dict.fromkeys(("steps", "batch", "visual_batch"), "[1, inf)"),
-            **dict.fromkeys(("learning_rate", "visual_learning_rate"), "(0, inf)"),
-            **dict.fromkeys(never_below_0, "[0, inf)"),
+            visual_batch="[1, inf)",
+            visual_learning_rate="(0, inf)",
+            **dict.fromkeys(("visual_steps", "predictor_steps", "predictor_weight", "refiner_weight"), "[0, inf)"),
             at_start="[0, 1]",
-            talker_share="[0, 1]",
-            ema="[0, 1)",
         )
-        if self.frames % 8 or self.frames < 32:
-            raise ValueError(f"frames must be a multiple of 8 of at least 32, got {self.frames}")
         for name in ("visual_steps", "predictor_steps"):
             if getattr(self, name) and self.start_from:
                 raise ValueError(f"{name} and start_from exclude each other: weights to start from hold what it trains")
         if not (self.joint or self.predictor_steps or self.start_from):
             raise ValueError("joint = false wants a first stage that is trained: set predictor_steps or start_from")
-        if self.snr_low_db > self.snr_high_db:
-            raise ValueError(f"snr_low_db must not exceed snr_high_db, got {self.snr_low_db} and {self.snr_high_db}")

@@ -1,4 +1,4 @@
-"""From noisy speech and a face to clean speech: what FlowAVSE and AVDiffuSS do alike around their networks."""
+"""From noisy speech to clean, with a face or without: what FlowAVSE and its relatives do around their networks."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.checkpoints import fill, read
-from baselines.flowavse.clips import VIDEO_FRAME, video_frames_of
-from baselines.flowavse.config import EnhancerConfig
+from baselines.flowavse.clips import UNSEEN, VIDEO_FRAME, video_frames_of
+from baselines.flowavse.config import EnhancerConfig, SpectrogramConfig
 from baselines.flowavse.network import FlowAVSENetwork
 from baselines.flowavse.official import is_official, read_checkpoint
 from baselines.flowavse.spectrogram import HOP, frames_of, noise_like, spectrogram, waveform
@@ -51,7 +54,7 @@ class Window:
     """A stretch of one example.
 
     Shape:
-        noisy `[L]` float32, video `[N, 112, 112]` uint8
+        noisy `[L]` float32, video `[N, 112, 112]` uint8, where N is 0 if the method does not look
     """
 
     owner: int
@@ -67,23 +70,16 @@ class Window:
         return padded_frames(len(self.noisy))
 
 
-class Enhancer(NetworkMethod):
+class SpectrogramEnhancer(NetworkMethod):
     """Speech in, speech out, at 16 kHz and any length; the loudest sample of the input is 1 inside.
 
-    On a GPU windows of one padded length go through the networks together. The visual encoder runs once for both
-    stages and all steps.
+    On a GPU windows of one padded length go through the networks together.
     """
 
     task: ClassVar[str] = "av_enhancement"
-    further_tasks: ClassVar[tuple[str, ...]] = ("av_separation",)
-    config: EnhancerConfig
-    network: FlowAVSENetwork
+    config: SpectrogramConfig
     # Convolutions with few channels run about twice as fast in this layout on CPUs.
     memory_format = torch.channels_last
-
-    @property
-    def grey(self) -> Grey:  # type: ignore[override]
-        return self.config.grey
 
     def load(self, device: str) -> None:
         """Build the networks and fill them with our own or with the official weights.
@@ -93,12 +89,37 @@ class Enhancer(NetworkMethod):
             InvalidConfig: the file is of another architecture, or of another method with the same one.
         """
         if self.weights is not None and is_official(self.weights):
-            tensors = read_checkpoint(self.weights)
+            tensors = self.read_official(self.weights)
         else:
             tensors, about = read(self.weights, self.name)
             self._check(about)
         self._place(device)
-        fill(self.network, tensors, self.weights, "Set size, width and shared_encoder as in training")
+        fill(self.network, tensors, self.weights, self.hint)
+
+    hint: ClassVar[str]
+    """What to set where weights do not fit the network."""
+
+    @abstractmethod
+    def read_official(self, path: Path) -> dict[str, Tensor]:
+        """The tensors of a checkpoint of the authors' code, under our names."""
+
+    @abstractmethod
+    def enhanced(self, noisy: Tensor, batch: Sequence[Window], draw: Callable[[], Tensor]) -> Tensor:
+        """What the networks make of spectrograms. Shape: `[B, 2, 256, T]` -> `[B, 2, 256, T]`.
+
+        Args:
+            batch: the windows that they are of.
+            draw: complex normal noise of variance 1 a bin, shaped like `noisy`.
+        """
+
+    def pictures(self, example: Example, length: int) -> Callable[[int], np.ndarray]:
+        """How a window of `length` samples looks at the video of its example, from its start: none at all here.
+
+        Raises:
+            MethodError: it cannot be used.
+            MediaError: it cannot be read.
+        """
+        return lambda start: UNSEEN
 
     def _check(self, about: Mapping[str, str]) -> None:
         """What shapes alone do not tell: whose weights a file holds, and what they were trained to take."""
@@ -106,11 +127,18 @@ class Enhancer(NetworkMethod):
             raise InvalidConfig(f"{self.weights} holds weights of {about['method']}; expected those of {self.name}")
         if "config" not in about:
             return
-        trained, own = json.loads(about["config"]), dataclasses.asdict(self.config)
         defaults = {field.name: field.default for field in dataclasses.fields(self.config)}
-        for name in sorted(TRAINED_WITH & own.keys()):
-            before = trained.get(name, defaults[name])  # an older file says nothing of what came later
-            if before != own[name]:
+        self.check_trained(defaults | json.loads(about["config"]))  # an older file says nothing of what came later
+
+    def check_trained(self, trained: Mapping[str, Any]) -> None:
+        """Compare the settings that weights were trained with to our own.
+
+        Raises:
+            InvalidConfig: they differ where inference has to share them.
+        """
+        own = dataclasses.asdict(self.config)
+        for name in sorted(TRAINED_WITH & own.keys() & trained.keys()):
+            if (before := trained[name]) != own[name]:
                 raise InvalidConfig(
                     f"{self.weights} was trained with {name} = {before}; expected that, got {own[name]}"
                 )
@@ -149,7 +177,9 @@ class Enhancer(NetworkMethod):
 
     def _windows(self, index: int, example: Example) -> list[Window]:
         """The example cut into equal windows, or whole where it is short enough."""
-        audio, video = example.inputs["noisy"], self._video(example).frames
+        audio = example.inputs.get("noisy")
+        if audio is None:
+            raise MethodError("there is no noise in this sample, and so nothing to enhance")
         noisy = np.asarray(audio.samples, np.float32)
         if audio.rate != RATE or noisy.ndim != 1:
             raise MethodError(f"Expected mono speech [T] at {RATE} Hz, got {list(noisy.shape)} at {audio.rate} Hz")
@@ -157,34 +187,21 @@ class Enhancer(NetworkMethod):
             raise MethodError(f"{len(noisy) / RATE:.3f} s of speech; expected at least {SHORTEST / RATE} s")
         if not np.isfinite(noisy).all():
             raise MethodError("Expected finite samples, the noisy speech has NaN or infinity")
-        if video.ndim != 3 or video.shape[1:] != (112, 112) or not len(video):
-            raise MethodError(f"Expected a video [N, 112, 112] of the face, got {list(video.shape)}")
+        length = min(len(noisy), int(self.config.longest_s * RATE) // VIDEO_FRAME * VIDEO_FRAME)
+        look = self.pictures(example, length)
         peak = float(np.abs(noisy).max())
         if peak < 1e-6:
             raise MethodError("The noisy speech is silent")
         noisy = noisy / peak
-        length = min(len(noisy), int(self.config.longest_s * RATE) // VIDEO_FRAME * VIDEO_FRAME)
-        held = self.config.pictures == "held"
-        shown = np.arange(video_frames_of(padded_frames(length)) if held else math.ceil(length / VIDEO_FRAME))
         # Starts are moved to frames of the video, which can take one frame from an overlap.
         gaps = math.ceil((len(noisy) - length) / (length - OVERLAP - VIDEO_FRAME))
         found = []
         for number in range(gaps + 1):
             ideal = number * (len(noisy) - length) / max(gaps, 1)
             start = len(noisy) - length if number and number == gaps else int(ideal // VIDEO_FRAME) * VIDEO_FRAME
-            numbers = np.minimum(shown + round(start / VIDEO_FRAME), len(video) - 1)
-            frames = video[numbers if held else np.unique(numbers)]
             seed = derive_seed(example.seed, number)
-            found.append(Window(index, start, noisy[start : start + length], frames, seed))
+            found.append(Window(index, start, noisy[start : start + length], look(start), seed))
         return found
-
-    def _video(self, example: Example) -> FaceVideo:
-        if self.config.video == "own":
-            return example.inputs["video"]
-        other = example.inputs.get("decoy")
-        if other is None:
-            raise MethodError("video = shuffled needs a dataset that has other people's videos")
-        return other()
 
     def _enhance(self, batch: Sequence[Window]) -> list[np.ndarray]:
         """Shape: B windows that are padded to one number of frames -> each as long as it was."""
@@ -195,26 +212,63 @@ class Enhancer(NetworkMethod):
             sound = _mirrored(window.noisy, (frames - 1) * HOP) if mirrored else window.noisy
             x = spectrogram(torch.from_numpy(sound)[None].to(self.device), *settings)
             noisy.append(F.pad(x, (0, frames - x.shape[-1])))
-        video = torch.from_numpy(np.stack([window.video for window in batch])).to(self.device)
+        mixed = torch.cat(noisy)
         generators = [torch.Generator().manual_seed(window.seed) for window in batch]
         with self._precision():
-            seen = self.network.see(video)
-            estimate = self.network.predict(torch.cat(noisy), seen).float()
-            refined = self.config.refined(
-                lambda x, t: self.network.refine(x, estimate, t, seen).float(),
-                estimate,
-                lambda: noise_like(estimate, generators),
-            )
+            enhanced = self.enhanced(mixed, batch, lambda: noise_like(mixed, generators))
         lengths = [len(window.noisy) for window in batch]
         return [
             waveform(x[None] if mirrored else x[None, ..., : frames_of(length)], length, *settings)[0].cpu().numpy()
-            for x, length in zip(refined, lengths, strict=True)
+            for x, length in zip(enhanced, lengths, strict=True)
         ]
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
         if self.device.type == "cpu" or self.config.precision == "float32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.config.precision))
+
+
+class Enhancer(SpectrogramEnhancer):
+    """The face is looked at too; the visual encoder runs once for both stages and all steps."""
+
+    further_tasks: ClassVar[tuple[str, ...]] = ("av_separation",)
+    hint: ClassVar[str] = "Set size, width and shared_encoder as in training"
+    config: EnhancerConfig
+    network: FlowAVSENetwork
+
+    @property
+    def grey(self) -> Grey:  # type: ignore[override]
+        return self.config.grey
+
+    def read_official(self, path: Path) -> dict[str, Tensor]:
+        return read_checkpoint(path)
+
+    def pictures(self, example: Example, length: int) -> Callable[[int], np.ndarray]:
+        video = self._video(example).frames
+        if video.ndim != 3 or video.shape[1:] != (112, 112) or not len(video):
+            raise MethodError(f"Expected a video [N, 112, 112] of the face, got {list(video.shape)}")
+        held = self.config.pictures == "held"
+        shown = np.arange(video_frames_of(padded_frames(length)) if held else math.ceil(length / VIDEO_FRAME))
+
+        def look(start: int) -> np.ndarray:
+            numbers = np.minimum(shown + round(start / VIDEO_FRAME), len(video) - 1)
+            return video[numbers if held else np.unique(numbers)]
+
+        return look
+
+    def _video(self, example: Example) -> FaceVideo:
+        if self.config.video == "own":
+            return example.inputs["video"]
+        other = example.inputs.get("decoy")
+        if other is None:
+            raise MethodError("video = shuffled needs a dataset that has other people's videos")
+        return other()
+
+    def enhanced(self, noisy: Tensor, batch: Sequence[Window], draw: Callable[[], Tensor]) -> Tensor:
+        video = torch.from_numpy(np.stack([window.video for window in batch])).to(self.device)
+        seen = self.network.see(video)
+        estimate = self.network.predict(noisy, seen).float()
+        return self.config.refined(lambda x, t: self.network.refine(x, estimate, t, seen).float(), estimate, draw)
 
 
 def padded_frames(length: int) -> int:

@@ -108,7 +108,7 @@ class NCSNpp(nn.Module):
 
         self.shrink, self.enlarge = Halve(), Double()
         self.time = TimeEmbedding(widths[0], conditioned)
-        self.input = _convolution(channels, widths[0], 3)
+        self.input = convolution(channels, widths[0], 3)
         self.down = nn.ModuleList()
         skips = []
         current = widths[0]
@@ -211,14 +211,14 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, time: int, single: bool, resample: Resample = None) -> None:
         super().__init__()
         self.resample = None if resample is None else Halve() if resample == "down" else Double()
-        self.norm_in = _norm(inputs)
-        self.conv_in = _convolution(inputs, outputs, 3, gain=NEAR_ZERO if single else 1.0)
+        self.norm_in = group_norm(inputs)
+        self.conv_in = convolution(inputs, outputs, 3, gain=NEAR_ZERO if single else 1.0)
         self.time = _linear(time, outputs)
-        self.norm_out = None if single else _norm(outputs)
-        self.conv_out = None if single else _convolution(outputs, outputs, 3, gain=NEAR_ZERO)
+        self.norm_out = None if single else group_norm(outputs)
+        self.conv_out = None if single else convolution(outputs, outputs, 3, gain=NEAR_ZERO)
         # The original also maps the shortcut of every block that resamples, though its channels already fit.
         mapped = inputs != outputs or (resample is not None and not single)
-        self.shortcut = _convolution(inputs, outputs, 1) if mapped else None
+        self.shortcut = convolution(inputs, outputs, 1) if mapped else None
 
     def forward(self, x: Tensor, time: Tensor | None) -> Tensor:
         h = F.silu(self.norm_in(x))
@@ -249,7 +249,7 @@ class DownLevel(nn.Module):
         self.block = block
         self.attention = attention
         self.resample = resample
-        self.inject = None if resample is None else _convolution(channels, width, 1)
+        self.inject = None if resample is None else convolution(channels, width, 1)
 
 
 class UpLevel(nn.Module):
@@ -266,8 +266,8 @@ class UpLevel(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.attention = attention
-        self.norm = _norm(width)
-        self.draw = _convolution(width, channels, 3, gain=NEAR_ZERO)
+        self.norm = group_norm(width)
+        self.draw = convolution(width, channels, 3, gain=NEAR_ZERO)
         self.resample = resample
 
 
@@ -280,7 +280,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = _norm(channels)
+        self.norm = group_norm(channels)
         self.query, self.key, self.value = (_linear(channels, channels) for _ in range(3))
         self.output = _linear(channels, channels, gain=NEAR_ZERO)
 
@@ -310,7 +310,7 @@ class CrossAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.window, self.pictures = window, pictures
-        self.norm = _norm(channels)
+        self.norm = group_norm(channels)
         self.enter = nn.Linear(channels, width)
         self.norm_own = nn.LayerNorm(width)
         # Keys and values of the attention to itself come from its queries, not from the sequence.
@@ -399,13 +399,14 @@ def _filter() -> Tensor:
     return taps[:, None] * taps
 
 
-def _norm(channels: int) -> nn.GroupNorm:
+def group_norm(channels: int) -> nn.GroupNorm:
     """At most 32 groups of at least four channels, as many as divide the channels evenly."""
     groups = next(g for g in range(min(channels // 4, 32), 0, -1) if channels % g == 0)
     return nn.GroupNorm(groups, channels, eps=EPSILON)
 
 
-def _convolution(inputs: int, outputs: int, kernel: int, gain: float = 1.0) -> nn.Conv2d:
+def convolution(inputs: int, outputs: int, kernel: int, gain: float = 1.0) -> nn.Conv2d:
+    """As large as its input; `gain` shrinks the weights that it starts with."""
     layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
     nn.init.xavier_uniform_(layer.weight, gain)
     nn.init.zeros_(layer.bias)

@@ -84,18 +84,46 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         InvalidConfig: a key that belongs to no part of the network, or values that are not finite.
     """
     state = weights.load_state(path, frozen=FOURIER)
-    unknown = [key for key in state if _renamed(key) is None]
+    expected = "tensors under denoiser_net.* and score_net.* with cross-attention (backbone ncsnpp_crossatt)"
+    return renamed(path, state, MODULES, FOURIER, "FlowAVSE or AVDiffuSS", expected)
+
+
+def renamed(
+    path: Path,
+    state: Mapping[str, Tensor],
+    modules: Mapping[str, str],
+    fourier: Mapping[str, str],
+    whose: str,
+    expected: str,
+) -> dict[str, Tensor]:
+    """The state dict of an official checkpoint under our names, in our shapes, as float32.
+
+    Args:
+        modules: every module that holds tensors: official name to ours.
+        fourier: key of each U-net's frozen frequencies to our name of that U-net.
+        whose, expected: for the message where a key belongs to none of them.
+
+    Raises:
+        InvalidConfig: such a key, or values that are not finite.
+    """
+
+    def name_of(key: str) -> str | None:
+        if key in fourier:
+            return joined(fourier[key], "time.frequencies")
+        module, _, leaf = key.rpartition(".")
+        return f"{modules[module]}.{LEAVES.get(leaf, leaf)}" if module in modules else None
+
+    unknown = [key for key in state if name_of(key) is None]
     if unknown:
         raise InvalidConfig(
-            f"{path} is not an official FlowAVSE or AVDiffuSS checkpoint: {_some(unknown)} in its state dict; expected "
-            "tensors under denoiser_net.* and score_net.* with cross-attention (backbone ncsnpp_crossatt)"
+            f"{path} is not an official {whose} checkpoint: {_some(unknown)} in its state dict; expected {expected}"
         )
     broken = [key for key, tensor in state.items() if not tensor.isfinite().all()]
     if broken:
         raise InvalidConfig(
             f"{path} holds values that are not finite, in {_some(broken)}: its training diverged; get another file"
         )
-    return {name: _shaped(key, tensor) for key, tensor in state.items() if (name := _renamed(key))}
+    return {name: _shaped(key, tensor) for key, tensor in state.items() if (name := name_of(key))}
 
 
 # Names
@@ -136,10 +164,11 @@ def _stage(theirs: str, own: str, conditioned: bool) -> Iterator[tuple[str, str]
     modules = [module for module in _unet() if conditioned or not module[0].startswith("time.")]
     for i, (place, parts) in enumerate(modules):
         for part, name in parts.items():
-            yield _joined(theirs, "all_modules", str(i), part), _joined(own, place, name)
+            yield joined(theirs, "all_modules", str(i), part), joined(own, place, name)
 
 
-def _joined(*names: str) -> str:
+def joined(*names: str) -> str:
+    """Names with dots between them, empty ones left out."""
     return ".".join(name for name in names if name)
 
 
@@ -147,13 +176,6 @@ MODULES = dict(_stage("denoiser_net", "predictor", conditioned=False)) | dict(
     _stage("score_net", "refiner", conditioned=True)
 )
 """Every module that holds tensors: official name to ours."""
-
-
-def _renamed(key: str) -> str | None:
-    if key in FOURIER:
-        return f"{FOURIER[key]}.time.frequencies"
-    module, _, leaf = key.rpartition(".")
-    return f"{MODULES[module]}.{LEAVES.get(leaf, leaf)}" if module in MODULES else None
 
 
 def _shaped(key: str, tensor: Tensor) -> Tensor:

@@ -143,7 +143,7 @@ class EnhancerRecipe(Recipe):
             return {}
         batch, estimate, output = found
         signals = {"noisy": batch["noisy"], "estimate": estimate, "output": output}
-        measures = {f"si_sdr_{name}": float(_si_sdr(s, batch["clean"]).mean()) for name, s in signals.items()}
+        measures = {f"si_sdr_{name}": float(si_sdr(s, batch["clean"]).mean()) for name, s in signals.items()}
         unusable = sum(self.clips.problems.values())
         return {**measures, "unusable_clips": float(unusable)} if unusable else measures
 
@@ -153,7 +153,7 @@ class EnhancerRecipe(Recipe):
         if found is None:
             return None
         batch, _, output = found
-        rows = [_picture(signal) for signal in (batch["noisy"], output, batch["clean"])]
+        rows = [picture(signal) for signal in (batch["noisy"], output, batch["clean"])]
         return np.stack(rows, axis=1)
 
     def export(self, path: Path) -> Path:
@@ -282,13 +282,13 @@ def stages(
     return [*found, Stage(recipe.name, settings.steps, build, ema, settings.anneal, clip)]
 
 
-def _si_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
-    """`[B, L]` -> `[B]` dB, means kept."""
+def si_sdr(estimate: Tensor, clean: Tensor) -> Tensor:
+    """Of signals with their means: `[B, L]` -> `[B]` dB."""
     gain = (estimate * clean).sum(1, keepdim=True) / clean.square().sum(1, keepdim=True)
     return 10 * torch.log10((gain * clean).square().sum(1) / (gain * clean - estimate).square().sum(1))
 
 
-def _picture(audio: Tensor) -> np.ndarray:
+def picture(audio: Tensor) -> np.ndarray:
     """Log-magnitude spectrograms, 60 dB from black to white, low frequencies at the bottom: `[B, 256, T, 3]` uint8."""
     x = spectrogram(audio, 1.0, 1.0)
     db = 10 * torch.log10(x.square().sum(1) + 1e-10)

@@ -44,18 +44,21 @@ def show_results(
 
 
 def _show_list(result: Result, items: Sequence[Aggregate]) -> None:
+    heads = ["", "value", _interval_head("", result.speakers, "speakers"), "run s.d."]
     rows = [
         [
             tables.head(item, result),
             tables.number(item.value, item.unit),
             tables.interval(item),
             tables.number(item.spread, item.unit),
-            f"{item.scored}/{item.total}",
         ]
         for item in items
     ]
-    heads = ["", "value", _interval_head("", result.speakers, "speakers"), "run s.d.", "scored"]
-    print_table(heads, rows, fitted.caption(result), right=[1, 3, 4])
+    if any(item.sd is not None for item in items):
+        heads.append("output s.d.")
+        rows = [[*row, tables.number(item.sd, item.unit)] for row, item in zip(rows, items, strict=True)]
+    rows = [[*row, f"{item.scored}/{item.total}"] for row, item in zip(rows, items, strict=True)]
+    print_table([*heads, "scored"], rows, fitted.caption(result), right=[1, *range(3, len(heads) + 1)])
 
 
 def _show_rows(results: Sequence[Result], items: Sequence[Aggregate], whole: bool) -> Sequence[Aggregate]:

@@ -313,7 +313,7 @@ def finite(submission: Submission, against: Known) -> Iterator[str]:
         if not 1 <= value <= 10**7:
             yield f"expected 1 to 10,000,000 {name}, got {value}; {UNCHANGED}"
     for item in result.aggregates:
-        for name in ("value", "low", "high", "spread"):
+        for name in ("value", "low", "high", "spread", "sd"):
             value = getattr(item, name)
             if value is not None and not (math.isfinite(value) and abs(value) < 1e12):
                 yield f"expected a finite {name} of {item.name[:40]}, got {value}; score the run again"

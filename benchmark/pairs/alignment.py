@@ -7,12 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmark.runs.delays import MAY_BE_NONE, MAY_BE_NONE_MS, SHIFTED_MS, common_delay
 from benchmark.runs.directory import Key, Prediction, ScoreRow
-
-SHIFTED_MS = 1.0
-"""From here on a delay is told."""
-MAY_BE_NONE_MS = 6.0
-"""Resynthesised speech that is on time can be found up to so far off."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,8 @@ class PairDelays:
     """The method's own delay; None where the pairs have none in common."""
     agreeing: int
     """Pairs that show it by themselves."""
+    interval_s: tuple[float, float] | None = None
+    """In which the method's delay lies with 95 %."""
 
     def seconds(self) -> dict[str, float]:
         """Of the pairs that can be aligned."""
@@ -61,12 +59,13 @@ class PairDelays:
         common_ms = 0.0 if self.common_s is None else 1000 * self.common_s
         notes = []
         if self.common_s is not None and (align or abs(common_ms) >= SHIFTED_MS):
-            notes.append(f"method delay: {common_ms:+.1f} ms, from {self.agreeing} of {len(self.pairs)} clips")
+            found = common_delay(self.common_s, self.interval_s, self.agreeing, len(self.pairs))
+            notes.append(f"method delay: {found}")
         if late:
             line = f"{len(late)} of {len(self.pairs)} estimates are shifted by {SHIFTED_MS:g} ms or more"
             line += f" ({_spread(late)})"
             if np.median(np.abs(late)) < MAY_BE_NONE_MS:
-                line += "; resynthesised speech that is on time can read so"
+                line += MAY_BE_NONE
             notes.append(line)
         if notes and not align:
             notes[-1] += "; not corrected: STOI, SI-SDR and SDR suffer; --align takes it out"
@@ -97,7 +96,7 @@ def decide(ids: Iterable[str], rows: Mapping[str, ScoreRow]) -> PairDelays:
             pairs[key] = PairDelay(None, status="failed", reason="not aligned: the delay could not be measured")
         else:
             pairs[key] = PairDelay(None, status=row.status, reason=f"not aligned: {row.reason}")
-    return PairDelays(pairs, together.common_s, together.agreeing)
+    return PairDelays(pairs, together.common_s, together.agreeing, together.interval_s)
 
 
 def _spread(delays: list[float]) -> str:

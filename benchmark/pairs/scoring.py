@@ -34,7 +34,7 @@ from benchmark.results.schema import Failures, PairResult, PairSpec
 from benchmark.results.statistics import INTERVALS
 from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.runs.evaluation import Progress
-from benchmark.runs.recognition import default_recogniser
+from benchmark.runs.recognition import OF_WORDS, default_recogniser
 from benchmark.runs.scoring import Scorer, Work, aggregate, make_metrics, metric_options, stacked, unscored
 from benchmark.runs.session import check_limit
 from benchmark.runs.workers import WorkerPool, default_workers, pick_device
@@ -214,7 +214,7 @@ def _scorer(request: PairRequest, found: Pairs) -> tuple[Scorer, list[str]]:
         options["workers"] = request.workers or default_workers()
     made: dict[str, Any] = {}
     notes = []
-    if request.texts and "wer" in names and "recogniser" not in options:
+    if request.texts and not set(OF_WORDS).isdisjoint(names) and "recogniser" not in options:
         options["recogniser"], why = default_recogniser(pair.text for pair in found.pairs)
         notes.append(why)
     for name in names:

@@ -27,6 +27,7 @@ from benchmark.reports import escaping, tables
 from benchmark.reports.parts import Parts
 from benchmark.results.schema import Aggregate, Result
 from benchmark.results.statistics import row_weights, speaker_index
+from benchmark.runs.delays import delay_note
 from benchmark.runs.directory import Key, RunDirectory, ScoreRow
 from benchmark.runs.evaluation import RunView
 from benchmark.runs.scoring import Scorer, stacked
@@ -120,6 +121,8 @@ class Row:
     run: RunDirectory
     measured: Mapping[str, Measured]
     """Name of each reported number to the rows that have it."""
+    late: Sequence[str] = ()
+    """What its rows of the metric `delay` say of all its outputs together."""
 
     @property
     def method(self) -> str:
@@ -153,7 +156,9 @@ def read_rows(view: RunView, results: Sequence[Result], scorer: Scorer) -> list[
                 defined = metric.defined(item.name, stacked(list(good.values())))
                 good = {key: row for (key, row), known in zip(good.items(), defined, strict=True) if known}
             measured[item.name] = Measured(metric, item, good)
-        rows.append(Row(result, run, measured))
+        wanted = {sample.id for sample in view.samples}
+        late = [row for key, row in stored.get("delay", {}).items() if key[0] in wanted]
+        rows.append(Row(result, run, measured, delay_note(tables.label(result), late)))
     return rows
 
 
@@ -235,6 +240,9 @@ def by_condition_markdown(view: RunView, rows: Sequence[Row]) -> str:
     lines += ["`n` stands where not every output of a cell has the number.", ""]
     if any(row.result.partial for row in rows):
         lines += [tables.PARTIAL, ""]
+    for row in rows:
+        for line in row.late:
+            lines += [plain(line[0].upper() + line[1:]) + ".", ""]
     counts = [[_noise(kind), *(str(len(cells.get(Condition(kind, snr), ()))) for snr in snrs)] for kind in kinds]
     lines += ["## Mixtures", "", *_table(["noise", *heads], counts, left=1)]
     own = [item for name in SHOWN if (item := rows[0].result.aggregate(name))]

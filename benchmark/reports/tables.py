@@ -236,7 +236,7 @@ def long_csv(results: Sequence[Result | PairResult]) -> str:
     writer.writerow(
         [
             *("method", "run_id", "metric", "value", "low", "high", "spread", "scored", "total", "unit", "signature"),
-            *("gallery", "chance", "partial"),
+            *("gallery", "chance", "partial", "sd"),
         ]
     )
     for result in results:
@@ -246,7 +246,7 @@ def long_csv(results: Sequence[Result | PairResult]) -> str:
             *about, by_chance = ["" if x is None else repr(x) for x in numbers]
             row = [*map(escaping.csv_cell, (result.label, result.run_id, item.name)), *about, item.scored, item.total]
             row += [*map(escaping.csv_cell, (item.unit, item.signature, gallery(item))), by_chance]
-            writer.writerow([*row, str(result.partial).lower()])
+            writer.writerow([*row, str(result.partial).lower(), "" if item.sd is None else repr(item.sd)])
     return out.getvalue()
 
 

@@ -29,9 +29,10 @@ COLUMNS = {
     "low": "lower end of the 95 % interval over speakers, as `value`; missing where there is none",
     "high": "its upper end",
     "spread": "standard deviation over the evaluation runs",
+    "sd": "standard deviation over outputs, where the value is the mean of theirs; missing elsewhere and in older files",
     "scored": "outputs that the value stands on",
     "total": "outputs that were asked for",
-    "unit": "as tables print it: `%`, where `value`, `low`, `high` and `spread` are fractions of 1; `dB`; or empty",
+    "unit": "as tables print it: `%`, where `value`, `low`, `high`, `spread` and `sd` are fractions of 1; `dB`; or empty",
     "higher_is_better": "True, False, or missing where neither is",
     "signature": "the number's definition; compare only values of the same one",
     "samples": "of the dataset that were asked for",
@@ -91,7 +92,7 @@ def frame(paths: str | Path | Iterable[str | Path]) -> DataFrame:
             named = {key: value for key, value in item.model_dump().items() if key in COLUMNS}
             rows.append({**about, "number": item.name, **named})
     table = pandas.DataFrame(rows, columns=list(COLUMNS))
-    floats = ("seconds", "value", "low", "high", "spread")
+    floats = ("seconds", "value", "low", "high", "spread", "sd")
     whole = ("repeats", "seed", "scored", "total", "samples", "speakers")
     return table.astype(
         {**dict.fromkeys(floats, float), **dict.fromkeys(whole, int), "higher_is_better": "boolean", "partial": bool}

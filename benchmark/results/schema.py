@@ -59,6 +59,9 @@ class Aggregate(BaseModel):
     """Why there is no interval, where there is a value and none."""
     spread: float | None
     """Standard deviation over the evaluation runs (repeats)."""
+    sd: float | None = None
+    """Standard deviation over the outputs, of a number that is the mean of what single outputs have; None for any
+    other, and in older files."""
     scored: int
     total: int
     reasons: dict[str, int] = Field(default_factory=dict)

@@ -16,6 +16,8 @@ from benchmark.files import write_whole
 from benchmark.remarks import remark
 from benchmark.sources import source_of_modules
 
+OF_WORDS = ("wer", "wer_by_clip")
+"""Metrics that count words: of what clips of fixed length cut off they know nothing."""
 GRID, ENGLISH, WEAK = "sphinx_grid", "whisper:tiny.en", "sphinx_lm"
 
 

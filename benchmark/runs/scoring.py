@@ -95,11 +95,17 @@ class SpeechReader:
         )
 
     def for_metric(self, metric: Any, item: Any) -> Any:
-        return item
+        """With what is seen of the mouth, where the metric asks for it: no other waits for a search of the video."""
+        if not getattr(metric, "looks_at_mouth", False):
+            return item
+        return replace(item, opening=self.task.opening(self.samples[item.id], self.protocol, self.seed))
 
     def signature(self, metric: Any) -> str:
+        from benchmark.media.mouth_opening import OPENING
+
         seconds = self.protocol.seconds
-        return "|clip:whole" if seconds is None else f"|clip:first-{seconds:g}s-looped"
+        clip = "|clip:whole" if seconds is None else f"|clip:first-{seconds:g}s-looped"
+        return f"|{OPENING}{clip}" if getattr(metric, "looks_at_mouth", False) else clip
 
 
 class Scorer:
@@ -359,6 +365,7 @@ def _aggregate_metric(
         reasons[NOT_MEASURED] += total - len(rows)
     estimates: dict[str, Any] = {}
     spreads: dict[str, float] = {}
+    deviations: dict[str, float] = {}
     if good:
         index, speakers = speaker_index([row.speaker for row in good])
         by_repeat = []
@@ -375,6 +382,7 @@ def _aggregate_metric(
                 for rows_index, statistics in by_repeat
             ]
             spreads[report.name] = float(np.std(each, ddof=1)) if len(each) > 1 else float("nan")
+        deviations = over_outputs(metric, [statistics for _, statistics in by_repeat])
     aggregates = []
     for report in metric.reports:
         estimate = estimates.get(report.name)
@@ -393,6 +401,7 @@ def _aggregate_metric(
                 high=_number(estimate.high if estimate else None),
                 no_interval=estimate.why if estimate else "",
                 spread=_number(spreads.get(report.name)),
+                sd=_number(deviations.get(report.name)),
                 scored=scored,
                 total=total,
                 reasons=dict(sorted(why.items())),
@@ -402,6 +411,39 @@ def _aggregate_metric(
             )
         )
     return aggregates
+
+
+_AT_ONCE = 500
+"""Outputs that are looked at one by one."""
+
+
+def over_outputs(metric: Any, runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
+    """Standard deviation over all outputs of those numbers that are the mean of what single outputs have.
+
+    A rate over the words of all outputs is no such mean, unless all say as many; nor is a correlation.
+
+    Args:
+        runs: of each evaluation run the stacked statistics.
+    """
+    names = [report.name for report in metric.reports if report.weigh == "sample" and report.interval == "mean"]
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for statistics in runs if names else ():
+        count = len(next(iter(statistics.values())))
+        whole = metric.aggregate(statistics, np.ones((1, count)))
+        each = [
+            metric.aggregate(statistics, np.eye(min(_AT_ONCE, count - start), count, start))
+            for start in range(0, count, _AT_ONCE)
+        ]
+        for name in names:
+            values = np.concatenate([part[name] for part in each])
+            values = values[np.isfinite(values)]
+            if len(values) and np.isclose(values.mean(), whole[name][0], rtol=1e-9, atol=1e-12):
+                found[name].append(values)
+    return {
+        name: float(np.std(np.concatenate(parts), ddof=1))
+        for name, parts in found.items()
+        if len(parts) == len(runs) and sum(map(len, parts)) > 1
+    }
 
 
 Runs = Sequence[tuple[np.ndarray, Mapping[str, np.ndarray]]]

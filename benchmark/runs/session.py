@@ -24,12 +24,13 @@ from benchmark.runs.evaluation import (
     rescore,
 )
 from benchmark.runs.workers import WorkerPool, parse_shard, pick_device
-from benchmark.runs.recognition import default_recogniser
+from benchmark.runs.recognition import OF_WORDS, default_recogniser
 from benchmark.registry import metric_of
 from benchmark.remarks import counted
 from benchmark.results.schema import Result, RunSpec
 from benchmark.runs.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options, takes_one_of
 from benchmark.sources import source_of_method
+from benchmark.runs.delays import delay_note
 from benchmark.runs.directory import Prediction, RunDirectory
 from benchmark.tasks import Protocol, Task, get_task, with_protocol
 from benchmark.types import Sample
@@ -222,7 +223,7 @@ class Session:
 
     def scorer(self, task: Task, manifest: Manifest, protocol: Protocol) -> Scorer:
         """The metrics, told the gallery of the whole split (also where `--limit` asks for a part of it)."""
-        from benchmark.weights.networks import Networks
+        from benchmark.weights.networks import VOICES_OF, Networks
 
         self.check_metrics(task)
         names = self.metric_names(task)
@@ -236,15 +237,22 @@ class Session:
             )
         networks = Networks("cpu", manifest.dataset)
         options = metric_options(names, self.request.face_network, self.request.metric_sets)
-        if "wer" in names and (reason := self._no_words(manifest, protocol)):
+        of_words = [name for name in names if name in OF_WORDS]
+        if of_words and (reason := self._no_words(manifest, protocol)):
             if self.request.metrics and protocol.seconds is not None:
-                raise UsageError(f"--metrics wer: {reason}")
+                raise UsageError(f"--metrics {of_words[0]}: {reason}")
             if not self.request.metrics:
-                self.notes.append(f"metric wer is left out: {reason}")
-                names = tuple(name for name in names if name != "wer")
-        if "wer" in names and "recogniser" not in options and any(_texts(manifest)):
+                self.notes += [f"metric {name} is left out: {reason}" for name in of_words]
+                names = tuple(name for name in names if name not in of_words)
+        if of_words and "recogniser" not in options and any(_texts(manifest)):
             options["recogniser"], why = default_recogniser(_texts(manifest))
             self.notes.append(why)
+        if "speaker_similarity" in names and "speaker_network" not in options and manifest.dataset in VOICES_OF:
+            options["speaker_network"] = VOICES_OF[manifest.dataset]
+            self.notes.append(
+                f"voices are judged by a recogniser of the voices of {manifest.dataset}; another judge: "
+                "--metric-set speaker_network=ge2e"
+            )
         made = {}
         for name in names:
             try:
@@ -305,7 +313,7 @@ class Session:
                     kept[plan.method.label] = there
                 if plan is first:
                     self.notes.extend(notes_on_inputs(plan.view))
-                self.notes.extend(notes_on(plan.view, results[-1], plan.method.source))
+                self.notes.extend(notes_on(plan.view, results[-1], scorer, plan.method.source))
         finally:
             pool.close()
         if kept:
@@ -354,10 +362,11 @@ def notes_on_code(label: str, method: str, makers: Sequence[Mapping[str, Any]], 
     return [f"the outputs of {label} were made by {state}; `run --method {method}` with --fresh makes them anew"]
 
 
-def notes_on(view: RunView, result: Result, source: str | None = None) -> list[str]:
+def notes_on(view: RunView, result: Result, scorer: Scorer, source: str | None = None) -> list[str]:
     """What a reader of a result should know beside its numbers.
 
     Args:
+        scorer: the metrics that it was scored with.
         source: hash of the method's code as it is here, where that is known.
     """
     notes = []
@@ -380,6 +389,9 @@ def notes_on(view: RunView, result: Result, source: str | None = None) -> list[s
     if len(commits) > 1:
         notes.append(f"the outputs of {label} were made at several commits: {', '.join(commits)}")
     wanted = {sample.id for sample in view.samples}
+    if "delay" in scorer.metrics:
+        late = scorer.rows(view.run)["delay"]
+        notes += delay_note(label, [row for key, row in late.items() if key[0] in wanted])
     rows = [row for row in view.run.predictions().values() if row.sample in wanted]
     return [*notes, *tracebacks.notes(view.run.path, rows)]
 
@@ -446,7 +458,7 @@ def score_run(
     finally:
         pool.close()
     result = conclude(view, scorer, unwritten)
-    notes = [*session.notes, *notes_on_inputs(view), *notes_on(view, result, _source_here(spec.method))]
+    notes = [*session.notes, *notes_on_inputs(view), *notes_on(view, result, scorer, _source_here(spec.method))]
     return view, result, notes, scorer
 
 

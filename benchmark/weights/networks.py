@@ -25,6 +25,7 @@ NETWORKS: dict[str, tuple[str, str | None]] = {
     "dnsmos": ("metrics.networks.dnsmos_models", None),
     "ge2e": ("metrics.networks.ge2e", None),
     "wespeaker": ("metrics.networks.wespeaker", None),
+    "talkers_voices": ("baselines.lipdiffuser.voice_judge", None),
     **{
         name: ("benchmark.runs.recognition", None)
         for name in (
@@ -37,6 +38,9 @@ NETWORKS: dict[str, tuple[str, str | None]] = {
 
 JUDGE_OF = {"talkers": "face_heads"}
 """Datasets of drawn people, in which networks trained on photographs read little, and who judges their faces."""
+VOICES_OF = {"talkers": "talkers"}
+"""Datasets of synthetic voices, which networks trained on recorded ones tell apart less well, and who judges them: a
+`speaker_network` of `speaker_similarity`. What is installed never decides."""
 
 
 class Networks:

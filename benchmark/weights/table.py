@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import (
     ChecksumMismatch,
@@ -183,7 +183,7 @@ TABLE: dict[str, WeightsFile] = {
             size_mib=95.1,
             licence="trained on iBUG 300-W: no commercial use",
             source="dlib, Davis King: 68 landmarks",
-            used_by="craniofacial measures",
+            used_by="craniofacial measures; mouths of speakers in videos",
             sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
             package="face_recognition_models",
         ),
@@ -432,17 +432,25 @@ def load_state(path: Path, frozen: Collection[str] = ()) -> dict[str, Tensor]:
     Raises:
         MissingWeights: no such file, one that cannot be read, or one without a state dict.
     """
-    from metrics.networks.weight_files import UnreadableWeights, read_weights
+    return load_checkpoint(path, frozen)[0]
+
+
+def load_checkpoint(path: Path, frozen: Collection[str] = ()) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """As `load_state`, with the settings that PyTorch Lightning keeps beside it; none where a file has none."""
+    from metrics.networks.weight_files import UnreadableWeights, read_file, state_dict
 
     path = Path(path)
     if not path.is_file():
         raise MissingWeights(f"Expected a file of weights, but {path} is {_what_is(path)}")
     try:
-        return read_weights(path, frozen)
+        content = read_file(path)
+        state = state_dict(content, path, frozen)
     except UnreadableWeights as error:
         raise MissingWeights(str(error)) from error
     except OSError as error:
         raise MissingWeights(f"{path} cannot be read: {error.strerror or error}") from error
+    settings = content.get("hyper_parameters")
+    return state, dict(settings) if isinstance(settings, dict) else {}
 
 
 @functools.lru_cache(maxsize=256)

@@ -13,7 +13,7 @@ lengths, pauses count for nothing, and the curves of several clips of one method
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,9 @@ NEAR_S = 0.04
 
 COMMON_BAR = 5.0
 """The same for the summed curves of several clips, ..."""
+
+DRAWS = 400
+"""Sets of clips that the interval of a common delay is made from."""
 
 EACH_BAR = 1.25
 """...and for their mean, because sentences of one grammar by one voice match a little wherever they begin together."""
@@ -103,6 +106,8 @@ class Alignments:
     """The delay that the clips share; None where none stands out, or where the clear ones disagree."""
     agreeing: int
     """Clips with a peak of their own near the common delay."""
+    interval_s: tuple[float, float] | None = None
+    """In which the common delay lies with 95 %, by drawing the clips anew; None without one."""
 
 
 def estimate_delay(*, reference: np.ndarray, estimate: np.ndarray, rate: int, max_s: float = 0.5) -> Delay:
@@ -156,7 +161,7 @@ def alignments(clips: Sequence[Evidence]) -> Alignments:
     if common_s is None:
         return Alignments(tuple(Alignment(s, "none" if s is None else "own") for s in own), None, 0)
     near = [_near(clip.bands, common_s) if s is None else None for clip, s in zip(clips, own, strict=True)]
-    agreeing = [s for s in (*own, *near) if s is not None and abs(s - common_s) <= NEAR_S + STEP_S / 2]
+    agreeing = _agreeing((*own, *near), common_s)
     if agreeing:  # the middle of what is exact is more exact than a sum of curves
         common_s = float(np.median(agreeing))
     chosen = (
@@ -167,7 +172,7 @@ def alignments(clips: Sequence[Evidence]) -> Alignments:
         else Alignment(common_s, "common")
         for alone, beside in zip(own, near, strict=True)
     )
-    return Alignments(tuple(chosen), common_s, len(agreeing))
+    return Alignments(tuple(chosen), common_s, len(agreeing), _interval(clips, own))
 
 
 def aligned(reference: np.ndarray, estimate: np.ndarray, delay_s: float, rate: int) -> tuple[np.ndarray, np.ndarray]:
@@ -345,14 +350,48 @@ def _common(clips: Sequence[Evidence], own: Sequence[float | None]) -> float | N
     if not clips:
         return None
     seconds = [clip.seconds for clip in clips]
-    # A clip that is clear beyond doubt says no more than one that is just clear: it takes three to make a method.
-    curve = _pooled([clip.bands * min(1.0, BAR / max(float(clip.bands.max()), BAR)) for clip in clips], seconds)
+    curve = _pooled([_levelled(clip.bands) for clip in clips], seconds)
     common_s = _peak(curve).seconds
     share = np.sqrt(seconds)
     if common_s is None or curve.max() < max(COMMON_BAR, EACH_BAR * share.sum() / np.linalg.norm(share)):
         return None
     clear = [s for s in own if s is not None]
     return common_s if 2 * sum(abs(s - common_s) <= NEAR_S for s in clear) >= len(clear) else None
+
+
+def _levelled(bands: np.ndarray) -> np.ndarray:
+    """A curve of at most `BAR`: one that is clear beyond doubt says no more than one that is just clear."""
+    return bands * min(1.0, BAR / max(float(bands.max()), BAR))
+
+
+def _agreeing(delays: Iterable[float | None], common_s: float) -> list[float]:
+    """Those near the common delay."""
+    return [s for s in delays if s is not None and abs(s - common_s) <= NEAR_S + STEP_S / 2]
+
+
+def _interval(clips: Sequence[Evidence], own: Sequence[float | None]) -> tuple[float, float] | None:
+    """Where the common delay of other clips of the method would lie: of clips drawn from these, as many as there are.
+
+    Each set of clips is estimated as the whole one is, by its summed curves and the middle of the delays near their
+    peak. A set whose sum has its peak at an end is left out.
+    """
+    curves, share = np.stack([_levelled(clip.bands) for clip in clips]), np.sqrt([clip.seconds for clip in clips])
+    random, found = np.random.default_rng(0), []
+    alone: dict[int, list[float | None]] = {}
+    for _ in range(DRAWS):
+        drawn = random.integers(len(clips), size=len(clips))
+        common_s = _peak(share[drawn] @ curves[drawn] / np.linalg.norm(share[drawn])).seconds
+        if common_s is None:
+            continue
+        step = round(common_s / STEP_S)
+        if step not in alone:  # peaks near two delays of one step are the same
+            alone[step] = [_near(clip.bands, common_s) if s is None else s for clip, s in zip(clips, own, strict=True)]
+        agreeing = _agreeing((alone[step][number] for number in drawn), common_s)
+        found.append(float(np.median(agreeing)) if agreeing else common_s)
+    if not found:
+        return None
+    low, high = np.quantile(found, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def _near(bands: np.ndarray, common_s: float) -> float | None:

@@ -117,7 +117,7 @@ class SpeakerSimilarity(Metric):
         """Make the metric.
 
         Args:
-            speaker_network: `ge2e` (carried) or `wespeaker`.
+            speaker_network: `ge2e` (carried), `wespeaker`, or `talkers`, a recogniser of Talkers' voices.
             speaker_model: a WeSpeaker model exported as ONNX; only with `wespeaker`.
             device: where a WeSpeaker model runs.
         """
@@ -125,10 +125,10 @@ class SpeakerSimilarity(Metric):
             from metrics.networks import wespeaker
 
             return cls(wespeaker.load(Path(speaker_model) if speaker_model else None, device))
-        if speaker_network != "ge2e" or speaker_model:
+        if speaker_network not in ("ge2e", "talkers") or speaker_model:
             given = f"'{speaker_network}'" + (f" with a model, {speaker_model}" if speaker_model else "")
-            raise ValueError(f"expected speaker_network ge2e, or wespeaker with a speaker_model, got {given}")
-        return cls(networks("ge2e"))
+            raise ValueError(f"expected speaker_network ge2e, talkers, or wespeaker with a speaker_model, got {given}")
+        return cls(networks("ge2e" if speaker_network == "ge2e" else "talkers_voices"))
 
     def signature(self, report: str) -> str:
         return f"{report}|embed:{self.network.signature}|resample:soxr-hq|v{self.version}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from metrics.metric import (
     Undefined,
     Values,
     checked_values,
+    weighted_mean,
     weighted_ratio,
 )
 from metrics.networks.recognisers import Recogniser
@@ -164,6 +165,7 @@ class WordErrors(Metric):
 
     name = "wer"
     version = 1
+    _pooled: ClassVar[str] = "corpus"
 
     reports = tuple(
         Report(name, title, False, (0.0, high), unit="%", weigh="sample", description=f"{what} {how}")
@@ -202,7 +204,7 @@ class WordErrors(Metric):
         )
         about += "|chars:spaces" if report == "cer" else ""
         about += "" if report in ("wer", "cer") else f"|align:rapidfuzz-{version('rapidfuzz')}"
-        return f"{about}|agg:corpus|v{self.version}"
+        return f"{about}|agg:{self._pooled}|v{self.version}"
 
     def transcripts(self, items: Sequence[SpeechItem]) -> list[str | Failed]:
         """What the recogniser understands of each estimate, as it puts it."""
@@ -257,3 +259,40 @@ class WordErrors(Metric):
             "cer": weighted_ratio(count["character_errors"], count["characters"], weights),
             **{f"wer_{name}": weighted_ratio(part, count["words"], weights) for name, part in parts.items()},
         }
+
+
+class WordErrorsByClip(WordErrors):
+    """Mean over clips of the word error rate of each, as some papers print it (LipDiffuser, Sec. 4.3).
+
+    A wrong word in a short clip counts more than in a long one; where all clips have as many words it is the corpus
+    rate.
+    """
+
+    name = "wer_by_clip"
+    version = 1
+    _pooled: ClassVar[str] = "mean-of-clips"
+
+    reports = (
+        Report(
+            "wer_by_clip",
+            "WER/clip",
+            False,
+            (0.0, np.inf),
+            unit="%",
+            weigh="sample",
+            description="Mean over clips of each clip's substitutions, deletions and insertions over its words.",
+        ),
+    )
+
+    def signature(self, report: str) -> str:
+        return super().signature("wer")
+
+    def _row(self, text: str | None, transcript: str | Failed) -> Statistics | Undefined | Failed:
+        row = super()._row(text, transcript)
+        if isinstance(row, Mapping) and not row["words"]:
+            return Undefined(self.why_undefined("wer"))
+        return row
+
+    def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
+        errors = sum(np.asarray(statistics[name]) for name in ("substitutions", "deletions", "insertions"))
+        return {"wer_by_clip": weighted_mean(errors / np.asarray(statistics["words"], np.float64), weights)}

@@ -10,8 +10,8 @@ null     Unrelated speech: how far the highest peak of the bands stands out, and
 curve    Damaged copies with delays of -0.45 to 0.48 s, and of 0.6 to 1 s, which lie beyond the range: how many delays
          come out right (within 5 ms), near (within 25 ms), wrong, or refused.
 sets     Eight clips of a method each, 110 ms late give or take; how many are aligned by their own delay, by a peak near
-         the common one, by that one, wrongly (by more than 40 ms), or not at all. The last lines are sets of unrelated
-         speech.
+         the common one, by that one, wrongly (by more than 40 ms), or not at all; in how many sets the interval of the
+         common delay holds 110 ms (to 5 ms), and how wide it is. The last lines are sets of unrelated speech.
 memory   Peak memory over what the signals take, and time, for pairs of 1, 20 and 60 minutes.
 """
 
@@ -290,13 +290,14 @@ def curve(sources: Mapping[str, Source], share: float, lengths: Sequence[float])
 
 
 def sets(sources: Mapping[str, Source], share: float) -> None:
-    print("Sets of 8 clips: own / near / common / wrong / none; sets with a common delay, and its largest error")
+    print("Sets of 8 clips: own / near / common / wrong / none; sets with a common delay, its largest error")
+    print("  and those whose interval holds it, with its median width")
     for way in ("mel, Griffin-Lim", "guessed from lips", "babble -5 dB", "noise vocoder", "unrelated"):
         for seconds in (1.0, 3.0):
             for jitter_ms in (0, 20, 40) if way != "unrelated" else (0,):
                 random = np.random.default_rng(jitter_ms)
                 tally: Counter[str] = Counter()
-                common, count, worst = 0, 0, 0.0
+                common, count, worst, held, widths = 0, 0, 0.0, 0, []
                 for source in (source for source in sources.values() if sum(map(len, source)) >= 4):
                     ours, theirs = halves(source)
                     for _ in range(max(1, round(6 * share))):
@@ -314,6 +315,9 @@ def sets(sources: Mapping[str, Source], share: float) -> None:
                         if found.common_s is not None:
                             common += 1
                             worst = max(worst, abs(found.common_s - 0.11))
+                            low, high = found.interval_s
+                            held += low - 0.005 <= 0.11 <= high + 0.005
+                            widths.append(high - low)
                         for clip, truth in zip(found.clips, truths, strict=True):
                             far = clip.seconds is not None and (way == "unrelated" or abs(clip.seconds - truth) > 0.04)
                             tally["wrong" if far else clip.by] += 1
@@ -321,7 +325,7 @@ def sets(sources: Mapping[str, Source], share: float) -> None:
                     f"{way:18} {seconds:g} s, +-{jitter_ms:2} ms: "
                     + " / ".join(str(tally[kind]) for kind in ("own", "near", "common", "wrong", "none"))
                     + f"; {common} of {count} sets"
-                    + (f", {1000 * worst:.1f} ms" if common and way != "unrelated" else ""),
+                    + (f", {1000 * worst:.1f} ms; {held}, {1000 * np.median(widths):.1f} ms" if widths else ""),
                     flush=True,
                 )
 

@@ -1,8 +1,9 @@
-"""Rows for `bench_official_parity.py`: FlowAVSE and AVDiffuSS against the authors' modules, at equal random weights.
+"""Rows for `bench_official_parity.py`: FlowAVSE, AVDiffuSS and SGMSE+ against the authors' modules, at equal weights.
 
 python tests/benchmarks/bench_official_flowavse_parity.py --repositories FOLDER
 
-FOLDER holds the authors' repositories `FlowAVSE` and `AVDiffuSS` (kaistmm). Their networks need einops, two rows need
+FOLDER holds the authors' repositories `FlowAVSE` and `AVDiffuSS` (kaistmm) and `sgmse` (sp-uhh; the package sgmse,
+unpacked, is the same). Networks of the first two need einops, two rows need
 torch_ema or opencv-python-headless; a row says so where its package is missing.
 """
 
@@ -26,6 +27,8 @@ from baselines.flowavse.config import Config, EnhancerConfig
 from baselines.flowavse.enhancer import Enhancer
 from baselines.flowavse.method import FlowAVSE
 from baselines.flowavse.spectrogram import spectrogram, waveform
+from baselines.sgmse.config import Config as SGMSEConfig
+from baselines.sgmse.method import SGMSE
 from benchmark.media import write_video
 from benchmark.media.face_video import read_face_video
 from benchmark.types import Audio, Example, FaceVideo, Sample
@@ -185,6 +188,33 @@ def grey_pictures(bench: Bench) -> tuple[Outputs, Outputs]:
     sgmse("sgmse.util.other", bench)
     videocap = bench.module("test_whole").videocap
     return [videocap(str(path), 0)], [read_face_video(path, grey=FlowAVSE(Config()).grey).frames]
+
+
+@check("SGMSE+", "score model, from a checkpoint", "sgmse")
+def score_model(bench: Bench) -> tuple[Outputs, Outputs]:
+    """At full size, two times, 64 frames; in parts of the largest value, as it is divided by time."""
+    official = filled(sgmse("sgmse.backbones.ncsnpp", bench).NCSNpp())  # type: ignore[attr-defined]
+    state = {f"dnn.{name}": tensor for name, tensor in official.state_dict().items()}
+    path = bench.scratch / "last.ckpt"
+    torch.save({"state_dict": state, "hyper_parameters": {"backbone": "ncsnpp", "sde": "ouve", "theta": 1.5}}, path)
+    method = SGMSE(SGMSEConfig(), path)
+    method.load("cpu")
+    x, y = torch.randn(2, 2, 1, 256, 64, dtype=torch.complex64, generator=torch.Generator().manual_seed(0)) / 4
+    time = torch.tensor([0.03, 0.8])
+    theirs, mine = parts(-official(torch.cat([x, y], dim=1), time)), method.network(parts(x), parts(y), time)
+    return theirs / theirs.abs().amax(), mine / theirs.abs().amax()
+
+
+@check("SGMSE+", "mean, deviation and diffusion of the process", "sgmse", 1e-6)
+def process(bench: Bench) -> tuple[Outputs, Outputs]:
+    official = sgmse("sgmse.sdes", bench).OUVESDE(theta=1.5, sigma_min=0.05, sigma_max=0.5)  # type: ignore[attr-defined]
+    own = SGMSEConfig().process()
+    x, y = torch.randn(2, 9, 1, 4, 5, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    time = torch.linspace(0.03, 1, 9)
+    mean, deviation = official.marginal_prob(x, y, time)
+    _, diffusion = official.sde(x, y, time)
+    found = own.mean(parts(x), parts(y), time), own.deviation(time)
+    return [parts(mean), deviation, diffusion], [*found, torch.tensor([own.diffusion(t) for t in time.tolist()])]
 
 
 if __name__ == "__main__":
