@@ -25,7 +25,7 @@ NETWORKS: dict[str, tuple[str, str | None]] = {
     "dnsmos": ("metrics.networks.dnsmos_models", None),
     "ge2e": ("metrics.networks.ge2e", None),
     "wespeaker": ("metrics.networks.wespeaker", None),
-    "talkers_voices": ("baselines.lipdiffuser.voice_judge", None),
+    "talkers_voices": ("benchmark.runs.voices", None),
     **{
         name: ("benchmark.runs.recognition", None)
         for name in (
