@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import ended as command
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 from test_advice import check
-from test_cli import command
 from typer.testing import CliRunner
 
 from benchmark import registry

@@ -580,7 +580,19 @@ def test_on_the_papers_data_its_definitions_are_asked_for(monkeypatch, tmp_path)
 
 
 def test_the_command_runs_what_is_missing_and_then_shows_it(people, tmp_path):  # noqa: F811
-    words = ["table", "avp_gan/4", "--dataset", "folder", "--data-root", people, "--runs", tmp_path / "runs"]
+    one = sorted(path for path in people.iterdir() if path.is_dir())[0]
+    shutil.copytree(one, tmp_path / "people" / one.name)
+    shutil.copy(people / "people.csv", tmp_path / "people")
+    words = [
+        "table",
+        "avp_gan/4",
+        "--dataset",
+        "folder",
+        "--data-root",
+        tmp_path / "people",
+        "--runs",
+        tmp_path / "runs",
+    ]
     done = command(*words, "--run", "--workers", 0, "--json", "--quiet")
     (found,) = json.loads(done.stdout)
     values = {cell["row"]: cell["measured"] for cell in found["cells"]}
