@@ -225,7 +225,7 @@ def test_presets_are_those_of_the_paper_and_of_talkers():
     presets = Presets.beside(Path(__file__).parents[1] / "baselines" / "lipdiffuser")
     assert resolve(Config, presets, "paper").config == Config()
     network = resolve(Config, presets).config.network()
-    assert sum(p.numel() for p in network.parameters()) < 4e6  # eight megabytes as float16
+    assert sum(p.numel() for p in network.parameters()) < 5e6  # ten megabytes as float16
 
 
 # Long videos
