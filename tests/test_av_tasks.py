@@ -483,12 +483,21 @@ def test_predict_takes_the_pictures_of_another_file(
     assert json.loads(capsys.readouterr().out)["video_frames"] == 50
     np.testing.assert_allclose(read_audio(tmp_path / "out.flac").samples, sound.samples[: 2 * RATE] / 2, atol=1e-6)
     with pytest.raises(UsageError, match="has no pictures: give a video, .* --video"):
-        predict("noisy", tmp_path / "in.flac", tmp_path / "lost.wav")
+        predict("flowavse", tmp_path / "in.flac", tmp_path / "lost.wav")
     with pytest.raises(MediaError, match="no pictures"):
         predict("noisy", tmp_path / "in.flac", tmp_path / "lost.wav", video=tmp_path / "out.flac")
     with pytest.raises(MediaError, match="none.mp4: no such file"):
         predict("noisy", tmp_path / "in.flac", tmp_path / "lost.wav", video=tmp_path / "none.mp4")
     assert not (tmp_path / "lost.wav").exists()
+
+
+def test_predict_with_a_method_that_does_not_look_takes_sound_alone(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    predict("noisy", root / "p0.wav", tmp_path / "out.wav", as_json=True)
+    told, speech = json.loads(capsys.readouterr().out), read_audio(root / "p0.wav")
+    assert told["seconds"] == speech.seconds and "video_frames" not in told
+    assert np.array_equal(read_audio(tmp_path / "out.wav").samples, speech.samples)
 
 
 def test_predict_tells_of_frames_without_a_face(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -567,7 +576,7 @@ def test_predict_of_a_face_looks_at_no_video(root: Path, tmp_path: Path) -> None
 
 
 def test_errors_of_predict_are_one_line_and_an_exit_code(root: Path) -> None:
-    line = [sys.executable, "-m", "benchmark", "predict", "-m", "noisy", "-i", str(root / "p0.wav"), "-o", "out.wav"]
+    line = [sys.executable, "-m", "benchmark", "predict", "-m", "flowavse", "-i", str(root / "p0.wav"), "-o", "out.wav"]
     done = subprocess.run(
         line, capture_output=True, text=True, cwd=Path(__file__).parent.parent, timeout=100, check=False
     )

@@ -122,7 +122,7 @@ def test_official_files_give_the_official_features(tmp_path, state, prefix: str)
     tensors = {prefix + name: tensor for name, tensor in state.items()}
     before = prefix.removesuffix("encoder.")
     torch.save({**{before + name: tensor for name, tensor in further.items()}, **tensors}, tmp_path / "a.pth")
-    encoder = build_visual_encoder(Config(visual_weights=str(tmp_path / "a.pth")))
+    encoder = build_visual_encoder(Config(visual_weights=str(tmp_path / "a.pth"), visual_dim=16))
     assert isinstance(encoder, BRAVEn) and encoder.dim == 16 and not encoder.training
     video = torch.rand(5, 40, 40, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(encoder(video[None])[0], reference(state, SMALL, video), atol=2e-4, rtol=1e-3)

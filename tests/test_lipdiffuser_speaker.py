@@ -29,6 +29,12 @@ def test_the_shipped_recogniser_tells_people_apart(voices) -> None:
     assert (first @ second.T).argmax(1).tolist() == [0, 1, 2, 3]
 
 
+def test_a_training_may_learn_from_embeddings(voices) -> None:
+    layer = torch.nn.Linear(64, 1)
+    layer(SpeakerEncoder("talkers").embed(voices[:2])).sum().backward()
+    assert layer.weight.grad is not None
+
+
 def test_an_embedding_does_not_depend_on_its_neighbours(voices) -> None:
     encoder = SpeakerEncoder("talkers")
     longer = np.tile(voices[1], 8)
@@ -86,7 +92,7 @@ def test_ge2e_without_its_package_says_what_to_install(monkeypatch) -> None:
 
 def test_ge2e_speaks_of_a_recording_without_a_voice(monkeypatch, tmp_path) -> None:
     network = ge2e.Ge2e().eval().requires_grad_(False)
-    monkeypatch.setattr(ge2e, "load", lambda device: network)
+    monkeypatch.setattr(ge2e, "load", lambda path, device: network)
     encoder = SpeakerEncoder("ge2e")
     assert encoder.dim == 256
     hiss = 0.001 * np.random.default_rng(0).standard_normal(16000).astype(np.float32)

@@ -36,7 +36,7 @@ class Training(MixtureTraining):
     batch: int = 8
     snr_low_db: float = 0.0
     snr_high_db: float = 20.0
-    """As in WSJ0-CHiME3 (Sec. V-A)."""
+    """As the authors' script draws them for WSJ0-CHiME3."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,9 +19,9 @@ class SGMSE(SpectrogramEnhancer):
 
     name: ClassVar[str] = "sgmse"
     title: ClassVar[str] = "SGMSE+, diffusion without a face (Richter et al. 2023)"
-    hint: ClassVar[str] = "Set width and blocks as in training"
     further_tasks: ClassVar[tuple[str, ...]] = ("lip2speech",)
     hears: ClassVar[tuple[str, ...] | None] = ("noisy",)
+    hint: ClassVar[str] = "Set width and blocks as in training"
     Config: ClassVar[type] = Config
     config: Config
     network: NCSNpp

@@ -80,7 +80,7 @@ def predict(
         raise UsageError(f"--output {output} is the input itself: choose another file")
     instance = plan.kind(plan.settings.config, plan.weights)
     with remarks() as heard:
-        inputs = task.read(source, video, getattr(instance, "grey", "luma"), enroll)
+        inputs = task.read(source, video, getattr(instance, "grey", "luma"), enroll, getattr(plan.kind, "hears", None))
     instance.load(pick_device(device))
     sample = Sample(source.stem, source.stem, {"input": (source,)})
     example = Example(sample, 0, derive_seed(plan.weights_id, seed), inputs)

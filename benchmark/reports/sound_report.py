@@ -158,7 +158,7 @@ def read_rows(view: RunView, results: Sequence[Result], scorer: Scorer) -> list[
             measured[item.name] = Measured(metric, item, good)
         wanted = {sample.id for sample in view.samples}
         late = [row for key, row in stored.get("delay", {}).items() if key[0] in wanted]
-        rows.append(Row(result, run, measured, delay_note(tables.label(result), late)))
+        rows.append(Row(result, run, measured, delay_note(result.label, late)))
     return rows
 
 
