@@ -6,7 +6,6 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 import typer
+from commands import ROOT, ended
 from test_cli import ALL
 
 from benchmark import registry
@@ -25,7 +25,6 @@ from benchmark.tasks import TASKS, get_task
 from benchmark.weights import table as weights
 from benchmark.weights.networks import NETWORKS
 
-ROOT = Path(__file__).parent.parent
 SOURCES = sorted(path for room in ("benchmark", "baselines", "metrics") for path in (ROOT / room).rglob("*.py"))
 PAGES = sorted(p for p in ROOT.rglob("*.md") if not any(part.startswith(".") for part in p.relative_to(ROOT).parts))
 GAP = "GAP"
@@ -46,41 +45,44 @@ class Advice(NamedTuple):
 def texts(path: Path) -> Iterator[tuple[str, str]]:
     """Every string of a module, those that lie side by side as one, with the place; or the whole page."""
     name = str(path.relative_to(ROOT))
+    text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
-        text = path.read_text(encoding="utf-8")
         yield name, re.sub(r"(?<!`)`[^`]+`(?!`)", lambda span: span[0].replace("\n", " "), text)
         return
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(ast.parse(text)))
+    inside = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in nodes:
         if isinstance(node, ast.JoinedStr):
             yield f"{name}:{node.lineno}", "".join(p.value if isinstance(p, ast.Constant) else GAP for p in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
             yield f"{name}:{node.lineno}", node.value
 
 
+TEXTS = [each for path in (*SOURCES, *PAGES) for each in texts(path)]
+
+
 def commands() -> Iterator[Advice]:
     """`python -m benchmark ...` anywhere, and verbs with words behind them in backticks."""
     verbs = "|".join(sorted({path[0] for path in ALL}))
-    for path in (*SOURCES, *PAGES):
-        for where, text in texts(path):
-            for words in re.findall(r"python -m benchmark +([a-zG][^`\n|]*)", text):
-                yield Advice(where, words)
-            for words in re.findall(rf"`((?:{verbs}) [^`\n]+)`", text):
-                yield Advice(where, words)
+    for where, text in TEXTS:
+        for words in re.findall(r"python -m benchmark +([a-zG][^`\n|]*)", text):
+            yield Advice(where, words)
+        for words in re.findall(rf"`((?:{verbs}) [^`\n]+)`", text):
+            yield Advice(where, words)
 
 
 def options() -> Iterator[Advice]:
     """Options that stand alone, with their value where one follows in the same backticks."""
-    for path in (*SOURCES, *PAGES):
-        for where, text in texts(path):
-            text = re.sub(r"python tests/[^`\n]+|pip install [^`\n]+", "", text)  # their options are their own
-            for words in re.findall(r"`(--[a-z][^`\n]*)`", text):
-                yield Advice(where, words)
-            if " " not in text:
-                continue  # an argument of some program, not a sentence
-            for words in re.findall(r"(?<![\w`-])--[a-z][a-z-]+(?: [\w:=,/.]+)?", text):
-                yield Advice(where, words)
+    for where, text in TEXTS:
+        if "--" not in text:
+            continue
+        text = re.sub(r"python tests/[^`\n]+|pip install [^`\n]+", "", text)  # their options are their own
+        for words in re.findall(r"`(--[a-z][^`\n]*)`", text):
+            yield Advice(where, words)
+        if " " not in text:
+            continue  # an argument of some program, not a sentence
+        for words in re.findall(r"(?<![\w`-])--[a-z][a-z-]+(?: [\w:=,/.]+)?", text):
+            yield Advice(where, words)
 
 
 COMMANDS, LOOSE = sorted(set(commands())), sorted(set(options()))
@@ -121,10 +123,7 @@ def meaning(path: tuple[str, ...], given: dict[str, list[str]]) -> None:
     values = {name: [part for value in found for part in value.split(",")] for name, found in given.items()}
     named = {name: [value for value in found if not open_(value)] for name, found in values.items()}
     if verb == "list":
-        found = subprocess.run(
-            [sys.executable, "-m", "benchmark", "list", *named.get("kind", [])], cwd=ROOT, check=False
-        )
-        assert found.returncode == 0
+        assert ended("list", *named.get("kind", [])).returncode == 0
     if verb == "show":
         known = {*registry.methods, *registry.metrics, *registry.NUMBERS, *registry.datasets, *TASKS}
         assert all(name in known | EXAMPLES or name.startswith("runs/") for name in named["name"])
@@ -217,16 +216,15 @@ def test_the_search_finds_what_there_is():
 def test_scripts_and_extras_that_are_named_exist():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     scripts = extras = 0
-    for path in (*SOURCES, *PAGES):
-        for where, text in texts(path):
-            for script, words in re.findall(r"python (tests/\S+\.py)([^`\n]*)", text):
-                source = (ROOT / script).read_text(encoding="utf-8")
-                for option in re.findall(r"--[a-z][a-z-]*", words):
-                    assert f'"{option}"' in source, f"{where}: {script} has no {option}"
-                scripts += 1
-            for extra in re.findall(r"pip install [^`\n]*\.\[(\w+)\]", text):
-                assert extra in project["optional-dependencies"], f"{where}: no extra '{extra}'"
-                extras += 1
+    for where, text in TEXTS:
+        for script, words in re.findall(r"python (tests/\S+\.py)([^`\n]*)", text):
+            source = (ROOT / script).read_text(encoding="utf-8")
+            for option in re.findall(r"--[a-z][a-z-]*", words):
+                assert f'"{option}"' in source, f"{where}: {script} has no {option}"
+            scripts += 1
+        for extra in re.findall(r"pip install [^`\n]*\.\[(\w+)\]", text):
+            assert extra in project["optional-dependencies"], f"{where}: no extra '{extra}'"
+            extras += 1
     assert scripts and extras
 
 

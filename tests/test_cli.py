@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from commands import ROOT, ended
 
 from benchmark.cli.main import app
 
-ROOT = Path(__file__).parent.parent
 VERBS = (
     "run",
     "generate",
@@ -34,6 +34,7 @@ VERBS = (
 
 
 def command(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    """In a process of its own."""
     code = "from benchmark.cli.main import main; main()"
     line = [sys.executable, "-c", code, *words]
     return subprocess.run(line, capture_output=True, text=True, cwd=cwd or ROOT, timeout=120, check=False)
@@ -109,7 +110,7 @@ def test_examples_in_help_use_real_options(path):
 def test_a_mistake_exits_with_2_or_1_and_says_what_to_do(words, message, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
-    done = command(*words, cwd=tmp_path)
+    done = ended(*words, cwd=tmp_path)
     assert done.returncode == (1 if words[-3:-2] == ("a.wav",) and words[-1] == "b.png" and words[2] == "sf2f" else 2)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -120,23 +121,23 @@ def test_json_is_json_and_nothing_else():
 
 
 def test_a_card_is_shown():
-    assert "SF2F" in command("show", "sf2f").stdout
-    assert "recall" in command("show", "retrieval").stdout
+    assert "SF2F" in ended("show", "sf2f").stdout
+    assert "recall" in ended("show", "retrieval").stdout
 
 
 def test_a_number_is_shown_by_the_title_that_tables_print():
     for title in ("R@10", "si-sdr"):
         number = {"R@10": "retrieval", "si-sdr": "si_sdr"}[title]
-        assert command("show", title).stdout == command("show", number).stdout
-    done = command("show", "recal_at_10")
+        assert ended("show", title).stdout == ended("show", number).stdout
+    done = ended("show", "recal_at_10")
     told = "Unknown name 'recal_at_10'. Did you mean 'recall_at_10'? No run 'recal_at_10' in runs/. List runs with: "
     assert done.returncode == 2 and told in done.stderr
 
 
 def test_a_task_is_shown():
-    shown = json.loads(command("show", "av_enhancement", "--json").stdout)
+    shown = json.loads(ended("show", "av_enhancement", "--json").stdout)
     assert shown["inputs"] == "noisy (audio), video (video)" and "flowavse" in shown["methods"].split(", ")
-    assert "protocol: clips of 5 s, 10 repeats" in command("show", "speech2face").stdout
+    assert "protocol: clips of 5 s, 10 repeats" in ended("show", "speech2face").stdout
 
 
 def test_runs_are_listed_with_what_tells_them_apart(tmp_path):
@@ -152,7 +153,7 @@ def test_runs_are_listed_with_what_tells_them_apart(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text(json.dumps({"label": "[x]", "spec": spec}))
         (tmp_path / name / "result.json").write_text(content)
-    rows = json.loads(command("list", "runs", "--json", "--runs", str(tmp_path)).stdout)
+    rows = json.loads(ended("list", "runs", "--json", "--runs", str(tmp_path)).stdout)
     states = ["unscored", "partial, first 3 samples", "scored", "run.json is broken", *["result.json is broken"] * 3]
     assert [row["state"] for row in rows] == states
     assert (rows[0]["task"], rows[0]["dataset"], rows[0]["clips"]) == ("av_enhancement", "talkers test", "2.04 s")
@@ -165,4 +166,4 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_an_empty_runs_folder_lists_nothing(tmp_path):
-    assert json.loads(command("list", "runs", "--json", "--runs", str(tmp_path)).stdout) == []
+    assert json.loads(ended("list", "runs", "--json", "--runs", str(tmp_path)).stdout) == []

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import scipy.stats
-from test_cli import command
+from commands import ended as command
 from toys import Brightness
 from typer.testing import CliRunner
 

@@ -570,7 +570,8 @@ def test_a_row_of_other_speech_is_another_row(published):
         "speech2face/talkers: voice2face",
         "speech2face/talkers: voice2face, 1.25 s",
     }
-    (found,) = [each for each in board.boards(published, draws=2) if each.task == "speech2face"]
+    faces = [each for each in published if each.result.spec.task == "speech2face"]
+    (found,) = board.boards(faces, draws=2)
     assert [section.question.seconds for section in found.sections] == [5.0, 1.25]
 
 

@@ -86,7 +86,7 @@ def test_ge2e_without_its_package_says_what_to_install(monkeypatch) -> None:
 
 def test_ge2e_speaks_of_a_recording_without_a_voice(monkeypatch, tmp_path) -> None:
     network = ge2e.Ge2e().eval().requires_grad_(False)
-    monkeypatch.setattr(ge2e, "load", lambda device: network)
+    monkeypatch.setattr(ge2e, "load", lambda path, device: network)
     encoder = SpeakerEncoder("ge2e")
     assert encoder.dim == 256
     hiss = 0.001 * np.random.default_rng(0).standard_normal(16000).astype(np.float32)

@@ -27,9 +27,9 @@ from benchmark.papers.making import Runner
 from benchmark.papers.reported import Table, table
 from benchmark.results.finding import Kept
 from benchmark.results.schema import Aggregate, Failures, Result, RunSpec
-from benchmark.runs.evaluation import plan_method
+from benchmark.runs.evaluation import plan_method, protocol_for
 from benchmark.runs.speed import count_parameters
-from benchmark.tasks import get_task, with_protocol
+from benchmark.tasks import get_task
 from benchmark.weights.table import parameters
 
 DLIB = "embed:dlib-resnet-v1|gallery:100x1|v1"
@@ -47,12 +47,12 @@ def kept(of: Table, label: str, dataset: str = "talkers", signature: str = DLIB,
     own = [cell for cell in cells if cell.corpus and cell.corpus.dataset == dataset]
     run = needed(own or cells, dataset)
     task = get_task(run.task)
-    protocol = with_protocol(task, run.seconds, None)
+    protocol = protocol_for(run.plan.kind, task, run.seconds, enrolment=run.enrolment or None)
     made = RunSpec(
         task=task.name, task_version=task.version, method=run.method, config=run.config,
         weights_sha256=run.plan.weights_sha256 or ("ab" * 32 if run.lacking else None), dataset=dataset,
         dataset_revision="1", split="test", manifest_sha256="m", seconds=protocol.seconds, repeats=protocol.repeats,
-        seed=0,
+        seed=0, enrolment=protocol.enrolment,
     ).model_copy(update=dict(spec))  # fmt: skip
     items = [
         Aggregate(
@@ -153,7 +153,48 @@ def test_a_number_without_value_says_why():
 
 def test_percentages_are_scaled_and_parts_of_one_are_not():
     one = table("lipdiffuser", 1)
-    assert at(fill(one, [kept(one, "Noisy", wer=0.6)]), "Noisy", "WER").value == 0.6
+    assert at(fill(one, [kept(one, "Noisy", wer_by_clip=0.6)]), "Noisy", "WER").value == 0.6
+
+
+def test_deviations_stand_as_the_paper_prints_them_where_they_are_over_outputs_too():
+    """Of a corpus rate, and of a result that does not know its own, there is none; that over parts is another thing."""
+    one = table("lipdiffuser", 1)
+    noisy = kept(one, "Noisy", dnsmos_p808=2.1, wer_by_clip=0.6)
+    noisy.result.aggregates[0].sd = 0.1449
+    filled = fill(one, [noisy])
+    shown = {section.head: section.value(at(filled, "Noisy", section.column.head)) for section in filled.sections}
+    assert shown["DNSMOS ↑"] == "2.10 ± 0.14" and shown["WER ↓"] == "0.60" and shown["NISQA ↑"] == "-"
+    record = next(r for r in tables.records(filled) if (r["row"], r["column"]) == ("Noisy", "DNSMOS"))
+    assert (record["spread"], record["reported_spread"]) == (0.1449, 0.14)
+    told = " ".join(tables.page(filled).remarks)
+    assert "± of measured numbers: the same of their outputs" in told
+    of_runs = fill(table("sf2f", 3), [kept(table("sf2f", 3), "SF2F, 5 sec", recall_at_10=0.5)])
+    (recall,) = [record for record in tables.records(of_runs) if record["measured"] is not None]
+    assert recall["spread"] == pytest.approx(0.1)  # of evaluation runs, per cent
+    assert "± of measured" not in " ".join(tables.page(of_runs).remarks)
+
+
+def test_whose_voice_is_given_tells_the_rows_of_a_method_apart():
+    """Rows of LipDiffuser's Table 3 are runs that differ by the enrolment alone; who hears none has no such setting."""
+    three, one = table("lipdiffuser", 3), table("lipdiffuser", 1)
+    enrolments = {
+        "Same utterance": "clean", "Other utterance": "other",
+        "Enhanced utterance (-10dB)": "enhanced:sgmse", "Noisy utterance (-10dB)": "noisy",
+    }  # fmt: skip
+    assert [row.label for row in three.rows] == list(enrolments)
+    for label, enrolment in enrolments.items():
+        result = kept(three, label, spec={"enrolment": enrolment}, dnsmos_p808=3.0)
+        filled = fill(three, [result])
+        assert {line.cell.row.label for line in filled.lines if line.value is not None} == {label}
+        (run,) = at(filled, label, "WER").need.commands()[-1:]
+        said = "" if enrolment == "other" else f" --enrolment {enrolment}"  # the task's own needs no word
+        assert re.search(r" --enrolment \S+", run + " --enrolment none")[0] == (said or " --enrolment none")
+        in_one = at(fill(one, [result]), "Lip-to-Speech, LipDiffuser (ours), V+E", "DNSMOS")
+        assert (in_one.value is not None) == (enrolment == "clean")
+    noisy = fill(one, [kept(one, "Noisy", dnsmos_p808=2.0)])
+    assert at(noisy, "Noisy", "DNSMOS").value == 2.0
+    wrong = fill(one, [kept(one, "Noisy", spec={"enrolment": "clean"}, dnsmos_p808=2.0)])
+    assert at(wrong, "Noisy", "DNSMOS").value is None
 
 
 def test_the_dataset_is_the_papers_where_it_is_measured_talkers_else_and_said():
@@ -539,7 +580,19 @@ def test_on_the_papers_data_its_definitions_are_asked_for(monkeypatch, tmp_path)
 
 
 def test_the_command_runs_what_is_missing_and_then_shows_it(people, tmp_path):  # noqa: F811
-    words = ["table", "avp_gan/4", "--dataset", "folder", "--data-root", people, "--runs", tmp_path / "runs"]
+    one = sorted(path for path in people.iterdir() if path.is_dir())[0]
+    shutil.copytree(one, tmp_path / "people" / one.name)
+    shutil.copy(people / "people.csv", tmp_path / "people")
+    words = [
+        "table",
+        "avp_gan/4",
+        "--dataset",
+        "folder",
+        "--data-root",
+        tmp_path / "people",
+        "--runs",
+        tmp_path / "runs",
+    ]
     done = command(*words, "--run", "--workers", 0, "--json", "--quiet")
     (found,) = json.loads(done.stdout)
     values = {cell["row"]: cell["measured"] for cell in found["cells"]}

@@ -79,6 +79,8 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
 
 
 def small_shards(monkeypatch: pytest.MonkeyPatch, people: int = 2) -> None:
+    """Several for a crowd, made in this process; that others make the same ones is a test of its own."""
+    monkeypatch.setattr(shards, "cores", lambda: 1)
     monkeypatch.setattr(person_shards, "FILES", people * (VOICES + FACES))
 
 

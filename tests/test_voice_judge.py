@@ -49,7 +49,7 @@ def test_it_is_the_encoder_of_voice2face_and_travels_to_workers(voices):
 
     network = Networks()("talkers_voices")
     found = network.embed(voices[0][0])
-    encoder = network._encoder
+    encoder = network.encoder
     with torch.inference_mode():
         features = speech_features(Audio(voices[0][0], RATE), encoder._settings)
         expected = encoder._encoder(features[None])[0].double().numpy()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from metrics.networks.mel import slaney_filters
 
 RATE = 16_000
 N_FFT = 1024
@@ -38,7 +37,7 @@ class LogMel(nn.Module):
         self.framing = framing
         self.filters: Tensor
         self.window: Tensor
-        self.register_buffer("filters", slaney_filters(RATE, N_FFT, BANDS).T.float().contiguous(), persistent=False)
+        self.register_buffer("filters", slaney_filters(), persistent=False)
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,3 +55,16 @@ class LogMel(nn.Module):
             # The root of 0 has no gradient; what is added stays under the floor.
             magnitudes = (spectrum.real.square() + spectrum.imag.square() + 1e-9).sqrt()
             return (self.filters @ magnitudes[..., :frames]).clamp(min=FLOOR).log()
+
+
+def slaney_filters() -> Tensor:
+    """Triangles of area 1 between 0 and 8000 Hz, evenly spaced on Slaney's scale, linear up to 1000 Hz and logarithmic
+    above -> `[80, 513]` float32."""
+    knee = 15  # mels, of 200/3 Hz each; from there on 27 mels multiply the frequency by 6.4
+    step = math.log(6.4) / 27
+    mels = torch.linspace(0, knee + math.log(RATE / 2 / 1000) / step, BANDS + 2, dtype=torch.float64)
+    hz = torch.where(mels < knee, mels * 200 / 3, 1000 * torch.exp(step * (mels - knee)))
+    low, tip, high = (hz[start : start + BANDS, None] for start in (0, 1, 2))
+    bins = torch.arange(N_FFT // 2 + 1, dtype=torch.float64) * RATE / N_FFT
+    heights = torch.minimum((bins - low) / (tip - low), (high - bins) / (high - tip)).clamp(min=0)
+    return (heights * 2 / (high - low)).float()

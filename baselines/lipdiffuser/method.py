@@ -34,7 +34,7 @@ from benchmark.types import Example
 
 FRAMES_AT_ONCE = 16 * 640
 """Mel frames that go through the denoiser together on a GPU; bounds memory. A CPU takes one video after the other."""
-TRAINED_WITH = ("framing", "speaker", "visual", "head_channels")
+TRAINED_WITH = ("framing", "speaker", "head_channels")
 """Settings that the shapes of weights do not tell."""
 
 

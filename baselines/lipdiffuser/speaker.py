@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from baselines.checkpoints import fill, read
 from baselines.layers.speech_input import RATE, usable_speech
 from benchmark.errors import MethodError, MissingDependency, MissingWeights
 from benchmark.types import Audio
-from metrics.metric import Undefined
+from benchmark.weights.networks import Networks
 
 SpeakerKind = Literal["wespeaker", "ge2e", "talkers"]
 
@@ -49,7 +49,7 @@ class SpeakerEncoder:
         if kind == "talkers":
             self._hear_by_recogniser()
             return
-        self._embed = _wespeaker(model, device) if kind == "wespeaker" else _ge2e(device)
+        self._network = _network(kind, model, device)
         # An exported model need not tell the length of what it returns.
         tone = 0.1 * np.sin(2 * np.pi * 220 * np.arange(RATE) / RATE)
         self.dim = 256 if kind == "ge2e" else len(self._judged(tone.astype(np.float32)))
@@ -68,8 +68,8 @@ class SpeakerEncoder:
         return torch.stack([self._judged(recording) for recording in usable])
 
     def _judged(self, recording: np.ndarray) -> Tensor:
-        found = self._embed(recording)
-        if isinstance(found, Undefined):
+        found = self._network.embed(recording)
+        if not isinstance(found, np.ndarray):
             raise MethodError(f"Expected a voice in the enrolment: {found.reason}")
         return torch.from_numpy(found).float()
 
@@ -100,25 +100,15 @@ class SpeakerEncoder:
         return found
 
 
-Embed = Callable[[np.ndarray], np.ndarray | Undefined]
-
-
-def _wespeaker(model: str | Path, device: str) -> Embed:
-    from metrics.networks import wespeaker
-
-    if not model or not Path(model).is_file():
+def _network(kind: SpeakerKind, model: str | Path, device: str) -> Any:
+    if kind == "wespeaker" and not (model and Path(model).is_file()):
         given = f"{model} is not a file" if model else "none is given"
         raise MissingWeights(
             f"speaker = 'wespeaker' needs a WeSpeaker model exported as ONNX, such as voxceleb_resnet34_LM.onnx, but "
             f"{given}: --set speaker_model=FILE.onnx, or --set speaker=talkers for weights trained with that"
         )
-    return wespeaker.load(Path(model), "cpu" if device == "cpu" else "cuda").embed
-
-
-def _ge2e(device: str) -> Embed:
-    from metrics.networks import ge2e
-
+    networks = Networks("cpu" if device == "cpu" else "cuda")
     try:
-        return ge2e.load(device=device).embed
+        return networks(f"wespeaker:{model}" if kind == "wespeaker" else kind)
     except ModuleNotFoundError as error:
         raise MissingDependency(str(error)) from error

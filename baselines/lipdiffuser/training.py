@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.checkpoints import fill, read
-from baselines.lipdiffuser import vocoder_training
+from baselines.lipdiffuser import visual_training, vocoder_training
 from baselines.lipdiffuser.clips import ShardClips
 from baselines.lipdiffuser.config import Config, Training
 from baselines.lipdiffuser.denoiser_training import PREFIX, AudioRecipe, DenoiserRecipe, own_tensors
@@ -20,15 +20,14 @@ from baselines.lipdiffuser.speaker import SpeakerEncoder
 from baselines.lipdiffuser.utterances import Utterances
 from baselines.lipdiffuser.visual_encoder import build_visual_encoder
 from baselines.lipdiffuser.visual_features import read_features
-from baselines.lipdiffuser.visual_training import VisualRecipe
 from baselines.settings import options
 from baselines.shards import Progress
 from baselines.training import Recipe, Stage
 from benchmark.errors import InvalidConfig
 from benchmark.types import Sample
 
-VISUAL, VOCODER = "visual.", "vocoder."
-"""Before the names of these networks' tensors in the weights of the whole."""
+AROUND = (visual_training.PREFIX, vocoder_training.PREFIX)
+"""Before the names of tensors of the networks around the denoiser."""
 
 
 def recipes(
@@ -53,8 +52,12 @@ def recipes(
 
     Raises:
         InvalidConfig: a setting that cannot be used.
+        MissingWeights: `start_from` or `visual_weights` is no file with weights.
     """
     settings = options(Training, training)
+    started = read(Path(settings.start_from), "lipdiffuser")[0] if settings.start_from else {}
+    if settings.steps:
+        _check_eye(config, settings, started)
 
     @functools.cache
     def clips() -> tuple[ShardClips, ShardClips | None]:
@@ -66,17 +69,17 @@ def recipes(
         return Voices(samples, encoder, progress), Voices(validation, encoder) if validation else None
 
     def visual(folder: Path) -> Recipe:
-        return VisualRecipe(config, settings, *clips())
+        return visual_training.VisualRecipe(config, settings, *clips())
 
     def audio(folder: Path) -> Recipe:
         own, known = (v and v.utterances(config.framing) for v in voices())
         averages = folder / AudioRecipe.name / "averages"
-        start = own_tensors(_started(settings), PREFIX) or None
+        start = own_tensors(started, PREFIX) or None
         return AudioRecipe(config, settings, own, known, config.visual_dim, averages, start, _others(folder))
 
     def denoiser(folder: Path) -> Recipe:
         further = _others(folder)
-        start = _exported(folder, AudioRecipe.name) if settings.audio_steps else _started(settings)
+        start = _exported(folder, AudioRecipe.name) if settings.audio_steps else started
         encoder = _encoder(config, further)
         own, known = (_seen(encoder, c, v, settings, config, progress) for c, v in zip(clips(), voices(), strict=True))
         averages = folder / DenoiserRecipe.name / "averages"
@@ -85,16 +88,16 @@ def recipes(
 
     def _others(folder: Path) -> dict[str, Tensor]:
         """The tensors of the networks around the denoiser, by their names in the weights of the whole."""
-        found = {name: t for name, t in _started(settings).items() if name.startswith((VISUAL, VOCODER))}
+        found = {name: t for name, t in started.items() if name.startswith(AROUND)}
         if settings.visual_steps and config.visual == "talkers":
-            found |= _exported(folder, VisualRecipe.name)
+            found |= _exported(folder, visual_training.VisualRecipe.name)
         if settings.vocoder_steps and not config.vocoder_weights:
-            found |= {VOCODER + name: t for name, t in _exported(folder, vocoder_training.NAME).items()}
+            found |= _exported(folder, vocoder_training.NAME)
         return found
 
     stages: list[Stage] = []
     if settings.visual_steps and config.visual == "talkers":
-        stages.append(Stage(VisualRecipe.name, settings.visual_steps, visual, ema=0.999, anneal=True))
+        stages.append(Stage(visual_training.VisualRecipe.name, settings.visual_steps, visual, ema=0.999, anneal=True))
     if settings.vocoder_steps and not config.vocoder_weights:
         recordings = vocoder_training.SpeechFiles(_spoken(samples))
         known = vocoder_training.SpeechFiles(_spoken(validation)) if validation else None
@@ -128,18 +131,23 @@ def _seen(
     return seen_utterances(clips, seen, voices.vectors, voices.speakers, config.framing)
 
 
+def _check_eye(config: Config, settings: Training, started: Mapping[str, Tensor]) -> None:
+    """Refuse what the denoiser could not see with, before hours of other stages."""
+    if config.visual == "features" and not config.visual_features:
+        raise InvalidConfig("visual = features needs visual_features: a folder with <id>.npy of each sample")
+    if config.visual == "braven":
+        build_visual_encoder(config)
+    if config.visual == "talkers" and not (settings.visual_steps or own_tensors(started, visual_training.PREFIX)):
+        raise InvalidConfig(
+            "The denoiser learns from what a trained visual encoder sees: set training.visual_steps, or "
+            "training.start_from to weights with one"
+        )
+
+
 def _encoder(config: Config, further: Mapping[str, Tensor]) -> nn.Module | None:
     encoder = build_visual_encoder(config)
-    if encoder is None and not config.visual_features:
-        raise InvalidConfig("visual = features needs visual_features: a folder with <id>.npy of each sample")
     if encoder is not None and config.visual == "talkers":
-        own = own_tensors(further, VISUAL)
-        if not own:
-            raise InvalidConfig(
-                "The denoiser learns from what a trained visual encoder sees: set training.visual_steps, or "
-                "training.start_from to weights with one"
-            )
-        fill(encoder, own, None, "Set visual_dim as in training")
+        fill(encoder, own_tensors(further, visual_training.PREFIX), None, "Set visual_dim as in training")
     return encoder
 
 
@@ -149,7 +157,3 @@ def _spoken(samples: Sequence[Sample]) -> list[Path]:
 
 def _exported(folder: Path, stage: str) -> dict[str, Tensor]:
     return read(folder / f"{stage}.safetensors", "lipdiffuser")[0]
-
-
-def _started(settings: Training) -> dict[str, Tensor]:
-    return read(Path(settings.start_from), "lipdiffuser")[0] if settings.start_from else {}

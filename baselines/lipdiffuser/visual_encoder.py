@@ -40,7 +40,7 @@ def build_visual_encoder(config: Config) -> nn.Module | None:
     """What sees the lips: `[B, N, 88, 88]` in [0, 1] -> `[B, N, dim]`; None where features were computed before.
 
     Raises:
-        InvalidConfig: `visual = braven` without its weights.
+        InvalidConfig: `visual = braven` without its weights, or with those of another `visual_dim`.
         MissingWeights: a file that holds none.
     """
     if config.visual == "features":
@@ -54,7 +54,12 @@ def build_visual_encoder(config: Config) -> nn.Module | None:
             "visual = braven needs visual_weights: a checkpoint of BRAVEn's video encoder from its authors' page. "
             "For Talkers set visual = talkers, for features that were computed before visual = features"
         )
-    return read_visual(Path(config.visual_weights))
+    found = read_visual(Path(config.visual_weights))
+    if found.dim != config.visual_dim:
+        raise InvalidConfig(
+            f"{config.visual_weights} gives features of {found.dim} numbers; expected visual_dim = {config.visual_dim}"
+        )
+    return found
 
 
 class VisualEncoder(nn.Module):

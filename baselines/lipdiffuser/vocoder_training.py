@@ -296,8 +296,9 @@ def stages(
         start = folder / f"{START}.safetensors" if training.vocoder_start_steps else None
         return VocoderRecipe(config, training, recordings, validation, start)
 
-    first = [Stage(START, training.vocoder_start_steps, build_start)] if training.vocoder_start_steps else []
-    return [*first, Stage(NAME, training.vocoder_steps, build, anneal=training.vocoder_anneal)]
+    anneal = training.vocoder_anneal
+    first = [Stage(START, training.vocoder_start_steps, build_start, anneal=anneal)]
+    return [*(first if training.vocoder_start_steps else ()), Stage(NAME, training.vocoder_steps, build, anneal=anneal)]
 
 
 def as_float(samples: np.ndarray | Tensor) -> np.ndarray:

@@ -60,6 +60,11 @@ class Line:
         return None if number is None else number / self.cell.column.scale
 
     @property
+    def deviation(self) -> float | None:
+        """Of what stands behind the plus-minus sign of the paper; None where it states another, or ours has none."""
+        return self._scaled("sd" if self.cell.column.over_outputs else "spread")
+
+    @property
     def same(self) -> bool:
         """Both are there and have one definition."""
         return self.item is not None and self.cell.column.agrees(self.item.signature)
@@ -102,7 +107,13 @@ class Section:
         return f"reported: {self.corpus}" if self.corpus else "reported"
 
     def value(self, line: Line) -> str:
-        return "-" if line.value is None else fixed(line.value, self.decimals)
+        """`3.64`, or `3.64 ± 0.30` where the paper prints a deviation over files."""
+        if line.value is None:
+            return "-"
+        text = fixed(line.value, self.decimals)
+        if not self.column.over_outputs or line.deviation is None:
+            return text
+        return f"{text} ± {fixed(line.deviation, self.decimals)}"
 
     def interval(self, line: Line) -> str:
         if line.low is None or line.high is None:
@@ -173,6 +184,7 @@ def needed(cells: Sequence[Cell], dataset: str) -> RunNeeded:
         # The paper's size belongs to the paper's data and to trainings; else the method's default, which has weights.
         preset=(row.run.preset or None) if own or row.run.needs else None,
         seconds=row.run.seconds,
+        enrolment=row.run.enrolment,
         dataset=dataset,
         trained=row.run.needs,
         training=training,

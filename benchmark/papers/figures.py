@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.errors import MissingDataset, PrerequisiteError, UnknownName, did_you_mean
 from benchmark.papers.making import Runner, measure_speed
-from benchmark.papers.needs import SPLIT, RunNeeded, Shelves, SpeedNeeded
+from benchmark.papers.needs import RunNeeded, Shelves, SpeedNeeded
 from benchmark.reports import escaping
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Material:
             manifest = read_manifest(Path(about["manifest"]), Path(about["root"]))
             if manifest.sha256 == spec.manifest_sha256 and manifest.samples[0].targets[task.target][0].is_file():
                 return manifest
-        manifest = Session(Request(spec.method, dataset=spec.dataset), progress=self.progress).open(SPLIT, task)
+        manifest = Session(Request(spec.method, dataset=spec.dataset), progress=self.progress).open(spec.split, task)
         if manifest.sha256 != spec.manifest_sha256:
             raise MissingDataset(f"{made.folder} was made from other data than {spec.dataset} are now: run it again")
         return manifest
@@ -157,8 +157,16 @@ def steps_needed(method: str) -> tuple[RunNeeded, ...]:
     return tuple(_enhanced(method, *([] if steps == own else [f"steps={steps}"])) for steps in STEPS)
 
 
+def _spoken(method: str, swept: bool = False) -> RunNeeded:
+    """A run of lip2speech, at the SNR of Table 1 or swept over those of Figure 4; the enrolment is the paper's."""
+    split = "test_snr" if swept else "test"
+    enrolment = "clean" if method == "lipdiffuser" else ""
+    return RunNeeded(method, "lip2speech", enrolment=enrolment, split=split, outputs=swept)
+
+
 _SOUND, _FACES = "benchmark.papers.flowavse_figures", "benchmark.papers.sf2f_figures"
 _AVP_GAN = "benchmark.papers.avp_gan_figures"
+_LIPDIFFUSER = "benchmark.papers.lipdiffuser_figures"
 _DDPM = "benchmark.papers.ddpm_figures"
 
 FIGURES = {
@@ -197,8 +205,16 @@ FIGURES = {
             "avp_gan", 9, "Faces of women and men beside true ones", f"{_AVP_GAN}:women_and_men",
             runs=(_at_8_s("avp_gan"),),
         ),
-        PaperFigure("lipdiffuser", 3, "Box plots of instrumental scores", unbuilt="lipdiffuser"),
-        PaperFigure("lipdiffuser", 4, "Quality, word errors and likeness of the voice by SNR", unbuilt="lipdiffuser"),
+        PaperFigure(
+            "lipdiffuser", 3, "Box plots of instrumental scores", f"{_LIPDIFFUSER}:boxes",
+            runs=(_spoken("lipdiffuser"),),
+            further=tuple(_spoken(method) for method in ("noisy", "deepfilternet", "sgmse", "clean")),
+        ),
+        PaperFigure(
+            "lipdiffuser", 4, "Quality, word errors and likeness of the voice by SNR", f"{_LIPDIFFUSER}:over_snr",
+            runs=(_spoken("lipdiffuser", swept=True),),
+            further=tuple(_spoken(method, swept=True) for method in ("noisy", "deepfilternet", "sgmse")),
+        ),
         PaperFigure(
             "flowavse", 1, "Speed, size and SI-SDR", f"{_SOUND}:speed_size_quality",
             runs=(_enhanced("flowavse"),),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import BenchmarkError, PrerequisiteError
-from benchmark.papers.needs import SPLIT, RunNeeded, SpeedNeeded
+from benchmark.papers.needs import RunNeeded, SpeedNeeded
 
 
 @dataclass
@@ -62,9 +62,10 @@ class Runner:
             preset=need.preset,
             sets=need.sets,
             dataset=need.dataset,
-            split=SPLIT,
+            split=need.split,
             data_root=self.data_root if datasets.load(need.dataset).needs_root else None,
             seconds=need.seconds,
+            enrolment=need.enrolment or None,
             device=self.device,
             workers=self.workers,
             metrics=metrics,

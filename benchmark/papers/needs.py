@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmark.errors import MissingWeights, UsageError
 from benchmark.results.finding import PUBLISHED, Found, Kept, find_results
-from benchmark.runs.evaluation import MethodPlan, plan_method
+from benchmark.runs.evaluation import MethodPlan, plan_method, protocol_for
 
 EMBEDDED = "talkers"
 """The dataset that every machine has."""
@@ -28,7 +28,7 @@ RUNS = Path("runs")
 
 @dataclass(frozen=True)
 class RunNeeded:
-    """A run on the test split of a dataset. Two are equal where one run serves both."""
+    """A run on the test split of a dataset, or another of its splits. Two are equal where one run serves both."""
 
     method: str
     task: str
@@ -38,7 +38,10 @@ class RunNeeded:
     """None takes the default, which has weights."""
     seconds: float | None = None
     """Length of speech; None takes the task's own."""
+    enrolment: str = ""
+    """Whose voice a method is told to give, of a task with enrolments; empty takes the task's own."""
     dataset: str = EMBEDDED
+    split: str = SPLIT
     trained: str = ""
     """What has to be trained first, as no weights are shipped for it: `a training at 128 x 128`."""
     training: tuple[str, ...] = ()
@@ -59,8 +62,10 @@ class RunNeeded:
     @property
     def name(self) -> str:
         """For people: `flowavse`, `flowavse steps=5`, `avp_gan 2 s`."""
-        length = [] if self.seconds is None else [f"{self.seconds:g} s"]
-        return self.label or " ".join([self.method, *filter(None, [self.preset]), *self.sets, *length])
+        asked = [] if self.seconds is None else [f"{self.seconds:g} s"]
+        asked += [f"enrolment={self.enrolment}"] if self.enrolment else []
+        asked += [self.split] if self.split != SPLIT else []
+        return self.label or " ".join([self.method, *filter(None, [self.preset]), *self.sets, *asked])
 
     @cached_property
     def plan(self) -> MethodPlan:
@@ -97,14 +102,15 @@ class RunNeeded:
         was repeated, and from which seed, makes no other run of it; see `fitting`.
         """
         from benchmark.registry import datasets
-        from benchmark.tasks import get_task, with_protocol
+        from benchmark.tasks import get_task
 
         spec, task = kept.result.spec, get_task(self.task)
         named = spec.task, spec.task_version, spec.method, spec.dataset, spec.split
-        if named != (task.name, task.version, self.method, self.dataset, SPLIT):
+        if named != (task.name, task.version, self.method, self.dataset, self.split):
             return False
-        seconds, revision = with_protocol(task, self.seconds, None).seconds, datasets.load(self.dataset).revision
-        if (spec.seconds, spec.dataset_revision) != (seconds, revision):
+        protocol = protocol_for(self.plan.kind, task, self.seconds, enrolment=self.enrolment or None)
+        asked = protocol.seconds, protocol.enrolment, datasets.load(self.dataset).revision
+        if (spec.seconds, spec.enrolment, spec.dataset_revision) != asked:
             return False
         trained_here = bool(self.lacking) and spec.weights_sha256 is not None
         return spec.config == self.config and (trained_here or spec.weights_sha256 == self.plan.weights_sha256)
@@ -113,7 +119,8 @@ class RunNeeded:
         """Whether results cannot tell the run from another, as both differ in training alone."""
 
         def known(need: RunNeeded) -> tuple[Any, ...]:
-            return need.method, need.seconds, need.task, need.dataset, need.config, bool(need.lacking)
+            asked = need.seconds, need.enrolment, need.split
+            return need.method, *asked, need.task, need.dataset, need.config, bool(need.lacking)
 
         return known(self) == known(other)
 
@@ -144,7 +151,10 @@ class RunNeeded:
             words += ["--task", task.name]
         if self.seconds is not None and self.seconds != task.protocol.seconds:
             words += ["--seconds", f"{self.seconds:g}"]
-        words += [*place, *(["--metrics", ",".join(self.metrics)] if self.metrics else [])]
+        if self.enrolment and self.enrolment != task.protocol.enrolment:
+            words += ["--enrolment", self.enrolment]
+        words += [*place, *(["--split", self.split] if self.split != SPLIT else [])]
+        words += [*(["--metrics", ",".join(self.metrics)] if self.metrics else [])]
         words += [word for option in self.options for word in option.split(" ", 1)]
         words += ["--runs", str(runs)] if runs != RUNS else []
         return tuple(_typed(line) for line in [*lines, words])

@@ -70,6 +70,8 @@ class Column:
     """Definition, and where the paper gives it."""
     spread: str = ""
     """What stands behind the plus-minus sign; empty where nothing does."""
+    over_outputs: bool = False
+    """It is the standard deviation over files, which our results state too (`Aggregate.sd`)."""
     corpus: Corpus | None = None
     """Its own, in a table with several."""
     number: str = ""
@@ -111,6 +113,8 @@ class Run:
     """`KEY=VALUE`, over the preset; those that begin with `training.` are for `train`."""
     seconds: float | None = None
     """Length of speech; None takes the task's own."""
+    enrolment: str = ""
+    """Whose voice the method is told to give; empty takes the task's own."""
     task: str = ""
     """Where it is not the table's."""
     needs: str = ""

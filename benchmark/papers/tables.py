@@ -181,6 +181,10 @@ def _remarks(filled: Filled) -> list[str]:
         if section.column.spread and section.column.head not in spreads.setdefault(section.column.spread, []):
             spreads[section.column.spread].append(section.column.head)
     told += [f"± of {', '.join(heads)}, as printed: {spread}." for spread, heads in spreads.items()]
+    if any(line.cell.column.over_outputs and line.deviation is not None for line in filled.lines):
+        told.append(
+            "± of measured numbers: the same of their outputs; the interval beside is of the mean, over speakers."
+        )
     lines = filled.lines
     for corpus in dict.fromkeys(line.cell.corpus for line in lines if line.cell.corpus is not None):
         if any(line.cell.corpus is corpus and line.dataset == corpus.dataset for line in lines):
@@ -326,13 +330,12 @@ def records(filled: Filled) -> list[dict[str, Any]]:
     for section in filled.sections:
         for line in section.lines:
             cell, item, result = line.cell, line.item, line.kept.result if line.kept else None
-            spread = None if item is None or item.spread is None else item.spread / cell.column.scale
             values = (
                 *(filled.table.paper, filled.table.number, cell.row.label, cell.row.method, dict(cell.row.setting)),
                 *(cell.column.group, cell.column.head, cell.column.better, cell.column.unit),
                 *(cell.corpus.name if cell.corpus else "", cell.printed.text, cell.printed.value),
                 *(cell.printed.spread, cell.column.spread if cell.printed.spread is not None else ""),
-                *(line.dataset, SPLIT, line.value, line.low, line.high, spread),
+                *(line.dataset, SPLIT, line.value, line.low, line.high, line.deviation),
                 *(item.scored if item else None, item.total if item else None, line.difference),
                 *(None if item is None else line.same, cell.number, item.signature if item else ""),
                 *(result.run_id if result else "", result.label if result else ""),

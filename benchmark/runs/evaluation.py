@@ -24,7 +24,7 @@ from benchmark.runs.scoring import NOT_MEASURED, Scorer, Work, aggregate, curren
 from benchmark.sources import source_of_method
 from benchmark.results.statistics import INTERVALS
 from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
-from benchmark.tasks import Protocol, Task
+from benchmark.tasks import Protocol, Task, with_protocol
 from benchmark.types import Example, Sample, derive_seed
 
 AnyResult = TypeVar("AnyResult", Result, PairResult)
@@ -119,6 +119,22 @@ def label_of(name: str, kind: Any, preset: str | None, config: Mapping[str, Any]
     about += [f"{key}={_shown(config[key])}" for key in plain if config[key] != plain[key]]
     about += [f"weights {weights[:8]}"] if weights else []
     return name + (f" ({', '.join(about)})" if about else "")
+
+
+def protocol_for(
+    kind: Any, task: Task, seconds: float | None = None, repeats: int | None = None, enrolment: str | None = None
+) -> Protocol:
+    """The task's protocol with what the user set, as it is for one method: who hears no enrolment is given none.
+
+    Args:
+        kind: the Method class.
+
+    Raises:
+        UsageError: as `with_protocol`.
+    """
+    protocol = with_protocol(task, seconds, repeats, enrolment)
+    heard = getattr(kind, "hears", None)  # a plug-in's class need not come from ours
+    return protocol if heard is None or "enrolment" in heard else replace(protocol, enrolment=None)
 
 
 def enrolled_label(label: str, task: Task, enrolment: str | None) -> str:

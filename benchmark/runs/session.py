@@ -21,6 +21,7 @@ from benchmark.runs.evaluation import (
     evaluate,
     fuller_result,
     plan_method,
+    protocol_for,
     rescore,
 )
 from benchmark.runs.workers import WorkerPool, parse_shard, pick_device
@@ -32,7 +33,7 @@ from benchmark.runs.scoring import Scorer, SpeechReader, gallery, make_metrics, 
 from benchmark.sources import source_of_method
 from benchmark.runs.delays import delay_note
 from benchmark.runs.directory import Prediction, RunDirectory
-from benchmark.tasks import Protocol, Task, get_task, with_protocol
+from benchmark.tasks import Protocol, Task, get_task
 from benchmark.types import Sample
 
 Say = Callable[[str], None]
@@ -132,11 +133,8 @@ class Session:
             UsageError: no sample has what the method hears.
         """
         request = self.request
-        heard = getattr(method.kind, "hears", None)  # a plug-in's class need not come from ours
-        protocol = with_protocol(task, request.seconds, request.repeats, request.enrolment)
-        if heard is not None and "enrolment" not in heard:
-            protocol = replace(protocol, enrolment=None)
-        for field in heard or ():
+        protocol = protocol_for(method.kind, task, request.seconds, request.repeats, request.enrolment)
+        for field in getattr(method.kind, "hears", None) or ():
             if not any(task.offers(sample, field) for sample in manifest.samples):
                 raise UsageError(
                     f"{method.name} makes its outputs from the input '{field}', and {manifest.dataset} "
@@ -244,6 +242,7 @@ class Session:
             if not self.request.metrics:
                 self.notes += [f"metric {name} is left out: {reason}" for name in of_words]
                 names = tuple(name for name in names if name not in of_words)
+                of_words = []
         if of_words and "recogniser" not in options and any(_texts(manifest)):
             options["recogniser"], why = default_recogniser(_texts(manifest))
             self.notes.append(why)

