@@ -46,14 +46,14 @@ class Kept(NamedTuple):
 class PowerAverages(nn.Module):
     """Follows the parameters of a network by an average of each width; buffers are the network's own at the start.
 
-    It is a module, so that a training's checkpoints keep it. Its networks need no gradients.
+    It is a module, so that a training's checkpoints keep it. Its networks are for evaluation and need no gradients.
     """
 
     def __init__(self, network: nn.Module, widths: Sequence[float] = WIDTHS) -> None:
         super().__init__()
         self.widths = tuple(widths)
         self.exponents = [exponent(width) for width in widths]
-        self.networks = nn.ModuleList(copy.deepcopy(network).requires_grad_(False) for _ in widths)
+        self.networks = nn.ModuleList(copy.deepcopy(network).eval().requires_grad_(False) for _ in widths)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self._count: int | None = None
 

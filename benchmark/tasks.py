@@ -75,6 +75,18 @@ def enrolled(enrolment: str) -> str:
     return ENROLMENTS.get(enrolment, enrolment)
 
 
+class Signals(NamedTuple):
+    """What is known of a sample beside the outputs: what they are compared with, by numbers, eyes and ears.
+
+    Shape: both `[T]` float32
+    """
+
+    noisy: np.ndarray | None
+    clean: np.ndarray | None
+    start_s: float = 0.0
+    """Where in the recording they begin."""
+
+
 @dataclass(frozen=True)
 class Task(ABC):
     """One direction between voice and face."""
@@ -170,6 +182,14 @@ class Task(ABC):
         """Whether a sample has one of the task's inputs; only some datasets have all."""
         return True
 
+    def signals(self, sample: Sample, protocol: Protocol, seed: int) -> Signals:
+        """Noisy and clean speech as `open` gives them, as far as they are known, without a look at the video.
+
+        Raises:
+            MediaError: as `open`.
+        """
+        return Signals(None, None)
+
 
 class FaceFromSpeech(Task):
     """Inputs `speech`: Audio, a random crop of the speaker's recordings."""
@@ -200,16 +220,6 @@ class FaceFromSpeech(Task):
             raise UsageError(f"--video {video}: {self.name} looks at no video")
         _refuse(enrolment, self.name)
         return {"speech": read_audio(source, self.rate)}
-
-
-class Signals(NamedTuple):
-    """What is known of a sample beside the outputs: what they are compared with, by numbers, eyes and ears.
-
-    Shape: both `[T]` float32
-    """
-
-    noisy: np.ndarray | None
-    clean: np.ndarray | None
 
 
 class SpeechFromMixture(Task):
@@ -271,8 +281,8 @@ class SpeechFromMixture(Task):
         return {"noisy": noisy, "video": clip_video(face, 0.0, noisy.seconds, noisy.seconds)}
 
     def signals(self, sample: Sample, protocol: Protocol, seed: int) -> Signals:
-        """Noisy and clean speech as `open` gives them, without a look at the video."""
-        return Signals(*mixture_clip(sample, protocol.seconds, self.rate, seed).mixture)
+        clip = mixture_clip(sample, protocol.seconds, self.rate, seed)
+        return Signals(*clip.mixture, clip.start / self.rate)
 
     def opening(self, sample: Sample, protocol: Protocol, seed: int) -> np.ndarray | None:
         return _opening(sample, protocol.seconds, self.rate)
@@ -378,12 +388,12 @@ class SpeechFromLips(Task):
         return field != "noisy" or bool(sample.inputs.get("noisy")) or "noise" in sample.attributes
 
     def signals(self, sample: Sample, protocol: Protocol, seed: int) -> Signals:
-        """Noisy and clean speech as `open` gives them, where they are known, without a look at the video."""
         if not _is_heard(sample):
             return Signals(None, None)
         clip = spoken_clip(sample, protocol.seconds, self.rate)
         noisy = mixed(sample, clip, self.rate, seed).noisy if self.offers(sample, "noisy") else None
-        return Signals(*(None if signal is None else self._padded(signal) for signal in (noisy, clip.clean)))
+        padded = (None if signal is None else self._padded(signal) for signal in (noisy, clip.clean))
+        return Signals(*padded, clip.start / self.rate)
 
     def truth(self, sample: Sample, protocol: Protocol, seed: int) -> Audio | None:
         """The clean speech alone, as `open` gives it, without a look at the video; None where nobody knows it."""

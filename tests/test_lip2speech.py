@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections import Counter
@@ -24,10 +25,11 @@ from benchmark.datasets.talkers.build import UTTERANCES, Job
 from benchmark.datasets.talkers.corpus import Talkers
 from benchmark.datasets.talkers.sentences import sentence
 from benchmark.errors import MediaError, UsageError
-from benchmark.media import mouth_video, read_audio, write_audio, write_video
+from benchmark.media import mouth_video, read_audio, read_video, write_audio, write_video
 from benchmark.media.clips import mixture_clip
 from benchmark.reports.fitted import caption
 from benchmark.results.schema import Result, RunSpec
+from benchmark.runs.export import Export, write_mixtures
 from benchmark.runs.session import Request, Session, score_run
 from benchmark.tasks import Protocol, SpeechFromLips, get_task, with_protocol
 from benchmark.types import Audio, Sample
@@ -150,7 +152,7 @@ def test_a_silent_video_is_taken_as_long_as_it_is(root: Path, tmp_path: Path) ->
     example = LIPS.open(sample, 0, OTHER, 0, "")
     assert example.truth is None and set(example.inputs) == {"mouth", "enrolment", "decoy", "enrolment_decoy"}
     assert len(example.inputs["mouth"].frames) == 31 and LIPS.truth(sample, OTHER, 0) is None
-    assert LIPS.signals(sample, OTHER, 0) == (None, None)
+    assert LIPS.signals(sample, OTHER, 0)[:2] == (None, None)
     assert len(LIPS.open(sample, 0, Protocol(0.4, 1, "other"), 0, "").inputs["mouth"].frames) == 10
     for kind in ("clean", "noisy"):
         with pytest.raises(MediaError, match="nobody knows the speech itself.*--enrolment other"):
@@ -306,6 +308,45 @@ def test_a_row_without_noise_says_so(manifest: Manifest, method: str, reason: st
     sample = replace(manifest.samples[0], attributes={}, inputs={"video": manifest.samples[0].inputs["video"]})
     (made,) = instance.generate([LIPS.open(sample, 0, OTHER, 0, "", wanted=("noisy",))])
     assert reason in str(made)
+
+
+# files for systems from elsewhere
+
+
+@pytest.mark.parametrize("pictures", ["crops", "files", "none"])
+def test_the_files_are_what_a_method_is_given(manifest: Manifest, tmp_path: Path, pictures: str) -> None:
+    wanted = Export(manifest, LIPS, OTHER, tmp_path / "out", seed=3, pictures=pictures)
+    assert write_mixtures(wanted).mixtures == 6 and write_mixtures(wanted).kept == 6
+    with (wanted.folder / "mixtures.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["id"]: row for row in csv.DictReader(file)}
+    for sample in manifest.samples:
+        row, given = rows[sample.id], LIPS.open(sample, 0, OTHER, 3, "")
+        for kind, samples in {
+            "noisy": given.inputs["noisy"].samples,
+            "clean": given.truth.samples,
+            "enrolment": given.inputs["enrolment"].samples,
+        }.items():
+            assert np.array_equal(read_audio(wanted.folder / row[kind], None).samples, samples)
+        assert float(row["seconds"]) == 31 / 25 and row["text"] == sample.attributes["text"]
+        if pictures == "crops":
+            frames = read_video(wanted.folder / row["video"])[..., 0]
+            assert np.array_equal(frames, given.inputs["mouth"].frames)
+        elif pictures == "files":
+            assert (wanted.folder / row["video"]).read_bytes() == sample.inputs["video"][0].read_bytes()
+        else:
+            assert not row["video"]
+
+
+def test_without_noise_there_is_no_noisy_file(root: Path, tmp_path: Path) -> None:
+    alone = Mouths(root, tmp_path).open("alone", "lip2speech")
+    assert write_mixtures(Export(alone, LIPS, OTHER, tmp_path / "out")).mixtures == 6
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir()) == [
+        "clean",
+        "enrolment",
+        "video",
+    ]
+    with pytest.raises(UsageError, match="--enrolment enhanced:wiener: .* export with --enrolment noisy"):
+        write_mixtures(Export(alone, LIPS, replace(OTHER, enrolment="enhanced:wiener"), tmp_path / "other"))
 
 
 # Talkers

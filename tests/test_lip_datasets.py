@@ -333,6 +333,13 @@ def test_lrs3_chime3_mixes_the_part_that_its_list_names(lrs3: Path, monkeypatch:
         np.testing.assert_allclose(heard / heard.std(), mixture / mixture.std(), atol=1e-4)
 
 
+def test_both_corpora_may_lie_elsewhere(lrs3: Path, tmp_path: Path) -> None:
+    (tmp_path / "linked").mkdir()
+    for name in ("lrs3", "chime3"):
+        (tmp_path / "linked" / name).symlink_to(lrs3 / name)
+    assert opened(LRS3CHiME3, tmp_path / "linked").sha256 == opened(LRS3CHiME3, lrs3).sha256
+
+
 def test_lrs3_chime3_says_what_lacks(lrs3: Path, tmp_path: Path) -> None:
     (lrs3 / "chime3").rename(tmp_path / "away")
     with pytest.raises(MissingDataset, match="No usable recording of noise under .*chime3"):

@@ -66,7 +66,9 @@ def method(folder: Path, config: Config = SMALL, trained: Config = SMALL, steps:
 
 
 def mouth(pictures: int, seed: int = 0) -> MouthVideo:
-    return MouthVideo(np.random.default_rng(seed).integers(0, 256, (pictures, 96, 96), dtype=np.uint8))
+    frames = np.random.default_rng(seed).integers(0, 256, (pictures, 96, 96), dtype=np.uint8)
+    frames.flags.writeable = False  # as those that were kept on disk
+    return MouthVideo(frames)
 
 
 def voice(seed: int = 0, seconds: float = 1.0) -> Audio:
@@ -204,7 +206,7 @@ def test_a_published_vocoder_takes_the_place_of_the_trained_one(tmp_path):
 def test_features_may_come_from_files(tmp_path):
     config = dataclasses.replace(SMALL, visual="features", visual_features=str(tmp_path))
     one = example()
-    pictures = torch.from_numpy(one.inputs["mouth"].frames)[None, :, 4:-4, 4:-4].float() / 255
+    pictures = torch.tensor(one.inputs["mouth"].frames)[None, :, 4:-4, 4:-4].float() / 255
     with torch.no_grad():
         np.save(tmp_path / "a1.npy", lively().visual(pictures)[0].numpy())
     made = method(tmp_path, config)
@@ -225,7 +227,7 @@ def test_presets_are_those_of_the_paper_and_of_talkers():
     presets = Presets.beside(Path(__file__).parents[1] / "baselines" / "lipdiffuser")
     assert resolve(Config, presets, "paper").config == Config()
     network = resolve(Config, presets).config.network()
-    assert sum(p.numel() for p in network.parameters()) < 4e6  # eight megabytes as float16
+    assert sum(p.numel() for p in network.parameters()) < 5e6  # ten megabytes as float16
 
 
 # Long videos

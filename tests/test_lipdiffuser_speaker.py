@@ -29,6 +29,12 @@ def test_the_shipped_recogniser_tells_people_apart(voices) -> None:
     assert (first @ second.T).argmax(1).tolist() == [0, 1, 2, 3]
 
 
+def test_a_training_may_learn_from_embeddings(voices) -> None:
+    layer = torch.nn.Linear(64, 1)
+    layer(SpeakerEncoder("talkers").embed(voices[:2])).sum().backward()
+    assert layer.weight.grad is not None
+
+
 def test_an_embedding_does_not_depend_on_its_neighbours(voices) -> None:
     encoder = SpeakerEncoder("talkers")
     longer = np.tile(voices[1], 8)

@@ -136,6 +136,16 @@ def test_speech_alone_leaves_what_hears_video_as_it_was(tmp_path):
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
+def test_measuring_changes_no_weight(tmp_path):
+    made = recipe(tmp_path)
+    with torch.no_grad():
+        for parameter in made.averages.parameters():
+            parameter.mul_(3)
+    before = [tensor.clone() for tensor in made.averages.state_dict().values()]
+    made.validate()
+    assert all(map(torch.equal, before, made.averages.state_dict().values()))
+
+
 def test_an_average_of_another_width_is_exported(tmp_path):
     made = recipe(tmp_path, training=dataclasses.replace(QUICK, ema=0.15))
     tensors, _ = read(train(made, tmp_path, 4, Loop(device="cpu")), "lipdiffuser")

@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from baselines.checkpoints import load_state
 from baselines.lipdiffuser import clips as clips_module
+from baselines.lipdiffuser import visual_encoder, visual_training
 from baselines.lipdiffuser.clips import MemoryClips, ShardClips
 from baselines.lipdiffuser.config import Config, Training
-from baselines.lipdiffuser.visual_encoder import VisualEncoder, build_visual_encoder, centre
+from baselines.lipdiffuser.visual_encoder import VisualEncoder, build_visual_encoder, centre, seen_of
 from baselines.lipdiffuser.visual_features import read_features
 from baselines.lipdiffuser.visual_training import (
     IGNORED,
@@ -27,7 +28,7 @@ from baselines.training import Loop, train
 from benchmark.datasets.talkers.phonemes import phonemes_of
 from benchmark.datasets.talkers.sentences import Sentence
 from benchmark.errors import InvalidConfig, MediaError, MissingDataset
-from benchmark.media import write_audio, write_video
+from benchmark.media import read_audio, read_video, write_audio, write_video
 from benchmark.types import Audio, Sample
 
 CONFIG = Config(visual="talkers", visual_dim=16)
@@ -79,9 +80,7 @@ def test_attention_ends_three_seconds_away() -> None:
     other = x.clone()
     other[:, 0] += 5
     inside = torch.ones(1, 170)
-    from baselines.lipdiffuser.visual_encoder import _seen
-
-    a, b = (block(y, inside, _seen(inside)) for y in (x, other))
+    a, b = (block(y, inside, seen_of(inside)) for y in (x, other))
     changed = (a - b).abs().amax(-1)[0] > 1e-6
     # the convolution before attention sees three frames each way
     assert changed[:76].any() and not changed[75 + 4 :].any()
@@ -182,11 +181,13 @@ def test_a_batch_is_filled_up_and_ignored_there() -> None:
         assert (batch["labels"][row, length:] == IGNORED).all() and (batch["labels"][row, :length] >= 0).all()
 
 
-def test_lips_are_learned_to_be_read_and_exported(tmp_path) -> None:
+def test_lips_are_learned_to_be_read_and_exported(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(visual_encoder, "STAGES", (8, 8, 8, 16, 16))
+    monkeypatch.setattr(visual_training, "WARM_UP", 5)
     training = Training(visual_batch=4, visual_learning_rate=5e-3)
     recipe = VisualRecipe(CONFIG, training, lips(8, 6, 0), lips(4, 6, 1))
     before = recipe.validate()
-    train(recipe, tmp_path, 30, Loop(device="cpu", log_every=20, checkpoint_every=100))
+    train(recipe, tmp_path, 36, Loop(device="cpu", log_every=20, checkpoint_every=100))
     after = recipe.validate()
     assert after["phonemes"] > 0.9 > before["phonemes"] and after["visemes"] >= after["phonemes"]
     assert recipe.phonemes == ("", "a", "m")
@@ -240,8 +241,6 @@ def test_clips_come_from_shards_in_step_with_their_speech(tmp_path, monkeypatch)
     assert [len(clips.speech(n)) for n in range(3)] == [6400, 6400, 5120]
     assert clips.phonemes(0) is None and clips.phonemes(2) == [["", 0.0], ["b", 0.1]]
     assert len(clips.problems) == 1 and clips.problems[0].startswith("s3:")
-    from benchmark.media import read_audio, read_video
-
     np.testing.assert_array_equal(clips.mouth(2).numpy(), read_video(tmp_path / "2.mkv", 25, None, "luma"))
     np.testing.assert_array_equal(clips.speech(1).numpy(), read_audio(tmp_path / "1.wav", 16_000).samples[:6400])
 

@@ -186,6 +186,12 @@ def test_a_video_covers_its_sound(seconds, frames):
     assert inputs["video"].frames.dtype == np.uint8
 
 
+def test_a_mouth_is_made_up_for_lips():
+    inputs = make_example(get_task("lip2speech"), 1.01, 0).inputs
+    assert inputs["mouth"].frames.shape == (26, 96, 96) and inputs["mouth"].frames.dtype == np.uint8
+    assert len(inputs["enrolment"].samples) == len(inputs["noisy"].samples) == 16_160
+
+
 def test_inputs_are_the_same_for_the_same_number_and_differ_in_a_batch():
     task = get_task("av_enhancement")
     first, again, second = make_example(task, 0.5, 0), make_example(task, 0.5, 0), make_example(task, 0.5, 1)

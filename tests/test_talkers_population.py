@@ -200,6 +200,17 @@ def test_a_video_lies_beside_its_recording(filmed: Path) -> None:
         assert 640 * len(frames) == sample.attributes["samples"] == len(read_audio(sample.targets["speech"][0]).samples)
 
 
+def test_people_who_are_filmed_for_their_lips_tell_when_which_phoneme_is_spoken(filmed: Path) -> None:
+    talkers = Talkers(None, filmed)
+    for sample in talkers.draw(SMALL, TRAINING, "lip2speech").samples:
+        spoken = sample.attributes["phonemes"]
+        said = voice.speak(person(int(sample.speaker[7:])), sentences(sample.speaker, 1)[0])
+        assert [ipa for ipa, _ in spoken] == ["", *(phone.ipa for phone in said.phonemes), ""]
+        starts = [phone.start_s for phone in said.phonemes] + [said.phonemes[-1].end_s]
+        np.testing.assert_allclose([start for _, start in spoken], [0, *starts], atol=6e-4)
+    assert all("phonemes" not in s.attributes for s in talkers.draw(SMALL, TRAINING, "av_enhancement").samples)
+
+
 @pytest.mark.parametrize("task", ["av_enhancement", "av_separation"])
 def test_training_clips_are_drawn_from_the_mixtures(filmed: Path, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(voice, "speak", lambda *of: pytest.fail("spoken again"))

@@ -26,6 +26,7 @@ INFERENCE_ALONE = frozenset(
         "longest_s",
         "precision",
         "vocoder_weights",
+        "vocoder_equalised",
         "visual_features",
     }
 )
@@ -99,12 +100,16 @@ class Config:
     """Of HiFi-GAN's first layer: 512 is its V1, 128 its V2."""
     vocoder_weights: str = ""
     """A published HiFi-GAN generator for 16 kHz, 80 bands and a hop of 256, in place of one that is trained here."""
+    vocoder_equalised: int = 0
+    """Times that the vocoder's sound is filtered, band by band and frame by frame, by what its log-mel lacks of the one
+    that was asked for. The paper has no such; a vocoder that was trained for minutes needs it."""
 
     def __post_init__(self) -> None:
         check(
             self,
             **dict.fromkeys(("channels", "blocks", "head_channels", "patch", "film_kernel"), "[1, inf)"),
             steps="[1, 1000]",
+            vocoder_equalised="[0, 100]",
             sigma_low="(0, 1]",
             sigma_high="(1, 1000]",
             rho="[1, 100]",
@@ -146,7 +151,9 @@ class Config:
 
         visual = build_visual_encoder(self) if published or self.visual != "braven" else BRAVEn()
         denoiser = self.denoiser(SPEAKER_DIMS[self.speaker], self.visual_dim)
-        return LipDiffuserNetwork(visual, denoiser, Generator(self.vocoder_channels), self.framing)
+        return LipDiffuserNetwork(
+            visual, denoiser, Generator(self.vocoder_channels), self.framing, self.vocoder_equalised
+        )
 
     def denoiser(self, speaker: int, features: int, dropout: float = 0.0) -> Denoiser:
         """

@@ -123,7 +123,7 @@ class DenoiserRecipe(Recipe):
         done = self.averages.update(self.denoiser)
         if done == 1:
             for path in kept_in(self.folder).values():  # of a training before
-                path.unlink()
+                path.unlink(missing_ok=True)
         if done % max(1, self.steps // self.training.snapshots) == 0 or done == self.steps:
             self.averages.keep(self.folder)
         return {"loss": loss, "error": errors.mean()}

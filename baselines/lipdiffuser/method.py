@@ -193,7 +193,7 @@ class LipDiffuser(NetworkMethod):
         """What is seen of the lips: `[1, N, C]`."""
         if isinstance(one.seen, Tensor):
             return one.seen[None].to(self.device)
-        return self.network.see(centre(torch.from_numpy(one.seen).to(self.device))[None]).float()
+        return self.network.see(centre(torch.tensor(one.seen, device=self.device))[None]).float()
 
     def _place(self, device: str, seed: int = 0, published: bool = True) -> None:
         with seeded(self.name, seed):

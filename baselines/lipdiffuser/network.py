@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.lipdiffuser.diffusion import Denoiser, heun
+from baselines.lipdiffuser.equaliser import Equaliser
 from baselines.lipdiffuser.mel import HOP, Framing
 from baselines.lipdiffuser.windows import fades, in_pieces, starts
 
@@ -21,10 +22,16 @@ class LipDiffuserNetwork(nn.Module):
     """What a checkpoint holds; without a visual encoder where features were computed before."""
 
     def __init__(
-        self, visual: nn.Module | None, denoiser: Denoiser, vocoder: nn.Module, framing: Framing = "hifigan"
+        self,
+        visual: nn.Module | None,
+        denoiser: Denoiser,
+        vocoder: nn.Module,
+        framing: Framing = "hifigan",
+        equalised: int = 0,
     ) -> None:
         super().__init__()
         self.visual, self.denoiser, self.vocoder, self.framing = visual, denoiser, vocoder, framing
+        self.equaliser = Equaliser(framing, equalised)
 
     def see(self, pictures: Tensor) -> Tensor:
         """Video features. Shape: `[B, N, 88, 88]` in [0, 1] -> `[B, N, C]`."""
@@ -60,8 +67,8 @@ class LipDiffuserNetwork(nn.Module):
         return self.denoiser.log_mels(heun(denoise, noise, sigmas))
 
     def speak(self, mels: Tensor) -> Tensor:
-        """The vocoder's sound. Shape: log-mels `[B, 80, F]` -> `[B, 256 F]`."""
-        return in_pieces(self.vocoder, mels, LONGEST_SPOKEN, FRAMES_AROUND, scale=HOP)
+        """The vocoder's sound, equalised. Shape: log-mels `[B, 80, F]` -> `[B, 256 F]`."""
+        return self.equaliser(in_pieces(self.vocoder, mels, LONGEST_SPOKEN, FRAMES_AROUND, scale=HOP), mels)
 
 
 def padded_frames(frames: int, multiple: int) -> int:

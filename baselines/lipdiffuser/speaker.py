@@ -84,7 +84,7 @@ class SpeakerEncoder:
         self.dim = self._settings.embedding
         self._encoder = encoder.eval().requires_grad_(False).to(self.device)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _recognised(self, recordings: Sequence[np.ndarray]) -> Tensor:
         from baselines.voice2face.speech import speech_features
 

@@ -15,9 +15,8 @@ from torch.nn import functional as F
 
 from baselines.lipdiffuser.config import Config
 from benchmark.errors import InvalidConfig
+from benchmark.media.mouth_video import CENTRE, SIDE
 
-SIDE, CENTRE = 96, 88
-"""Of the pictures that are read, and of their middle, which is looked at."""
 STAGES = (24, 32, 48, 64, 96)
 """Channels of the first convolution and of the four residual stages; all but the first stage halve the picture."""
 FRAMES = 5
@@ -99,7 +98,7 @@ class VisualEncoder(nn.Module):
         x = self.stages(F.max_pool2d(x, 3, stride=2, padding=1))
         # [B N, C, 3, 3]: the parts of the mouth lie in known places, which a mean over all would forget
         x = self.project(x.flatten(1)).view(count, frames, -1)
-        seen = _seen(inside)
+        seen = seen_of(inside)
         for block in self.blocks:
             x = block(x, inside, seen)
         return self.norm(x) * inside[..., None]
@@ -176,7 +175,7 @@ def inside_of(video: Tensor, lengths: Tensor | None) -> Tensor:
     return (torch.arange(frames, device=video.device) < lengths.to(video.device)[:, None]).to(video.dtype)
 
 
-def _seen(inside: Tensor) -> Tensor:
+def seen_of(inside: Tensor) -> Tensor:
     """Frames attend to those of their own clip within REACH; what fills up attends to itself."""
     place = torch.arange(inside.shape[1], device=inside.device)
     near = (place[:, None] - place).abs() <= REACH

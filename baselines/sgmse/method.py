@@ -22,8 +22,6 @@ class SGMSE(SpectrogramEnhancer):
     further_tasks: ClassVar[tuple[str, ...]] = ("lip2speech",)
     hears: ClassVar[tuple[str, ...] | None] = ("noisy",)
     hint: ClassVar[str] = "Set width and blocks as in training"
-    further_tasks: ClassVar[tuple[str, ...]] = ("lip2speech",)
-    hears: ClassVar[tuple[str, ...] | None] = ("noisy",)
     Config: ClassVar[type] = Config
     config: Config
     network: NCSNpp

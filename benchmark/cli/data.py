@@ -38,6 +38,7 @@ def build(
     \b
     python -m benchmark data build talkers --split train
     python -m benchmark data build talkers --people 8000 --set population.sentences=2
+    python -m benchmark data build lrs3_chime3 --split test_snr --data-root corpora
     """
     from benchmark.cli.console import bars
     from benchmark.configuration import population_of
@@ -117,10 +118,12 @@ def export(
     name: Name = "talkers",
     split: options.Split = "test",
     task: Annotated[
-        str | None, typer.Option(help="av_enhancement or av_separation.  [default: the dataset's first of them]")
+        str | None,
+        typer.Option(help="av_enhancement, av_separation or lip2speech.  [default: the dataset's first of them]"),
     ] = None,
     data_root: options.DataRoot = None,
     seconds: options.Seconds = None,
+    enrolment: options.Enrolment = None,
     seed: options.Seed = 0,
     limit: Annotated[int | None, typer.Option(help="Only the first N mixtures; more can be added later.")] = None,
     video: Annotated[
@@ -148,17 +151,17 @@ def export(
     from benchmark.registry import datasets
     from benchmark.runs.export import Export, write_mixtures
     from benchmark.runs.session import check_limit
-    from benchmark.tasks import TASKS, SpeechFromMixture, get_task, with_protocol
+    from benchmark.tasks import TASKS, get_task, with_protocol
 
     check_limit(limit)
-    mixed = [known for known in TASKS if isinstance(TASKS[known], SpeechFromMixture)]
+    mixed = [known for known in TASKS if "noisy" in TASKS[known].inputs]
     served = [known for known in datasets.load(name).tasks if known in mixed]
     chosen = get_task(task) if task else TASKS[served[0]] if served else None
-    if not isinstance(chosen, SpeechFromMixture):
+    if chosen is None or chosen.name not in mixed:
         raise UsageError(f"{task or name} has no mixtures to export; tasks that have some: {', '.join(mixed)}")
     with bars(quiet) as progress:
         manifest = _manifest(name, split, chosen.name, data_root, progress)
-        wanted = Export(manifest, chosen, with_protocol(chosen, seconds, 1), output, seed, video)
+        wanted = Export(manifest, chosen, with_protocol(chosen, seconds, 1, enrolment), output, seed, video)
         made = write_mixtures(wanted, limit, lambda done, total: progress(f"{name} {split}")("export", done, total))
     for line in [*left_out(manifest), *made.remarks]:
         note(line, quiet)

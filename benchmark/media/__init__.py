@@ -11,6 +11,8 @@ a gap, is said by `benchmark.remarks.remark`; nothing is ever repaired silently.
     time_stamps  where pictures and samples lie
     sound, pictures, video
     face_video   a speaker's face, found, followed and cropped
+    mouth_video  a speaker's mouth, by landmarks of the face
+    video_cache  what was read from videos last
     mixing       speech in noise
     clips        what of a sample a method is given: crops and mixtures
 """

@@ -4,7 +4,9 @@
   export.json        which list and clips these are; written first
   noisy/<id>.wav     what a method is given: 16 kHz, 32-bit float, sample for sample
   clean/<id>.wav     the speech in it, where it is known: the reference for `score`
-  video/<id>.mkv     the pictures that a method is given: 112 x 112 grey, 25 a second, lossless, in time with the sound
+  video/<id>.mkv     the pictures that a method is given: grey, 25 a second, lossless, in time with the sound; of the
+                     face 112 x 112, or where lips are read of the mouth 96 x 96
+  enrolment/<id>.wav where lips are read: the voice that a method is told to give
   source/...         instead of video/, where asked for: the videos of the corpus as they are
   mixtures.csv       a line per mixture: its id, who speaks, noise and SNR, its files, where in the recording it begins
                      (`start_s`), the words
@@ -29,23 +31,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmark.media.clips import mixture_clip, only_file
 from benchmark.datasets.manifest import Manifest
 from benchmark.datasets.names import safe_ids
 from benchmark.errors import BenchmarkError, PrerequisiteError, UsageError
-from benchmark.media.face_video import FPS
 from benchmark.media import regular_file, write_audio, write_video
+from benchmark.media.clips import only_file
+from benchmark.media.face_video import FPS
 from benchmark.remarks import counted, remarks
 from benchmark.reports.escaping import csv_cell
-from benchmark.sources import INPUTS, source_of_modules
 from benchmark.runs.directory import RunDirectory, content_hash
-from benchmark.tasks import Protocol, SpeechFromMixture
-from benchmark.types import Audio, Example, Sample
+from benchmark.sources import INPUTS, source_of_modules
+from benchmark.tasks import Protocol, Task
+from benchmark.types import Audio, Sample
 
 FORMAT = 1
 PICTURES = ("crops", "files", "none")
 """What is written of the videos: what a method is given, the corpus's own files, nothing."""
-_KINDS = ("noisy", "clean", "video")
+_KINDS = ("noisy", "clean", "video", "enrolment")
 COLUMNS = ("id", "speaker", "noise", "snr_db", "seconds", "noisy", "clean", "video", "start_s", "text")
 _ABOUT, _ROWS, _TABLE = "export.json", "mixtures.jsonl", "mixtures.csv"
 _AHEAD = 4
@@ -57,7 +59,7 @@ class Export:
     """One list of mixtures, and how it is to be written."""
 
     manifest: Manifest
-    task: SpeechFromMixture
+    task: Task
     protocol: Protocol
     """Its seconds are those of the clips; None takes whole recordings."""
     folder: Path
@@ -78,6 +80,7 @@ class Export:
             "manifest_sha256": self.manifest.sha256,
             "seconds": self.protocol.seconds,
             "seed": self.seed,
+            **({"enrolment": self.protocol.enrolment} if self.protocol.enrolment else {}),
             "video": self.pictures,
             "code": source_of_modules(__name__, within=("benchmark.runs.export", *INPUTS)),
         }
@@ -107,18 +110,19 @@ class Clip:
         """
         self.sample = sample
         self.heard: tuple[str, ...] = ()
-        self.example: Example | None = None
         self.source: Path | None = None
         self.start_s = 0.0
-        if export.pictures == "crops":
-            self.example = export.task.open(sample, 0, export.protocol, export.seed, "none")
-            self.noisy: Audio = self.example.inputs["noisy"]
-            self.clean: Audio | None = self.example.truth
-        else:
-            clip = mixture_clip(sample, export.protocol.seconds, export.task.rate, export.seed)
-            self.noisy = Audio(clip.mixture.noisy, export.task.rate)
-            self.clean = None if clip.mixture.clean is None else Audio(clip.mixture.clean, export.task.rate)
-            self.start_s = clip.start / export.task.rate
+        self.inputs: Mapping[str, Any] = {}
+        task, protocol = export.task, export.protocol
+        if export.pictures == "crops" or "enrolment" in task.inputs:
+            wanted = None if export.pictures == "crops" else ("noisy", "enrolment")
+            example = task.open(sample, 0, protocol, export.seed, "none", wanted=wanted)
+            self.inputs, self.noisy, self.clean = example.inputs, example.inputs.get("noisy"), example.truth
+        if export.pictures != "crops":
+            known = task.signals(sample, protocol, export.seed)
+            self.noisy = None if known.noisy is None else Audio(known.noisy, task.rate)
+            self.clean = None if known.clean is None else Audio(known.clean, task.rate)
+            self.start_s = known.start_s
             if export.pictures == "files":
                 self.source = regular_file(only_file(sample, sample.inputs.get("video", ()), "video"))
 
@@ -126,15 +130,20 @@ class Clip:
         """Write its files; returns its row."""
         about = self.sample.attributes
         row: dict[str, Any] = {"id": name, "sample": self.sample.id, "speaker": self.sample.speaker}
-        row |= {"seconds": self.noisy.seconds, "noisy": f"noisy/{name}.wav", "start_s": self.start_s}
-        write_audio(export.folder / row["noisy"], self.noisy)
-        if self.clean is not None:
-            row["clean"] = f"clean/{name}.wav"
-            write_audio(export.folder / row["clean"], self.clean)
-        if self.example is not None:
-            video = self.example.inputs["video"]
-            row |= {"video": f"video/{name}.mkv", "without_face": video.without_face}
-            write_video(export.folder / row["video"], video.frames, FPS)
+        sounds = {"noisy": self.noisy, "clean": self.clean, "enrolment": self.inputs.get("enrolment")}
+        row["start_s"] = self.start_s
+        for kind, sound in sounds.items():
+            if sound is not None:
+                row[kind] = f"{kind}/{name}.wav"
+                write_audio(export.folder / row[kind], sound)
+        pictures = self.inputs.get("video") or self.inputs.get("mouth")
+        if (lasting := self.noisy or self.clean) is not None:
+            row["seconds"] = lasting.seconds
+        elif pictures is not None:
+            row["seconds"] = len(pictures.frames) / FPS
+        if pictures is not None:
+            row |= {"video": f"video/{name}.mkv", "without_face": pictures.without_face}
+            write_video(export.folder / row["video"], pictures.frames, FPS)
         elif self.source is not None:
             row["video"] = f"source/{self.source.relative_to(export.manifest.root).as_posix()}"
             _copy(self.source, export.folder / row["video"])
@@ -154,6 +163,11 @@ def write_mixtures(
     """
     if export.pictures not in PICTURES:
         raise UsageError(f"--video {export.pictures}: expected one of {', '.join(PICTURES)}")
+    if export.protocol.enhancer:
+        raise UsageError(
+            f"--enrolment {export.protocol.enrolment}: an export is of what is given to methods; export with "
+            "--enrolment noisy, and enhance the files of its folder enrolment"
+        )
     folder, samples = export.folder, export.manifest.samples[:limit]
     _claim(folder, export.identity())
     names = safe_ids(sample.id for sample in export.manifest.samples)
@@ -235,7 +249,7 @@ def _rows(folder: Path) -> Iterator[dict[str, Any]]:
         if line.endswith(b"\n"):
             try:
                 row = json.loads(line)
-                row["id"], row["noisy"]
+                row["id"], row["hashes"]
             except (ValueError, TypeError, KeyError) as error:
                 raise UsageError(
                     f"{path}, line {number} is not a row of an export ({error}): delete that line"
@@ -254,10 +268,11 @@ def _write_tables(folder: Path, rows: Mapping[str, Mapping[str, Any]]) -> None:
     run.write_document(_ROWS, "".join(map(_line, ordered)))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    columns = (*COLUMNS, *(["enrolment"] if any("enrolment" in row for row in ordered) else []))
+    writer.writerow(columns)
     for row in ordered:
         known = {**row["attributes"], **row}
-        writer.writerow([_cell(name, known.get(name)) for name in COLUMNS])
+        writer.writerow([_cell(name, known.get(name)) for name in columns])
     run.write_document(_TABLE, text.getvalue())
 
 

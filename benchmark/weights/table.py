@@ -183,7 +183,7 @@ TABLE: dict[str, WeightsFile] = {
             size_mib=95.1,
             licence="trained on iBUG 300-W: no commercial use",
             source="dlib, Davis King: 68 landmarks",
-            used_by="craniofacial measures",
+            used_by="craniofacial measures; mouths of speakers in videos",
             sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
             package="face_recognition_models",
         ),

@@ -77,7 +77,7 @@ def main() -> None:
         print(f"videos of {length:g} s")
         for steps in chosen.steps:
             method.config = dataclasses.replace(settings.config, steps=steps)
-            clock, cores = seconds_of(lambda: method.generate(examples), chosen.device)
+            clock, cores = seconds_of(lambda examples=examples: method.generate(examples), chosen.device)
             print(f"  {steps:2d} steps: {clock / total:.3f} ({cores / total:.3f})")
 
 
