@@ -346,7 +346,7 @@ def test_results_name_the_code_that_made_the_outputs(tiny_corpus, tmp_path, monk
     assert result.provenance["git"]["commit"] == "cccc"
     assert sorted(maker["git"]["commit"] for maker in result.generated_by) == ["aaaa", "bbbb"]
     assert {maker["device"] for maker in result.generated_by} == {"cpu"}
-    assert any("at several commits: aaaa, bbbb" in note for note in notes_on(plan.view, result))
+    assert any("at several commits: aaaa, bbbb" in note for note in notes_on(plan.view, result, pool.scorer))
 
 
 def test_unreadable_inputs_take_no_time_of_the_method(tiny_corpus, tmp_path):
@@ -527,12 +527,14 @@ def test_outputs_of_two_states_of_the_code_are_never_mixed_without_a_word(tiny_c
     mixed = finish(plan, pool_of(tiny_corpus))
     assert mixed.sources == ["after", "before"] and mixed.partial
     assert mixed.why_unranked == "mixed: outputs of 2 states of the code"
-    (note,) = notes_on(plan.view, mixed, "after")
+    (note,) = notes_on(plan.view, mixed, pool_of(tiny_corpus).scorer, "after")
     assert "2 states of its code and are mixed" in note and "--fresh" in note
     makers = plan.run.makers(row.made_by for row in plan.run.predictions().values())
     assert "mixed" in notes_on_code("painter", "painter", makers, "after")[0]
     anew = finish(plan, pool_of(tiny_corpus), fresh=True)
-    assert anew.sources == ["after"] and not anew.partial and not notes_on(plan.view, anew, "after")
+    assert anew.sources == ["after"] and not anew.partial and not notes_on(
+        plan.view, anew, pool_of(tiny_corpus).scorer, "after"
+    )
     shutil.rmtree(plan.run.path / "provenance")  # what nobody knows is not taken for the same
     assert conclude(plan.view, pool_of(tiny_corpus).scorer).sources == ["unknown"]
 
@@ -543,7 +545,7 @@ def test_outputs_of_older_code_are_told(tiny_corpus, tmp_path, monkeypatch):
     with_code(monkeypatch, "after")
     plan, pool = plan_of(tiny_corpus, tmp_path), pool_of(tiny_corpus)
     assert evaluate(plan, pool) == 36  # kept
-    (note,) = notes_on(plan.view, conclude(plan.view, pool.scorer), plan.method.source)
+    (note,) = notes_on(plan.view, conclude(plan.view, pool.scorer), pool.scorer, plan.method.source)
     assert "made by other code than is here now" in note
 
 
@@ -623,7 +625,7 @@ def test_an_output_that_was_changed_is_measured_again_and_told(tiny_corpus, tmp_
     true = 10 + 20 * 2
     assert rows["p02", 1].statistics["error"] == 255 - true
     assert result.changed == 1 and result.partial and result.why_unranked == "1 outputs changed since they were made"
-    assert "1 outputs of painter are not as they were made" in notes_on(plan.view, result)[0]
+    assert "1 outputs of painter are not as they were made" in notes_on(plan.view, result, pool_of(tiny_corpus).scorer)[0]
 
 
 def test_a_date_alone_measures_nothing_again(tiny_corpus, tmp_path, monkeypatch):
@@ -681,7 +683,7 @@ def test_what_a_method_raises_is_kept_once_for_each_place(tiny_corpus, tmp_path,
     assert (
         "KeyError" in (plan.run.path / files["p01"]).read_text() and len(list(plan.run.path.glob("tracebacks/*"))) == 2
     )
-    lines = notes_on(plan.view, result)
+    lines = notes_on(plan.view, result, pool.scorer)
     assert lines[0] == f"6 outputs failed where the method raised; traceback: {plan.run.path / files['p01']}"
     assert lines[1].startswith(f'    File "{__file__}", line ') and "KeyError: 'p01 has" in lines[3]
     assert lines[-1] == "  IndexError: list index out of range"
