@@ -532,8 +532,10 @@ def test_outputs_of_two_states_of_the_code_are_never_mixed_without_a_word(tiny_c
     makers = plan.run.makers(row.made_by for row in plan.run.predictions().values())
     assert "mixed" in notes_on_code("painter", "painter", makers, "after")[0]
     anew = finish(plan, pool_of(tiny_corpus), fresh=True)
-    assert anew.sources == ["after"] and not anew.partial and not notes_on(
-        plan.view, anew, pool_of(tiny_corpus).scorer, "after"
+    assert (
+        anew.sources == ["after"]
+        and not anew.partial
+        and not notes_on(plan.view, anew, pool_of(tiny_corpus).scorer, "after")
     )
     shutil.rmtree(plan.run.path / "provenance")  # what nobody knows is not taken for the same
     assert conclude(plan.view, pool_of(tiny_corpus).scorer).sources == ["unknown"]
@@ -625,7 +627,9 @@ def test_an_output_that_was_changed_is_measured_again_and_told(tiny_corpus, tmp_
     true = 10 + 20 * 2
     assert rows["p02", 1].statistics["error"] == 255 - true
     assert result.changed == 1 and result.partial and result.why_unranked == "1 outputs changed since they were made"
-    assert "1 outputs of painter are not as they were made" in notes_on(plan.view, result, pool_of(tiny_corpus).scorer)[0]
+    assert (
+        "1 outputs of painter are not as they were made" in notes_on(plan.view, result, pool_of(tiny_corpus).scorer)[0]
+    )
 
 
 def test_a_date_alone_measures_nothing_again(tiny_corpus, tmp_path, monkeypatch):
