@@ -216,3 +216,34 @@ def test_real_videos_are_in_step_and_their_landmarks_tell_it():
     turned = zip(sounds[1:] + sounds[:1], mouths, strict=True)
     wrong = pooled(METRIC.measure([SpeechItem("", s, RATE, opening=m) for s, m in turned]))
     assert np.isnan(wrong["lip_sync_ms"]) and wrong["lip_sync_strength"] < 0.35
+
+
+@pytest.mark.parametrize("name", ["lip2speech", "av_enhancement"])
+def test_a_run_hands_the_metric_the_mouth_of_its_sample_and_no_other_metric_waits_for_it(name, tmp_path, talkers):
+    from benchmark.datasets.talkers.identity import person
+    from benchmark.datasets.talkers.lips import filmed
+    from benchmark.media import write_audio, write_video
+    from benchmark.media.mouth_opening import mouth_opening
+    from benchmark.runs.directory import Prediction
+    from benchmark.runs.scoring import SpeechReader
+    from benchmark.tasks import Protocol, get_task
+    from benchmark.types import Sample
+    from metrics.speech.si_sdr import SiSdr
+
+    speech = talkers[0][0]
+    video, sound = tmp_path / "v.mp4", tmp_path / "s.wav"
+    write_video(video, filmed(person(90_000), speech), FPS, speech.audio)
+    write_audio(sound, speech.audio)
+    sample = Sample("a", "a", {"video": (video,)}, {"speech": (sound,)}, {"noise": "white", "snr_db": 0.0})
+    task = get_task(name)
+    for seconds in (None, 3.0):
+        reader = SpeechReader(task, Protocol(seconds, 1), 0, [sample])
+        item = reader(Prediction("a", "a", 0, "ok", "s.wav"), tmp_path)
+        assert reader.for_metric(SiSdr(), item).opening is None
+        seen, whole = reader.for_metric(METRIC, item).opening, mouth_opening(video)
+        length = len(whole) if seconds is None else 75
+        np.testing.assert_array_equal(seen, whole[np.arange(length) % len(whole)])  # a longer clip begins again
+        assert "|mouth:dlib68" in reader.signature(METRIC) and "mouth" not in reader.signature(SiSdr())
+    without = Sample("b", "b", {}, {"speech": (sound,)}, {"noise": "white", "snr_db": 0.0})
+    with pytest.raises(Exception, match="0 files as its video"):
+        task.opening(without, Protocol(None, 1), 0)

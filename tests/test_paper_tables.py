@@ -179,7 +179,7 @@ def test_whose_voice_is_given_tells_the_rows_of_a_method_apart():
     three, one = table("lipdiffuser", 3), table("lipdiffuser", 1)
     enrolments = {
         "Same utterance": "clean", "Other utterance": "other",
-        "Enhanced utterance (-10dB)": "enhanced:sgmse", "Noisy utterance (-10dB)": "noisy",
+        "Enhanced utterance (-10dB)": "enhanced:deepfilternet", "Noisy utterance (-10dB)": "noisy",
     }  # fmt: skip
     assert [row.label for row in three.rows] == list(enrolments)
     for label, enrolment in enrolments.items():
