@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""lip_sync: known shifts and unrelated speech; by true mouths of Talkers, by landmarks of them, by real videos.
-=======
 """lip_sync: known shifts and unrelated speech, by true mouths of Talkers, by landmarks of them, by real videos.
->>>>>>> sync
 
 python tests/benchmarks/bench_lip_sync.py                            # Talkers: speaks and films 40 people anew
 python tests/benchmarks/bench_lip_sync.py --people 0 --grid FOLDER   # GRID's clips, video with sound
@@ -63,14 +59,8 @@ def grid(folder: Path) -> list[Clip]:
 
 def late(samples: np.ndarray, ms: int) -> np.ndarray:
     shift = ms * RATE // 1000
-<<<<<<< HEAD
-    return np.concatenate([np.zeros(max(shift, 0)), samples, np.zeros(max(-shift, 0))])[max(-shift, 0) :][
-        : len(samples)
-    ]
-=======
     around = np.concatenate([np.zeros(max(shift, 0)), samples, np.zeros(max(-shift, 0))])
     return around[max(-shift, 0) :][: len(samples)]
->>>>>>> sync
 
 
 def rows(clips: Sequence[Clip]) -> list[Statistics]:
@@ -94,14 +84,8 @@ def told(name: str, clips: Sequence[Clip], seed: int = 0) -> None:
     alone = 1000 / STEPS * peaks(np.stack([row["correlation"] for row in own]))[0] - offset
     print(f"  highest peak of single clips, less {offset:.1f} ms: median {np.median(alone):+.1f} ms, ", end="")
     print(f"quartiles {np.percentile(alone, 25):+.1f} to {np.percentile(alone, 75):+.1f}, ", end="")
-<<<<<<< HEAD
-    print(
-        f"within {NEAR_MS} ms {np.mean(np.abs(alone) <= NEAR_MS):.0%} (by chance {NEAR_MS * STEPS / 1000 / REACH:.0%})"
-    )
-=======
     near, chance = np.mean(np.abs(alone) <= NEAR_MS), NEAR_MS * STEPS / 1000 / REACH
     print(f"within {NEAR_MS} ms {near:.0%} (by chance {chance:.0%})")
->>>>>>> sync
     random = np.random.default_rng(seed)
     for count in (4, 10, len(clips)):
         if count > len(clips):
