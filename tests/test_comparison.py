@@ -207,7 +207,9 @@ ROWS = {
     "speaker_similarity": ("spk|v1", lambda r: {"cosine": r.uniform()}),
     "delay": ("delay|v2", lambda r: {"delay_ms": r.normal(), "confidence": 1.0, "seconds": 2.0, "bands": np.zeros(3)}),
     "lip_sync": ("sync|v1", lambda r: {
-        "correlation": np.cos((np.arange(101) - 50 - 5 * r.normal()) / 20), "variance": 1e-6, "seconds": 2 + r.uniform(),
+        "correlation": np.cos((np.arange(101) - 50 - 5 * r.normal()) / 20),
+        "variance": 1e-6,
+        "seconds": 2 + r.uniform(),
     }),
 }  # fmt: skip
 

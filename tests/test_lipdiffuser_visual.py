@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from baselines.checkpoints import load_state
 from baselines.lipdiffuser import clips as clips_module
-from baselines.lipdiffuser import visual_encoder
+from baselines.lipdiffuser import visual_encoder, visual_training
 from baselines.lipdiffuser.clips import MemoryClips, ShardClips
 from baselines.lipdiffuser.config import Config, Training
 from baselines.lipdiffuser.visual_encoder import VisualEncoder, build_visual_encoder, centre, seen_of
@@ -183,10 +183,11 @@ def test_a_batch_is_filled_up_and_ignored_there() -> None:
 
 def test_lips_are_learned_to_be_read_and_exported(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(visual_encoder, "STAGES", (8, 8, 8, 16, 16))
+    monkeypatch.setattr(visual_training, "WARM_UP", 5)
     training = Training(visual_batch=4, visual_learning_rate=5e-3)
     recipe = VisualRecipe(CONFIG, training, lips(8, 6, 0), lips(4, 6, 1))
     before = recipe.validate()
-    train(recipe, tmp_path, 30, Loop(device="cpu", log_every=20, checkpoint_every=100))
+    train(recipe, tmp_path, 36, Loop(device="cpu", log_every=20, checkpoint_every=100))
     after = recipe.validate()
     assert after["phonemes"] > 0.9 > before["phonemes"] and after["visemes"] >= after["phonemes"]
     assert recipe.phonemes == ("", "a", "m")

@@ -15,9 +15,8 @@ from torch.nn import functional as F
 
 from baselines.lipdiffuser.config import Config
 from benchmark.errors import InvalidConfig
+from benchmark.media.mouth_video import CENTRE, SIDE
 
-SIDE, CENTRE = 96, 88
-"""Of the pictures that are read, and of their middle, which is looked at."""
 STAGES = (24, 32, 48, 64, 96)
 """Channels of the first convolution and of the four residual stages; all but the first stage halve the picture."""
 FRAMES = 5

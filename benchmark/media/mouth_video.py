@@ -1,10 +1,11 @@
 """The speaker's mouth as lip readers see it: grey, 96 x 96 pixels, 25 frames a second; methods take the centre 88.
 
 The way is that of the published pipelines (Ma et al., ICASSP 2021; AV-HuBERT; BRAVEn): 68 landmarks in each frame,
-smoothed over 12 frames, five stable points brought onto those of a mean face by a similarity, and a square cut around
-the mouth. Their mean face, `20words_mean_face.npy`, is not at hand: `STABLE` are means of dlib's landmarks on real
-faces, 392 photographs of the ORL faces and 44 frames of eleven GRID speakers' videos, aligned to each other and
-mirrored, at a scale at which the mouth takes half of the square, as in the published crops.
+smoothed over 12 frames, stable points brought onto those of a mean face by a similarity, and a square cut around the
+mouth. The stable points are AV-HuBERT's five; BRAVEn's script takes three more, on nose and lips. Their mean face,
+`20words_mean_face.npy`, cannot be passed on: `STABLE` are means of dlib's landmarks on real faces, 392 photographs of
+the ORL faces and 44 frames of eleven GRID videos, aligned to each other and mirrored, at a scale at which the mouth
+takes half of the square, as in the published crops.
 """
 
 from __future__ import annotations

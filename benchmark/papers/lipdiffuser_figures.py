@@ -61,7 +61,8 @@ def rows_of(made: Kept, number: str, material: Material) -> Rows | None:
     good = [found[key] for key in sorted(found) if found[key].status == "ok"]
     if not good:
         raise PrerequisiteError(
-            f"{made.path} has {number}, and no rows of single outputs beside it: make the run anew, or leave the file out"
+            f"{made.path} has {number}, and no rows of single outputs beside it: "
+            "make the run anew, or leave the file out"
         )
     return Rows(metrics.load(item.metric).for_rows(signature, good[0].statistics), good)
 
@@ -121,7 +122,8 @@ def over_snr(material: Material) -> Drawing:
         "with the presets that have shipped weights; bars and the band: 95 % intervals over speakers. LipDiffuser "
         "hears nothing of the mixture, and its enrolment is the clean speech: its line is the mean over the whole "
         "split, and flat by construction. Each utterance stands at one SNR, so that neighbouring points are of other "
-        "sentences of the same people. WER is the mean over clips; voices are judged by a recogniser of Talkers' voices."
+        "sentences of the same people. WER is the mean over clips; voices are judged by a recogniser of Talkers' "
+        "voices."
     )
 
     def paint(figure: Figure) -> None:
@@ -204,7 +206,7 @@ def boxes(material: Material) -> Drawing:
             if rows := rows_of(made, number, material):
                 values[number][need.method] = each_output(rows, number)
     caption = (
-        "The paper's Figure 3 is a listening test: 15 people rated quality and likeness of the voice from 0 to 100, and "
+        "The paper's Figure 3 is a listening test: 15 people rated quality and likeness of the voice from 0 to 100; "
         "the ratings are not printed as numbers. Nothing here can measure it. In its place: scores of networks, clip "
         "by clip, of Talkers' test split at -10 dB; boxes and whiskers are the paper's (quartiles, median as a line, "
         "mean as a diamond, whiskers to what lies within 1.5 times the height of the box). What listeners would say "

@@ -273,7 +273,7 @@ def _read_lines(path: Path, kind: type[Row]) -> Iterator[tuple[int, Row]]:
     what = "scores" if kind is ScoreRow else "predictions"
     with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as handle:
         try:
-            for number, line in enumerate(handle, 1):
+            for number, line in enumerate(handle, 1):  # noqa: B007 - told where a row is refused
                 if line.endswith(b"\n"):  # a torn last line was never finished
                     yield read_row(json.loads(line), kind)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:

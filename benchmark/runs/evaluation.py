@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 from benchmark.configuration import Presets, Settings, resolve
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import MethodError, MissingWeights, PrerequisiteError, UsageError
-from benchmark.runs.workers import WorkerPool
-from benchmark.runs.generation import Batch, batches, checked_speech, generate, outputs_of, unfinished
 from benchmark.results.schema import Failures, PairResult, Result, RunSpec
-from benchmark.runs.scoring import NOT_MEASURED, Scorer, Work, aggregate, current_rows, unscored
-from benchmark.sources import source_of_method
 from benchmark.results.statistics import INTERVALS
 from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
+from benchmark.runs.generation import Batch, batches, checked_speech, generate, outputs_of, unfinished
+from benchmark.runs.scoring import NOT_MEASURED, Scorer, Work, aggregate, current_rows, unscored
+from benchmark.runs.workers import WorkerPool
+from benchmark.sources import source_of_method
 from benchmark.tasks import Protocol, Task, with_protocol
 from benchmark.types import Example, Sample, derive_seed
 
@@ -70,8 +70,8 @@ def plan_method(
         UnknownName, InvalidConfig: as `configuration.resolve`.
         MissingWeights: a preset without weights, or a file that is not there.
     """
-    from benchmark.weights import table
     from benchmark.registry import methods, trainers
+    from benchmark.weights import table
 
     kind = methods.load(name)
     presets = presets_of(kind)
@@ -579,5 +579,7 @@ def find_run(text: str, runs: Path) -> Path:
     if Path(text).is_dir():
         raise UsageError(f"{text} is no run directory: expected run.json in it; name one run or result file")
     shown = "" if runs == Path("runs") else f" --runs {runs}"
-    what = f"{text}: no such file or folder." if "/" in text or text.endswith(".json") else f"No run '{text}' in {runs}/."
+    what = (
+        f"{text}: no such file or folder." if "/" in text or text.endswith(".json") else f"No run '{text}' in {runs}/."
+    )
     raise UsageError(f"{what} List runs with: python -m benchmark list runs{shown}")

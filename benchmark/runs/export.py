@@ -31,16 +31,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmark.media.clips import only_file
 from benchmark.datasets.manifest import Manifest
 from benchmark.datasets.names import safe_ids
 from benchmark.errors import BenchmarkError, PrerequisiteError, UsageError
-from benchmark.media.face_video import FPS
 from benchmark.media import regular_file, write_audio, write_video
+from benchmark.media.clips import only_file
+from benchmark.media.face_video import FPS
 from benchmark.remarks import counted, remarks
 from benchmark.reports.escaping import csv_cell
-from benchmark.sources import INPUTS, source_of_modules
 from benchmark.runs.directory import RunDirectory, content_hash
+from benchmark.sources import INPUTS, source_of_modules
 from benchmark.tasks import Protocol, Task
 from benchmark.types import Audio, Sample
 

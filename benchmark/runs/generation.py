@@ -17,8 +17,8 @@ from benchmark import tracebacks
 from benchmark.errors import BenchmarkError, MediaError, MethodError, PrerequisiteError
 from benchmark.remarks import remarks
 from benchmark.runs.directory import Key, Prediction, RunDirectory, content_hash
-from benchmark.tasks import Protocol, Task
 from benchmark.runs.timing import clock
+from benchmark.tasks import Protocol, Task
 from benchmark.types import Example, Sample
 
 
@@ -119,9 +119,7 @@ class _Opened(NamedTuple):
     remarks: list[str]
 
 
-def _enhanced(
-    inputs: list[_Opened], enhance: Callable[[list[Example]], list[Example | Exception]]
-) -> list[_Opened]:
+def _enhanced(inputs: list[_Opened], enhance: Callable[[list[Example]], list[Example | Exception]]) -> list[_Opened]:
     made = iter(enhance([entry.example for entry in inputs if isinstance(entry.example, Example)]))
     return [entry._replace(example=next(made)) if isinstance(entry.example, Example) else entry for entry in inputs]
 

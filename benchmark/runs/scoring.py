@@ -13,9 +13,9 @@ import numpy as np
 
 from benchmark.remarks import remarks
 from benchmark.results.schema import Aggregate
-from benchmark.sources import source_of_metric
 from benchmark.results.statistics import Shape, Values, Weigh, row_weights, speaker_index, with_intervals
 from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
+from benchmark.sources import source_of_metric
 from benchmark.types import Sample
 
 NOT_MEASURED = "not measured"

@@ -11,6 +11,11 @@ from benchmark import tracebacks
 from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import BenchmarkError, InvalidConfig, MissingDataset, PrerequisiteError, UsageError
+from benchmark.registry import metric_of
+from benchmark.remarks import counted
+from benchmark.results.schema import Result, RunSpec
+from benchmark.runs.delays import delay_note
+from benchmark.runs.directory import Prediction, RunDirectory
 from benchmark.runs.evaluation import (
     MethodPlan,
     Progress,
@@ -24,15 +29,10 @@ from benchmark.runs.evaluation import (
     protocol_for,
     rescore,
 )
-from benchmark.runs.workers import WorkerPool, parse_shard, pick_device
 from benchmark.runs.recognition import OF_WORDS, default_recogniser
-from benchmark.registry import metric_of
-from benchmark.remarks import counted
-from benchmark.results.schema import Result, RunSpec
 from benchmark.runs.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options, takes_one_of
+from benchmark.runs.workers import WorkerPool, parse_shard, pick_device
 from benchmark.sources import source_of_method
-from benchmark.runs.delays import delay_note
-from benchmark.runs.directory import Prediction, RunDirectory
 from benchmark.tasks import Protocol, Task, get_task
 from benchmark.types import Sample
 
@@ -202,8 +202,8 @@ class Session:
 
     def check_metrics(self, task: Task) -> None:
         """Raise for a metric, option or face network that cannot be had."""
-        from benchmark.weights.networks import Networks
         from benchmark.registry import metrics as registry
+        from benchmark.weights.networks import Networks
 
         names = self.metric_names(task)
         kind = "speech" if task.output == "audio" else task.name

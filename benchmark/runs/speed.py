@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmark.errors import BenchmarkError, MethodError, MissingWeights, UsageError
-from benchmark.runs.evaluation import MethodPlan, plan_method
 from benchmark.processes import end_with_parent, ending
+from benchmark.runs.evaluation import MethodPlan, plan_method
 from benchmark.tasks import Task, get_task
 from benchmark.types import Audio, Example, FaceVideo, Sample, derive_seed
 

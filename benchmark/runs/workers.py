@@ -15,8 +15,8 @@ from typing import Any
 
 from benchmark.errors import PrerequisiteError, UsageError
 from benchmark.processes import ProcessPool, WorkerDied
-from benchmark.runs.scoring import Scorer, Work
 from benchmark.runs.directory import ScoreRow
+from benchmark.runs.scoring import Scorer, Work
 
 _scorer: Scorer | None = None
 
