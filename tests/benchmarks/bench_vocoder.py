@@ -6,8 +6,8 @@
 Files hold a generator of LipDiffuser's vocoder, among the rest under `vocoder.`, or a published one (HiFi-GAN's
 official code, SpeechBrain). The recordings are Talkers' validation people of the population, one sentence each, which
 no training and no split contains. Rows: the recordings themselves; Griffin and Lim's iterations, 60, on the least
-squares spectrum, as what is heard without a vocoder; each file; and each file again from blurred spectrograms, three
-bands by three frames, as denoisers make them smoother than true ones.
+squares spectrum, as what is heard without a vocoder; each file; the same equalised, as often as `--equalised` says; and
+that again from blurred spectrograms, three bands by three frames, as denoisers make them smoother than true ones.
 
 mel: mean absolute difference of log-mels. PESQ (wb) and ESTOI are told against the recording. DNSMOS P.808: beside the
 first row's. WER: by the grammar that Talkers' sentences come from. voice: cosine of embeddings by the recogniser that
@@ -33,6 +33,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.checkpoints import fill, read
+from baselines.lipdiffuser.equaliser import Equaliser
 from baselines.lipdiffuser.mel import HOP, N_FFT, RATE, LogMel
 from baselines.lipdiffuser.speaker import SpeakerEncoder
 from baselines.lipdiffuser.vocoder import Generator, read_published
@@ -64,6 +65,10 @@ def vocoder(path: Path) -> tuple[Speak, LogMel]:
     return generator, LogMel(framing)
 
 
+def equalised(made: Speak, equaliser: Equaliser) -> Speak:
+    return lambda mels: equaliser(made(mels), mels)
+
+
 def griffin_lim(log_mel: LogMel) -> Speak:
     inverse = torch.linalg.pinv(log_mel.filters)
     window = torch.hann_window(N_FFT)
@@ -90,6 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--people", type=int, default=30)
+    parser.add_argument("--equalised", type=int, default=4, help="as the setting vocoder_equalised")
     parser.add_argument("--save", type=Path, help="write the sounds of each row into a folder")
     settings = parser.parse_args()
     torch.set_num_threads(1)
@@ -108,7 +114,11 @@ def main() -> None:
     for path in settings.files:
         made, log_mel = vocoder(path)
         made(torch.zeros(1, 80, 100))
-        rows += [(path.name, made, log_mel, False), (f"{path.name}, blurred", made, log_mel, True)]
+        better = equalised(made, Equaliser(log_mel.framing, settings.equalised))
+        rows.append((path.name, made, log_mel, False))
+        if settings.equalised:
+            rows.append((f"{path.name}, equalised", better, log_mel, False))
+        rows.append((f"{path.name}, equalised, blurred", better, log_mel, True))
     print(f"{len(clean)} recordings; torch {torch.__version__}, {platform.machine()}, one thread")
     print("| | mel | PESQ | ESTOI | DNSMOS P.808 | WER | voice | right voice | RTF |\n|---|" + "---:|" * 8)
     for name, made, log_mel, blur in rows:
