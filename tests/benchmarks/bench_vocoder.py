@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--people", type=int, default=30)
-    parser.add_argument("--equalised", type=int, default=4, help="as the setting vocoder_equalised")
+    parser.add_argument("--equalised", type=int, default=1, help="as the setting vocoder_equalised")
     parser.add_argument("--save", type=Path, help="write the sounds of each row into a folder")
     settings = parser.parse_args()
     torch.set_num_threads(1)
