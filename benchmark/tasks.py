@@ -22,7 +22,7 @@ ENHANCED = "enhanced:"
 ENROLMENTS = {
     "other": "another utterance of the speaker",
     "clean": "the clean speech itself",
-    "noisy": "the speech itself in noise, at -10 dB",
+    "noisy": "the speech itself in noise, at -10 dB or as it was recorded",
 }
 """Where a method that is told whose voice to give hears it (LipDiffuser, Table 3), and what a table says of it."""
 LEAST_ENROLLED_S = 0.5
@@ -30,7 +30,7 @@ LEAST_ENROLLED_S = 0.5
 LEAST_PICTURES = 5
 """A fifth of a second: shorter than any syllable."""
 ENROLLED_DB = -10.0
-"""SNR of an enrolment in noise, whatever that of the row."""
+"""SNR of an enrolment in noise, whatever that of the row; a recording that is noisy as it is stays so."""
 
 
 @dataclass(frozen=True)

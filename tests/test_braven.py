@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.checkpoints import export
 from baselines.lipdiffuser.braven import LARGE, BRAVEn, Size, read_visual
 from baselines.lipdiffuser.config import Config
+from baselines.lipdiffuser.method import LipDiffuser
 from baselines.lipdiffuser.visual_encoder import build_visual_encoder
 from benchmark.errors import InvalidConfig, MissingWeights
 
@@ -162,3 +165,34 @@ def test_other_files_are_refused_with_what_is_odd(tmp_path, state) -> None:
         read_visual(saved("wide.pth", {**state, "embed.0.weight": torch.zeros(16, 768)}))
     with pytest.raises(MissingWeights):
         read_visual(tmp_path / "nothing.pth")
+
+
+@pytest.mark.parametrize("random", [False, True])
+def test_the_method_sees_by_it(state, tmp_path, monkeypatch, random):
+    torch.save(state, tmp_path / "braven.pth")
+    monkeypatch.setattr(BRAVEn.__init__, "__defaults__", (SMALL,))
+    config = Config(
+        channels=8,
+        multiples=(1, 2),
+        blocks=1,
+        attention=(False, False),
+        head_channels=16,
+        patch=8,
+        speaker="talkers",
+        visual_weights=str(tmp_path / "braven.pth"),
+        visual_dim=SMALL.dim,
+        vocoder_channels=16,
+    )
+    trained = {name: t for name, t in config.network().state_dict().items() if not name.startswith("visual.")}
+    about = {"method": "lipdiffuser", "config": dataclasses.asdict(config)}
+    made = LipDiffuser(config, export(tmp_path / "weights.safetensors", trained, about, half=False))
+    if random:
+        made.load_random("cpu")
+    else:
+        made.load("cpu")
+    video = torch.rand(1, 4, 88, 88)
+    with torch.no_grad():
+        seen = made.network.see(video)
+        assert seen.shape == (1, 4, SMALL.dim)
+        if not random:
+            torch.testing.assert_close(seen, read_visual(tmp_path / "braven.pth")(video), rtol=1e-4, atol=1e-5)

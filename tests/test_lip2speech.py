@@ -29,6 +29,7 @@ from benchmark.media import mouth_video, read_audio, read_video, write_audio, wr
 from benchmark.media.clips import mixture_clip
 from benchmark.reports.fitted import caption
 from benchmark.results.schema import Result, RunSpec
+from benchmark.runs.evaluation import peers
 from benchmark.runs.export import Export, write_mixtures
 from benchmark.runs.session import Request, Session, score_run
 from benchmark.tasks import Protocol, SpeechFromLips, get_task, with_protocol
@@ -268,6 +269,18 @@ def test_an_enrolment_is_part_of_a_runs_identity(root: Path, tmp_path: Path) -> 
     assert labels["enhanced:halver"] == "echo (enrolment=enhanced:halver)"
 
 
+def test_rows_beside_a_run_on_disk_are_of_its_enrolment(root: Path, tmp_path: Path) -> None:
+    runs = {}
+    for method, kind in (("echo", None), ("echo", "clean"), ("echo", "noisy"), ("noisy", None)):
+        session = asked(root, tmp_path, method, enrolment=kind)
+        (plan,) = session.plans()
+        session.run([plan])
+        runs[method, kind] = replace(plan.view, task=replace(LIPS, references=("echo", "noisy")))
+    assert [row.label for row in peers(runs["noisy", None])] == ["echo"]
+    assert [row.label for row in peers(runs["echo", "clean"])] == ["noisy"]
+    assert [row.label for row in peers(runs["echo", None])] == ["noisy"]
+
+
 def test_runs_of_other_tasks_keep_their_identity() -> None:
     kept = sorted((Path(__file__).parent.parent / "leaderboards" / "results").rglob("*.json"))
     results = [Result.model_validate_json(path.read_text(encoding="utf-8")) for path in kept[:5]]
@@ -291,7 +304,7 @@ def test_only_what_hears_noise_alone_enhances_enrolments(root: Path, tmp_path: P
 
 def test_where_there_is_no_noise_a_mixture_cannot_be_heard(root: Path, tmp_path: Path) -> None:
     session = asked(root, tmp_path, split="alone", references=True)
-    assert [plan.method.name for plan in session.plans()] == ["echo", "clean"]
+    assert [plan.method.name for plan in session.plans()] == ["echo", "lipdiffuser", "clean"]
     (note,) = [line for line in session.notes if line.startswith("noisy is left out")]
     assert "makes its outputs from the input 'noisy', and mouths alone has none for lip2speech" in note
     with pytest.raises(UsageError, match="nothing is mixed with noise there"):

@@ -135,6 +135,13 @@ def test_what_cannot_be_measured_says_why():
         assert isinstance(row, Undefined | Failed) and reason in row.reason
 
 
+def test_a_mouth_that_stands_still_does_not_move_by_rounding():
+    speech = spoken(0)
+    for opening in np.random.default_rng(0).random(20):
+        (row,) = METRIC.measure([SpeechItem("", speech, RATE, opening=np.full(len(filmed(0)), opening))])
+        assert row == Undefined("the mouth does not move")
+
+
 def test_clips_weigh_by_their_length_and_a_draw_that_leaves_one_out_is_as_if_it_were_not_there():
     rows = METRIC.measure(
         [SpeechItem("", spoken(n, s / 1000, t), RATE, opening=filmed(n, t)) for n, (s, t) in enumerate(

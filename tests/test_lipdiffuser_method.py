@@ -157,6 +157,22 @@ def test_what_cannot_be_used_is_one_failed_row(tmp_path):
     assert [str(output) for output in shuffled.generate([example(decoy=broken)])] == ["gone"]
 
 
+def test_a_video_too_short_for_a_vocoder_that_mirrors_is_one_failed_row(tmp_path):
+    made = method(tmp_path)
+    made.network.vocoder = Generator(16, "reflect").eval()
+    short, spoken_ = made.generate([example(1), example(2)])
+    assert isinstance(short, MethodError) and "1 picture of the mouth; the vocoder can speak no less than 2" in str(
+        short
+    )
+    assert isinstance(spoken_, np.ndarray) and spoken_.shape == (1280,)
+
+
+def test_channels_that_no_vocoder_has_are_refused():
+    for channels in (0, 100):
+        with pytest.raises(ValueError, match=f"vocoder_channels must be a multiple of 16, got {channels}"):
+            dataclasses.replace(SMALL, vocoder_channels=channels)
+
+
 def test_a_network_that_gives_no_numbers_is_told(tmp_path):
     made = method(tmp_path)
     with torch.no_grad():

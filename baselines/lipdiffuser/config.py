@@ -117,6 +117,8 @@ class Config:
             longest_s="[1, 600]",
             visual_dim="[8, 4096]",
         )
+        if self.vocoder_channels < 16 or self.vocoder_channels % 16:
+            raise ValueError(f"vocoder_channels must be a multiple of 16, got {self.vocoder_channels}")
         if len(self.attention) != len(self.multiples):
             raise ValueError(
                 f"attention must say true or false for each of {len(self.multiples)} levels, got {len(self.attention)}"

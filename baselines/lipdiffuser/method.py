@@ -116,7 +116,10 @@ class LipDiffuser(NetworkMethod):
         usable: list[Silent] = []
         for index, example in enumerate(examples):
             try:
-                usable.append(Silent(index, self._seen(example), self._voice(example), example.seed))
+                seen = self._seen(example)
+                if mel_frames(len(seen)) < self.network.vocoder.shortest:
+                    raise MethodError(f"{len(seen)} picture of the mouth; the vocoder can speak no less than 2")
+                usable.append(Silent(index, seen, self._voice(example), example.seed))
             except (MethodError, MediaError) as error:
                 outputs[index] = error
         for batch in self._batches(usable):
@@ -199,7 +202,10 @@ class LipDiffuser(NetworkMethod):
         with seeded(self.name, seed):
             network = self.config.network(published)
         self.device = torch.device(device)
-        self.network = network.to(self.device, memory_format=self.memory_format).eval()
+        self.network = network.to(self.device).eval()
+        for parameter in self.network.parameters():
+            if parameter.ndim == 4:  # BRAVEn begins with a convolution over time, which has no such layout
+                parameter.data = parameter.data.to(memory_format=self.memory_format)
 
     def _check(self, about: Mapping[str, str]) -> None:
         """What shapes alone do not tell: what the weights in the file were trained with."""

@@ -51,6 +51,9 @@ class Generator(nn.Module):
         if channels < 16 or channels % 16:
             raise ValueError(f"channels must be a multiple of 16, got {channels}")
         self.edges = edges
+        # What is mirrored has to be longer than the widest convolution reaches, 25 of the 8 F samples behind the first
+        # upsampling.
+        self.shortest = 4 if edges == "reflect" else 1
         self.conv_pre = nn.Conv1d(BANDS, channels, 7, padding=3, padding_mode=edges)
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()

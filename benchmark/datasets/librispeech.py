@@ -77,7 +77,7 @@ def _sexes(table: Path, finder: MediaFinder) -> dict[str, str]:
     try:
         lines = [line.split("|") for line in read_lines(table) if not line.startswith(";")]
     except UsageError as error:
-        finder.leave_out(table, str(error).removeprefix(f"{table}"))
+        finder.leave_out(table, str(error).removeprefix(str(table)).lstrip(":, "))
         return {}
     found = {cells[0].strip(): sex_of(cells[1].strip()) for cells in lines if len(cells) > 1}
     return {speaker: sex for speaker, sex in found.items() if sex}
@@ -87,7 +87,7 @@ def _said(path: Path, finder: MediaFinder) -> dict[str, str]:
     try:
         lines = [line.partition(" ") for line in read_lines(path)]
     except UsageError as error:
-        finder.leave_out(path, str(error).removeprefix(f"{path}"))
+        finder.leave_out(path, str(error).removeprefix(str(path)).lstrip(":, "))
         return {}
     return {same(name): " ".join(said.split()) for name, _, said in lines if said.strip()}
 

@@ -103,7 +103,8 @@ def about(name: str, texts: dict[str, str], finder: MediaFinder) -> dict[str, st
         try:
             found["text"] = words(finder.root / texts[name])
         except UsageError as error:
-            finder.leave_out(finder.root / texts[name], str(error).removeprefix(f"{finder.root / texts[name]}"))
+            path = finder.root / texts[name]
+            finder.leave_out(path, str(error).removeprefix(str(path)).lstrip(":, "))
     return found
 
 

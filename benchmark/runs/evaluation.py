@@ -541,7 +541,10 @@ def read_result(path: Path, kind: type[AnyResult] = Result) -> AnyResult:  # typ
 
 
 def peers(view: RunView) -> list[Result]:
-    """The task's reference rows, as they are shipped, that lie beside a run, of the same mixtures or crops."""
+    """The task's reference rows, as they are shipped, that lie beside a run, of the same mixtures or crops.
+
+    Those that are told whose voice to give are told it as the run is, or as the task does where the run is not told.
+    """
     shared = ("task", "task_version", "manifest_sha256", "seconds", "repeats", "seed")
     found: dict[str, Result] = {}
     plans: dict[str, MethodPlan] = {}
@@ -555,6 +558,7 @@ def peers(view: RunView) -> list[Result]:
             continue
         plan = plans.get(result.spec.method)
         same = all(getattr(result.spec, name) == getattr(view.spec, name) for name in shared)
+        same = same and result.spec.enrolment in (None, view.spec.enrolment or view.task.protocol.enrolment)
         if not plan or not same or result.samples != len(view.samples) or result.run_id == view.spec.run_id():
             continue
         own = plan.settings.as_dict(), plan.weights_sha256

@@ -28,6 +28,8 @@ FPS = 25
 """Frames of the video a second. Frame k stands for the middle of the time that it is on screen, (k + 0.5) / 25 s."""
 STEPS = 100
 """Values of both curves a second."""
+STILL = 1e-9
+"""Part of its largest value by which a curve that stands still may change: what is taken out leaves rounding."""
 REACH = 50
 """Largest offset that is looked for in either direction, in steps."""
 RATE = 16_000
@@ -104,12 +106,13 @@ class LipSync(Metric):
             return Undefined(f"{count / STEPS:.2f} s of speech with video; {LEAST_S:g} s are needed")
         frames = np.arange(len(opening))
         times = (np.arange(count) + 0.5) * FPS / STEPS - 0.5
-        mouth = without_slow(np.interp(times, frames[seen], opening[seen]))
-        sound = without_slow(sound[:count])
+        mouth, sound = np.interp(times, frames[seen], opening[seen]), sound[:count]
+        if np.ptp(mouth) <= STILL * np.abs(mouth).max():
+            return Undefined("the mouth does not move")
+        mouth, sound = without_slow(mouth), without_slow(sound)
         energy = (mouth**2).sum() * (sound**2).sum()
         if not energy > 0:
-            still = "the estimate is silent" if not sound.any() else "the mouth does not move"
-            return Undefined(still)
+            return Undefined("the estimate is silent")
         size = scipy.fft.next_fast_len(2 * count, real=True)
         cross = scipy.fft.irfft(scipy.fft.rfft(sound, size) * scipy.fft.rfft(mouth, size).conj(), size)
         correlation = np.concatenate([cross[-REACH:], cross[: REACH + 1]]) / energy**0.5
