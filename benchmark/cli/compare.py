@@ -153,7 +153,8 @@ def coverage(comparison: Comparison) -> list[str]:
     for item in comparison.differences:
         text = (
             f"{one.name} {item.samples.first} of {one.samples} samples, {two.name} {item.samples.second} of "
-            f"{two.samples}; both have {item.samples.both} samples of {item.speakers} speakers"
+            f"{two.samples}; both have {item.samples.both} samples of {item.speakers} "
+            f"speaker{'' if item.speakers == 1 else 's'}"
         )
         if item.rows.both != item.samples.both:
             each, left = divmod(item.rows.both, item.samples.both)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-Method = Annotated[str, typer.Option("--method", "-m", help="Method to evaluate; `list methods` names them.")]
+Method = Annotated[str, typer.Option("--method", "-m", help="Method to use; `list methods` names them.")]
 Task = Annotated[str | None, typer.Option(help="Task to run, for methods that serve several; `list tasks` names them.")]
 Preset = Annotated[
     str | None, typer.Option(help="Named settings of the method; default: its first, with weights shipped.")

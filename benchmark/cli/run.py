@@ -54,6 +54,7 @@ def run(
     python -m benchmark run --method sf2f --columns recall_at_1,face_auc
     python -m benchmark run --method flowavse
     python -m benchmark run --method flowavse --task av_separation --set video=shuffled
+    python -m benchmark run --method lipdiffuser --enrolment clean
     python -m benchmark run --method wiener --task lip2speech --split test_snr
     """
     from benchmark.cli.console import bars, note, print_json

@@ -11,7 +11,9 @@ from benchmark.cli import options
 
 
 def train(
-    method: Annotated[str, typer.Option("--method", "-m", help="sf2f, voice2face, flowavse or avdiffuss.")],
+    method: Annotated[
+        str, typer.Option("--method", "-m", help="Method to train; `list trainers` names those that can be.")
+    ],
     preset: options.Preset = None,
     config: options.Config = None,
     sets: options.Sets = None,
@@ -41,6 +43,7 @@ def train(
     \b
     python -m benchmark train --method sf2f --preset talkers
     python -m benchmark train --method sf2f --people 8000 --set population.portraits=4
+    python -m benchmark train --method lipdiffuser --preset talkers
     """
     from benchmark.cli.console import bars, note, print_json
     from benchmark.datasets.dataset import left_out

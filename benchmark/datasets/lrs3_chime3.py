@@ -39,8 +39,8 @@ class LRS3CHiME3(Dataset):
     tasks: ClassVar[tuple[str, ...]] = ("lip2speech", "av_enhancement")
     layout: ClassVar[str] = f"""\
   lrs3/{{trainval,test}}/<video>/<utterance>.mp4   LRS3 as `data show lrs3` prints it; also lrs3/lrs3/...
-  chime3/{BACKGROUNDS}/*.wav     CHiME-3 as `data show chime3` prints it; also chime3/CHiME3/...
-                                                  lrs3 and chime3 may be links to where the corpora lie"""
+  chime3/{BACKGROUNDS}/*.wav      CHiME-3 as `data show chime3` prints it; also chime3/CHiME3/...
+        lrs3 and chime3 may be links to where the corpora lie"""
 
     def rows(self, split: str, task: str) -> list[Row]:
         """The mixtures of a split; files that are left out are named in `problems`, the first few of a kind."""

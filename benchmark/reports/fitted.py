@@ -58,7 +58,8 @@ def caption(result: Result) -> str:
     spec = result.spec
     length = "whole recordings" if spec.seconds is None else f"{spec.seconds:g} s of speech"
     return (
-        f"{result.label} on {spec.dataset} {spec.split} ({spec.task}): {result.speakers} speakers, {length}, "
+        f"{result.label} on {spec.dataset} {spec.split} ({spec.task}): {result.speakers} "
+        f"speaker{'' if result.speakers == 1 else 's'}, {length}, "
         f"{f'enrolment: {enrolled(spec.enrolment)}, ' if spec.enrolment else ''}"
         f"{spec.repeats} evaluation run{'s' if spec.repeats > 1 else ''}"
         f"{f'; {result.why_unranked.upper()}, cannot be ranked' if result.why_unranked else ''}"
