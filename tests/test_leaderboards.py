@@ -359,6 +359,14 @@ def test_the_tables_in_readme_are_made_anew(root, tmp_path):
     assert code == 1 and "README asks for a table of flowavse (av_enhancement, talkers)" in output
 
 
+def test_an_empty_block_in_readme_is_filled_and_what_follows_stays(published):
+    after = "Text.\n\n```\ncode\n```\n"
+    results = [each.result for each in published]
+    empty = readme.rewritten(f"<!-- table: speech2face/talkers voice2face -->\n```\n```\n{after}", results)
+    old = readme.rewritten(f"<!-- table: speech2face/talkers voice2face -->\n```\nold\n```\n{after}", results)
+    assert empty == old and empty.endswith(f"\n```\n{after}") and "voice2face  " in empty
+
+
 def test_a_table_in_readme_has_rows_of_one_question_only(published):
     text = "<!-- table: speech2face/talkers voice2face -->\n```\nold\n```\n"
     results = [each.result for each in published]

@@ -20,7 +20,7 @@ from benchmark.tasks import TASKS
 
 WIDTH = 120
 _MARK = re.compile(r"^<!-- (?:table|paper):.*$", re.MULTILINE)
-_BLOCK = re.compile(r"(<!-- table: (\w+)/(\w+) (\w+) -->\n```\n).*?(?=\n```\n)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- table: (\w+)/(\w+) (\w+) -->\n```\n).*?(?=^```\n)", re.DOTALL | re.MULTILINE)
 _PAPER = re.compile(r"(<!-- paper: (\w+/\d+)(?: ([^\n]+?))? -->\n).*?(?=\n<!-- /paper -->\n)", re.DOTALL)
 
 
@@ -37,7 +37,7 @@ def rewritten(text: str, results: Sequence[Result]) -> str:
             f"README asks for tables by {'; '.join(marks)}: expected each to be <!-- table: TASK/DATASET METHOD --> "
             "above a code block, or <!-- paper: PAPER/N COLUMNS --> with <!-- /paper --> below it"
         )
-    text = _BLOCK.sub(lambda found: found[1] + _run(results, *found.groups()[1:]), text)
+    text = _BLOCK.sub(lambda found: f"{found[1]}{_run(results, *found.groups()[1:])}\n", text)
     return _PAPER.sub(lambda found: found[1] + _paper(results, *found.groups()[1:]), text)
 
 
