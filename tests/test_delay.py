@@ -293,13 +293,13 @@ def test_the_interval_covers_the_methods_delay_and_shrinks_with_more_clips():
     """Clips of a method that is late by 110 ms, give or take 10 ms."""
     random = np.random.default_rng(5)
     covered, widths = 0, {8: [], 32: []}
-    for count in [8] * 15 + [32] * 15:
+    for count in [8] * 15 + [32] * 60:
         places = random.normal(0.11, 0.01, count)
         clips = [flat(s, 6.0, s, seed=int(random.integers(1000))) for s in places]
         low, high = alignments(clips).interval_s
-        covered += low <= 0.11 <= high
+        covered += count == 32 and low <= 0.11 <= high
         widths[count].append(high - low)
-    assert covered >= 22
+    assert covered >= 54  # 95 % of 60 are 57; eight clips are few for percentiles
     assert np.mean(widths[32]) < 0.7 * np.mean(widths[8])
 
 
