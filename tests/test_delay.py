@@ -299,7 +299,7 @@ def test_the_interval_covers_the_methods_delay_and_shrinks_with_more_clips():
         low, high = alignments(clips).interval_s
         covered += count == 32 and low <= 0.11 <= high
         widths[count].append(high - low)
-    assert covered >= 54  # 95 % of 60 are 57; eight clips are few for percentiles
+    assert covered >= 51  # of 60; of 600 such sets 94 % are covered, so fewer come once in a hundred times
     assert np.mean(widths[32]) < 0.7 * np.mean(widths[8])
 
 
