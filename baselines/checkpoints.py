@@ -70,7 +70,9 @@ def read(path: Path | None, method: str) -> tuple[dict[str, Tensor], dict[str, s
         else:
             tensors, metadata = weights.load_state(path), {}
     except (SafetensorError, OSError) as error:
-        raise MissingWeights(f"{method}: {path} cannot be read as weights: {error}") from error
+        what = weights.not_weights(path)
+        reason = f"it is {what}" if what else error
+        raise MissingWeights(f"{method}: {path} cannot be read as weights: {reason}") from error
     if not tensors:
         raise MissingWeights(f"{method}: {path} holds no tensors")
     return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}, metadata

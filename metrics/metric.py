@@ -215,7 +215,8 @@ class Metric(ABC):
     @classmethod
     @abstractmethod
     def create(cls, networks: Any, **options: Any) -> Metric:
-        """Make the metric; `networks(name)` returns a loaded network, or raises what is missing."""
+        """Make the metric; `networks(name)` returns a loaded network, or raises what is missing; `networks.file(name)`
+        says where its weights are."""
 
     @classmethod
     def for_rows(cls, signature: str, statistics: Collection[str]) -> Self:

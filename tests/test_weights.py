@@ -1,20 +1,22 @@
 from __future__ import annotations
 
+import errno
 import hashlib
-import http.server
+import multiprocessing
+import os
 import pickle
-import socketserver
+import shutil
 import subprocess
 import sys
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from file_server import CONTENT, SHA256, Server, serving
 from safetensors.torch import save_file
 
 from benchmark.errors import (
@@ -27,77 +29,15 @@ from benchmark.errors import (
 )
 from benchmark.weights import downloads
 from benchmark.weights import table as weights
+from benchmark.weights.published import PUBLISHED, File, Weights
 
-CONTENT = np.random.default_rng(0).bytes(3_000_000)
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
 FACENET = "facenet_vggface2"
-
-
-@dataclass
-class Server:
-    """A file server that can misbehave."""
-
-    url: str = ""
-    content: bytes = CONTENT
-    etag: str = '"one"'
-    break_after: list[int] = field(default_factory=list)
-    """Bytes sent before each of the first replies is cut."""
-    ranges: bool = True
-    status: int = 200
-    location: str = ""
-    kind: str = "application/octet-stream"
-    asked: list[str | None] = field(default_factory=list)
-    """The Range header of each request."""
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    state = Server()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            wanted = self.headers.get("Range")
-            state.asked.append(wanted)
-            if state.status != 200:
-                self.send_response(state.status)
-                if state.location:
-                    self.send_header("Location", state.location)
-                self.end_headers()
-                return
-            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and state.ranges else 0
-            if self.headers.get("If-Range") not in (None, state.etag):
-                start = 0
-            if start and start >= len(state.content):
-                self.send_response(416)
-                self.end_headers()
-                return
-            body = state.content[start:]
-            self.send_response(206 if start else 200)
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(state.content) - 1}/{len(state.content)}")
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Content-Type", state.kind)
-            if state.etag:
-                self.send_header("ETag", state.etag)
-            self.end_headers()
-            if state.break_after:
-                self.wfile.write(body[: state.break_after.pop(0)])
-            else:
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Threads(socketserver.ThreadingMixIn, http.server.HTTPServer):
-        daemon_threads = True
-
-    with Threads(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        state.url = f"http://127.0.0.1:{listening.server_port}/file"
+    with serving() as state:
         yield state
-        listening.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -120,9 +60,24 @@ def unpinned(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def enter(monkeypatch: pytest.MonkeyPatch, server: Server, sha256: str | None) -> str:
-    item = weights.WeightsFile("toy", "toy.bin", 2.9, "CC0-1.0", "a toy", "tests", server.url, sha256)
-    monkeypatch.setitem(weights.TABLE, "toy", item)
-    return "toy"
+    return put(monkeypatch, File("toy.dat", server.url, sha256))
+
+
+def put(monkeypatch: pytest.MonkeyPatch, *files: File, name: str = "toy") -> str:
+    """Put weights of these files into the table."""
+    item = Weights(name, files, licence="CC0-1.0", source="a toy", purpose="tests", used_by="tests")
+    monkeypatch.setitem(weights.TABLE, name, item)
+    return name
+
+
+def elsewhere(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
+    """Let the one file of weights be fetched from another address."""
+    item = weights.TABLE[name]
+    monkeypatch.setitem(weights.TABLE, name, replace(item, files=(replace(item.files[0], url=url),)))
+
+
+def visible(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 # ---- where
@@ -159,11 +114,18 @@ def test_missing_weights_say_what_they_are_and_how_to_get_them(home: Path) -> No
 
 
 def test_the_table_is_sound() -> None:
+    places = [file.name for item in PUBLISHED for file in item.files]
+    assert len(places) == len(set(places)) and len(weights.TABLE) == len(PUBLISHED)
     for name, item in weights.TABLE.items():
-        assert name == item.name and item.licence and item.source and item.used_by
-        assert item.url is None or item.url.startswith("https://")
-        assert bool(item.url) + bool(item.package) + bool(item.by_hand) == 1
-        assert item.sha256 is None or len(bytes.fromhex(item.sha256)) == 32
+        assert name == item.name and item.licence and item.source and item.purpose and item.used_by and item.files
+        fetched = all(file.url for file in item.files)
+        assert fetched or not any(file.url for file in item.files)
+        assert fetched + bool(item.package) + bool(item.by_hand) == 1
+        assert item.folder is None or {str(Path(file.name).parent) for file in item.files} == {item.folder}
+        for file in item.files:
+            assert file.url is None or file.url.startswith("https://")
+            assert file.sha256 is None or len(bytes.fromhex(file.sha256)) == 32
+            assert not Path(file.name).is_absolute() and ".." not in Path(file.name).parts
 
 
 @pytest.mark.parametrize("name", ["dlib_resnet", "dlib_landmarks5", "dlib_landmarks68", "dlib_mmod"])
@@ -194,21 +156,37 @@ def test_listing_the_table_imports_no_torch() -> None:
 def test_fetch_verifies_and_keeps_the_file(pinned: str, server: Server, home: Path) -> None:
     seen: list[tuple[int, int]] = []
     path = weights.fetch(pinned, lambda done, total: seen.append((done, total)))
-    assert path == home / "weights" / "toy.bin" and path.read_bytes() == CONTENT
+    assert path == home / "weights" / "toy.dat" and path.read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert weights.fetch(pinned) == weights.locate(pinned) == path and len(server.asked) == 1
-    assert sorted(file.name for file in path.parent.iterdir()) == ["toy.bin", "weights.lock.json"]
+    assert visible(path.parent) == ["toy.dat"]
 
 
 def test_files_of_one_network_share_a_folder(server: Server, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    for name in ("voice2face_generator", "voice2face_voice_embedding"):
-        monkeypatch.setitem(weights.TABLE, name, replace(weights.TABLE[name], url=server.url))
-        weights.fetch(name)
-        assert weights.verify(name) == SHA256
-    assert sorted(file.name for file in (home / "weights" / "voice2face").iterdir()) == [
-        "generator.pth",
-        "voice_embedding.pth",
+    server.others = {"a.json": b'{"a": 1}', "b.txt": b"b"}
+    urls = [server.url, server.url.replace("/file", "/a.json"), server.url.replace("/file", "/b.txt")]
+    files = [
+        File("toy/model.dat", urls[0], SHA256, len(CONTENT)),
+        File("toy/a.json", urls[1], size=8),
+        File("toy/b.txt", urls[2], size=1),
     ]
+    name = put(monkeypatch, *files)
+    seen: list[tuple[int, int]] = []
+    assert weights.fetch(name, lambda done, total: seen.append((done, total))) == home / "weights" / "toy"
+    assert {path.name: path.read_bytes() for path in (home / "weights" / "toy").iterdir()} == {
+        "model.dat": CONTENT,
+        "a.json": b'{"a": 1}',
+        "b.txt": b"b",
+    }
+    whole = len(CONTENT) + 9
+    assert seen == sorted(seen) and seen[-1] == (whole, whole), "the progress is that of all files"
+    (home / "weights" / "toy" / "a.json").unlink()
+    assert not weights.is_here(name)
+    with pytest.raises(MissingWeights, match=r"a\.json is not there, beside others of the weights 'toy'"):
+        weights.locate(name)
+    server.asked.clear()
+    weights.fetch(name)
+    assert len(server.asked) == 1, "only what lacks is fetched"
 
 
 def test_a_download_that_breaks_off_is_continued(pinned: str, server: Server) -> None:
@@ -221,7 +199,8 @@ def test_the_next_call_continues_too(pinned: str, server: Server, home: Path) ->
     server.break_after = [1_000_000, 0, 0]
     with pytest.raises(MissingWeights, match=r"1000000 of 3000000|ended after") as caught:
         weights.fetch(pinned)
-    assert "continues where it stopped" in str(caught.value) and not weights.is_here(pinned)
+    assert "1.0 MiB of the file are kept" in str(caught.value) and "continues where it stopped" in str(caught.value)
+    assert not weights.is_here(pinned)
     server.asked.clear()
     assert weights.fetch(pinned).read_bytes() == CONTENT
     assert server.asked == ["bytes=1000000-"]
@@ -249,7 +228,7 @@ def test_without_a_tag_and_sha256_nothing_is_continued(unpinned: str, server: Se
 @pytest.mark.parametrize("length", [500_000, 4_000_000])
 def test_a_wrong_part_is_replaced(pinned: str, server: Server, home: Path, length: int) -> None:
     (home / "weights").mkdir(parents=True)
-    (home / "weights" / "toy.bin.part").write_bytes(bytes(length))
+    (home / "weights" / "toy.dat.part").write_bytes(bytes(length))
     assert weights.fetch(pinned).read_bytes() == CONTENT
 
 
@@ -258,7 +237,7 @@ def test_a_wrong_hash_keeps_nothing_and_prints_both(pinned: str, server: Server,
     with pytest.raises(ChecksumMismatch) as caught:
         weights.fetch(pinned)
     assert SHA256 in str(caught.value) and hashlib.sha256(b"something else").hexdigest() in str(caught.value)
-    assert not weights.is_here(pinned) and not (home / "weights" / "toy.bin.part").exists()
+    assert not weights.is_here(pinned) and not (home / "weights" / "toy.dat.part").exists()
 
 
 @pytest.mark.parametrize("status", [404, 403, 503])
@@ -284,17 +263,17 @@ def test_only_https_is_spoken_with_other_machines(
         f"file://{tmp_path}/x",
         "http://127.0.0.1.example.org/",
     ):
-        monkeypatch.setitem(weights.TABLE, "toy", replace(weights.TABLE["toy"], url=url))
+        elsewhere(monkeypatch, "toy", url)
         with pytest.raises(PrerequisiteError, match="https only"):
             weights.fetch("toy")
-    monkeypatch.setitem(weights.TABLE, "toy", replace(weights.TABLE["toy"], url=server.url))
+    elsewhere(monkeypatch, "toy", server.url)
     server.status, server.location = 302, "http://example.org/file"
     with pytest.raises(PrerequisiteError, match="https only"):
         weights.fetch("toy")
 
 
 def test_nobody_listening_is_reported(pinned: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(weights.TABLE, "toy", replace(weights.TABLE["toy"], url="http://127.0.0.1:9/file"))
+    elsewhere(monkeypatch, "toy", "http://127.0.0.1:9/file")
     with pytest.raises(MissingWeights, match="could not be fetched"):
         weights.fetch("toy")
 
@@ -304,7 +283,7 @@ def test_nobody_listening_is_reported(pinned: str, monkeypatch: pytest.MonkeyPat
 
 def test_the_first_copy_is_recorded_and_later_ones_are_held_to_it(unpinned: str, server: Server, home: Path) -> None:
     path = weights.fetch(unpinned)
-    assert weights.verify(unpinned) == SHA256
+    assert weights.inspect(unpinned)[0].about == SHA256
     assert SHA256 in (home / "weights" / "weights.lock.json").read_text()
     path.write_bytes(b"tampered with")
     with pytest.raises(ChecksumMismatch) as caught:
@@ -318,7 +297,7 @@ def test_the_first_copy_is_recorded_and_later_ones_are_held_to_it(unpinned: str,
 
 def test_a_broken_lock_is_named(unpinned: str, home: Path) -> None:
     (home / "weights").mkdir(parents=True)
-    (home / "weights" / "toy.bin").write_bytes(b"x")
+    (home / "weights" / "toy.dat").write_bytes(b"x")
     for content in ("{", "[]"):
         (home / "weights" / "weights.lock.json").write_text(content)
         with pytest.raises(PrerequisiteError, match="weights.lock.json"):
@@ -328,7 +307,7 @@ def test_a_broken_lock_is_named(unpinned: str, home: Path) -> None:
 def test_add_takes_in_a_file(pinned: str, tmp_path: Path, home: Path) -> None:
     (tmp_path / "mine").write_bytes(CONTENT)
     assert weights.add(pinned, tmp_path / "mine").read_bytes() == CONTENT
-    assert weights.verify(pinned) == SHA256 and (tmp_path / "mine").exists()
+    assert weights.inspect(pinned)[0].about == SHA256 and (tmp_path / "mine").exists()
     (tmp_path / "wrong").write_bytes(b"wrong")
     with pytest.raises(ChecksumMismatch):
         weights.add(pinned, tmp_path / "wrong")

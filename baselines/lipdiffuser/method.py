@@ -31,6 +31,7 @@ from baselines.post_hoc_ema import Kept, kept_in, reconstructed
 from baselines.training import seeded
 from benchmark.errors import InvalidConfig, MediaError, MethodError
 from benchmark.types import Example
+from benchmark.weights import table as weights
 
 FRAMES_AT_ONCE = 16 * 640
 """Mel frames that go through the denoiser together on a GPU; bounds memory. A CPU takes one video after the other."""
@@ -217,7 +218,7 @@ class LipDiffuser(NetworkMethod):
                 )
 
     def _published_vocoder(self) -> torch.nn.Module:
-        vocoder, framing = read_published(Path(self.config.vocoder_weights))
+        vocoder, framing = read_published(weights.given(self.config.vocoder_weights))
         if framing != self.config.framing:
             raise InvalidConfig(
                 f"{self.config.vocoder_weights} speaks mel spectrograms whose framing is {framing}; the denoiser was "

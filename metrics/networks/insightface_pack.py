@@ -16,6 +16,7 @@ import numpy as np
 from metrics.networks.dlib_faces import EYES
 from metrics.networks.face_embedder import Embeddings, PictureMemory, Remembered, check_image, normalise_rows
 from metrics.networks.face_judges import Readings
+from metrics.networks.not_weights import not_weights
 from metrics.networks.onnx_files import OnnxNetwork
 from metrics.networks.scrfd import Scrfd, warped
 
@@ -169,7 +170,9 @@ def _member(pack: Path, name: str) -> OnnxNetwork:
             return OnnxNetwork(pack / name)
     elif pack.is_file():
         if not zipfile.is_zipfile(pack):
-            raise ValueError(f"{pack}: expected a zip archive, or the folder that it was unpacked to")
+            what = not_weights(pack)
+            got = f", got {what}" if what else "; it may be cut short"
+            raise ValueError(f"{pack}: expected a zip archive, or the folder that it was unpacked to{got}")
         with zipfile.ZipFile(pack) as archive:
             members = sorted(member for member in archive.namelist() if member.rpartition("/")[2] == name)
         if members:

@@ -16,6 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from metrics.networks.not_weights import not_weights
+
+MOST_BYTES = 1 << 30
+"""Of a network in an archive, which is unpacked in memory alone: the largest of the published ones has 174 million."""
+
 
 class OnnxNetwork:
     """A network in an ONNX file, run on one core of the CPU; loaded when first used, so that it can be pickled.
@@ -35,6 +40,8 @@ class OnnxNetwork:
             ValueError: the archive is damaged, or holds something else.
         """
         self.path, self.member, self.optimise = Path(path), member, optimise
+        if what := not_weights(self.path):
+            raise ValueError(f"{path}: expected an ONNX model, got {what}")
         content = self._content()
         self.digest = hashlib.sha256(content).hexdigest()[:8]
         """The beginning of the file's sha256, for signatures."""
@@ -57,6 +64,9 @@ class OnnxNetwork:
             return self.path.read_bytes()
         try:
             with zipfile.ZipFile(self.path) as archive:
+                size = archive.getinfo(self.member).file_size
+                if size > MOST_BYTES:
+                    raise ValueError(f"{self._where()}: expected a network of at most {MOST_BYTES} bytes, got {size}")
                 return archive.read(self.member)
         except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:  # NotImplementedError among them
             raise ValueError(f"{self._where()}: the archive cannot be read ({error}); fetch it anew") from error
@@ -92,6 +102,8 @@ def onnx_tensors(path: Path) -> dict[str, np.ndarray]:
         FileNotFoundError: no such file.
         ValueError: the file cannot be read as ONNX.
     """
+    if what := not_weights(path):
+        raise ValueError(f"{path}: expected an ONNX model, got {what}")
     content = memoryview(Path(path).read_bytes())
     found = {}
     try:

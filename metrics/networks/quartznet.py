@@ -6,7 +6,9 @@ QuartzNet15x5Base-En is what lip-to-speech papers take their word error rates fr
 from __future__ import annotations
 
 import hashlib
+import tarfile
 import tempfile
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
@@ -17,6 +19,7 @@ import numpy as np
 import soundfile
 import torch
 
+from metrics.networks.not_weights import not_weights
 from metrics.networks.recognisers import checked
 from metrics.plain import fresh, plain
 
@@ -77,6 +80,7 @@ def load(kind: str, model: str | None, device: str = "cpu") -> QuartzNet:
     Raises:
         ModuleNotFoundError: NeMo is not installed.
         FileNotFoundError: there is no such file, or none was named.
+        ValueError: the file is something else, or cut short.
     """
     if find_spec("nemo") is None:
         raise ModuleNotFoundError(f"The recogniser '{kind}' needs NeMo: pip install 'nemo_toolkit[asr]>=1.23'")
@@ -85,4 +89,22 @@ def load(kind: str, model: str | None, device: str = "cpu") -> QuartzNet:
         raise FileNotFoundError(
             f"The recogniser '{kind}' needs a .nemo file, given as {kind}:FILE; {got}. Make one with: {_GET}"
         )
+    _check(Path(model))
     return QuartzNet(Path(model), device)
+
+
+def _check(path: Path) -> None:
+    """A .nemo file is a tar archive, compressed or not, of a configuration and the weights.
+
+    Raises:
+        ValueError: it is something else, or cut short.
+    """
+    if what := not_weights(path):
+        raise ValueError(f"{path}: expected a .nemo file, got {what}")
+    try:
+        with tarfile.open(path) as archive:
+            names = {member.name.rpartition("/")[2] for member in archive}
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise ValueError(f"{path}: expected a .nemo file, a whole tar archive, got another one ({error})") from error
+    if missing := {"model_config.yaml", "model_weights.ckpt"} - names:
+        raise ValueError(f"{path}: expected a .nemo file, but its archive has no {', no '.join(sorted(missing))}")

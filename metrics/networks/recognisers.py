@@ -13,8 +13,9 @@
 
 Another model of the same kind follows a colon, by its name on the hub or as a folder or file:
 `whisper:openai/whisper-small.en`, `wav2vec2:/models/mine`, `quartznet:/models/QuartzNet15x5Base-En.nemo`. A folder for
-`whisper` holds a model as transformers or as faster-whisper (CTranslate2) writes it. Nothing is ever downloaded here: a
-model that is not on this machine raises an error that says how to get it.
+`whisper` holds a model as transformers or as faster-whisper (CTranslate2) writes it. The harness hands over the table's
+weights where none is named. Nothing is ever downloaded here: a model that is not on this machine raises an error that
+says how to get it.
 """
 
 from __future__ import annotations

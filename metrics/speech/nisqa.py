@@ -5,12 +5,7 @@ The network is torchmetrics' port; its weights (CC BY-NC-SA 4.0) are the user's 
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import warnings
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,17 +23,23 @@ from metrics.metric import (
     checked_values,
     weighted_mean,
 )
-from metrics.plain import fresh, plain
+from metrics.networks import nisqa_model
+from metrics.networks.nisqa_model import NisqaModel
+from metrics.plain import plain
 from metrics.speech.signals import checked_lengths, fault, plain_samples, rows
 
 COLUMNS = ("mos", "noi", "dis", "col", "loud")
 """In the order in which the network answers; the papers name coloration before discontinuity."""
 
-URL = "https://github.com/gabrielmittag/NISQA/raw/master/weights/nisqa.tar"
-
 
 @plain()
-def nisqa(*, estimate: Tensor, rate: int, lengths: Tensor | Sequence[int] | None = None) -> Values:
+def nisqa(
+    *,
+    estimate: Tensor,
+    rate: int,
+    lengths: Tensor | Sequence[int] | None = None,
+    network: NisqaModel | None = None,
+) -> Values:
     """Predict overall quality, noisiness, discontinuity, coloration and loudness of each signal.
 
     Signals are judged one by one, because padding changes the scores, and at their own rate, as published: the bands
@@ -48,6 +49,7 @@ def nisqa(*, estimate: Tensor, rate: int, lengths: Tensor | Sequence[int] | None
         estimate: `[B, T]` (or `[T]`), full scale 1.0.
         rate: Hertz.
         lengths: `[B]` samples that count of each row; all by default.
+        network: the network, by default with the weights in torchmetrics' own folder, `~/.torchmetrics/NISQA`.
 
     Returns:
         `[B, 5]`, on a scale from 1 to 5, 5 always the best. Undefined where a signal is silent, too short for the
@@ -59,43 +61,19 @@ def nisqa(*, estimate: Tensor, rate: int, lengths: Tensor | Sequence[int] | None
         FileNotFoundError: the weights are not on this machine.
     """
     x = rows(estimate, "an estimate", level=True)
-    weights_file()
+    network = network or nisqa_model.load()
     values = torch.full((len(x), len(COLUMNS)), torch.nan, dtype=torch.float64)
     reasons: list[Undefined | Failed | None] = []
     for row, signal, length in zip(values, x, checked_lengths(x, lengths).tolist(), strict=True):
-        scores = _scores(SpeechItem("", signal[:length].cpu().numpy(), rate))
+        scores = _scores(SpeechItem("", signal[:length].cpu().numpy(), rate), network)
         if isinstance(scores, Tensor):
             row[:] = scores
         reasons.append(None if isinstance(scores, Tensor) else scores)
     return checked_values(values, reasons, COLUMNS)
 
 
-def weights_file() -> Path:
-    """Where torchmetrics looks for the weights, which are there.
-
-    Raises:
-        ModuleNotFoundError: a package that NISQA needs is not installed.
-        FileNotFoundError: there are no weights; torchmetrics would fetch them unasked and unverified.
-    """
-    missing = [name for name in ("torchmetrics", "librosa", "requests") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ModuleNotFoundError(
-            f"NISQA needs {' and '.join(missing)}: pip install {' '.join(missing)}", name=missing[0]
-        )
-    from torchmetrics.functional.audio.nisqa import NISQA_DIR
-
-    path = Path(NISQA_DIR).expanduser() / "nisqa.tar"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"NISQA's weights are not on this machine: save {URL} as {path} (CC BY-NC-SA 4.0, no commercial use)"
-        )
-    return path
-
-
-def _scores(item: SpeechItem) -> Tensor | Undefined | Failed:
+def _scores(item: SpeechItem, network: NisqaModel) -> Tensor | Undefined | Failed:
     """The five scores of one item."""
-    from torchmetrics.functional.audio.nisqa import non_intrusive_speech_quality_assessment
-
     wrong = fault(item, reference=False, level=True)
     if wrong is not None:
         return wrong
@@ -103,18 +81,14 @@ def _scores(item: SpeechItem) -> Tensor | Undefined | Failed:
         return Undefined("the estimate is silent")
     seconds = len(item.estimate) / item.rate
     signal = torch.from_numpy(plain_samples(item.estimate)).float()
-    # The first call makes a network, which draws random weights before it reads its own.
-    with fresh(), warnings.catch_warnings():
-        # librosa remarks on what is shorter than its FFT; the frames are zero-padded to it anyway.
-        warnings.filterwarnings("ignore", message="n_fft=.* is too large")
-        try:
-            return non_intrusive_speech_quality_assessment(signal, item.rate).double()
-        except RuntimeError as error:
-            if "too short" in str(error):
-                return Undefined(f"{seconds:.2f} s are too short for NISQA, which needs about 0.15 s")
-            if "Maximum number" in str(error):
-                return Undefined(f"{seconds:.1f} s are too long for NISQA, which takes about 52 s")
-            return Failed(f"NISQA: {error}")
+    try:
+        return network(signal, item.rate)
+    except RuntimeError as error:
+        if "too short" in str(error):
+            return Undefined(f"{seconds:.2f} s are too short for NISQA, which needs about 0.15 s")
+        if "Maximum number" in str(error):
+            return Undefined(f"{seconds:.1f} s are too long for NISQA, which takes about 52 s")
+        return Failed(f"NISQA: {error}")
 
 
 class Nisqa(Metric):
@@ -140,25 +114,20 @@ class Nisqa(Metric):
         )
     )
 
-    def __init__(self) -> None:
-        digest = hashlib.sha256(weights_file().read_bytes()).hexdigest()[:8]
-        self._model = f"model:nisqa-{digest}|impl:torchmetrics-{version('torchmetrics')}"
+    def __init__(self, network: NisqaModel) -> None:
+        self.network = network
 
     @classmethod
     def create(cls, networks: Any) -> Nisqa:
-        """Make the metric.
-
-        Raises:
-            ModuleNotFoundError, FileNotFoundError: what is missing, and where to get it.
-        """
-        return cls()
+        """Make the metric."""
+        return cls(networks("nisqa"))
 
     def signature(self, report: str) -> str:
-        return f"{report}|fs:own|norm:none|{self._model}|v{self.version}"
+        return f"{report}|fs:own|norm:none|model:{self.network.signature}|v{self.version}"
 
     def measure(self, items: Sequence[SpeechItem]) -> list[Statistics | Undefined | Failed]:
         """Rows of `mos`, `noi`, `dis`, `col` and `loud`."""
-        scores = [_scores(item) for item in items]
+        scores = [_scores(item, self.network) for item in items]
         return [dict(zip(COLUMNS, row.tolist(), strict=True)) if isinstance(row, Tensor) else row for row in scores]
 
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:

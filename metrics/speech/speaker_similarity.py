@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -118,13 +117,15 @@ class SpeakerSimilarity(Metric):
 
         Args:
             speaker_network: `ge2e` (carried), `wespeaker`, or `talkers`, a recogniser of Talkers' voices.
-            speaker_model: a WeSpeaker model exported as ONNX; only with `wespeaker`.
+            speaker_model: a WeSpeaker model exported as ONNX, by its path or by its name in the table of weights; only
+                with `wespeaker`, whose default is the ResNet-221 that WeSpeaker takes for English.
             device: where a WeSpeaker model runs.
         """
         if speaker_network == "wespeaker":
             from metrics.networks import wespeaker
 
-            return cls(wespeaker.load(Path(speaker_model) if speaker_model else None, device))
+            name = f"wespeaker:{speaker_model}" if speaker_model else "wespeaker"
+            return cls(wespeaker.load(networks.file(name), device))
         if speaker_network not in ("ge2e", "talkers") or speaker_model:
             given = f"'{speaker_network}'" + (f" with a model, {speaker_model}" if speaker_model else "")
             raise ValueError(f"expected speaker_network ge2e, talkers, or wespeaker with a speaker_model, got {given}")
