@@ -114,7 +114,7 @@ def test_weights_add_takes_what_weights_takes_and_refuses_what_it_refuses(
     monkeypatch.setenv("FACEVOICE_BENCH_HOME", str(tmp_path / "home"))
     (tmp_path / "page.pt").write_text("<html>quota exceeded</html>")
     torch.save({"epoch": 3, "args": argparse.Namespace()}, tmp_path / "empty.pt")
-    for name, words in (("page.pt", "another kind of file"), ("empty.pt", "no table of tensors")):
+    for name, words in (("page.pt", "a web page"), ("empty.pt", "no table of tensors")):
         with pytest.raises(MissingWeights, match=words):
             weights.add("sf2f_official", tmp_path / name)
         with pytest.raises(MissingWeights, match=words):

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import multiprocessing
 import os
 import pickle
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,6 +28,7 @@ from benchmark.errors import (
     UnknownName,
     UsageError,
 )
+from benchmark.remarks import remarks
 from benchmark.weights import downloads
 from benchmark.weights import table as weights
 from benchmark.weights.published import PUBLISHED, File, Weights
@@ -278,6 +280,90 @@ def test_nobody_listening_is_reported(pinned: str, monkeypatch: pytest.MonkeyPat
         weights.fetch("toy")
 
 
+def test_a_part_that_was_not_asked_for_is_not_taken_for_the_rest(pinned: str, server: Server) -> None:
+    server.break_after, server.wrong_range = [1_000_000], True
+    assert weights.fetch(pinned).read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=1000000-", None]
+
+
+def test_a_full_disk_is_not_tried_again_and_keeps_what_came(
+    pinned: str, server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(home.parent)
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    with pytest.raises(OSError, match="3 MiB are still to come and there is room for 1 MiB") as caught:
+        weights.fetch(pinned)
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(home / "weights" / "toy.dat.part")
+    assert len(server.asked) == 1
+
+
+def test_a_folder_that_nobody_may_write_is_named(pinned: str, home: Path) -> None:
+    (home / "weights").parent.mkdir(parents=True)
+    (home / "weights").write_text("a file in the way")
+    with pytest.raises(OSError, match="weights"):
+        weights.fetch(pinned)
+
+
+def test_a_shared_folder_may_be_read_only(
+    unpinned: str, server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = weights.fetch(unpinned)
+    (home / "weights" / "weights.lock.json").unlink()
+
+    def forbidden(*args: object, **options: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(home))
+
+    monkeypatch.setattr(weights, "write_whole", forbidden)
+    with remarks() as heard:
+        assert weights.locate(unpinned) == path
+    assert len(heard) == 1 and "cannot be written" in heard[0]
+
+
+FETCH = """
+import sys
+from benchmark.weights import table
+from benchmark.weights.published import File, Weights
+table.TABLE["toy"] = Weights("toy", (File("toy.dat", *sys.argv[1:]),), "CC0-1.0", "a toy", "tests", "tests")
+print("begins", flush=True)
+table.fetch("toy", tell=lambda line: print(line, flush=True))
+"""
+
+
+def test_of_two_processes_the_second_waits(server: Server, home: Path) -> None:
+    server.wait.clear()
+    words = [sys.executable, "-c", FETCH, server.url, SHA256]
+    first, second = (subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2))
+    heard: list[str] = []
+    for process in (first, second):
+        threading.Thread(target=lambda process=process: heard.extend(process.stdout), daemon=True).start()
+    until = time.monotonic() + 60
+    while not any("waiting for it" in line for line in heard) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert sorted(heard) == ["another process is bringing toy: waiting for it\n", "begins\n", "begins\n"]
+    server.wait.set()
+    assert first.wait(60) == second.wait(60) == 0
+    assert (home / "weights" / "toy.dat").read_bytes() == CONTENT and len(server.asked) == 1
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/octet-stream"])
+def test_a_log_in_page_is_named_whatever_it_calls_itself(unpinned: str, server: Server, kind: str) -> None:
+    server.kind, server.content = kind, b"<html><head><title>Proxy log-in</title></head></html>"
+    with pytest.raises(MissingWeights, match="a web page"):
+        weights.fetch(unpinned)
+
+
+def test_without_a_network_the_file_its_place_and_the_command_are_named(
+    pinned: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere(monkeypatch, "toy", "https://no-such-host.invalid/file")
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(MissingWeights, match="there is no network, or no such server") as caught:
+        weights.fetch(pinned)
+    for words in ("toy.dat elsewhere", "weights add toy FILE", str(home / "weights" / "toy.dat")):
+        assert words in str(caught.value)
+
+
 # ---- the recorded hash
 
 
@@ -314,11 +400,109 @@ def test_add_takes_in_a_file(pinned: str, tmp_path: Path, home: Path) -> None:
     assert weights.locate(pinned).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize(("name", "words"), [("absent", "not there"), ("empty", "empty"), (".", "a folder")])
+@pytest.mark.parametrize(("name", "words"), [("absent", "not there"), (".", "a folder")])
 def test_add_wants_a_file(pinned: str, tmp_path: Path, name: str, words: str) -> None:
-    (tmp_path / "empty").touch()
     with pytest.raises(UsageError, match=words):
         weights.add(pinned, tmp_path / name)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 3000000\n"
+IN_ITS_PLACE = {
+    b"": "empty",
+    POINTER: "a Git LFS pointer to the file of 2.9 MiB",
+    b"\r\n<!DOCTYPE html><title>Log in\n</title>": r"a web page \('Log in'\)",
+    b"<?xml version='1.0'?><Error><Message>Access denied</Message></Error>": r"an XML text \('Access denied'\)",
+    b'{"message": "Not found"}': "a JSON text",
+    CONTENT[:100]: "cut short",
+}
+
+
+@pytest.mark.parametrize(("content", "words"), IN_ITS_PLACE.items(), ids=lambda x: x if isinstance(x, str) else "")
+def test_what_lies_in_the_place_of_a_file_is_named(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path, content: bytes, words: str
+) -> None:
+    """When it is taken in, when it comes, and when it is found where the file should be."""
+    name = put(monkeypatch, File("toy.dat", server.url, SHA256, len(CONTENT)))
+    (tmp_path / "mine").write_bytes(content)
+    with pytest.raises(MissingWeights, match=words):
+        weights.add(name, tmp_path / "mine")
+    assert not (home / "weights" / "toy.dat").exists()
+    server.content = content
+    with pytest.raises((MissingWeights, ChecksumMismatch), match=words if words != "cut short" else "sha256"):
+        weights.fetch(name)
+    assert visible(home / "weights") == []
+    (home / "weights" / "toy.dat").write_bytes(content)
+    for attempt in (weights.locate, weights.fetch):
+        with pytest.raises(MissingWeights, match=words):
+            attempt(name)
+    (finding,) = weights.inspect(name)
+    assert not finding.sound and finding.path == home / "weights" / "toy.dat"
+
+
+def test_a_file_whose_sha256_nobody_states_is_read_before_it_is_taken_in(
+    monkeypatch: pytest.MonkeyPatch, server: Server, tmp_path: Path, home: Path
+) -> None:
+    name = put(monkeypatch, File("toy.pt", server.url))
+    torch.save(STATE, tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    (tmp_path / "cut.pt").write_bytes(whole[:-200])
+    with pytest.raises(MissingWeights, match=r"cut\.pt cannot be read as weights"):
+        weights.add(name, tmp_path / "cut.pt")
+    server.content, server.etag = whole[:-200], ""
+    with pytest.raises(MissingWeights, match="cannot be read as weights"):
+        weights.fetch(name)
+    assert visible(home / "weights") == [] and not (home / "weights" / "weights.lock.json").exists()
+    server.content = whole
+    assert weights.fetch(name).read_bytes() == whole
+
+
+def test_add_takes_a_folder_or_its_files_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path
+) -> None:
+    files = [File("toy/model.dat", "https://x", SHA256, len(CONTENT)), File("toy/config.json", "https://y")]
+    name = put(monkeypatch, *files)
+    mine = tmp_path / "download"
+    mine.mkdir()
+    (mine / "model.dat").write_bytes(CONTENT)
+    with pytest.raises(UsageError, match=r"2 files, model.dat, config.json.*a folder without config.json"):
+        weights.add(name, mine)
+    (mine / "config.json").write_text("{")
+    with pytest.raises(MissingWeights, match="cannot be read as .json"):
+        weights.add(name, mine)
+    (mine / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match="expected their folder or one of them"):
+        weights.add(name, tmp_path / "nowhere.dat")
+    assert weights.add(name, mine / "config.json") == weights.add(name, mine) == home / "weights" / "toy"
+    assert weights.locate(name) == home / "weights" / "toy" == weights.given(name)
+    assert weights.recognise(mine / "model.dat") == name
+    mine.rename(tmp_path / "toy")
+    assert weights.recognise(tmp_path / "toy") == name
+
+
+def test_what_is_given_is_a_path_or_a_name(pinned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").write_bytes(CONTENT)
+    assert weights.given(tmp_path / "mine") == tmp_path / "mine" and weights.given("no/such.pt") == Path("no/such.pt")
+    with pytest.raises(MissingWeights, match="weights fetch toy"):
+        weights.given("toy")
+    weights.add(pinned, tmp_path / "mine")
+    assert weights.given("toy") == weights.locate("toy")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy").touch()
+    assert weights.given("toy") == Path("toy"), "a file of that name comes first"
+
+
+def test_a_file_is_recognised_by_its_sha256_or_its_name(pinned: str, tmp_path: Path) -> None:
+    (tmp_path / "download (1)").write_bytes(CONTENT)
+    assert weights.recognise(tmp_path / "download (1)") == pinned
+    (tmp_path / "resnet50_ft_weight.pkl").write_bytes(b"x")
+    assert weights.recognise(tmp_path / "resnet50_ft_weight.pkl") == "vggface2_resnet50"
+    (tmp_path / "vocab.json").write_text("{}")
+    for name, words in (("vocab.json", "may be the weights wav2vec2_espeak or"), ("nowhere", "not there")):
+        with pytest.raises(UsageError, match=words):
+            weights.recognise(tmp_path / name)
+    (tmp_path / "other.pt").write_bytes(b"x")
+    with pytest.raises(UsageError, match="not known by its sha256 nor by its name"):
+        weights.recognise(tmp_path / "other.pt")
 
 
 def test_sha256_follows_the_file(tmp_path: Path) -> None:

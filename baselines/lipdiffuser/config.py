@@ -60,8 +60,8 @@ class Config:
     """What sees the lips: BRAVEn, with `visual_weights`; a small encoder that learns to read phonemes from Talkers'
     lips; or nothing, where `visual_features` were computed before."""
     visual_weights: str = ""
-    """A checkpoint of BRAVEn's official code, of its video encoder or of a lip reader with one: a file, or a name of the
-    table of weights, `braven_large`."""
+    """A checkpoint of BRAVEn's official code, of its video encoder or of a lip reader with one: a file, or a name of
+    the table of weights, `braven_large`."""
     visual_features: str = ""
     """A folder with `<id>.npy` of each sample: features `[N, visual_dim]`, one row for each frame at 25 a second."""
     visual_dim: int = 1024
@@ -91,7 +91,8 @@ class Config:
     """What embeds the enrolment: WeSpeaker from a file, GE2E as resemblyzer carries it, or `talkers`, the recogniser of
     voice2face that ships with the method of that name."""
     speaker_model: str = ""
-    """WeSpeaker's model, exported as ONNX: a file, or a name of the table of weights; by default `wespeaker_resnet221`."""
+    """WeSpeaker's model, exported as ONNX: a file, or a name of the table of weights; by default
+    `wespeaker_resnet221`."""
 
     # Vocoder
     framing: Framing = "hifigan"
@@ -100,8 +101,8 @@ class Config:
     vocoder_channels: int = 512
     """Of HiFi-GAN's first layer: 512 is its V1, 128 its V2."""
     vocoder_weights: str = ""
-    """A published HiFi-GAN generator for 16 kHz, 80 bands and a hop of 256, in place of one that is trained here: a file,
-    or a name of the table of weights, `hifigan_16khz`."""
+    """A published HiFi-GAN generator for 16 kHz, 80 bands and a hop of 256, in place of one that is trained here: a
+    file, or a name of the table of weights, `hifigan_16khz`."""
     vocoder_equalised: int = 0
     """Times that the vocoder's sound is filtered, band by band and frame by frame, by what its log-mel lacks of the one
     that was asked for. The paper has no such; a vocoder that was trained for minutes needs it."""

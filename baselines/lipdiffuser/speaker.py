@@ -110,6 +110,6 @@ def _network(kind: SpeakerKind, model: str | Path, device: str) -> Any:
         if kind != "wespeaker":
             raise
         raise MissingWeights(
-            f"speaker = 'wespeaker': {error}\n  Or: --set speaker_model=FILE.onnx for another model of WeSpeaker, --set "
-            "speaker=talkers for weights trained with that"
+            f"speaker = 'wespeaker': {error}\n  Or: --set speaker_model=FILE.onnx for another model of WeSpeaker, "
+            "--set speaker=talkers for weights trained with that"
         ) from error

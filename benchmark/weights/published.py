@@ -470,7 +470,7 @@ METHODS = (
         files=(File("braven_large.pth"),),
         licence="none is stated",
         limits="ask the authors before any use beyond research",
-        source="ahaliassos/raven: BRAVEn Large, video, pretrained on LRS3, VoxCeleb2 and AVSpeech (Haliassos et al. 2024)",
+        source="ahaliassos/raven: BRAVEn Large, video, of LRS3, VoxCeleb2 and AVSpeech (Haliassos et al. 2024)",
         purpose="LipDiffuser's video features",
         used_by="--set visual_weights=braven_large of lipdiffuser",
         by_hand=(

@@ -202,8 +202,8 @@ def add(name: str, path: Path) -> Path:
         lacking = [own.name for _, own in pairs if not own.is_file()] if pairs else names
         if lacking:
             raise UsageError(
-                f"Weights '{name}' are {len(names)} files, {', '.join(names)}: expected their folder or one of them, but "
-                f"{path} is {_what_is(path)}" + (f" without {', '.join(lacking)}" if path.is_dir() else "")
+                f"Weights '{name}' are {len(names)} files, {', '.join(names)}: expected their folder or one of them, "
+                f"but {path} is {_what_is(path)}" + (f" without {', '.join(lacking)}" if path.is_dir() else "")
             )
     found = [_fit(item, file, own) for file, own in pairs]
     with _alone(item.name):
@@ -242,11 +242,15 @@ def recognise(path: Path) -> str:
     )
 
 
-def not_weights(path: Path) -> str | None:
-    """What a file is in place of weights, such as a web page, in words; None where nothing like it is seen."""
+def not_weights(path: Path, suffix: str | None = None) -> str | None:
+    """What a file is in place of weights, such as a web page, in words; None where nothing like it is seen.
+
+    Args:
+        suffix: the end of the name that it should have, by default of the one it has.
+    """
     from metrics.networks import not_weights as kinds
 
-    return kinds.not_weights(path)
+    return kinds.not_weights(path, suffix)
 
 
 def face_heads(dataset: str) -> Path:
@@ -407,7 +411,7 @@ def _verified(item: Weights, file: File, path: Path) -> str:
 
 def _fit(item: Weights, file: File, path: Path) -> str:
     """The sha256 of a file that is to be taken in, which is what it should be as far as can be told."""
-    if what := not_weights(path):
+    if what := not_weights(path, Path(file.name).suffix):
         raise MissingWeights(f"Expected the file {PurePosixPath(file.name).name} of '{item.name}': {path} is {what}")
     size = path.stat().st_size
     if file.size is not None and size < file.size:
@@ -523,7 +527,7 @@ def _fetch_file(item: Weights, file: File, path: Path, progress: Progress | None
             + f"{again}python -m benchmark weights fetch {item.name} --accept-license\n{_by_hand(item, path)}"
         ) from error
     try:
-        what = not_weights(partial)
+        what = not_weights(partial, path.suffix)
         if what:
             raise MissingWeights(
                 f"Weights '{item.name}' could not be fetched from {file.url}: what came is {what}.\n"

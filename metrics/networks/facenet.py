@@ -1,4 +1,4 @@
-"""FaceNet as facenet-pytorch publishes it: Inception-ResNet v1 trained on VGGFace2 or CASIA-WebFace, 512 numbers a face.
+"""FaceNet as facenet-pytorch publishes it: Inception-ResNet v1, 512 numbers a face, of VGGFace2 or CASIA-WebFace.
 
 SF2F measures with the first and learns from it. Module names are those of the published files,
 `20180402-114759-vggface2.pt` and `20180408-102900-casia-webface.pt`, which differ in their classifier alone.

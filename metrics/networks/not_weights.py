@@ -19,11 +19,12 @@ _TEXTS = (".json", ".txt", ".yaml", ".yml")
 """Ends of the names of files that may well be text."""
 
 
-def not_weights(path: Path) -> str | None:
+def not_weights(path: Path, suffix: str | None = None) -> str | None:
     """What the file is instead of weights, in words, and what that comes from; None where nothing like it is seen.
 
     Args:
-        path: of a file that is there. Where its name ends as a text's, JSON is what it should be.
+        path: of a file that is there.
+        suffix: the end of the name that it should have, by default of the one it has: JSON may be what is wanted.
 
     Raises:
         OSError: it cannot be read.
@@ -50,7 +51,7 @@ def not_weights(path: Path) -> str | None:
             return f"a web page{_quoted(text, rb'<title[^>]*>(.*?)</title>')} that a server sent in place of the file"
         if text.startswith(b"<?xml") or re.match(rb"<[A-Za-z][\w:.-]*[\s/>]", text):
             return f"an XML text{_quoted(text, rb'<Message>(.*?)</Message>')}, as file servers send for an error"
-    if text.startswith(b"{") and size <= _MOST_JSON and path.suffix not in _TEXTS and _is_json(path):
+    if text.startswith(b"{") and size <= _MOST_JSON and (suffix or path.suffix) not in _TEXTS and _is_json(path):
         return f"a JSON text ({_plain(text)!r}), as servers send for an error"
     return None
 

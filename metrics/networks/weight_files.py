@@ -151,7 +151,7 @@ def check_file(path: Path, suffix: str) -> None:
         UnreadableWeights: it is not of that kind, or is cut short; the message names it and the reason.
     """
     path = Path(path)
-    if what := not_weights(path):
+    if what := not_weights(path, suffix):
         raise UnreadableWeights(f"{path} is {what}")
     if suffix in STATE_DICTS:
         _named(read_file(path), path)
