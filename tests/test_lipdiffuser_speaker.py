@@ -75,9 +75,16 @@ def test_wespeaker_is_taken_from_its_file_whatever_its_length(tmp_path, voices) 
     torch.testing.assert_close(found.norm(dim=1), torch.ones(2))
 
 
-@pytest.mark.parametrize("model", ["", "nowhere/model.onnx"])
-def test_wespeaker_without_its_file_says_what_to_give(model) -> None:
-    with pytest.raises(MissingWeights, match=r"exported as ONNX.*--set speaker_model=FILE\.onnx"):
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("", "weights fetch wespeaker_resnet221"),
+        ("wespeaker_resnet34", "weights add wespeaker_resnet34 FILE"),
+        ("nowhere/model.onnx", "nowhere/model.onnx is not there"),
+    ],
+)
+def test_wespeaker_without_its_file_says_what_to_give(model, words) -> None:
+    with pytest.raises(MissingWeights, match=rf"{words}(.|\n)*--set speaker_model=FILE\.onnx"):
         SpeakerEncoder("wespeaker", model)
 
 

@@ -1,14 +1,19 @@
 """NISQA through torchmetrics' own loader, with a checkpoint of random weights; and what is said where it is absent."""
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from test_plain import CIRCUMSTANCES, circumstances
 
+from benchmark.errors import MissingWeights
+from benchmark.weights import table
+from benchmark.weights.networks import Networks
+from benchmark.weights.published import File
 from metrics.metric import Failed, SpeechItem, Undefined
-from metrics.speech import nisqa as module
+from metrics.networks import nisqa_model
 from metrics.speech.nisqa import Nisqa, nisqa
 
 RATE = 16_000
@@ -26,18 +31,24 @@ ARGS = dict(
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
-    """A home folder with a checkpoint where torchmetrics looks for it, and no way out to fetch another."""
+    """A checkpoint in the folder of weights and where torchmetrics looks for one, and no way to fetch another."""
     pytest.importorskip("librosa")
     pytest.importorskip("requests")
     library = pytest.importorskip("torchmetrics.functional.audio.nisqa")
-    monkeypatch.setattr(library, "NISQA_DIR", str(tmp_path))
+    monkeypatch.setattr(library, "NISQA_DIR", str(tmp_path / "home" / "weights"))
+    monkeypatch.setenv("FACEVOICE_BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setitem(table.TABLE, "nisqa", replace(table.TABLE["nisqa"], files=(File("nisqa.tar"),)))
     monkeypatch.setattr(library, "_download_weights", lambda: pytest.fail("a download"))
     library._load_nisqa_model.cache_clear()
     torch.manual_seed(0)
-    network = library._NISQADIM(ARGS)
-    torch.save({"args": ARGS, "model_state_dict": network.state_dict()}, tmp_path / "nisqa.tar")
+    checkpoint(library, tmp_path / "home" / "weights")
     yield library
     library._load_nisqa_model.cache_clear()
+
+
+def checkpoint(library, folder):
+    folder.mkdir(parents=True)
+    torch.save({"args": ARGS, "model_state_dict": library._NISQADIM(ARGS).state_dict()}, folder / "nisqa.tar")
 
 
 def sound(seconds: float) -> np.ndarray:
@@ -81,7 +92,7 @@ def test_what_cannot_be_judged(weights):
         SpeechItem("nan", np.array([0.1, np.nan], np.float32), RATE),
         SpeechItem("48 kHz", sound(1.0), 48_000),
     ]
-    metric = Nisqa.create(None)
+    metric = Nisqa.create(Networks())
     rows = metric.measure(items)
     assert list(rows[0]) == ["mos", "noi", "dis", "col", "loud"] and np.isfinite(list(rows[0].values())).all()
     assert rows[1] == Undefined("the estimate is silent")
@@ -97,11 +108,38 @@ def test_what_cannot_be_judged(weights):
 
 
 def test_nothing_is_fetched(weights, tmp_path):
-    (tmp_path / "nisqa.tar").unlink()
-    with pytest.raises(FileNotFoundError, match="save https://.*nisqa.tar as"):
+    (tmp_path / "home" / "weights" / "nisqa.tar").rename(tmp_path / "elsewhere")
+    with pytest.raises(MissingWeights, match=r"weights fetch nisqa(.|\n)*weights add nisqa FILE"):
+        Nisqa.create(Networks())
+    with pytest.raises(FileNotFoundError, match="expected NISQA's weights, nisqa.tar"):
         nisqa(estimate=torch.ones(RATE), rate=RATE)
-    with pytest.raises(FileNotFoundError, match="not on this machine"):
-        Nisqa.create(None)
+
+
+def test_another_place_is_another_network(weights, tmp_path):
+    x = torch.from_numpy(sound(0.5))
+    first = nisqa_model.load(tmp_path / "home" / "weights" / "nisqa.tar")
+    torch.manual_seed(1)
+    checkpoint(weights, tmp_path / "other")
+    second = Networks()(f"nisqa:{tmp_path}/other/nisqa.tar")
+    found = [nisqa(estimate=x, rate=RATE, network=network).values for network in (first, second, first)]
+    assert torch.equal(found[0], found[2]) and not torch.equal(found[0], found[1])
+    assert first.signature != second.signature
+
+
+def test_what_is_no_checkpoint_of_it_is_refused_when_it_is_opened(weights, tmp_path):
+    path = tmp_path / "nisqa.tar"
+    path.write_text("<html><title>404</title>")
+    with pytest.raises(ValueError, match=r"a web page \('404'\)"):
+        nisqa_model.load(path)
+    whole = (tmp_path / "home" / "weights" / "nisqa.tar").read_bytes()
+    path.write_bytes(whole[:-300])
+    with pytest.raises(ValueError, match="cut short"):
+        nisqa_model.load(path)
+    torch.save({"model_state_dict": {}}, path)
+    with pytest.raises(ValueError, match="expected its args"):
+        nisqa_model.load(path)
+    with pytest.raises(ValueError, match="a file called nisqa.tar"):
+        nisqa_model.load(path.rename(tmp_path / "nisqa(1).tar"))
 
 
 def test_missing_packages_are_named(monkeypatch):
@@ -110,6 +148,6 @@ def test_missing_packages_are_named(monkeypatch):
         importlib.util, "find_spec", lambda name: None if name in ("librosa", "requests") else find(name)
     )
     with pytest.raises(ModuleNotFoundError, match="NISQA needs librosa and requests: pip install librosa requests"):
-        module.weights_file()
+        nisqa_model.load()
     with pytest.raises(ValueError, match=r"\[B, T\]"):
         nisqa(estimate=torch.zeros(1, 2, 3), rate=RATE)

@@ -1,16 +1,24 @@
 """Recognisers: pocketsphinx on real speech; transformers on tiny models made here; NeMo by its interface."""
 
+import io
 import json
 import pickle
 import sys
+import tarfile
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from test_plain import CIRCUMSTANCES, circumstances
 
+from benchmark.errors import MissingDependency, MissingWeights
+from benchmark.weights import table
+from benchmark.weights.networks import NETWORKS, Networks
+from benchmark.weights.published import File
 from metrics.networks import quartznet, transformers_asr, whisper
 from metrics.networks.recognisers import RECOGNISERS, load
 from metrics.networks.sphinx import GRAMMAR
@@ -348,6 +356,51 @@ def test_a_model_that_is_not_here_says_how_to_get_it(tmp_path, monkeypatch):
         load(f"wav2vec2:{tmp_path}")
 
 
+@pytest.mark.parametrize("kind", [name for name, (_, entry) in NETWORKS.items() if name in RECOGNISERS and entry])
+def test_a_recogniser_that_lacks_package_and_weights_says_both(kind, monkeypatch, tmp_path):
+    monkeypatch.setenv("FACEVOICE_BENCH_HOME", str(tmp_path))
+    monkeypatch.setattr(transformers_asr, "find_spec", lambda name: None)
+    monkeypatch.setattr(quartznet, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependency, match=rf"pip install(.|\n)*weights fetch {NETWORKS[kind][1]}"):
+        Networks()(kind)
+
+
+@pytest.mark.parametrize("kind", ["whisper", "wav2vec2", "wav2vec2_espeak"])
+def test_models_of_the_hub_are_found_by_their_names_in_the_table(kind, monkeypatch, tmp_path):
+    """The folder that `weights fetch` makes, with the names of the files as published."""
+    pytest.importorskip("transformers")
+    monkeypatch.setenv("FACEVOICE_BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    entry = NETWORKS[kind][1]
+    with pytest.raises(MissingWeights, match=f"weights fetch {entry}"):
+        Networks()(kind)
+    if kind == "whisper":
+        made = tiny_whisper(tmp_path / "download", True)
+    else:
+        made = tiny_wav2vec2(tmp_path / "download", LETTERS)
+    item = table.TABLE[entry]
+    files = tuple(File(file.name) for file in item.files if (made / Path(file.name).name).is_file())
+    lacking = {Path(file.name).name for file in item.files} - {Path(file.name).name for file in files}
+    of_older_versions = {"added_tokens.json", "normalizer.json", "special_tokens_map.json"}
+    assert lacking <= {"pytorch_model.bin", *of_older_versions}
+    if "pytorch_model.bin" in lacking:
+        torch.save(load_file(made / "model.safetensors"), made / "pytorch_model.bin")
+        (made / "model.safetensors").unlink()
+        files = (*files, File(f"{item.folder}/pytorch_model.bin"))
+    monkeypatch.setitem(table.TABLE, entry, replace(item, files=files))
+    kept = table.add(entry, made)
+    recogniser = Networks()(kind).recogniser
+    assert recogniser.folder == kept == tmp_path / "home" / "weights" / item.folder
+    assert isinstance(recogniser.transcribe([np.zeros(4_000, np.float32)])[0], str)
+    heavy = next(path for path in kept.iterdir() if path.suffix in (".bin", ".safetensors"))
+    heavy.write_bytes(b"version https://git-lfs.github.com/spec/v1\nsize 1263535127\n")
+    with pytest.raises(MissingWeights, match="a Git LFS pointer"):
+        Networks()(kind)
+    with pytest.raises(ValueError, match="got a Git LFS pointer to the file of 1205.0 MiB"):
+        load(f"{kind}:{kept}")
+
+
 # -- faster-whisper ---------------------------------------------------------------------------------------------------
 
 
@@ -533,8 +586,7 @@ def nemo(monkeypatch):
 @pytest.mark.parametrize("answer", [str, Hypothesis])
 def test_quartznet_hands_its_signals_over_whole_and_in_order(answer, nemo, monkeypatch, tmp_path):
     monkeypatch.setattr(nemo, "answer", answer)
-    path = tmp_path / "QuartzNet15x5Base-En.nemo"
-    path.write_bytes(b"weights")
+    path = archive(tmp_path / "QuartzNet15x5Base-En.nemo")
     recogniser = pickle.loads(pickle.dumps(load(f"quartznet:{path}")))
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -550,11 +602,47 @@ def test_quartznet_hands_its_signals_over_whole_and_in_order(answer, nemo, monke
     assert recogniser.transcribe([]) == []
 
 
+def archive(path: Path, weights: bytes = b"weights", missing: str = "", kind: str = "w") -> Path:
+    """A .nemo file: a tar archive, compressed in newer versions."""
+    with tarfile.open(path, kind) as made:
+        for name, content in (("model_config.yaml", b"target: x"), ("model_weights.ckpt", weights)):
+            if name != missing:
+                info = tarfile.TarInfo(f"./{name}")
+                info.size = len(content)
+                made.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_quartznet_is_found_by_its_name_in_the_table(nemo, monkeypatch, tmp_path):
+    monkeypatch.setenv("FACEVOICE_BENCH_HOME", str(tmp_path / "home"))
+    with pytest.raises(MissingWeights, match="weights fetch quartznet15x5"):
+        Networks()("quartznet")
+    item = table.TABLE["quartznet15x5"]
+    monkeypatch.setitem(table.TABLE, "quartznet15x5", replace(item, files=(File(item.files[0].name),)))
+    kept = table.add("quartznet15x5", archive(tmp_path / "download.nemo"))
+    assert (
+        Networks()("quartznet").recogniser.path == kept == tmp_path / "home" / "weights" / "QuartzNet15x5Base-En.nemo"
+    )
+
+
+@pytest.mark.parametrize("kind", ["w", "w:gz"])
+def test_quartznet_opens_whole_archives_alone(nemo, tmp_path, kind):
+    path = archive(tmp_path / "a.nemo", np.random.default_rng(0).bytes(100_000), kind=kind)
+    load(f"quartznet:{path}")
+    path.write_bytes(path.read_bytes()[:50_000])
+    with pytest.raises(ValueError, match="expected a .nemo file, a whole tar archive"):
+        load(f"quartznet:{path}")
+    with pytest.raises(ValueError, match="its archive has no model_weights.ckpt"):
+        load(f"quartznet:{archive(path, missing='model_weights.ckpt')}")
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\nsize 71087043\n")
+    with pytest.raises(ValueError, match="got a Git LFS pointer to the file of 67.8 MiB"):
+        load(f"quartznet:{path}")
+
+
 def test_quartznet_signature_pins_its_file(nemo, tmp_path):
     found = []
     for number in (0, 1):
-        path = tmp_path / f"{number}.nemo"
-        path.write_bytes(bytes([number]))
+        path = archive(tmp_path / f"{number}.nemo", bytes([number]))
         found.append(load(f"quartznet:{path}").signature)
     assert found[0] != found[1] and found[0].startswith("quartznet-")
 
@@ -568,7 +656,6 @@ def test_quartznet_without_its_file_says_how_to_make_one(nemo, tmp_path):
 
 def test_quartznet_refuses_an_answer_that_lacks_a_file(nemo, monkeypatch, tmp_path):
     monkeypatch.setattr(nemo, "transcribe", lambda self, audio, **options: ["only one"])
-    path = tmp_path / "a.nemo"
-    path.write_bytes(b"")
+    path = archive(tmp_path / "a.nemo")
     with pytest.raises(RuntimeError, match="expected 2 transcripts of NeMo, got 1"):
         load(f"quartznet:{path}").transcribe([np.zeros(10, np.float32)] * 2)

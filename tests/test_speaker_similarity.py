@@ -3,6 +3,7 @@
 import importlib.metadata
 import pickle
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ import torch
 from carried import loaded
 from test_dnsmos import voice
 
+from benchmark.errors import MissingWeights
+from benchmark.weights import table
+from benchmark.weights.networks import Networks
 from metrics.metric import Failed, SpeechItem, Undefined
 from metrics.networks import ge2e, wespeaker
 from metrics.networks.mel import kaldi_fbank
@@ -173,10 +177,12 @@ def test_missing_and_wrong_files(tmp_path, monkeypatch):
     torch.save({"model_state": {"linear.weight": torch.zeros(2, 2)}}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match="expected the weights of Ge2e"):
         ge2e.load(tmp_path / "other.pt")
-    with pytest.raises(FileNotFoundError, match="speaker_model=FILE.onnx"):
-        SpeakerSimilarity.create(None, "wespeaker")
+    with pytest.raises(MissingWeights, match="weights fetch wespeaker_resnet221"):
+        SpeakerSimilarity.create(Networks(), "wespeaker")
+    with pytest.raises(MissingWeights, match="weights fetch wespeaker_resnet34"):
+        SpeakerSimilarity.create(Networks(), "wespeaker", "wespeaker_resnet34")
     with pytest.raises(FileNotFoundError, match="is not there"):
-        SpeakerSimilarity.create(None, "wespeaker", str(tmp_path / "none.onnx"))
+        SpeakerSimilarity.create(Networks(), "wespeaker", str(tmp_path / "none.onnx"))
     with pytest.raises(ValueError, match="got 'ecapa'"):
         SpeakerSimilarity.create(None, "ecapa")
     with pytest.raises(ValueError, match="with a model"):
@@ -259,7 +265,7 @@ def test_wespeaker(tmp_path):
     assert network.embed(x[:6000]) == Undefined("0.38 s of sound; the speaker network needs 0.4 s")
     assert isinstance(network.embed(np.zeros(RATE)), Undefined)
 
-    metric = SpeakerSimilarity.create(None, "wespeaker", str(path))
+    metric = SpeakerSimilarity.create(Networks(), "wespeaker", str(path))
     (row,) = metric.measure([SpeechItem("x", voice(1.0, 200.0), RATE, x)])
     assert row["cosine"] == pytest.approx(network.embed(voice(1.0, 200.0)) @ expected, abs=1e-5)
     assert metric.signature("speaker_similarity") == (
@@ -273,9 +279,27 @@ def test_wespeaker_refuses_what_it_cannot_run(tmp_path):
     with pytest.raises(ValueError, match=r"expected a model with one input \[1, T, 80\]"):
         wespeaker.load(model_file(tmp_path / "narrow.onnx", np.ones((40, 5), np.float32), bands=40))
     (tmp_path / "page.onnx").write_text("<html>")
-    with pytest.raises(ValueError, match="expected an ONNX model"):
+    with pytest.raises(ValueError, match="expected an ONNX model, got a web page"):
         wespeaker.load(tmp_path / "page.onnx")
+    whole = model_file(tmp_path / "whole.onnx", np.ones((80, 5), np.float32)).read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="cut.onnx: expected an ONNX model"):
+        wespeaker.load(tmp_path / "cut.onnx")
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         path = model_file(tmp_path / "small.onnx", np.ones((80, 5), np.float32))
         with pytest.raises(RuntimeError, match="onnxruntime-gpu"):
             wespeaker.load(path, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("model", "entry"), [("", "wespeaker_resnet221"), ("wespeaker_resnet34", "wespeaker_resnet34")]
+)
+def test_wespeaker_is_found_by_its_name_in_the_table(model, entry, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("FACEVOICE_BENCH_HOME", str(tmp_path))
+    item = table.TABLE[entry]
+    monkeypatch.setitem(table.TABLE, entry, replace(item, files=(replace(item.files[0], sha256=None, size=None),)))
+    made = model_file(tmp_path / "download.onnx", np.random.default_rng(2).standard_normal((80, 7)).astype(np.float32))
+    assert table.add(entry, made).name == f"voxceleb_resnet{entry[16:]}_LM.onnx"
+    metric = SpeakerSimilarity.create(Networks(), "wespeaker", model)
+    assert metric.network.signature == wespeaker.load(made).signature

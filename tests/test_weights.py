@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import pickle
+import queue
 import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -332,16 +333,18 @@ table.fetch("toy", tell=lambda line: print(line, flush=True))
 def test_of_two_processes_the_second_waits(server: Server, home: Path) -> None:
     server.wait.clear()
     words = [sys.executable, "-c", FETCH, server.url, SHA256]
-    first, second = (subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2))
-    heard: list[str] = []
-    for process in (first, second):
-        threading.Thread(target=lambda process=process: heard.extend(process.stdout), daemon=True).start()
-    until = time.monotonic() + 60
-    while not any("waiting for it" in line for line in heard) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert sorted(heard) == ["another process is bringing toy: waiting for it\n", "begins\n", "begins\n"]
-    server.wait.set()
-    assert first.wait(60) == second.wait(60) == 0
+    heard: queue.Queue[str] = queue.Queue()
+    with contextlib.ExitStack() as running:
+        both = [running.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True)) for _ in range(2)]
+        readers = [threading.Thread(target=lambda out=process.stdout: [*map(heard.put, out)]) for process in both]
+        for reader in readers:
+            reader.start()
+        lines = sorted(heard.get(timeout=60) for _ in range(3))
+        assert lines == ["another process is bringing toy: waiting for it\n", "begins\n", "begins\n"]
+        server.wait.set()
+        for reader, process in zip(readers, both, strict=True):
+            reader.join()
+            assert process.wait() == 0
     assert (home / "weights" / "toy.dat").read_bytes() == CONTENT and len(server.asked) == 1
 
 
