@@ -16,7 +16,9 @@ Config = Annotated[Path | None, typer.Option(help="TOML file of settings, over t
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, over preset and file; repeatable.")
 ]
-Weights = Annotated[Path | None, typer.Option(help="Weights file instead of the preset's.")]
+Weights = Annotated[
+    Path | None, typer.Option(help="Weights instead of the preset's: a file, or a name that `weights list` prints.")
+]
 Dataset = Annotated[str, typer.Option(help="Dataset; `list datasets` names them.")]
 Split = Annotated[str, typer.Option(help="Split of the dataset.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Where the corpus lies; `data show DATASET` prints the layout.")]

@@ -21,7 +21,7 @@ Name = Annotated[str, typer.Argument(help="Name; `weights list` prints them.")]
 
 @app.command("list")
 def list_weights(as_json: options.Json = False) -> None:
-    """List the weights this suite knows: which are here, their size, their terms, and what uses them."""
+    """List the weights this suite knows: which are here, their size, their terms, and what they are for."""
     from benchmark.cli.console import print_json, print_table
 
     if as_json:
@@ -85,7 +85,8 @@ def fetch(
         show = progress(name)
 
         def moved(done: int, total: int) -> None:
-            show("MiB", done >> 20, -(-total >> 20))
+            whole = -(-total >> 20)
+            show("MiB", whole if done == total else done >> 20, whole)
 
         path = weights.fetch(name, moved, lambda line: note(line, quiet))
     print(path)
@@ -167,8 +168,8 @@ def overview() -> tuple[list[str], list[list[str]]]:
     """Columns and rows of the list."""
     from benchmark.weights import table as weights
 
-    return ["weights", "here", "MiB", "licence", "used by"], [
-        [item.name, _here(item), _mib(item), _terms(item), item.used_by] for item in weights.TABLE.values()
+    return ["weights", "here", "MiB", "licence", "for"], [
+        [item.name, _here(item), _mib(item), _terms(item), item.purpose] for item in weights.TABLE.values()
     ]
 
 
@@ -231,7 +232,12 @@ def _accept(item: Weights, accepted: bool) -> None:
     if accepted:
         return
     again = f"python -m benchmark weights fetch {item.name} --accept-license"
-    if not sys.stdin.isatty():
+    if not _on_a_terminal():
         raise PrerequisiteError(f"The licence of '{item.name}' has to be accepted: {again}")
     if not typer.confirm("Do you accept it?", err=True):
         raise PrerequisiteError(f"The licence of '{item.name}' was not accepted, and nothing was fetched")
+
+
+def _on_a_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

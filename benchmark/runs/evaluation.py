@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from benchmark.configuration import Presets, Settings, resolve
 from benchmark.datasets.manifest import Manifest
-from benchmark.errors import MethodError, MissingWeights, PrerequisiteError, UsageError
+from benchmark.errors import MethodError, MissingWeights, PrerequisiteError, UsageError, did_you_mean
 from benchmark.results.schema import Failures, PairResult, Result, RunSpec
 from benchmark.results.statistics import INTERVALS
 from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
@@ -91,7 +91,8 @@ def plan_method(
             f"{trained if name in trainers else ''}give a file with --weights"
         )
     if path is not None and not path.exists():
-        raise MissingWeights(f"Weights of '{name}' not found: {path} is not a file")
+        meant = did_you_mean(weights.name, table.TABLE) if weights and not weights.suffix else ""
+        raise MissingWeights(f"Weights of '{name}' not found: {path} is not a file.{meant}")
     digest = _digest(path) if path else None
     given = digest if weights and not (shipped and shipped.exists() and _digest(shipped) == digest) else None
     label = label_of(name, kind, settings.preset, settings.as_dict(), given)

