@@ -248,9 +248,9 @@ def not_weights(path: Path, suffix: str | None = None) -> str | None:
     Args:
         suffix: the end of the name that it should have, by default of the one it has.
     """
-    from metrics.networks import not_weights as kinds
+    from metrics.networks.not_weights import not_weights as told
 
-    return kinds.not_weights(path, suffix)
+    return told(path, suffix)
 
 
 def face_heads(dataset: str) -> Path:
