@@ -177,15 +177,9 @@ def _shards() -> list[Finding]:
 def _weights() -> list[Finding]:
     from benchmark.weights import table as weights
 
-    found = []
-    for name in weights.TABLE:
-        here = weights.is_here(name)
-        found.append(
-            Finding(
-                "ok" if here else "note",
-                name,
-                "here" if here else "not here",
-                "" if here else f"python -m benchmark weights fetch {name}",
-            )
-        )
+    here = {name: weights.is_here(name) for name in weights.TABLE}
+    found = [Finding("ok", name, "here") for name, known in here.items() if known]
+    if absent := [name for name, known in here.items() if not known]:
+        what = f"not here: {', '.join(absent)}"
+        found.append(Finding("note", "published networks", what, "python -m benchmark weights fetch NAME"))
     return found

@@ -208,7 +208,7 @@ def takes(method: str, words: str) -> bool:
 def test_the_search_finds_what_there_is():
     """Were it blind, nothing would fail."""
     found = {advice.words for advice in COMMANDS}
-    assert {"list GAPs", "weights fetch GAP", "train --method GAP --preset GAP"} <= found
+    assert {"list GAPs", "weights fetch GAP --accept-license", "train --method GAP --preset GAP"} <= found
     assert "run --method sf2f --seconds 1.25 --set fuser=false" in found and "list methods" in found
     assert len(COMMANDS) > 60 and len(LOOSE) > 40
 

@@ -392,7 +392,7 @@ METHODS = (
         limits="none is stated for weights",
         source="BAI-Yeqi/SF2F_PyTorch: a `*_with_model.pt` checkpoint (Bai et al. 2020)",
         purpose="sf2f with its official weights",
-        used_by="--weights sf2f_official",
+        used_by="--weights sf2f_official with preset official or official-128",
         by_hand=(
             "the authors offer no fixed address: train with https://github.com/BAI-Yeqi/SF2F_PyTorch, or ask them "
             "for a checkpoint"
@@ -409,7 +409,7 @@ METHODS = (
         limits="what is distributed with it has the same licence",
         source="cmu-mlsp/reconstructing_faces_from_voices: frozen voice network and generator (Wen et al. 2019)",
         purpose="voice2face with its official weights",
-        used_by="--weights voice2face_official",
+        used_by="--weights voice2face_official with preset official",
     ),
     Weights(
         name="gfpgan_v1_3",
@@ -498,7 +498,7 @@ METHODS = (
         limits="ask the authors before any use beyond research",
         source="kaistmm/FlowAVSE: 15 epochs on VoxCeleb2 (Jung et al. 2024)",
         purpose="flowavse with its official weights",
-        used_by="--weights flowavse_official",
+        used_by="--weights flowavse_official with preset official",
         by_hand=(
             "open https://drive.google.com/file/d/1pwRD6Qhr1JEV7nNX0HE8HoMvUGGwQkvS/view in a browser and download "
             "the checkpoint (.ckpt)"
@@ -511,7 +511,7 @@ METHODS = (
         limits="ask the authors before any use beyond research",
         source="kaistmm/AVDiffuSS: 30 epochs on VoxCeleb2 (Lee et al. 2024)",
         purpose="avdiffuss with its official weights",
-        used_by="--weights avdiffuss_official",
+        used_by="--weights avdiffuss_official with preset official",
         by_hand=(
             "open https://drive.google.com/file/d/18nG5cydKwa-yWszqKy_1YpW2mY8QBfre/view in a browser and download "
             "the checkpoint (.ckpt)"
@@ -530,7 +530,7 @@ METHODS = (
         licence="MIT",
         source="sp-uhh/speech-enhancement-sgmse: SGMSE+ trained on VoiceBank-DEMAND (Richter et al. 2023)",
         purpose="sgmse with its official weights",
-        used_by="--weights sgmse_official",
+        used_by="--weights sgmse_official with preset paper",
     ),
 )
 
