@@ -7,6 +7,7 @@ import os
 import pickle
 import queue
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -273,6 +274,29 @@ def test_only_https_is_spoken_with_other_machines(
     server.status, server.location = 302, "http://example.org/file"
     with pytest.raises(PrerequisiteError, match="https only"):
         weights.fetch("toy")
+
+
+@pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"])
+def test_an_answer_that_makes_no_sense_is_the_server_s_fault(
+    pinned: str, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def reply() -> None:
+            for _ in range(downloads.ATTEMPTS):
+                with contextlib.suppress(OSError):
+                    connection, _ = listening.accept()
+                    with connection:
+                        connection.recv(10_000)
+                        connection.sendall(answer)
+
+        thread = threading.Thread(target=reply)
+        thread.start()
+        elsewhere(monkeypatch, "toy", f"http://127.0.0.1:{listening.getsockname()[1]}/file")
+        with pytest.raises((MissingWeights, ChecksumMismatch), match="toy"):
+            weights.fetch("toy")
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 def test_nobody_listening_is_reported(pinned: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,12 +94,12 @@ def _attempt(url: str, partial: Path, pinned: bool, progress: Progress | None) -
             request.add_header("If-Range", tag)
     try:
         reply = urllib.request.build_opener(_SafeRedirects).open(request, timeout=_TIMEOUT_S)
-    except HTTPException as error:
-        raise _Interrupted(f"the server's answer makes no sense ({type(error).__name__})") from error
+    except urllib.error.URLError:
+        raise
     except TimeoutError as error:
         raise _Interrupted(f"no answer within {_TIMEOUT_S} s") from error
-    except ConnectionError as error:  # before the first line of the answer; later ones come as URLError
-        raise _Interrupted(str(error) or type(error).__name__) from error
+    except (OSError, HTTPException) as error:  # while the first line of the answer is read
+        raise _Interrupted(f"the server's answer broke off: {str(error) or type(error).__name__}") from error
     with reply:
         if reply.headers.get_content_type() == "text/html":
             raise _Interrupted("the answer is a web page, not a file: a proxy's log-in, or a page that asks something")
