@@ -88,6 +88,12 @@ def test_wespeaker_without_its_file_says_what_to_give(model, words) -> None:
         SpeakerEncoder("wespeaker", model)
 
 
+def test_a_page_in_the_place_of_wespeaker_s_file_is_named(tmp_path) -> None:
+    (tmp_path / "model.onnx").write_text("<html><title>Sign in</title>")
+    with pytest.raises(MissingWeights, match=r"expected an ONNX model, got a web page \('Sign in'\)"):
+        SpeakerEncoder("wespeaker", tmp_path / "model.onnx")
+
+
 def test_ge2e_without_its_package_says_what_to_install(monkeypatch) -> None:
     def nothing() -> None:
         raise ModuleNotFoundError("GE2E's weights come with resemblyzer: pip install --no-deps resemblyzer")

@@ -37,7 +37,7 @@ class SpeakerEncoder:
         model: the file of `wespeaker`, or its name in the table of weights; by default the table's ResNet-221.
 
     Raises:
-        MissingWeights: the file of `wespeaker` is not there.
+        MissingWeights: the file of `wespeaker` is not there, or is something else.
         MissingDependency: `ge2e` without its package.
     """
 
@@ -106,7 +106,7 @@ def _network(kind: SpeakerKind, model: str | Path, device: str) -> Any:
         return networks(f"wespeaker:{model}" if kind == "wespeaker" and model else kind)
     except ModuleNotFoundError as error:
         raise MissingDependency(str(error)) from error
-    except (FileNotFoundError, MissingWeights) as error:
+    except (FileNotFoundError, ValueError, MissingWeights) as error:
         if kind != "wespeaker":
             raise
         raise MissingWeights(

@@ -19,7 +19,7 @@ import numpy as np
 from metrics.networks.not_weights import not_weights
 
 MOST_BYTES = 1 << 30
-"""Of a network in an archive, which is unpacked in memory alone: the largest of the published ones has 174 million."""
+"""Of a network in an archive, which is unpacked in memory alone: several times the largest of the published ones."""
 
 
 class OnnxNetwork:
