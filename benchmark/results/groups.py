@@ -19,16 +19,18 @@ Zou & Donner, Statistics in Medicine 27 (2008) 1693-1702):
 
 Where speakers are on both sides (SNR, noise) they are left out of both at once, as when two runs are compared.
 
-p: how often the difference is as large when groups are dealt at random. Speakers whose outputs are all of one group
-exchange it among themselves; the outputs of any other speaker exchange theirs within the speaker. "As large" is counted
-from the mean over all dealings: of numbers that grow with how many outputs they stand on, as the VGGFace score does,
-groups of unequal size differ even so. p is corrected, after Holm, for all numbers and groups that were looked at.
+p: how often the difference is as large when groups are dealt at random: speakers exchange theirs with one another, and
+the outputs of one speaker exchange theirs within the speaker, where they are of several groups. "As large" is counted
+from the mean over all dealings, since numbers that depend on how many outputs they stand on differ between groups of
+unequal size even so. What is tested is whether the groups say anything at all: where others differ much, a group near
+the middle is told from them less easily than its interval lets expect. p is corrected, after Holm (1979), for all
+numbers and groups that were looked at.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -44,6 +46,11 @@ from benchmark.runs.scoring import Runs, mean_over_runs, shapes, speaker_values,
 
 DRAWS = 4_000
 """Dealings of groups that are tried."""
+FEW = f"fewer than {FEWEST} speakers on one side"
+GROWS = "it depends on how many outputs it stands on, so that random groups of these sizes differ too"
+"""Why groups are not held against each other."""
+TRIALS = 200
+"""Dealings that tell whether random groups differ."""
 _CHUNK_WEIGHTS = 2_000_000
 """Weights of rows that are held at once."""
 
@@ -124,7 +131,8 @@ class GroupNumber:
     speakers: int
     """Of the outputs that it stands on."""
     apart: Apart | None
-    """From the others; None for the second of two groups, for what is not stated, and where a side has no value."""
+    """From the others; None for the second of two groups, for what is not stated, and where a side has no value or the
+    two cannot be held against each other."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,8 @@ class Number:
     """Of all outputs."""
     groups: tuple[GroupNumber, ...]
     """In the order of the grouping."""
+    no_difference: str = ""
+    """Why its groups are not held against each other."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +237,7 @@ def _of_metric(
     names = [item.name for item in items]
     estimates = {label: _estimates(rows, keys[label], names) for label in grouping.labels}
     counted = {label: _counted(rows, keys[label], names) for label in grouping.labels}
-    apart = _differences(rows, keys, grouping.stated, estimates, counted, items, draws, tested)
+    apart, grows = _differences(rows, keys, grouping.stated, estimates, counted, items, draws, tested)
     found = []
     for item in items:
         groups = []
@@ -248,7 +258,7 @@ def _of_metric(
                     apart.get((label, item.name)),
                 )
             )
-        found.append(Number(item, tuple(groups)))
+        found.append(Number(item, tuple(groups), GROWS if item.name in grows else ""))
     return found
 
 
@@ -325,8 +335,8 @@ def _differences(
     items: Sequence[Aggregate],
     draws: int,
     tested: bool,
-) -> dict[tuple[str, str], Apart]:
-    """Group and number to how far the group lies from the others."""
+) -> tuple[dict[tuple[str, str], Apart], set[str]]:
+    """Group and number to how far the group lies from the others; and numbers that depend on the size of groups."""
     names = [item.name for item in items]
     sides = [label for label in labels if keys[label]]
     sides = sides[:1] if len(sides) == 2 else sides if len(sides) > 2 else []
@@ -342,17 +352,27 @@ def _differences(
             if not (math.isfinite(own.value) and math.isfinite(other.value)):
                 continue
             few = min(counted[label][name][1], many[name][1]) < FEWEST
-            both = Estimate(own.value - other.value, math.nan, math.nan, f"fewer than {FEWEST} speakers on one side")
+            both = Estimate(own.value - other.value, math.nan, math.nan, FEW)
             both = both if few else paired[name] if shared else _of_sides(own, other)
             found[label, name] = Apart(both.value, _number(both.low), _number(both.high), both.why, None, None)
+    if not found:
+        return {}, set()
+    group = {key: label for label in labels for key in keys[label]}
+    trial = dealings(rows, group, sorted(found), TRIALS)
+    grows = {name for (_, name), values in trial.items() if _off_centre(values[1:])}
+    found = {pair: apart for pair, apart in found.items() if pair[1] not in grows}
     better = {item.name for item in items if item.higher_is_better is not None}
-    enough = {
-        pair for pair in found if pair[1] in better and not found[pair].no_interval.startswith(f"fewer than {FEWEST} s")
-    }
-    if tested and enough:
-        p = dealt(rows, {key: label for label in labels for key in keys[label]}, sorted(enough), draws)
-        found |= {pair: replace(found[pair], p=p[pair], p_holm=p[pair]) for pair in enough}
-    return found
+    enough = {pair for pair in found if pair[1] in better and found[pair].no_interval != FEW}
+    if tested and enough and not rows.metric.why_unpaired:
+        for pair, values in dealings(rows, group, sorted(enough), draws).items():
+            found[pair] = replace(found[pair], p=as_large(values), p_holm=None)
+    return found, grows
+
+
+def _off_centre(differences: np.ndarray) -> bool:
+    """Whether random groups differ by more than chance: their mean is farther from 0 than a standard deviation."""
+    known = differences[np.isfinite(differences)]
+    return len(known) > 1 and abs(known.mean()) > max(known.std(), 1e-9)
 
 
 def _of_sides(one: Estimate, two: Estimate) -> Estimate:
@@ -392,13 +412,10 @@ def _paired(rows: Rows, own: Sequence[Key], rest: Sequence[Key], names: Sequence
     return with_intervals(len(present), difference, of_both)
 
 
-def dealt(
+def dealings(
     rows: Rows, group: Mapping[Key, str], pairs: Sequence[tuple[str, str]], draws: int, seed: int = 0
-) -> dict[tuple[str, str], float]:
-    """Two-sided p of differences between each group and all others, when groups are dealt at random.
-
-    The groups as they are count as one of `draws + 1` dealings, so that p is never 0. A dealing that leaves a number
-    without a value counts as one in which it is as large.
+) -> dict[tuple[str, str], np.ndarray]:
+    """Differences between each group and all others, `[1 + draws]`: of the groups as they are, then dealt at random.
 
     Args:
         group: of each row that is in one.
@@ -436,7 +453,7 @@ def dealt(
             at = wanted.index(labels[name]) * size
             both = values[number]
             found[name, number].append(both[at : at + size] - both[len(members) + at : len(members) + at + size])
-    return {pair: _as_large(np.concatenate(parts)) for pair, parts in found.items()}
+    return {pair: np.concatenate(parts) for pair, parts in found.items()}
 
 
 def _sample_places(group: Mapping[Key, str], of_sample: Mapping[str, int]) -> list[np.ndarray]:
@@ -447,22 +464,29 @@ def _sample_places(group: Mapping[Key, str], of_sample: Mapping[str, int]) -> li
     return [np.array(places) for _, places in sorted(found.items())]
 
 
-def _dealer(label: np.ndarray, speaker: np.ndarray) -> Any:
-    """A function of a generator and a size to labels `[B, samples]`, dealt anew: between speakers of a single label, by
-    speaker; within any other."""
+def _dealer(label: np.ndarray, speaker: np.ndarray) -> Callable[[np.random.Generator, int], np.ndarray]:
+    """A function of a generator and a size to labels `[B, samples]`, dealt anew.
+
+    Speakers exchange all of their labels among themselves, and then each speaker's are dealt among the speaker's
+    samples. A speaker of a single group exchanges with any other such one, others with those of as many samples.
+    """
     people = [np.flatnonzero(speaker == number) for number in range(speaker.max() + 1)]
-    steady = [own for own in people if len(set(label[own].tolist())) == 1]
-    mixed = [own for own in people if len(set(label[own].tolist())) > 1]
+    single = [own for own in people if len(set(label[own].tolist())) == 1]
+    of_size: dict[int, list[np.ndarray]] = {}
+    for own in people:
+        if len(set(label[own].tolist())) > 1:
+            of_size.setdefault(len(own), []).append(own)
 
     def deal(random: np.random.Generator, size: int) -> np.ndarray:
         found = np.tile(label, (size, 1))
-        if steady:
-            theirs = np.tile([label[own[0]] for own in steady], (size, 1))
-            theirs = random.permuted(theirs, axis=1)
-            for column, own in enumerate(steady):
+        if single:
+            theirs = random.permuted(np.tile([label[own[0]] for own in single], (size, 1)), axis=1)
+            for column, own in enumerate(single):
                 found[:, own] = theirs[:, [column]]
-        for own in mixed:
-            found[:, own] = random.permuted(found[:, own], axis=1)
+        for several in of_size.values():
+            places = np.stack(several)
+            whose = random.permuted(np.tile(np.arange(len(places)), (size, 1)), axis=1)
+            found[:, places.ravel()] = random.permuted(label[places][whose], axis=2).reshape(size, -1)
         return found
 
     return deal
@@ -481,13 +505,16 @@ def _group_weights(index: np.ndarray, members: np.ndarray, weigh: Weigh) -> np.n
     return members / np.maximum(counts[:, number], 1)
 
 
-def _as_large(differences: np.ndarray) -> float:
-    """Share of dealings whose difference lies as far from the mean of all as the first one's."""
+def as_large(differences: np.ndarray) -> float:
+    """Two-sided p: the share of dealings whose difference lies as far from the mean of all as the first one's.
+
+    The groups as they are count as one of the dealings, so that p is never 0; a dealing that leaves a number without a
+    value counts as one in which it is as large.
+    """
     if not math.isfinite(differences[0]):
         return 1.0
-    middle = float(np.mean(differences[np.isfinite(differences)]))
-    slack = 1e-12 * max(1.0, float(np.nanmax(np.abs(differences))))
-    smaller = np.abs(differences - middle) < abs(differences[0] - middle) - slack
+    apart = np.abs(differences - differences[np.isfinite(differences)].mean())
+    smaller = apart < apart[0] - 1e-12 * max(1.0, abs(differences[0]))
     return float(np.mean(~smaller))
 
 
