@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.cli.console import note, print_lines, print_table
+from benchmark.cli.console import bars, note, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
-    from benchmark.results.attributes import Known
-    from benchmark.results.comparison import Scored
+    from benchmark.results.attributes import Grouping, Known
+    from benchmark.results.comparison import Comparison, Scored
     from benchmark.results.groups import Grouped
+    from benchmark.results.schema import Result
+    from benchmark.runs.evaluation import RunView
 
 
 def check_by(by: Sequence[str] | None) -> tuple[str, ...]:
@@ -32,26 +34,24 @@ def check_by(by: Sequence[str] | None) -> tuple[str, ...]:
 def grouped_runs(
     run: Scored,
     by: str,
-    columns: Sequence[str] = (),
+    columns: Sequence[str],
+    samples: Mapping[str, Known],
     beside: Sequence[Scored] = (),
-    data_root: Path | None = None,
-    samples: Mapping[str, Known] | None = None,
 ) -> list[Grouped]:
     """A run's numbers over groups, and those of rows beside it, which are not tested.
 
     Args:
         by: one `--by`.
         columns: numbers, or metrics for all of theirs; by default those of the task's table.
+        samples: all that the run was asked for.
         beside: runs of the same samples.
-        samples: what is known of them, where that is at hand.
 
     Raises:
         UsageError: no such attribute, or number.
     """
-    from benchmark.results.attributes import grouped_by, known_samples
+    from benchmark.results.attributes import grouped_by
     from benchmark.results.groups import grouped
 
-    samples = known_samples(run, data_root) if samples is None else samples
     grouping = grouped_by(by, samples, run.name)
     found = [grouped(run, samples, grouping, _numbers(run, columns))]
     return found + [grouped(each, samples, grouping, _numbers(each, columns, run), tested=False) for each in beside]
@@ -75,15 +75,45 @@ def _numbers(run: Scored, columns: Sequence[str], like: Scored | None = None) ->
     return named(result, columns)
 
 
-def show_groups(found: Grouped) -> None:
-    """Print the table and what it means."""
+def of_view(view: RunView, results: Sequence[Result], by: Sequence[str], columns: Sequence[str]) -> list[list[Grouped]]:
+    """Of each `--by` the groups of a run that is at hand, and of the rows beside it.
+
+    Args:
+        results: the run's first; the runs of the others lie beside it.
+    """
+    from benchmark.results.attributes import known_of
+    from benchmark.results.comparison import scored_run
+
+    paths = [view.run.path, *(view.run.path.parent / result.run_id for result in results[1:])]
+    runs = [scored_run(path, result) for path, result in zip(paths, results, strict=True)]
+    samples = known_of(view.samples)
+    return [grouped_runs(runs[0], each, columns, samples, runs[1:]) for each in by]
+
+
+def told_with(results: Any, groups: Sequence[Sequence[Grouped]]) -> Any:
+    """What `--json` prints: results as they are, or with groups, where such were asked for."""
+    from benchmark.reports.groups import as_dict
+
+    return {"results": results, "by": [as_dict(found[0]) for found in groups]} if groups else results
+
+
+def show_all(groups: Sequence[Sequence[Grouped]]) -> None:
+    """Print the table of each `--by`, and what it means."""
     from benchmark.reports.groups import caption, heads, lines, notes
 
-    print_table(heads(found), lines(found), caption(found), right=[2, 6, 7])
-    print_lines(notes(found))
+    for found, *_ in groups:
+        print()
+        print_table(heads(found), lines(found), caption(found), right=[2, 6, 7])
+        print_lines(notes(found))
 
 
-def write_groups(folder: Path, runs: Sequence[Grouped], quiet: bool) -> None:
+def write_all(folder: Path, groups: Sequence[Sequence[Grouped]], quiet: bool) -> None:
+    """Write the tables and the picture of each `--by` into a report."""
+    for found in groups:
+        _write(folder, found, quiet)
+
+
+def _write(folder: Path, runs: Sequence[Grouped], quiet: bool) -> None:
     """Write `by_sex.md`, `.csv`, `.tex` and `.png` into a report; a part that fails costs itself alone."""
     from benchmark.files import write_whole
     from benchmark.reports import groups
@@ -102,10 +132,103 @@ def write_groups(folder: Path, runs: Sequence[Grouped], quiet: bool) -> None:
     note(f"By {runs[0].grouping.name}: {folder / stem}.md, .csv, .tex, .png", quiet)
 
 
-def peers_of(run: Scored, data_root: Path | None) -> list[Scored]:
+def compare_groups(
+    sides: Sequence[Scored],
+    by: Sequence[str],
+    metrics: Sequence[str],
+    data_root: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Print whether the first run is ahead of the others within each group."""
+    from benchmark.cli.compare import as_dict
+    from benchmark.results.attributes import grouped_by
+    from benchmark.results.comparison import compare_parts
+
+    samples = _known(sides[0], data_root, quiet)
+    told = []
+    for place, text in enumerate(check_by(by)):
+        grouping = grouped_by(text, samples, sides[0].name)
+        parts = {label: [s for s, group in grouping.of.items() if group == label] for label in grouping.labels}
+        found = compare_parts(sides, parts, metrics)
+        tests = sum(len(each.differences) for several in found.values() for each in several)
+        if as_json:
+            groups = [
+                {"group": label, "comparisons": [as_dict(each) for each in several]} for label, several in found.items()
+            ]
+            told.append({"by": grouping.name, "cut": grouping.cut, "tests": tests, "groups": groups})
+            continue
+        if place:
+            print()
+        for number in range(len(sides) - 1):
+            _show_compared({label: several[number] for label, several in found.items()}, grouping, samples, quiet)
+        if absent := [label for label in grouping.labels if label not in found]:
+            note(f"Nothing can be compared in: {', '.join(absent)}", quiet)
+        note(
+            "p: how often the difference is as large when speakers change sides at random, corrected for "
+            f"{tests} differences (Holm). Brackets: 95 % interval of the difference, over the speakers of the group.",
+            quiet,
+        )
+    if as_json:
+        print_json(told)
+
+
+def _show_compared(
+    found: Mapping[str, Comparison], grouping: Grouping, samples: Mapping[str, Known], quiet: bool
+) -> None:
+    """Two runs: a line for each number and group, and for two groups whether the lead is larger in one."""
+    from benchmark.cli.compare import head, title_of, verdict, without_interval
+    from benchmark.reports.groups import signed_interval
+    from benchmark.reports.tables import number
+    from benchmark.results.groups import leads
+
+    one, two = next(iter(found.values())).first.name, next(iter(found.values())).second.name
+    lines = []
+    names = list(dict.fromkeys(item.name for each in found.values() for item in each.differences))
+    for name in names:
+        items = [(label, item) for label, each in found.items() for item in each.differences if item.name == name]
+        for place, (label, item) in enumerate(items):
+            values = [number(item.first, item.unit), number(item.second, item.unit)]
+            people = str(item.speakers)
+            lines.append([head(item) if not place else "", label, people, *values, verdict(item, one, two)])
+    heads = ["", grouping.name, "speakers", one, two, f"{one} against {two}"]
+    caption = f"{title_of(next(iter(found.values())))} by {grouping.name}"
+    print_table(heads, lines, caption + (f", {grouping.cut}" if grouping.cut else ""), right=[2, 3, 4])
+    if len(grouping.stated) == 2 and set(grouping.stated) <= set(found):
+        first, second = grouping.stated
+        people = [
+            {samples[s].speaker for s, group in grouping.of.items() if group == label} for label in (first, second)
+        ]
+        if not people[0] & people[1]:
+            for lead in leads(found[first], found[second]):
+                amount = signed_interval(lead.difference, lead.low, lead.high, lead.number.unit)
+                note(f"{lead.number.title}: {one} less {two} in {first}, less the same in {second}: {amount}", quiet)
+    for label, each in found.items():
+        for line in without_interval(each):
+            note(f"{label}: {line}", quiet)
+
+
+def _known(run: Scored, data_root: Path | None, quiet: bool) -> dict[str, Known]:
+    from benchmark.results.attributes import known_samples
+
+    with bars(quiet) as progress:
+        told = progress("data")
+        return known_samples(run, data_root, lambda done, total, what: told("build", done, total, what))
+
+
+def of_stored(
+    run: Scored, by: Sequence[str], columns: Sequence[str], data_root: Path | None, quiet: bool
+) -> list[list[Grouped]]:
+    """Of each `--by` the groups of a run that is on disk, and of the reference rows that lie beside it."""
+    samples = _known(run, data_root, quiet)
+    beside = _peers(run, data_root)
+    return [grouped_runs(run, each, columns, samples, beside) for each in by]
+
+
+def _peers(run: Scored, data_root: Path | None) -> list[Scored]:
     """Reference rows that lie beside a run, with their rows; none of a file, or of files that were scored."""
     from benchmark.results.attributes import manifest_of
-    from benchmark.results.comparison import find_scored
+    from benchmark.results.comparison import scored_run
     from benchmark.results.schema import Result
     from benchmark.runs.directory import RunDirectory
     from benchmark.runs.evaluation import RunView, peers
@@ -117,4 +240,4 @@ def peers_of(run: Scored, data_root: Path | None) -> list[Scored]:
     view = RunView(
         RunDirectory(run.path), get_task(spec.task), spec, run.name, None, manifest, manifest.samples[: run.samples]
     )
-    return [find_scored(str(run.path.parent / each.run_id), run.path.parent) for each in peers(view)]
+    return [scored_run(run.path.parent / each.run_id, each) for each in peers(view)]

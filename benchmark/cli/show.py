@@ -95,23 +95,19 @@ def show_by(
 ) -> None:
     """Numbers of a run, of scored files or of a published result over groups."""
     from benchmark.cli.console import note, print_json
-    from benchmark.cli.groups import check_by, grouped_runs, peers_of, show_groups, write_groups
+    from benchmark.cli.groups import check_by, of_stored, show_all, write_all
     from benchmark.reports.groups import as_dict
     from benchmark.results.comparison import find_scored
 
     asked = check_by(by)
     run = find_scored(name, runs)
-    beside = peers_of(run, data_root)
-    tables = [grouped_runs(run, each, columns, beside, data_root) for each in asked]
+    groups = of_stored(run, asked, columns, data_root, quiet)
     if as_json:
-        print_json([as_dict(found[0]) for found in tables])
-    for place, found in enumerate(tables):
-        if not as_json:
-            if place:
-                print()
-            show_groups(found[0])
-        if run.path.is_dir():
-            write_groups(run.path / "report", found, quiet)
+        print_json([as_dict(found[0]) for found in groups])
+    else:
+        show_all(groups)
+    if run.path.is_dir():
+        write_all(run.path / "report", groups, quiet)
     if run.published:
         note(f"Published with the project: {run.path}", quiet)
 

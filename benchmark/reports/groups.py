@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.reports import escaping
-from benchmark.reports.figures import COLOURS, GREY, INK, PAGE, SMALL, drawn_text, figure_file, grid, series
+from benchmark.reports.figures import COLOURS, GREY, INK, PAGE, SMALL, TEXT, drawn_text, figure_file, grid, series
 from benchmark.reports.tables import number, setting, title
 from benchmark.results.attributes import NOT_STATED
 from benchmark.results.groups import Apart, Grouped, GroupNumber, Number
@@ -36,7 +36,7 @@ def lines(found: Grouped) -> list[list[str]]:
             own.group,
             number(own.value, each.item.unit),
             _interval(own.low, own.high, each.item.unit),
-            difference(own.apart, each.item.unit),
+            signed_interval(own.apart.difference, own.apart.low, own.apart.high, each.item.unit) if own.apart else "",
             p_text(own.apart),
             f"{own.scored}/{own.total}",
             str(own.speakers),
@@ -241,9 +241,12 @@ def draw(runs: Sequence[Grouped], path: Path) -> bool:
             arrow = "" if each.item.higher_is_better is None else " ↑" if each.item.higher_is_better else " ↓"
             axes.set_title(drawn_text(title(each.item), 26) + arrow, fontsize=SMALL)
             grid(axes, "y")
-        figure.suptitle(drawn_text(f"by {runs[0].grouping.name}", 60), x=0.01, ha="left")
-        handles, names = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=4)
+        what = f"{runs[0].run.name} by {runs[0].grouping.name}"
+        figure.suptitle(drawn_text(what, 90), x=0.01, ha="left", fontsize=TEXT)
+        legends = [axes.get_legend_handles_labels() for axes in figure.axes]
+        drawn = {name: handle for handles, names in legends for handle, name in zip(handles, names, strict=True)}
+        order = [name for found in runs if (name := drawn_text(found.run.name, 30)) in drawn]
+        figure.legend([drawn[name] for name in order], order, loc="outside lower center", ncols=4)
     return True
 
 
@@ -291,13 +294,11 @@ def _interval(low: float | None, high: float | None, unit: str) -> str:
     return "-" if low is None or high is None else f"[{number(low, unit)}, {number(high, unit)}]"
 
 
-def difference(apart: Apart | None, unit: str) -> str:
-    """`+15.6 [3.2, 28.2]`, or nothing."""
-    if apart is None:
-        return ""
-    text = number(apart.difference, unit)
+def signed_interval(value: float, low: float | None, high: float | None, unit: str) -> str:
+    """`+15.6 [3.2, 28.2]`; no brackets where there is no interval."""
+    text = number(value, unit)
     sign = "" if text.startswith("-") or not float(text) else "+"
-    return f"{sign}{text}" + ("" if apart.low is None else f" {_interval(apart.low, apart.high, unit)}")
+    return f"{sign}{text}" + ("" if low is None else f" {_interval(low, high, unit)}")
 
 
 def p_text(apart: Apart | None) -> str:

@@ -1,13 +1,12 @@
 """What is known of each sample, and groups that are made of it: by sex, by decades of age, by SNR, by anything.
 
 Attributes of a run's samples are those of its manifest's rows: `sex`, `age`, `noise`, `snr_db`, and what else the
-corpus tells (`face.skin_tone` is `skin_tone` within `face`). Those of files that were scored against files lie in the
-folder of the scores, as `attributes.json`: `{sample id: {name: value}}`.
+corpus tells (`face.skin_tone` is `skin_tone` within `face`). Those of files that were scored against files come from
+the user's table of speakers; they lie in a manifest beside the scores.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.datasets.dataset import Progress
 from benchmark.datasets.manifest import Manifest, read_manifest
 from benchmark.errors import MissingDataset, UsageError, did_you_mean
 from benchmark.results.comparison import Scored
@@ -31,8 +31,8 @@ FEW_VALUES = 8
 """A number with no more values than this is not cut: each is a group."""
 UNITS = {"_db": " dB", "_hz": " Hz", "_s": " s", "_ms": " ms"}
 """Endings of names, and how their numbers are printed."""
-FILE = "attributes.json"
-"""Beside the scores of files that were scored against files."""
+FILE = "manifest.jsonl"
+"""What is known of files that were scored, beside their scores."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,12 @@ class Grouping:
 # -- where attributes come from ---------------------------------------------------------------------------------------
 
 
-def known_samples(run: Scored, data_root: Path | None = None) -> dict[str, Known]:
+def known_samples(run: Scored, data_root: Path | None = None, progress: Progress | None = None) -> dict[str, Known]:
     """Every sample that a run was asked for, or file that was scored, in order.
+
+    Args:
+        data_root: where the corpus lies, where that is not where the run found it.
+        progress: told of what a generated corpus that is not here is built of.
 
     Raises:
         UsageError: nothing is known of the files that were scored.
@@ -79,11 +83,11 @@ def known_samples(run: Scored, data_root: Path | None = None) -> dict[str, Known
     """
     if isinstance(run.result, PairResult):
         return _of_files(run)
-    manifest = manifest_of(run, data_root)
+    manifest = manifest_of(run, data_root, progress)
     return {each.id: Known(each.speaker, each.attributes) for each in manifest.samples[: run.samples]}
 
 
-def manifest_of(run: Scored, data_root: Path | None = None) -> Manifest:
+def manifest_of(run: Scored, data_root: Path | None = None, progress: Progress | None = None) -> Manifest:
     """The manifest that a run was made from: where the run found it, else as the dataset's adapter gives it now.
 
     Raises:
@@ -111,7 +115,7 @@ def manifest_of(run: Scored, data_root: Path | None = None) -> Manifest:
             f"What is known of the speakers of {run.name} stands with the data of '{spec.dataset}', and {where}: say "
             "where the corpus lies with --data-root"
         )
-    found = kind(root if kind.needs_root else None, home()).open(spec.split, spec.task)
+    found = kind(root if kind.needs_root else None, home()).open(spec.split, spec.task, progress)
     if found.sha256 != spec.manifest_sha256:
         raise MissingDataset(
             f"{run.name} was made from manifest {spec.manifest_sha256[:12]} of '{spec.dataset}' {spec.split}; here it "
@@ -122,20 +126,12 @@ def manifest_of(run: Scored, data_root: Path | None = None) -> Manifest:
 
 def _of_files(run: Scored) -> dict[str, Known]:
     folder = run.path if run.path.is_dir() else run.path.parent
-    try:
-        table = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not (folder / FILE).is_file():
         raise UsageError(
-            f"Nothing is known of the files of {run.name} but who is heard or seen: {folder / FILE} is not there. "
-            "Score them with a table that tells more of each"
-        ) from error
-    except ValueError as error:
-        raise UsageError(f"{folder / FILE} is not JSON ({error}): score the files again") from error
-    if not isinstance(table, dict) or not all(isinstance(each, dict) for each in table.values()):
-        raise UsageError(f"{folder / FILE}: expected an object of objects, sample to attributes: score the files again")
-    speakers = {row.sample: row.speaker for rows in run.stored.values() for row in rows.values()}
-    speakers |= dict(run.speakers)
-    return {sample: Known(speakers[sample], table.get(sample, {})) for sample in sorted(speakers)}
+            f"Nothing is known of the files of {run.name} but whose they are: {folder / FILE} is not there. Score them "
+            "with a table that tells more of each speaker: `score --speakers TABLE`"
+        )
+    return known_of(read_manifest(folder / FILE, folder).samples)
 
 
 def known_of(samples: Iterable[Sample]) -> dict[str, Known]:

@@ -20,7 +20,7 @@ import glob
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -62,13 +62,21 @@ class Scored:
     """What the run is called in the comparison."""
     published: bool = False
     """With the project, not run by the user."""
-    part: str = ""
-    """Which of its outputs these rows are, where they are not all; the result is that of all."""
+    part: frozenset[str] | None = None
+    """Samples that these rows are of, where they are not all of the result's."""
 
     @property
     def samples(self) -> int:
         """How many were asked for."""
+        if self.part is not None:
+            return len(self.part)
         return self.result.samples if isinstance(self.result, Result) else self.result.pairs
+
+    def of(self, samples: Iterable[str]) -> Scored:
+        """The same run with the rows of some samples alone."""
+        part = frozenset(samples)
+        stored = {name: {key: row for key, row in rows.items() if key[0] in part} for name, rows in self.stored.items()}
+        return replace(self, stored={name: rows for name, rows in stored.items() if rows}, part=part)
 
     def rows(self, metric: str, signature: str) -> dict[Key, ScoreRow]:
         """The metric's rows, each with who speaks as far as the outputs' list knows."""
@@ -171,7 +179,16 @@ def find_scored(text: str, runs: Path) -> Scored:
             if published is not None:
                 return replace(find_scored(str(published), runs), published=True)
         path = own or find_run(text, runs)
-    result, run = _result(path / "result.json"), RunDirectory(path)
+    return scored_run(path, _result(path / "result.json"))
+
+
+def scored_run(path: Path, result: Result | PairResult) -> Scored:
+    """A run directory whose result is known, with its rows.
+
+    Raises:
+        UsageError: it has no rows.
+    """
+    run = RunDirectory(path)
     if not (stored := run.scores()):
         raise UsageError(f"{path} has no scores.jsonl, which holds what was measured of single outputs: score it again")
     speakers = {row.sample: row.speaker for row in run.predictions().values()}
@@ -253,7 +270,37 @@ def compare(runs: Sequence[Scored], asked: Sequence[str] = (), draws: int = DRAW
             asked for and cannot be compared.
     """
     first, *others = named_apart(runs)
-    found = [_compare(first, other, asked, draws) for other in others]
+    return _corrected([_compare(first, other, asked, draws) for other in others])
+
+
+def compare_parts(
+    runs: Sequence[Scored], parts: Mapping[str, Iterable[str]], asked: Sequence[str] = (), draws: int = DRAWS
+) -> dict[str, list[Comparison]]:
+    """The same within each of several parts of the samples, with p corrected over all of them together.
+
+    Args:
+        parts: names to samples; one of which nothing can be compared is left out.
+
+    Raises:
+        UsageError: as `compare`, where that is so in every part.
+    """
+    first, *others = named_apart(runs)
+    found: dict[str, list[Comparison]] = {}
+    refused: list[UsageError] = []
+    for name, samples in parts.items():
+        own = frozenset(samples)
+        try:
+            found[name] = [_compare(first.of(own), other.of(own), asked, draws) for other in others]
+        except UsageError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    corrected = iter(_corrected([each for several in found.values() for each in several]))
+    return {name: [next(corrected) for _ in several] for name, several in found.items()}
+
+
+def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
+    """The same with p corrected over all of their numbers."""
     corrected = iter(holm([item.p for each in found for item in each.differences]))
     return [
         replace(each, differences=tuple(replace(item, p_holm=next(corrected)) for item in each.differences))
@@ -502,7 +549,7 @@ def _check(metric: Any, run: Scored, name: str, signature: str, rows: Sequence[S
     index, speakers = speaker_index([row.speaker for row in rows])
     parts = [(index[places], stacked([rows[place] for place in places])) for places in by_repeat(rows)]
     found = speaker_values(metric, parts)(np.ones((1, speakers)))
-    if run.part or stated_signature(run.result, name) != signature:
+    if run.part is not None or stated_signature(run.result, name) != signature:
         return
     for item in run.result.aggregates:
         if item.metric == name and item.name in found:

@@ -38,7 +38,15 @@ from typing import Any
 import numpy as np
 
 from benchmark.results.attributes import Grouping, Known
-from benchmark.results.comparison import NotCompared, Scored, holm, measured_rows, metric_of_rows
+from benchmark.results.comparison import (
+    Comparison,
+    Difference,
+    NotCompared,
+    Scored,
+    holm,
+    measured_rows,
+    metric_of_rows,
+)
 from benchmark.results.schema import Aggregate, Result, stated_signature
 from benchmark.results.statistics import FEWEST, Estimate, Shape, Values, Weigh, speaker_index, with_intervals
 from benchmark.runs.directory import Key, ScoreRow
@@ -321,6 +329,34 @@ def _named(values: Values, names: Sequence[str]) -> Values:
 def _among(shares: np.ndarray | None, present: np.ndarray) -> np.ndarray:
     assert shares is not None
     return shares[present]
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How much further one run is ahead of another in one group than in a second."""
+
+    number: Difference
+    """In the first group."""
+    difference: float
+    low: float | None
+    high: float | None
+
+
+def leads(one: Comparison, two: Comparison) -> list[Lead]:
+    """Of each number the lead in one group less that in another, of other speakers; with its interval, put together
+    from those of both where there are such."""
+    others = {item.name: item for item in two.differences}
+    found = []
+    for item in one.differences:
+        if other := others.get(item.name):
+            both = _of_sides(_of_lead(item), _of_lead(other))
+            found.append(Lead(item, both.value, _number(both.low), _number(both.high)))
+    return found
+
+
+def _of_lead(item: Difference) -> Estimate:
+    low, high = (math.nan if end is None else end for end in (item.low, item.high))
+    return Estimate(item.difference, low, high, item.no_interval)
 
 
 # -- differences ------------------------------------------------------------------------------------------------------
