@@ -394,7 +394,7 @@ def _differences(
     if not found:
         return {}, set()
     group = {key: label for label in labels for key in keys[label]}
-    trial = dealings(rows, group, sorted(found), TRIALS)
+    trial = dealings(rows, group, sorted(found), TRIALS, within_speakers=False)
     grows = {name for (_, name), values in trial.items() if _off_centre(values[1:])}
     found = {pair: apart for pair, apart in found.items() if pair[1] not in grows}
     better = {item.name for item in items if item.higher_is_better is not None}
@@ -406,9 +406,9 @@ def _differences(
 
 
 def _off_centre(differences: np.ndarray) -> bool:
-    """Whether random groups differ by more than chance: their mean is farther from 0 than a standard deviation."""
+    """Whether random groups differ by more than chance: their mean is farther from 0 than half a standard deviation."""
     known = differences[np.isfinite(differences)]
-    return len(known) > 1 and abs(known.mean()) > max(known.std(), 1e-9)
+    return len(known) > 1 and abs(known.mean()) > max(known.std() / 2, 1e-9)
 
 
 def _of_sides(one: Estimate, two: Estimate) -> Estimate:
@@ -449,7 +449,13 @@ def _paired(rows: Rows, own: Sequence[Key], rest: Sequence[Key], names: Sequence
 
 
 def dealings(
-    rows: Rows, group: Mapping[Key, str], pairs: Sequence[tuple[str, str]], draws: int, seed: int = 0
+    rows: Rows,
+    group: Mapping[Key, str],
+    pairs: Sequence[tuple[str, str]],
+    draws: int,
+    *,
+    within_speakers: bool = True,
+    seed: int = 0,
 ) -> dict[tuple[str, str], np.ndarray]:
     """Differences between each group and all others, `[1 + draws]`: of the groups as they are, then dealt at random.
 
@@ -457,6 +463,7 @@ def dealings(
         group: of each row that is in one.
         pairs: groups and numbers.
         draws: how many dealings.
+        within_speakers: keep what speakers have in common, as a test has to; otherwise any sample may be in any group.
     """
     labels = {label: number for number, label in enumerate(dict.fromkeys(group.values()))}
     samples = sorted({sample for sample, _ in group})
@@ -465,7 +472,7 @@ def dealings(
     speaker = np.zeros(len(samples), dtype=object)
     for key, name in group.items():
         label[of_sample[key[0]]], speaker[of_sample[key[0]]] = labels[name], rows.rows[key].speaker
-    deal = _dealer(label, speaker_index(list(speaker))[0])
+    deal = _dealer(label, speaker_index(list(speaker))[0] if within_speakers else np.arange(len(label)))
     runs = []
     for (index, statistics), places in zip(rows.parts(group), _sample_places(group, of_sample), strict=True):
         runs.append((index, rows.metric.placed(statistics), places))
