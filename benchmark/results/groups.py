@@ -277,9 +277,11 @@ def _signature(run: Scored, metric: str) -> str:
         NotCompared: there are none.
     """
     stated = stated_signature(run.result, metric)
-    if (metric, stated) not in run.stored:
-        raise NotCompared("there are no rows of what the result states; score the run again")
-    return stated
+    if (metric, stated) in run.stored:
+        return stated
+    if any(name == metric for name, _ in run.stored):
+        raise NotCompared("its rows are of another definition than the result states; score the run again")
+    raise NotCompared("no rows of single outputs are kept of it")
 
 
 def _counted(rows: Rows, keys: Sequence[Key], names: Sequence[str]) -> dict[str, tuple[int, int]]:
