@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +14,27 @@ if TYPE_CHECKING:
     from benchmark.results.groups import Grouped
     from benchmark.results.schema import Result
     from benchmark.runs.evaluation import RunView
+    from benchmark.types import Sample
 
 
-def check_by(by: Sequence[str] | None) -> tuple[str, ...]:
-    """What `--by` was given, refused before anything is done where it cannot be read.
+def check_by(by: Sequence[str] | None, samples: Iterable[Sample] | None = None, of: str = "") -> tuple[str, ...]:
+    """What `--by` was given, refused before anything is done where it makes no groups.
+
+    Args:
+        samples: to be grouped, where they are at hand.
+        of: what they are of.
 
     Raises:
-        UsageError: it is no attribute, nor attributes with edges.
+        UsageError: it is no attribute, nor attributes with edges; or the samples have none of that name.
     """
     if not by:
         return ()
-    from benchmark.results.attributes import parsed
+    from benchmark.results.attributes import grouped_by, known_of, parsed
 
     for text in by:
         parsed(text)
+        if samples is not None:
+            grouped_by(text, known_of(samples), of)
     return tuple(by)
 
 
@@ -85,8 +92,8 @@ def of_view(view: RunView, results: Sequence[Result], by: Sequence[str], columns
     from benchmark.results.comparison import scored_run
 
     paths = [view.run.path, *(view.run.path.parent / result.run_id for result in results[1:])]
-    runs = [scored_run(path, result) for path, result in zip(paths, results, strict=True)]
     samples = known_of(view.samples)
+    runs = [scored_run(path, result).of(samples) for path, result in zip(paths, results, strict=True)]
     return [grouped_runs(runs[0], each, columns, samples, runs[1:]) for each in by]
 
 
@@ -97,14 +104,21 @@ def told_with(results: Any, groups: Sequence[Sequence[Grouped]]) -> Any:
     return {"results": results, "by": [as_dict(found[0]) for found in groups]} if groups else results
 
 
-def show_all(groups: Sequence[Sequence[Grouped]]) -> None:
-    """Print the table of each `--by`, and what it means."""
-    from benchmark.reports.groups import caption, heads, lines, notes
+def show_all(groups: Sequence[Sequence[Grouped]], signatures: bool = False) -> None:
+    """Print the table of each `--by` below what was printed before, and what it means."""
+    from benchmark.reports.groups import caption, heads, lines, notes, signature
 
     for found, *_ in groups:
         print()
         print_table(heads(found), lines(found), caption(found), right=[2, 6, 7])
         print_lines(notes(found))
+        if signatures:
+            each = [
+                [number.item.name, own.group, signature(number, own, found)]
+                for number in found.numbers
+                for own in number.groups
+            ]
+            print_table(["number", found.grouping.name, "signature"], each)
 
 
 def write_all(folder: Path, groups: Sequence[Sequence[Grouped]], quiet: bool) -> None:

@@ -125,7 +125,7 @@ def score(
         print_json(told_with(result.model_dump(), groups))
     else:
         show_pairs(result, signatures, options.names(columns))
-        show_all(groups)
+        show_all(groups, signatures)
     for line in [*notes, *write_pair_report(folder, result).notes]:
         note(line, quiet)
     write_all(folder / "report", groups, quiet)

@@ -40,7 +40,7 @@ def show(
     python -m benchmark show sf2f
     """
     if by:
-        show_by(name, runs, by, options.names(columns), data_root, as_json, quiet)
+        show_by(name, runs, by, options.names(columns), data_root, signatures, as_json, quiet)
         return
     from benchmark import registry
     from benchmark.cli.console import print_json
@@ -90,6 +90,7 @@ def show_by(
     by: list[str],
     columns: tuple[str, ...],
     data_root: Path | None,
+    signatures: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -105,7 +106,7 @@ def show_by(
     if as_json:
         print_json([as_dict(found[0]) for found in groups])
     else:
-        show_all(groups)
+        show_all(groups, signatures)
     if run.path.is_dir():
         write_all(run.path / "report", groups, quiet)
     if run.published:

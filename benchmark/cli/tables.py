@@ -202,13 +202,13 @@ def finish(
     from benchmark.reports.run_report import write_report
     from benchmark.runs.evaluation import fuller_result
 
+    if not as_json:
+        show_results(results, tuple(dict.fromkeys([*view.task.columns, *asked])), signatures, columns)
+    lacking = write_report(view, [*results, *beside], scorer).notes if fuller_result(view) is None else []
     groups = of_view(view, [*results, *beside], by, columns) if by else []
     if as_json:
         print_json(told_with([result.model_dump() for result in results], groups))
-    else:
-        show_results(results, tuple(dict.fromkeys([*view.task.columns, *asked])), signatures, columns)
-        show_all(groups)
-    lacking = write_report(view, [*results, *beside], scorer).notes if fuller_result(view) is None else []
+    show_all([] if as_json else groups, signatures)
     write_all(view.run.path / "report", groups, quiet)
     for result in results:
         show_failures(result, quiet)
