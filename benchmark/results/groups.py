@@ -396,7 +396,10 @@ def _differences(
     if not found:
         return {}, set()
     group = {key: label for label in labels for key in keys[label]}
-    trial = dealings(rows, group, sorted(found), TRIALS, within_speakers=False)
+    several = len({(rows.rows[key].speaker, label) for key, label in group.items()}) > len(
+        {rows.rows[key].speaker for key in group}
+    )
+    trial = dealings(rows, group, sorted(found), TRIALS, within_speakers=not several)
     grows = {name for (_, name), values in trial.items() if _off_centre(values[1:])}
     found = {pair: apart for pair, apart in found.items() if pair[1] not in grows}
     better = {item.name for item in items if item.higher_is_better is not None}
@@ -465,7 +468,8 @@ def dealings(
         group: of each row that is in one.
         pairs: groups and numbers.
         draws: how many dealings.
-        within_speakers: keep what speakers have in common, as a test has to; otherwise any sample may be in any group.
+        within_speakers: keep what outputs of a speaker have in common, as a test has to; otherwise any sample may be
+            in any group, so that no group has better speakers than another.
     """
     labels = {label: number for number, label in enumerate(dict.fromkeys(group.values()))}
     samples = sorted({sample for sample, _ in group})
