@@ -236,6 +236,7 @@ def of_stored(
     """Of each `--by` the groups of a run that is on disk, and of the reference rows that lie beside it."""
     samples = _known(run, data_root, quiet)
     beside = _peers(run, data_root)
+    note("Holding groups against each other", quiet)
     return [grouped_runs(run, each, columns, samples, beside) for each in by]
 
 
