@@ -21,7 +21,7 @@ from benchmark.reports import groups as report
 from benchmark.results.attributes import NOT_STATED, Known, grouped_by, known_samples, parsed
 from benchmark.results.comparison import Scored, compare_parts, find_scored
 from benchmark.results.groups import FEW, GROWS, _of_sides, as_large, dealings, grouped, leads
-from benchmark.results.schema import Failures, Result, RunSpec
+from benchmark.results.schema import Failures, PairResult, PairSpec, Result, RunSpec
 from benchmark.results.statistics import Estimate
 from benchmark.runs.directory import RunDirectory, ScoreRow
 from benchmark.runs.scoring import _aggregate_metric
@@ -577,14 +577,29 @@ def test_compare_tells_each_group_and_unknown_attributes_end_with_what_there_is(
     assert command("show", str(kept), "--by", "sex", "--columns", "si_sd").returncode == 2
 
 
-def test_files_of_which_nothing_is_known_say_so(tmp_path):
-    (tmp_path / "scores.jsonl").write_text("")
-    from benchmark.results.schema import PairResult, PairSpec
-
+def files(folder, table):
+    """Scored files of these people, with a manifest of what is known of them, where there is a table."""
+    rows = [row("si_sdr", name, f"p{n // 2}", {"si_sdr": float(n)}) for n, name in enumerate("abcdefghijkl")]
+    run = run_of(rows, task="av_enhancement")
     result = PairResult(
-        run_id="x", label="files", spec=PairSpec(estimate="e", reference=None, align=False), pairs=0, speakers=0,
-        clusters="files", reference_only=[], estimate_only=[], partial=False, aggregates=[], failures=Failures(),
-        undefined={}, provenance={},
+        run_id="files-1", label="files", spec=PairSpec(estimate="e", reference=None, align=False), pairs=12, speakers=6,
+        clusters="table.csv", reference_only=[], estimate_only=[], partial=False, aggregates=run.result.aggregates,
+        failures=Failures(), undefined={}, provenance={},
     )  # fmt: skip
+    if table:
+        listed = [Row(each.sample, each.speaker, {}, {}, {"sex": "fm"[int(each.speaker[1]) % 2]}) for each in rows]
+        about = {"dataset": "files", "revision": "1", "split": "test", "task": "speech"}
+        write_manifest(folder / "manifest.jsonl", listed, **about)
+    return Scored(folder, result, run.stored, {}, "files")
+
+
+def test_files_that_were_scored_are_grouped_by_what_their_table_says(tmp_path):
+    run = files(tmp_path, table=True)
+    own = of(by(run, known_samples(run), "sex", draws=20), "si_sdr")
+    assert {label: each.value for label, each in own.items()} == pytest.approx({"f": 4.5, "m": 6.5})
+    assert [(each.scored, each.speakers) for each in own.values()] == [(6, 3), (6, 3)]
+
+
+def test_files_of_which_nothing_is_known_say_so(tmp_path):
     with pytest.raises(UsageError, match="Nothing is known of the files of files but whose they are"):
-        known_samples(Scored(tmp_path, result, {}, {}, "files"))
+        known_samples(files(tmp_path, table=False))

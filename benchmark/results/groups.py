@@ -530,8 +530,7 @@ def _dealer(label: np.ndarray, speaker: np.ndarray) -> Callable[[np.random.Gener
         found = np.tile(label, (size, 1))
         if single:
             theirs = random.permuted(np.tile([label[own[0]] for own in single], (size, 1)), axis=1)
-            for column, own in enumerate(single):
-                found[:, own] = theirs[:, [column]]
+            found[:, np.concatenate(single)] = np.repeat(theirs, [len(own) for own in single], axis=1)
         for several in of_size.values():
             places = np.stack(several)
             whose = random.permuted(np.tile(np.arange(len(places)), (size, 1)), axis=1)
