@@ -11,7 +11,7 @@ from benchmark.cli.console import bars, note, print_json, print_lines, print_tab
 if TYPE_CHECKING:
     from benchmark.results.attributes import Grouping, Known
     from benchmark.results.comparison import Comparison, Scored
-    from benchmark.results.groups import Grouped
+    from benchmark.results.groups import Grouped, Lead
     from benchmark.results.schema import Result
     from benchmark.runs.evaluation import RunView
     from benchmark.types import Sample
@@ -160,7 +160,7 @@ def compare_groups(
     from benchmark.results.comparison import compare_parts
 
     samples = _known(sides[0], data_root, quiet)
-    told = []
+    told: list[dict[str, Any]] = []
     for place, text in enumerate(check_by(by)):
         grouping = grouped_by(text, samples, sides[0].name)
         parts = {label: [s for s, group in grouping.of.items() if group == label] for label in grouping.labels}
@@ -171,6 +171,12 @@ def compare_groups(
                 {"group": label, "comparisons": [as_dict(each) for each in several]} for label, several in found.items()
             ]
             told.append({"by": grouping.name, "cut": grouping.cut, "tests": tests, "groups": groups})
+            told[-1]["leads"] = [
+                {"against": other.name, "name": lead.number.name, "difference": lead.difference, "low": lead.low}
+                | {"high": lead.high}
+                for number, other in enumerate(sides[1:])
+                for lead in _leads({label: each[number] for label, each in found.items()}, grouping, samples)
+            ]
             continue
         if place:
             print()
@@ -191,10 +197,9 @@ def _show_compared(
     found: Mapping[str, Comparison], grouping: Grouping, samples: Mapping[str, Known], quiet: bool
 ) -> None:
     """Two runs: a line for each number and group, and for two groups whether the lead is larger in one."""
-    from benchmark.cli.compare import head, title_of, verdict, without_interval
+    from benchmark.cli.compare import coverage, head, title_of, verdict, without_interval
     from benchmark.reports.groups import signed_interval
     from benchmark.reports.tables import number
-    from benchmark.results.groups import leads
 
     one, two = next(iter(found.values())).first.name, next(iter(found.values())).second.name
     lines = []
@@ -208,18 +213,28 @@ def _show_compared(
     heads = ["", grouping.name, "speakers", one, two, f"{one} against {two}"]
     caption = f"{title_of(next(iter(found.values())))} by {grouping.name}"
     print_table(heads, lines, caption + (f", {grouping.cut}" if grouping.cut else ""), right=[2, 3, 4])
-    if len(grouping.stated) == 2 and set(grouping.stated) <= set(found):
+    for lead in _leads(found, grouping, samples):
+        amount = signed_interval(lead.difference, lead.low, lead.high, lead.number.unit)
         first, second = grouping.stated
-        people = [
-            {samples[s].speaker for s, group in grouping.of.items() if group == label} for label in (first, second)
-        ]
-        if not people[0] & people[1]:
-            for lead in leads(found[first], found[second]):
-                amount = signed_interval(lead.difference, lead.low, lead.high, lead.number.unit)
-                note(f"{lead.number.title}: {one} less {two} in {first}, less the same in {second}: {amount}", quiet)
+        note(f"{lead.number.title}: {one} less {two} in {first}, less the same in {second}: {amount}", quiet)
+    for line in next(iter(found.values())).remarks:
+        note(line, quiet)
     for label, each in found.items():
-        for line in without_interval(each):
+        for line in (*coverage(each), *without_interval(each)):
             note(f"{label}: {line}", quiet)
+
+
+def _leads(found: Mapping[str, Comparison], grouping: Grouping, samples: Mapping[str, Known]) -> list[Lead]:
+    """Of two groups without a common speaker, how much larger the first run's lead is in one than in the other."""
+    from benchmark.results.groups import leads
+
+    if len(grouping.stated) != 2 or not set(grouping.stated) <= set(found):
+        return []
+    one, two = (
+        {samples[sample].speaker for sample, group in grouping.of.items() if group == label}
+        for label in grouping.stated
+    )
+    return [] if one & two else leads(*(found[label] for label in grouping.stated))
 
 
 def _known(run: Scored, data_root: Path | None, quiet: bool) -> dict[str, Known]:
@@ -255,4 +270,5 @@ def _peers(run: Scored, data_root: Path | None) -> list[Scored]:
     view = RunView(
         RunDirectory(run.path), get_task(spec.task), spec, run.name, None, manifest, manifest.samples[: run.samples]
     )
-    return [scored_run(run.path.parent / each.run_id, each) for each in peers(view)]
+    found = [(run.path.parent / each.run_id, each) for each in peers(view)]
+    return [scored_run(path, each) for path, each in found if any(path.glob("scores*.jsonl"))]

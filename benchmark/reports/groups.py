@@ -47,7 +47,7 @@ def lines(found: Grouped) -> list[list[str]]:
 
 
 def caption(found: Grouped) -> str:
-    """`sf2f on talkers test (speech2face) by sex: f 50 samples of 50 speakers, m 50 of 50`."""
+    """`sf2f on talkers test (speech2face) by sex. f: 50 samples of 50 speakers; m: 50 of 50`."""
     spec = found.run.result.spec
     where = f" on {spec.dataset} {spec.split} ({spec.task})" if isinstance(found.run.result, Result) else ""
     cut = f", {found.grouping.cut}" if found.grouping.cut else ""
@@ -80,14 +80,14 @@ def notes(found: Grouped) -> list[str]:
         )
     for why, titles in _by_reason((each.no_difference, each.item.title) for each in found.numbers).items():
         told.append(f"No difference: {', '.join(titles)}: {why}.")
-    few = [label for label in stated if found.sizes[label][1] < FEWEST]
+    few = [label for label in found.grouping.labels if found.sizes[label][1] < FEWEST]
     if few:
         told.append(f"No interval and no test, for fewer than {FEWEST} speakers: {', '.join(few)}.")
     reasons = (
         (own.no_interval, f"{each.item.title} of {own.group}")
         for each in found.numbers
         for own in each.groups
-        if own.speakers >= FEWEST
+        if own.group not in few
     )
     for why, titles in _by_reason(reasons).items():
         told.append(f"No interval: {', '.join(titles)}: {why}.")
@@ -98,6 +98,8 @@ def notes(found: Grouped) -> list[str]:
             "their own and on neither side of a difference."
         )
     told += [f"Left out: {name}: {why}" for name, why in found.left_out.items()]
+    if why := found.run.result.why_unranked:
+        told.append(f"{found.run.name} cannot be ranked: {why}.")
     return told
 
 
