@@ -93,10 +93,12 @@ def score(
         face_network=None if face_network == "dlib" else face_network,
         runs=None if runs == Path("runs") else runs,
     )
-    from benchmark.cli.console import bars, note
+    from benchmark.cli.console import bars, note, print_json
+    from benchmark.cli.groups import of_stored, show_all, told_with, write_all
     from benchmark.cli.tables import retry_notes, show_failures, show_pairs
     from benchmark.pairs.scoring import PairRequest, score_pairs
     from benchmark.reports.run_report import write_pair_report
+    from benchmark.results.comparison import scored_run
 
     request = PairRequest(
         estimate,
@@ -115,19 +117,14 @@ def score(
     unwritten: list[OSError] = []
     with bars(quiet) as progress:
         folder, result, notes = score_pairs(request, progress, unwritten)
-    from benchmark.cli.groups import of_stored, show_all, told_with, write_all
-    from benchmark.results.comparison import scored_run
-
-    groups = of_stored(scored_run(folder, result), asked_by, options.names(columns), None, quiet) if asked_by else []
-    if as_json:
-        from benchmark.cli.console import print_json
-
-        print_json(told_with(result.model_dump(), groups))
-    else:
+    if not as_json:
         show_pairs(result, signatures, options.names(columns))
-        show_all(groups, signatures)
     for line in [*notes, *write_pair_report(folder, result).notes]:
         note(line, quiet)
+    groups = of_stored(scored_run(folder, result), asked_by, options.names(columns), None, quiet) if asked_by else []
+    if as_json:
+        print_json(told_with(result.model_dump(), groups))
+    show_all([] if as_json else groups, signatures)
     write_all(folder / "report", groups, quiet)
     show_failures(result, quiet)
     for line in retry_notes(result.failures.rows, retry_failed, "measures"):
