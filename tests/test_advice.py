@@ -20,6 +20,7 @@ from test_cli import ALL
 from benchmark import registry
 from benchmark.configuration import Presets, resolve
 from benchmark.errors import UsageError
+from benchmark.results.attributes import parsed
 from benchmark.runs.scoring import metric_options
 from benchmark.tasks import TASKS, get_task
 from benchmark.weights import table as weights
@@ -33,6 +34,9 @@ OPTIONS = {option: item for item in ALL.values() for p in item.params for option
 EVERYWHERE = {"--help", "--version"}
 EXAMPLES = {"my_method"}
 """What the README shows how to write; tests/test_plug_ins.py runs it."""
+
+PUBLISHED = {path.stem for path in (ROOT / "leaderboards" / "results").rglob("*.json")}
+"""Ids of published results."""
 
 
 class Advice(NamedTuple):
@@ -125,12 +129,14 @@ def meaning(path: tuple[str, ...], given: dict[str, list[str]]) -> None:
     if verb == "list":
         assert ended("list", *named.get("kind", [])).returncode == 0
     if verb == "show":
-        known = {*registry.methods, *registry.metrics, *registry.NUMBERS, *registry.datasets, *TASKS}
+        known = {*registry.methods, *registry.metrics, *registry.NUMBERS, *registry.datasets, *TASKS, *PUBLISHED}
         assert all(name in known | EXAMPLES or name.startswith("runs/") for name in named["name"])
     if path[0] == "weights":
         assert all(name in weights.TABLE for name in named.get("name", []))
     if path[0] == "data":
         assert all(name in registry.datasets for name in named.get("name", []))
+    for text in given.get("by", []):
+        assert parsed(text)
     for dataset in named.get("dataset", []):
         assert dataset in registry.datasets
     for task in named.get("task", []):

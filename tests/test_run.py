@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(people: Path, runs: Path, *more: object, **how: object) -> list[dict]:
+def run(people: Path, runs: Path, *more: object, **how: object) -> Any:
     words = ["run", "-m", "sf2f", "--dataset", "folder", "--data-root", people, "--runs", runs]
     words += ["--repeats", 2, "--workers", 0, "--no-references", "--json", *more]
     return json.loads(command(*words, **how).stdout)
@@ -85,6 +86,21 @@ def test_a_folder_of_people_goes_through_and_leaves_a_whole_report(people, tmp_p
     assert "R@1 by speaker %" in command("show", folder, "--signatures").stdout
     (listed,) = json.loads(command("list", "runs", "--runs", tmp_path, "--json").stdout)
     assert listed["state"] == "scored"
+
+
+def test_groups_are_told_with_the_result_and_kept_in_its_report(people, tmp_path):
+    refused = ["run", "-m", "sf2f", "--dataset", "folder", "--data-root", people, "--runs", tmp_path, "--by", "sx"]
+    assert "Did you mean 'sex'?" in command(*refused, code=2).stderr and not list(tmp_path.iterdir())
+    told = run(people, tmp_path, "--metrics", "face_detection_rate", "--by", "sex", "--by", "age:40")
+    (result,), (by_sex, by_age) = told["results"], told["by"]
+    assert [by_sex["by"], by_age["cut"]] == ["sex", "cut at 40"]
+    assert sum(group["samples"] for group in by_age["groups"]) == result["samples"] == 3
+    (number,) = by_sex["numbers"]
+    assert all(group["no_interval"] == "fewer than 5 speakers" for group in number["groups"])
+    for name in ("by_sex.md", "by_sex.csv", "by_sex.tex", "by_sex.png", "by_age.md"):
+        assert (tmp_path / result["run_id"] / "report" / name).stat().st_size > 0
+    again = command("score", tmp_path / result["run_id"], "--by", "sex", "--metrics", "face_detection_rate", "--quiet")
+    assert "by sex." in again.stdout and "No interval and no test, for fewer than 5 speakers" in again.stdout
 
 
 def test_what_is_advised_for_a_metric_that_is_left_out_brings_it(people, tmp_path):

@@ -36,7 +36,9 @@ def compare(
             "task's table in which one direction is better]",
         ),
     ] = None,
+    by: options.By = None,
     runs: options.Runs = Path("runs"),
+    data_root: options.DataRoot = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -47,6 +49,7 @@ def compare(
     \b
     python -m benchmark compare sf2f linear
     python -m benchmark compare runs/sf2f-talkers-3f2a9c01de runs/linear-talkers-c71b69084a --metrics recall_at_10
+    python -m benchmark compare flowavse wiener --by noise --metrics si_sdr,wer
     """
     from benchmark.cli.console import note, print_json, print_table
     from benchmark.errors import UsageError
@@ -56,6 +59,11 @@ def compare(
     if len(names) < 2:
         raise UsageError(f"compare takes two runs or more, got '{names[0]}' alone: `compare RUN RUN`")
     sides = [find_scored(name, runs) for name in names]
+    if by:
+        from benchmark.cli.groups import compare_groups
+
+        compare_groups(sides, by, options.names(metrics), data_root, as_json, quiet)
+        return
     found = compared(sides, options.names(metrics))
     tests = sum(len(each.differences) for each in found)
     if as_json:
@@ -67,7 +75,7 @@ def compare(
         one, two = each.first, each.second
         heads = ["", one.name, two.name, f"{one.name} against {two.name}"]
         rows = [[head(item), *_values(item), verdict(item, one.name, two.name)] for item in each.differences]
-        print_table(heads, rows, _title(each), right=[1, 2])
+        print_table(heads, rows, title_of(each), right=[1, 2])
         left_out = (f"Not compared: {name}: {why}" for name, why in each.left_out.items())
         for line in [*coverage(each), *few_speakers(each, tests), *without_interval(each), *each.remarks, *left_out]:
             note(line, quiet)
@@ -80,7 +88,8 @@ def compare(
     )
 
 
-def _title(comparison: Comparison) -> str:
+def title_of(comparison: Comparison) -> str:
+    """What is compared, on which data."""
     from benchmark.results.schema import Result
 
     one = comparison.first.result

@@ -90,6 +90,16 @@ Columns = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would run, with every setting resolved, and stop.")]
 
+By = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by",
+        metavar="ATTRIBUTE",
+        help="Every number over groups of the samples: sex, age, noise, snr, or whatever else the dataset tells; "
+        "age:18,30,50 cuts at edges; sex,snr takes two at once. Repeatable.",
+    ),
+]
+
 
 def names(given: list[str] | None) -> tuple[str, ...]:
     """`["a,b", "c"]` -> `("a", "b", "c")`."""

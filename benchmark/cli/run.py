@@ -39,6 +39,7 @@ def run(
     fail_on_error: options.FailOnError = 0,
     dry_run: options.DryRun = False,
     columns: options.Columns = None,
+    by: options.By = None,
     signatures: options.Signatures = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -52,16 +53,19 @@ def run(
     python -m benchmark run --method sf2f --seconds 1.25 --set fuser=false
     python -m benchmark run --method voice2face --dataset folder --data-root my_people
     python -m benchmark run --method sf2f --columns recall_at_1,face_auc
+    python -m benchmark run --method sf2f --by sex
     python -m benchmark run --method flowavse
     python -m benchmark run --method flowavse --task av_separation --set video=shuffled
     python -m benchmark run --method lipdiffuser --enrolment clean
     python -m benchmark run --method wiener --task lip2speech --split test_snr
     """
     from benchmark.cli.console import bars, note, print_json
+    from benchmark.cli.groups import check_by
     from benchmark.cli.tables import check_columns, finish
     from benchmark.runs.session import Request, Session
 
     check_columns(options.names(columns))
+    asked_by = check_by(by)
     request = Request(
         method=method,
         task=task,
@@ -92,6 +96,7 @@ def run(
     with bars(quiet) as progress:
         session = Session(request, lambda line: note(line, quiet), progress)
         plans = session.plans()
+        check_by(by, plans[0].samples if by else None, f"{dataset} {split}")
         if dry_run:
             print_json([plan.describe() for plan in plans])
             return
@@ -109,4 +114,5 @@ def run(
         retried=retry_failed,
         asked=options.names(metrics),
         columns=options.names(columns),
+        by=asked_by,
     )

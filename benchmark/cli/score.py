@@ -55,6 +55,7 @@ def score(
     retry_failed: options.RetryFailed = False,
     fail_on_error: options.FailOnError = 0,
     columns: options.Columns = None,
+    by: options.By = None,
     signatures: options.Signatures = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -67,10 +68,12 @@ def score(
     python -m benchmark score -e generated/ --texts grid --metrics wer
     python -m benchmark score runs/sf2f-talkers-3f2a9c01de --metrics retrieval --face-network facenet140
     """
+    from benchmark.cli.groups import check_by
     from benchmark.cli.tables import check_columns
     from benchmark.errors import UsageError
 
     check_columns(options.names(columns))
+    asked_by = check_by(by)
     if (run is None) == (estimate is None):
         raise UsageError(
             "score takes either a run, or files: `score RUN`, or `score --reference CLEAN --estimate ENHANCED`"
@@ -81,7 +84,7 @@ def score(
         assert run is not None
         _score_run(
             run, metrics, face_network, metric_sets, workers, data_root, limit, runs, retry_failed, fail_on_error,
-            options.names(columns), signatures, as_json, quiet,
+            options.names(columns), asked_by, signatures, as_json, quiet,
         )  # fmt: skip
         return
     _refuse(
@@ -90,10 +93,12 @@ def score(
         face_network=None if face_network == "dlib" else face_network,
         runs=None if runs == Path("runs") else runs,
     )
-    from benchmark.cli.console import bars, note
+    from benchmark.cli.console import bars, note, print_json
+    from benchmark.cli.groups import of_stored, show_all, told_with, write_all
     from benchmark.cli.tables import retry_notes, show_failures, show_pairs
     from benchmark.pairs.scoring import PairRequest, score_pairs
     from benchmark.reports.run_report import write_pair_report
+    from benchmark.results.comparison import scored_run
 
     request = PairRequest(
         estimate,
@@ -112,14 +117,15 @@ def score(
     unwritten: list[OSError] = []
     with bars(quiet) as progress:
         folder, result, notes = score_pairs(request, progress, unwritten)
-    if as_json:
-        from benchmark.cli.console import print_json
-
-        print_json(result.model_dump())
-    else:
+    if not as_json:
         show_pairs(result, signatures, options.names(columns))
     for line in [*notes, *write_pair_report(folder, result).notes]:
         note(line, quiet)
+    groups = of_stored(scored_run(folder, result), asked_by, options.names(columns), None, quiet) if asked_by else []
+    if as_json:
+        print_json(told_with(result.model_dump(), groups))
+    show_all([] if as_json else groups, signatures)
+    write_all(folder / "report", groups, quiet)
     show_failures(result, quiet)
     for line in retry_notes(result.failures.rows, retry_failed, "measures"):
         note(line, quiet)
@@ -150,6 +156,7 @@ def _score_run(
     retry_failed: bool,
     fail_on_error: int,
     columns: tuple[str, ...],
+    by: tuple[str, ...],
     signatures: bool,
     as_json: bool,
     quiet: bool,
@@ -190,4 +197,5 @@ def _score_run(
         beside=peers(view),
         unwritten=unwritten,
         verb="measures",
+        by=by,
     )

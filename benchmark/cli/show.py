@@ -22,15 +22,26 @@ def show(
     name: Annotated[str, typer.Argument(help="Run directory or id; or a method, metric, number, dataset, task.")],
     runs: options.Runs = Path("runs"),
     columns: options.Columns = None,
+    by: options.By = None,
+    data_root: options.DataRoot = None,
     signatures: options.Signatures = False,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Print a run's result again, or what a method, metric, dataset or task is.
 
+    With --by, every number of a run, of scored files or of a published result over groups of people or recordings, and
+    how far these lie apart; a run's report gets the same tables and a picture.
+
     \b
     python -m benchmark show runs/sf2f-talkers-3f2a9c01de --signatures
+    python -m benchmark show runs/sf2f-talkers-3f2a9c01de --by sex --by age
+    python -m benchmark show flowavse --by noise
     python -m benchmark show sf2f
     """
+    if by:
+        show_by(name, runs, by, options.names(columns), data_root, signatures, as_json, quiet)
+        return
     from benchmark import registry
     from benchmark.cli.console import print_json
 
@@ -71,6 +82,35 @@ def show(
         return
     show_results([result], get_task(result.spec.task).columns, signatures, options.names(columns))
     show_failures(result, quiet=False)
+
+
+def show_by(
+    name: str,
+    runs: Path,
+    by: list[str],
+    columns: tuple[str, ...],
+    data_root: Path | None,
+    signatures: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Numbers of a run, of scored files or of a published result over groups."""
+    from benchmark.cli.console import note, print_json
+    from benchmark.cli.groups import check_by, of_stored, show_all, write_all
+    from benchmark.reports.groups import as_dict
+    from benchmark.results.comparison import find_scored
+
+    asked = check_by(by)
+    run = find_scored(name, runs)
+    groups = of_stored(run, asked, columns, data_root, quiet)
+    if as_json:
+        print_json([as_dict(found[0]) for found in groups])
+    else:
+        show_all(groups, signatures)
+    if run.path.is_dir():
+        write_all(run.path / "report", groups, quiet)
+    if run.published:
+        note(f"Published with the project: {run.path}", quiet)
 
 
 def titled(title: str, runs: Path) -> str | None:

@@ -185,6 +185,7 @@ def finish(
     beside: Sequence[Result] = (),
     unwritten: Sequence[OSError] = (),
     verb: str = "makes and measures",
+    by: Sequence[str] = (),
 ) -> None:
     """Print the table, write the report, and leave with 1 where more rows failed than `allowed`.
 
@@ -195,15 +196,20 @@ def finish(
         beside: rows of the report that were not asked for now.
         unwritten: results that could not be written; raised when everything is told.
         verb: what the command does with outputs that failed, where they are to be retried.
+        by: attributes that every number is shown over groups of.
     """
+    from benchmark.cli.groups import of_view, show_all, told_with, write_all
     from benchmark.reports.run_report import write_report
     from benchmark.runs.evaluation import fuller_result
 
-    if as_json:
-        print_json([result.model_dump() for result in results])
-    else:
+    if not as_json:
         show_results(results, tuple(dict.fromkeys([*view.task.columns, *asked])), signatures, columns)
     lacking = write_report(view, [*results, *beside], scorer).notes if fuller_result(view) is None else []
+    groups = of_view(view, [*results, *beside], by, columns) if by else []
+    if as_json:
+        print_json(told_with([result.model_dump() for result in results], groups))
+    show_all([] if as_json else groups, signatures)
+    write_all(view.run.path / "report", groups, quiet)
     for result in results:
         show_failures(result, quiet)
     for line in [*notes, *lacking, *retry_notes(results[0].failures.rows, retried, verb)]:

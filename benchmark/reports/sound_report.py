@@ -14,19 +14,20 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from benchmark.reports import escaping, tables
 from benchmark.reports.parts import Parts
+from benchmark.results.groups import Rows
 from benchmark.results.schema import Aggregate, Result
-from benchmark.results.statistics import row_weights, speaker_index
 from benchmark.runs.delays import delay_note
 from benchmark.runs.directory import Key, RunDirectory, ScoreRow
 from benchmark.runs.evaluation import RunView
@@ -81,36 +82,17 @@ def write_sound_report(view: RunView, results: Sequence[Result], scorer: Scorer,
 class Measured:
     """What one run stores of one reported number: the rows that have it."""
 
-    metric: Any
     item: Aggregate
-    rows: Mapping[Key, ScoreRow]
+    of: Rows
+
+    @property
+    def rows(self) -> Mapping[Key, ScoreRow]:
+        return self.of.rows
 
     def value(self, keys: Iterable[Key]) -> float | None:
-        """The number over some of the rows, computed as for the whole run: mean over repeats; None where unknown."""
-        weigh = next(report.weigh for report in self.metric.reports if report.name == self.item.name)
-        by_repeat: dict[int, list[int]] = {}
-        for key in sorted(keys):
-            by_repeat.setdefault(key[1], []).append(self._index[key])
-        values = []
-        for chosen in by_repeat.values():
-            index, speakers = speaker_index([self._speakers[number] for number in chosen])
-            weights = row_weights(index, np.ones((1, speakers)), weigh)
-            statistics = {name: each[chosen] for name, each in self._stacked.items()}
-            values.append(float(self.metric.aggregate(statistics, weights)[self.item.name][0]))
-        finite = [value for value in values if np.isfinite(value)]
-        return float(np.mean(finite)) if finite else None
-
-    @cached_property
-    def _index(self) -> dict[Key, int]:
-        return {key: number for number, key in enumerate(self.rows)}
-
-    @cached_property
-    def _speakers(self) -> list[str]:
-        return [row.speaker for row in self.rows.values()]
-
-    @cached_property
-    def _stacked(self) -> dict[str, np.ndarray]:
-        return stacked(list(self.rows.values()))
+        """The number over some of the rows, computed as for the whole run; None where unknown."""
+        value = self.of.values(keys)[self.item.name]
+        return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -155,7 +137,7 @@ def read_rows(view: RunView, results: Sequence[Result], scorer: Scorer) -> list[
             if good:
                 defined = metric.defined(item.name, stacked(list(good.values())))
                 good = {key: row for (key, row), known in zip(good.items(), defined, strict=True) if known}
-            measured[item.name] = Measured(metric, item, good)
+            measured[item.name] = Measured(item, Rows(metric, good))
         wanted = {sample.id for sample in view.samples}
         late = [row for key, row in stored.get("delay", {}).items() if key[0] in wanted]
         rows.append(Row(result, run, measured, delay_note(result.label, late)))

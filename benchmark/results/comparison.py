@@ -20,7 +20,7 @@ import glob
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -62,11 +62,21 @@ class Scored:
     """What the run is called in the comparison."""
     published: bool = False
     """With the project, not run by the user."""
+    part: frozenset[str] | None = None
+    """Samples that these rows are of, where they are not all of the result's."""
 
     @property
     def samples(self) -> int:
         """How many were asked for."""
+        if self.part is not None:
+            return len(self.part)
         return self.result.samples if isinstance(self.result, Result) else self.result.pairs
+
+    def of(self, samples: Iterable[str]) -> Scored:
+        """The same run with the rows of some samples alone."""
+        part = frozenset(samples)
+        stored = {name: {key: row for key, row in rows.items() if key[0] in part} for name, rows in self.stored.items()}
+        return replace(self, stored={name: rows for name, rows in stored.items() if rows}, part=part)
 
     def rows(self, metric: str, signature: str) -> dict[Key, ScoreRow]:
         """The metric's rows, each with who speaks as far as the outputs' list knows."""
@@ -169,7 +179,16 @@ def find_scored(text: str, runs: Path) -> Scored:
             if published is not None:
                 return replace(find_scored(str(published), runs), published=True)
         path = own or find_run(text, runs)
-    result, run = _result(path / "result.json"), RunDirectory(path)
+    return scored_run(path, _result(path / "result.json"))
+
+
+def scored_run(path: Path, result: Result | PairResult) -> Scored:
+    """A run directory whose result is known, with its rows.
+
+    Raises:
+        UsageError: it has no rows.
+    """
+    run = RunDirectory(path)
     if not (stored := run.scores()):
         raise UsageError(f"{path} has no scores.jsonl, which holds what was measured of single outputs: score it again")
     speakers = {row.sample: row.speaker for row in run.predictions().values()}
@@ -251,7 +270,37 @@ def compare(runs: Sequence[Scored], asked: Sequence[str] = (), draws: int = DRAW
             asked for and cannot be compared.
     """
     first, *others = named_apart(runs)
-    found = [_compare(first, other, asked, draws) for other in others]
+    return _corrected([_compare(first, other, asked, draws) for other in others])
+
+
+def compare_parts(
+    runs: Sequence[Scored], parts: Mapping[str, Iterable[str]], asked: Sequence[str] = (), draws: int = DRAWS
+) -> dict[str, list[Comparison]]:
+    """The same within each of several parts of the samples, with p corrected over all of them together.
+
+    Args:
+        parts: names to samples; one of which nothing can be compared is left out.
+
+    Raises:
+        UsageError: as `compare`, where that is so in every part.
+    """
+    first, *others = named_apart(runs)
+    found: dict[str, list[Comparison]] = {}
+    refused: list[UsageError] = []
+    for name, samples in parts.items():
+        own = frozenset(samples)
+        try:
+            found[name] = [_compare(first.of(own), other.of(own), asked, draws) for other in others]
+        except UsageError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    corrected = iter(_corrected([each for several in found.values() for each in several]))
+    return {name: [next(corrected) for _ in several] for name, several in found.items()}
+
+
+def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
+    """The same with p corrected over all of their numbers."""
     corrected = iter(holm([item.p for each in found for item in each.differences]))
     return [
         replace(each, differences=tuple(replace(item, p_holm=next(corrected)) for item in each.differences))
@@ -264,12 +313,12 @@ def _compare(first: Scored, second: Scored, asked: Sequence[str], draws: int) ->
     differences: list[Difference] = []
     left_out: dict[str, str] = {}
     measured: set[str] = set()
-    columns = _columns(first.result)
+    columns = columns_of(first.result)
     for metric in dict.fromkeys(name for name, _ in (*first.stored, *second.stored)):
         try:
             signature = _definition(metric, first, second)
             joined = _joined(metric, signature, first, second)
-        except _NotCompared as error:
+        except NotCompared as error:
             left_out[metric] = str(error)
             continue
         if why := joined.metric.why_unpaired:
@@ -286,7 +335,7 @@ def _compare(first: Scored, second: Scored, asked: Sequence[str], draws: int) ->
         for names, part in joined.of_equal_coverage(wanted):
             try:
                 differences += part.differences(names, draws)
-            except _NotCompared as error:
+            except NotCompared as error:
                 left_out |= dict.fromkeys(names, str(error))
         known = {item.name for item in differences}
         left_out |= {name: joined.metric.why_undefined(name) for name in sorted(wanted - known) if name not in left_out}
@@ -309,7 +358,7 @@ def _wanted(metric: Any, asked: Sequence[str], columns: Mapping[str, None]) -> s
     return (names.intersection(columns) or names) - undirected
 
 
-def _columns(result: Result | PairResult) -> dict[str, None]:
+def columns_of(result: Result | PairResult) -> dict[str, None]:
     """Names of the numbers of the task's table, in order; none for files that were scored."""
     from benchmark.tasks import TASKS
 
@@ -342,7 +391,7 @@ def _metric_of(number: str) -> str:
     return NUMBERS.get(number, number)
 
 
-class _NotCompared(Exception):
+class NotCompared(Exception):
     """Why a metric or a number is left out."""
 
 
@@ -392,17 +441,17 @@ def _definition(metric: str, first: Scored, second: Scored) -> str:
     """The signature under which both have rows: the one that the first's result states, else the newest.
 
     Raises:
-        _NotCompared: there is none; says where the definitions part.
+        NotCompared: there is none; says where the definitions part.
     """
     own, other = ([sig for name, sig in run.stored if name == metric] for run in (first, second))
     for signatures, run in ((own, first), (other, second)):
         if not signatures:
-            raise _NotCompared(f"{run.name} has no rows of it; measure it with `score RUN --metrics NAMES`")
+            raise NotCompared(f"{run.name} has no rows of it; measure it with `score RUN --metrics NAMES`")
     stated = stated_signature(first.result, metric)
     common = [signature for signature in own if signature in other]
     if not common:
         parts = _parted(stated if stated in own else own[-1], other[-1])
-        raise _NotCompared(f"it was measured by different definitions: {parts[0]} against {parts[1]}")
+        raise NotCompared(f"it was measured by different definitions: {parts[0]} against {parts[1]}")
     return stated if stated in common else common[-1]
 
 
@@ -424,48 +473,71 @@ def _joined(name: str, signature: str, first: Scored, second: Scored) -> _Joined
     """Rows of a metric by sample and evaluation run, of both.
 
     Raises:
-        _NotCompared: the metric is not installed, its rows cannot be read, or no output is in both.
+        NotCompared: the metric is not installed, its rows cannot be read, or no output is in both.
         UsageError: the rows are not those that a result was computed from.
     """
-    from benchmark.registry import metrics
-    from metrics.metric import checked_row
-
-    try:
-        kind = metrics.load(name)
-    except BenchmarkError as error:
-        raise _NotCompared(str(error)) from error
-    versions = re.findall(r"\|v(\d+)(?=[| ]|$)", signature)
-    if versions and str(kind.version) not in versions:
-        raise _NotCompared(
-            f"its rows are of version {versions[0]}, and version {kind.version} is here: score the runs again"
-        )
-    sides = []
-    for run in (first, second):
-        rows = run.rows(name, signature)
-        sides.append(
-            {
-                key: row
-                for key, row in rows.items()
-                if row.status == "ok" and isinstance(checked_row(row.statistics, kind.lacking), Mapping)
-            }
-        )
+    sides = [measured_rows(run, name, signature) for run in (first, second)]
     keys = sorted(sides[0].keys() & sides[1].keys())
     if not keys:
-        raise _NotCompared("no output is measured in both")
+        raise NotCompared("no output is measured in both")
     for key in keys:
         if (one := sides[0][key].speaker) != (two := sides[1][key].speaker):
             raise UsageError(
                 f"{first.name} and {second.name} cannot be compared: sample '{key[0]}' is of speaker '{one}' in one, "
                 f"of '{two}' in the other"
             )
-    holds = sides[0][keys[0]].statistics
-    try:
-        metric = kind.for_rows(signature, holds)
-        for run, rows in zip((first, second), sides, strict=True):
-            _check(metric, run, name, signature, [rows[key] for key in sorted(rows)])
-    except (ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
-        raise _NotCompared(f"its rows cannot be read: {type(error).__name__}: {error}") from error
+    metric = metric_of_rows((first, second), name, signature, sides)
     return _Joined(metric, name, signature, sides[0], sides[1], keys)
+
+
+def measured_rows(run: Scored, name: str, signature: str) -> dict[Key, ScoreRow]:
+    """A run's rows of a metric that hold what they should.
+
+    Raises:
+        NotCompared: the metric is not installed, or is here in another version.
+    """
+    from metrics.metric import checked_row
+
+    kind = _kind(name)
+    versions = re.findall(r"\|v(\d+)(?=[| ]|$)", signature)
+    if versions and str(kind.version) not in versions:
+        raise NotCompared(
+            f"its rows are of version {versions[0]}, and version {kind.version} is here: score the runs again"
+        )
+    return {
+        key: row
+        for key, row in run.rows(name, signature).items()
+        if row.status == "ok" and isinstance(checked_row(row.statistics, kind.lacking), Mapping)
+    }
+
+
+def metric_of_rows(runs: Sequence[Scored], name: str, signature: str, rows: Sequence[Mapping[Key, ScoreRow]]) -> Any:
+    """The metric of stored rows, which give what each run's result states.
+
+    Args:
+        rows: of each run, some at least.
+
+    Raises:
+        NotCompared: the rows cannot be read.
+        UsageError: they are not those that a result was computed from.
+    """
+    try:
+        metric = _kind(name).for_rows(signature, next(iter(rows[0].values())).statistics)
+        for run, each in zip(runs, rows, strict=True):
+            _check(metric, run, name, signature, [each[key] for key in sorted(each)])
+    except (ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+        raise NotCompared(f"its rows cannot be read: {type(error).__name__}: {error}") from error
+    return metric
+
+
+def _kind(name: str) -> Any:
+    """The class of a metric."""
+    from benchmark.registry import metrics
+
+    try:
+        return metrics.load(name)
+    except BenchmarkError as error:
+        raise NotCompared(str(error)) from error
 
 
 def _check(metric: Any, run: Scored, name: str, signature: str, rows: Sequence[ScoreRow]) -> None:
@@ -475,9 +547,9 @@ def _check(metric: Any, run: Scored, name: str, signature: str, rows: Sequence[S
         UsageError: the result was computed from other rows.
     """
     index, speakers = speaker_index([row.speaker for row in rows])
-    parts = [(index[places], stacked([rows[place] for place in places])) for places in _by_repeat(rows)]
+    parts = [(index[places], stacked([rows[place] for place in places])) for places in by_repeat(rows)]
     found = speaker_values(metric, parts)(np.ones((1, speakers)))
-    if stated_signature(run.result, name) != signature:
+    if run.part is not None or stated_signature(run.result, name) != signature:
         return
     for item in run.result.aggregates:
         if item.metric == name and item.name in found:
@@ -489,7 +561,7 @@ def _check(metric: Any, run: Scored, name: str, signature: str, rows: Sequence[S
                 )
 
 
-def _by_repeat(rows: Sequence[ScoreRow]) -> list[list[int]]:
+def by_repeat(rows: Sequence[ScoreRow]) -> list[list[int]]:
     """Numbers of the rows of each evaluation run."""
     found: dict[int, list[int]] = {}
     for number, row in enumerate(rows):
@@ -528,17 +600,17 @@ class _Joined:
         """Of the numbers of those names that have a value in both runs.
 
         Raises:
-            _NotCompared: the rows of the two runs are not of one form.
+            NotCompared: the rows of the two runs are not of one form.
         """
         own = [self.first[key] for key in self.keys]
         index, speakers = speaker_index([row.speaker for row in own])
         sides: tuple[list[Any], list[Any]] = [], []
-        for places in _by_repeat(own):
+        for places in by_repeat(own):
             for side, rows in zip(sides, (self.first, self.second), strict=True):
                 side.append((index[places], stacked([rows[self.keys[place]] for place in places])))
         for (_, one), (_, two) in zip(*sides, strict=True):
             if {name: x.shape for name, x in one.items()} != {name: x.shape for name, x in two.items()}:
-                raise _NotCompared("the rows of one run hold other things than those of the other")
+                raise NotCompared("the rows of one run hold other things than those of the other")
         of_first, of_second = (speaker_values(self.metric, side) for side in sides)
 
         def difference(weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -559,7 +631,7 @@ class _Joined:
                 if name in names
             },
         )
-        p = sign_flip(speakers, self._swapper(*sides, names), slack, draws, rows=4 * max(map(len, _by_repeat(own))))
+        p = sign_flip(speakers, self._swapper(*sides, names), slack, draws, rows=4 * max(map(len, by_repeat(own))))
         return [
             Difference(
                 name=report.name,

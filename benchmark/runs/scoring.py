@@ -474,9 +474,13 @@ def mean_over_runs(runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.nda
     return {name: _mean([run[name] for run in runs]) for name in runs[0]}
 
 
-def speaker_values(metric: Any, runs: Runs) -> Values:
-    """What a metric reports of weighted speakers: the mean over evaluation runs of each number."""
-    speakers = 1 + max(int(index.max()) for index, _ in runs)
+def speaker_values(metric: Any, runs: Runs, speakers: int | None = None) -> Values:
+    """What a metric reports of weighted speakers: the mean over evaluation runs of each number.
+
+    Args:
+        speakers: how many there are, where the last ones may have no rows.
+    """
+    speakers = speakers or 1 + max(int(index.max()) for index, _ in runs)
     runs = [(index, metric.by_speaker(statistics, index, speakers)) for index, statistics in runs]
 
     def values(weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,0 +1,315 @@
+"""Numbers over groups as text and as a picture: pure functions of `benchmark.results.groups.Grouped`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmark.reports import escaping
+from benchmark.reports.figures import COLOURS, GREY, INK, PAGE, SMALL, TEXT, drawn_text, figure_file, grid, series
+from benchmark.reports.tables import number, setting, title
+from benchmark.results.attributes import NOT_STATED
+from benchmark.results.groups import Apart, Grouped, GroupNumber, Number
+from benchmark.results.schema import Result
+from benchmark.results.statistics import FEWEST
+
+SURE = 0.05
+"""A difference whose p, corrected, is below is told as one."""
+PANELS = 12
+"""Numbers that are drawn at most."""
+
+
+def heads(found: Grouped) -> list[str]:
+    """Of the columns of `lines`."""
+    return ["", found.grouping.name, "value", "95 % interval", _against(found), "p", "scored", "speakers"]
+
+
+def lines(found: Grouped) -> list[list[str]]:
+    """A line for each number and group; the number stands in the first of its lines."""
+    return [
+        [
+            "" if place else _head(each, found),
+            own.group,
+            number(own.value, each.item.unit),
+            _interval(own.low, own.high, each.item.unit),
+            signed_interval(own.apart.difference, own.apart.low, own.apart.high, each.item.unit) if own.apart else "",
+            p_text(own.apart),
+            f"{own.scored}/{own.total}",
+            str(own.speakers),
+        ]
+        for each in found.numbers
+        for place, own in enumerate(each.groups)
+    ]
+
+
+def caption(found: Grouped) -> str:
+    """`sf2f on talkers test (speech2face) by sex. f: 50 samples of 50 speakers; m: 50 of 50`."""
+    spec = found.run.result.spec
+    where = f" on {spec.dataset} {spec.split} ({spec.task})" if isinstance(found.run.result, Result) else ""
+    cut = f", {found.grouping.cut}" if found.grouping.cut else ""
+    sizes = [
+        f"{label}: {samples} {'samples ' if not place else ''}of {speakers}{' speakers' if not place else ''}"
+        for place, (label, (samples, speakers)) in enumerate(found.sizes.items())
+    ]
+    return f"{found.run.name}{where} by {found.grouping.name}{cut}. {'; '.join(sizes)}"
+
+
+def notes(found: Grouped) -> list[str]:
+    """What a reader has to know, a sentence a line."""
+    told = [f"Brackets: 95 % interval over the speakers of a group, from {FEWEST} on."]
+    stated = found.grouping.stated
+    if found.of_two:
+        told.append(f"Difference: {stated[0]} less {stated[1]}.")
+    elif len(stated) > 2:
+        told.append("Difference: each group less all other groups together.")
+    else:
+        told.append("There is one group only: nothing to hold it against.")
+    if found.tests:
+        told.append(
+            "p: how often a difference is as large when the groups are dealt at random, corrected for "
+            f"{found.tests} difference{'s' if found.tests > 1 else ''} (Holm)."
+        )
+    if any(setting(each.item, found.run.result) or "|others:" in each.item.signature for each in found.numbers):
+        told.append(
+            "The faces of a group are looked for among everybody: galleries, mismatched pairs and chance levels are "
+            "those of all groups."
+        )
+    for why, titles in _by_reason((each.no_difference, each.item.title) for each in found.numbers).items():
+        told.append(f"No difference: {', '.join(titles)}: {why}.")
+    few = [label for label in found.grouping.labels if found.sizes[label][1] < FEWEST]
+    if few:
+        told.append(f"No interval and no test, for fewer than {FEWEST} speakers: {', '.join(few)}.")
+    reasons = (
+        (own.no_interval, f"{each.item.title} of {own.group}")
+        for each in found.numbers
+        for own in each.groups
+        if own.group not in few
+    )
+    for why, titles in _by_reason(reasons).items():
+        told.append(f"No interval: {', '.join(titles)}: {why}.")
+    if NOT_STATED in found.sizes:
+        samples, speakers = found.sizes[NOT_STATED]
+        told.append(
+            f"{found.grouping.name} is not stated of {samples} samples of {speakers} speakers: they stand in a line of "
+            "their own and on neither side of a difference."
+        )
+    told += [f"Left out: {name}: {why}" for name, why in found.left_out.items()]
+    if why := found.run.result.why_unranked:
+        told.append(f"{found.run.name} cannot be ranked: {why}.")
+    return told
+
+
+def _by_reason(reasons: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Reasons, with what each is of."""
+    why: dict[str, list[str]] = {}
+    for reason, what in reasons:
+        if reason:
+            why.setdefault(reason, []).append(what)
+    return why
+
+
+def markdown(runs: Sequence[Grouped]) -> str:
+    """A table for each run."""
+    parts = []
+    for found in runs:
+        parts += [f"## {escaping.markdown(caption(found))}", ""]
+        parts.append("| " + " | ".join(map(escaping.markdown, ["number", *heads(found)[1:]])) + " |")
+        parts.append("|---|---|---:|---|---|---|---:|---:|")
+        parts += ["| " + " | ".join(map(escaping.markdown, line)) + " |" for line in lines(found)]
+        parts += ["", *(escaping.markdown(line) + "\n" for line in notes(found))]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def latex(found: Grouped) -> str:
+    """A `booktabs` table; wants `\\usepackage{booktabs}` and nothing else."""
+    columns = heads(found)
+    text = [r"\begin{tabular}{llrllrrr}", r"\toprule", f"{' & '.join(map(escaping.latex, columns))} \\\\"]
+    for each in found.numbers:
+        text.append(r"\midrule")
+        for line in lines(Grouped(**{**vars(found), "numbers": (each,)})):
+            text.append(f"{' & '.join(escaping.latex(cell) for cell in line)} \\\\")
+    text.append(r"\bottomrule")
+    for line in notes(found):
+        text.append(rf"\multicolumn{{{len(columns)}}}{{l}}{{\footnotesize {escaping.latex(line)}}} \\")
+    return "\n".join([*text, r"\end{tabular}"]) + "\n"
+
+
+def long_csv(runs: Sequence[Grouped]) -> str:
+    """A line for each run, number and group, with all that belongs to it."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        [
+            *("method", "run_id", "metric", "by", "group", "value", "low", "high", "scored", "total", "speakers"),
+            *("difference", "difference_low", "difference_high", "p", "p_holm", "unit", "signature"),
+        ]
+    )
+    for found in runs:
+        for each in found.numbers:
+            for own in each.groups:
+                apart = own.apart or Apart(*(None,) * 6)  # type: ignore[arg-type]
+                about = (
+                    found.run.result.label,
+                    found.run.result.run_id,
+                    each.item.name,
+                    found.grouping.name,
+                    own.group,
+                )
+                values = (own.value, own.low, own.high, own.scored, own.total, own.speakers)
+                values += (apart.difference, apart.low, apart.high, apart.p, apart.p_holm)
+                ends = (each.item.unit, signature(each, own, found))
+                writer.writerow(
+                    [
+                        *map(escaping.csv_cell, about),
+                        *("" if value is None else repr(value) for value in values),
+                        *map(escaping.csv_cell, ends),
+                    ]
+                )
+    return out.getvalue()
+
+
+def signature(each: Number, own: GroupNumber, found: Grouped) -> str:
+    """Of a group's number: that of all outputs, and which of them it stands on."""
+    return f"{each.item.signature}|of:{found.grouping.name}={own.group}"
+
+
+def as_dict(found: Grouped) -> dict[str, Any]:
+    """What `--json` prints of one run."""
+    return {
+        "run_id": found.run.result.run_id,
+        "label": found.run.result.label,
+        "by": found.grouping.name,
+        "cut": found.grouping.cut,
+        "difference": _against(found),
+        "tests": found.tests,
+        "groups": [
+            {"group": label, "samples": samples, "speakers": speakers}
+            for label, (samples, speakers) in found.sizes.items()
+        ],
+        "numbers": [
+            {
+                "name": each.item.name,
+                "title": each.item.title,
+                "unit": each.item.unit,
+                "higher_is_better": each.item.higher_is_better,
+                "value": each.item.value,
+                "groups": [{**asdict(own), "signature": signature(each, own, found)} for own in each.groups],
+            }
+            for each in found.numbers
+        ],
+        "notes": notes(found),
+    }
+
+
+def draw(runs: Sequence[Grouped], path: Path) -> bool:
+    """A panel for each number: every group of every run with its interval; False where there is nothing to draw.
+
+    The first run is drawn in colour, with its number over all outputs as a dashed line; ceilings are black, floors
+    grey, others in further colours. A star stands over a group of the first run that differs.
+    """
+    from benchmark.registry import role
+
+    shown = [each for each in runs[0].numbers if each.item.higher_is_better is not None][:PANELS]
+    if not shown:
+        return False
+    labels = list(runs[0].grouping.labels)
+    columns = min(4, len(shown))
+    lines = -(-len(shown) // columns)
+    turned = sum(map(len, labels)) > 20
+    looks = []
+    for place, found in enumerate(runs):
+        look = series(place)
+        spec = found.run.result.spec
+        kind = role(spec.method) if isinstance(found.run.result, Result) and place else "method"
+        look["color"] = {"floor": GREY, "ceiling": INK}.get(kind, COLOURS[place % len(COLOURS)])
+        looks.append(look)
+    with figure_file(path, PAGE / 4 * max(columns, 2), (1.75 if turned else 1.5) * lines + 0.35) as figure:
+        for at, each in enumerate(shown, 1):
+            axes = figure.add_subplot(lines, columns, at)
+            scale = 100 if each.item.unit == "%" else 1
+            if each.item.value is not None:
+                axes.axhline(scale * each.item.value, color=looks[0]["color"], linewidth=0.8, linestyle=(0, (4, 2)))
+            for place, (found, look) in enumerate(zip(runs, looks, strict=True)):
+                _draw_run(axes, found, each, scale, (place - (len(runs) - 1) / 2) * 0.16, look, labels, first=not place)
+            axes.set_xlim(-0.6, len(labels) - 0.4)
+            axes.set_xticks(range(len(labels)), [drawn_text(label, 18) for label in labels])
+            if turned:
+                for tick in axes.get_xticklabels():
+                    tick.set(rotation=40, ha="right", rotation_mode="anchor")
+            arrow = "" if each.item.higher_is_better is None else " ↑" if each.item.higher_is_better else " ↓"
+            axes.set_title(drawn_text(title(each.item), 26) + arrow, fontsize=SMALL)
+            grid(axes, "y")
+        what = f"{runs[0].run.name} by {runs[0].grouping.name}"
+        figure.suptitle(drawn_text(what, 90), x=0.01, ha="left", fontsize=TEXT)
+        legends = [axes.get_legend_handles_labels() for axes in figure.axes]
+        drawn = {name: handle for handles, names in legends for handle, name in zip(handles, names, strict=True)}
+        order = [name for found in runs if (name := drawn_text(found.run.name, 30)) in drawn]
+        figure.legend([drawn[name] for name in order], order, loc="outside lower center", ncols=4)
+    return True
+
+
+def _draw_run(
+    axes: Any,
+    found: Grouped,
+    each: Number,
+    scale: float,
+    offset: float,
+    look: dict[str, Any],
+    labels: list[str],
+    first: bool,
+) -> None:
+    own = next((one for one in found.numbers if one.item.name == each.item.name), None)
+    if own is None or own.item.signature != each.item.signature:
+        return
+    points = [(labels.index(one.group), one) for one in own.groups if one.value is not None and one.group in labels]
+    for place, (x, one) in enumerate(points):
+        assert one.value is not None
+        low, high = (one.value if end is None else end for end in (one.low, one.high))
+        axes.errorbar(
+            [x + offset], [scale * one.value], [[scale * (one.value - low)], [scale * (high - one.value)]],
+            color=look["color"], marker=look["marker"], linestyle="none", markersize=3.5, elinewidth=1.0,
+            label=drawn_text(found.run.name, 30) if not place else None,
+        )  # fmt: skip
+        if first and one.apart and one.apart.p_holm is not None and one.apart.p_holm < SURE:
+            axes.annotate("*", (x + offset, scale * high), (0, 0), textcoords="offset points", ha="center", color=INK)
+
+
+# -- cells ------------------------------------------------------------------------------------------------------------
+
+
+def _head(each: Number, found: Grouped) -> str:
+    arrow = {True: " ↑", False: " ↓", None: ""}[each.item.higher_is_better]
+    about = setting(each.item, found.run.result)
+    return f"{title(each.item)}{f' ({about})' if about else ''}{arrow}"
+
+
+def _against(found: Grouped) -> str:
+    stated = found.grouping.stated
+    return f"{stated[0]} less {stated[1]}" if found.of_two else "less all others"
+
+
+def _interval(low: float | None, high: float | None, unit: str) -> str:
+    return "-" if low is None or high is None else f"[{number(low, unit)}, {number(high, unit)}]"
+
+
+def signed_interval(value: float, low: float | None, high: float | None, unit: str) -> str:
+    """`+15.6 [3.2, 28.2]`; no brackets where there is no interval."""
+    text = number(value, unit)
+    sign = "" if text.startswith("-") or not float(text) else "+"
+    return f"{sign}{text}" + ("" if low is None else f" {_interval(low, high, unit)}")
+
+
+def p_text(apart: Apart | None) -> str:
+    """p, corrected; where only the uncorrected one is small, that as well."""
+    if apart is None or apart.p is None or apart.p_holm is None:
+        return ""
+    alone = f" ({_p(apart.p)} alone)" if apart.p < SURE <= apart.p_holm else ""
+    return _p(apart.p_holm) + alone
+
+
+def _p(p: float) -> str:
+    return f"{p:.2g}"
