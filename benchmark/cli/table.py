@@ -212,6 +212,10 @@ def show_page(page: Page) -> None:
         say(f"  {rows}:")
         for line in answer:
             say(f"    {line}", whole=True)  # to be copied
+    for text in tables.by_protocol(page.protocol) if page.protocol else ():
+        about, _, command = text.partition(": ")
+        say(f"  {about}:")
+        say(f"    {command}", whole=True)
 
 
 def _columns(block: Block) -> list[tuple[str, ...]]:

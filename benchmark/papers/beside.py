@@ -167,7 +167,9 @@ def needed(cells: Sequence[Cell], dataset: str) -> RunNeeded:
         UsageError: the dataset does not serve the task.
         PrerequisiteError: the method needs a package that is not installed.
     """
-    from benchmark.registry import datasets, metric_of
+    from benchmark.protocols.following import follow
+    from benchmark.registry import datasets, methods
+    from benchmark.runs.evaluation import protocol_for
     from benchmark.tasks import get_task
 
     row, task = cells[0].row, get_task(cells[0].task)
@@ -175,7 +177,11 @@ def needed(cells: Sequence[Cell], dataset: str) -> RunNeeded:
     if task.name not in serves:
         raise UsageError(f"dataset '{dataset}' does not serve task '{task.name}'; it serves: {', '.join(serves)}")
     own = all(cell.corpus is not None and cell.corpus.dataset == dataset for cell in cells)
-    asked = tuple(dict.fromkeys(metric_of(cell.number) for cell in cells))
+    protocol = cells[0].table.protocol
+    assert protocol is not None, "what is measured has one"
+    kept = follow(protocol, {"dataset": dataset}, default_networks=not own).options
+    # A method that hears no enrolment has none.
+    heard = protocol_for(methods.load(row.run.method), task, enrolment=row.run.enrolment or kept.get("enrolment"))
     training = tuple(item for item in row.run.set if item.startswith("training."))
     need = RunNeeded(
         row.run.method,
@@ -183,14 +189,16 @@ def needed(cells: Sequence[Cell], dataset: str) -> RunNeeded:
         tuple(item for item in row.run.set if item not in training),
         # The paper's size belongs to the paper's data and to trainings; else the method's default, which has weights.
         preset=(row.run.preset or None) if own or row.run.needs else None,
-        seconds=row.run.seconds,
-        enrolment=row.run.enrolment,
+        seconds=row.run.seconds or kept.get("seconds") or None,
+        enrolment=heard.enrolment or "",
         dataset=dataset,
+        split=kept["split"],
         trained=row.run.needs,
         training=training,
         folder=f"{row.run.method}-{row.run.key}" if row.run.needs else "",
         own=own,
-        metrics=asked if set(asked) - set(task.metrics) else (),
+        protocol=protocol.name,
+        metrics=kept.get("metrics", ()),
         options=tuple(dict.fromkeys(option for cell in cells for option in cell.column.options)) if own else (),
         label=row.label,
     )
