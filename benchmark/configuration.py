@@ -15,7 +15,6 @@ from benchmark.datasets.population import Population
 from benchmark.errors import InvalidConfig, UnknownName, UsageError, did_you_mean
 from benchmark.text_files import read_text
 
-
 Made = typing.TypeVar("Made")
 
 

@@ -8,7 +8,7 @@ each section goes Kendall's tau of the two orders of its rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -234,6 +234,7 @@ def fill(
     dataset: str | None = None,
     given: Mapping[str, Kept] | None = None,
     columns: Sequence[str] = (),
+    at_hand: Collection[str] = (),
 ) -> Filled:
     """Set results beside a printed table.
 
@@ -243,12 +244,13 @@ def fill(
         dataset: on which rows are measured; None takes the paper's where a result of it fits, else Talkers.
         given: label of a row to the result that measures it, whatever its settings.
         columns: heads, keys or numbers of ours of the columns to keep; all where there are none.
+        at_hand: datasets on which the rows of papers that used them are measured, though no result is there yet.
 
     Raises:
         UnknownName: no such dataset, column or row.
         UsageError: a given result that is of another task, or of no dataset that is looked at.
     """
-    return _Filling(table, results, dataset, _given(table, given or {})).filled(columns)
+    return _Filling(table, results, dataset, _given(table, given or {}), at_hand).filled(columns)
 
 
 def _given(table: Table, given: Mapping[str, Kept]) -> dict[str, Kept]:
@@ -271,6 +273,7 @@ class _Filling:
     results: Sequence[Kept]
     dataset: str | None
     given: Mapping[str, Kept]
+    at_hand: Collection[str]
 
     def __post_init__(self) -> None:
         self._runs: dict[tuple[str, str], RunNeeded | str] = {}
@@ -337,7 +340,7 @@ class _Filling:
     def _dataset(self, cells: Sequence[Cell], of_paper: str) -> str:
         if self.dataset is not None:
             return self.dataset
-        if of_paper and any(self._candidates(cell, of_paper) for cell in cells):
+        if of_paper and (of_paper in self.at_hand or any(self._candidates(cell, of_paper) for cell in cells)):
             return of_paper
         return EMBEDDED
 

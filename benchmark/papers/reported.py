@@ -526,6 +526,7 @@ class _File:
             names = " or ".join(f"'{name}'" for name in given)
             raise InvalidConfig(f"{self.name}, {where}: expected either {names}, and only one of them")
 
+
 def _printed(given: Any, column: Column, where: str) -> Printed:
     """What a file writes for one place of a table."""
     if column.kind == "text":

@@ -1,4 +1,4 @@
-"""The evaluations of the papers, as `benchmark/protocols/*.toml` hold them; `--protocol` takes a file of the user's, too.
+"""The papers' evaluations, as `benchmark/protocols/*.toml` hold them; `--protocol` takes a file of the user's, too.
 
 A file holds one paper. `[corpora.KEY]`, `[judges.KEY]` and `[rules.KEY]` say once whose recordings are used, which
 networks stand inside which numbers, and everything else that the paper states or leaves open. Each evaluation is then
@@ -216,6 +216,9 @@ def find(name: str, folder: Path = FOLDER) -> PaperProtocol:
         found = _one(book, key or next(iter(book.protocols)), name)
     else:
         paper, slash, key = name.partition("/")
+        if paper not in books(folder):
+            known = names(folder)
+            raise UnknownName(f"Unknown protocol '{name}'.{did_you_mean(name, (*known, *books(folder)))} {LIST}")
         book = load(paper, folder)
         if not slash:
             each = ", ".join(f"{book.key}/{key}" for key in book.protocols)
@@ -229,7 +232,7 @@ def _one(book: Book, key: str, name: str) -> PaperProtocol:
     key = f"table{key}" if key.isdecimal() else key
     if key in book.protocols:
         return book.protocols[key]
-    near = did_you_mean(key, book.protocols)
+    near = did_you_mean(f"{book.key}/{key}", [each.name for each in book.protocols.values()])
     raise UnknownName(f"Unknown protocol '{name}'.{near} {book.key} has: {', '.join(book.protocols)}. {LIST}")
 
 
@@ -370,4 +373,3 @@ def _named(known: Mapping[str, Any], key: str, kind: str, where: str) -> Any:
 def shown_lengths(seconds: Iterable[float]) -> str:
     """`5 s or 1.25 s`, `whole recordings`."""
     return " or ".join("whole recordings" if each == 0 else f"{each:g} s" for each in seconds)
-

@@ -8,7 +8,7 @@ and what needs a network that does not come with the project is left out. Both a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,11 @@ EMBEDDED = "talkers"
 """The dataset that every machine has."""
 FACE_NETWORK = "dlib"
 """The metrics' own."""
+OPTIONS = (
+    *("task", "dataset", "split", "data_root", "seconds", "repeats", "enrolment"),
+    *("metrics", "face_network", "metric_sets", "limit"),
+)
+"""Of `run`, which a protocol fills or is departed from by; named as fields of `runs.session.Request`."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Following:
     own: bool
     """The data are the paper's, and its networks are asked for."""
     options: Mapping[str, Any]
-    """Of `run`: each that the protocol has a say in, by its name as a field of `runs.session.Request`."""
+    """Those of `OPTIONS` that the protocol has a say in, resolved."""
     departures: tuple[str, ...]
     """Each way in which the paper's setting is not kept; a line each."""
     notes: tuple[str, ...] = ()
@@ -56,8 +61,7 @@ def follow(protocol: PaperProtocol, given: Mapping[str, Any], default_networks: 
     """Fill what the user did not give; nothing is opened or loaded.
 
     Args:
-        given: options that the user gave, by their names as fields of `Request`: of `task`, `dataset`, `split`,
-            `data_root`, `seconds`, `repeats`, `enrolment`, `metrics`, `face_network`, `metric_sets` and `limit`.
+        given: those of `OPTIONS` that the user gave.
         default_networks: take the metrics' own networks on the paper's corpus, too.
 
     Raises:
@@ -267,11 +271,14 @@ def on_this_machine(following: Following, *, lenient: bool = False) -> Following
     if not lacking:
         return following
     if following.own and not lenient:
+        by_reason: dict[str, list[str]] = {}
+        for name, why in lacking.items():
+            by_reason.setdefault(why, []).extend(protocol.numbers_of(name))
         raise MissingWeights(
             "\n".join(
                 [
                     f"protocol {protocol.name}: networks of the paper are not on this machine:",
-                    *(f"  {', '.join(protocol.numbers_of(name))}: {why}" for name, why in lacking.items()),
+                    *(f"  {', '.join(numbers)}: {why}" for why, numbers in by_reason.items()),
                     "--default-networks measures by the metrics' own ones in their place, which are other definitions",
                 ]
             )

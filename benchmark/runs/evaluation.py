@@ -227,9 +227,7 @@ class RunPlan:
     def view(self) -> RunView:
         about = self.method
         preset = about.settings.preset
-        return RunView(
-            self.run, self.task, self.spec, about.label, preset, self.manifest, self.samples, self.followed
-        )
+        return RunView(self.run, self.task, self.spec, about.label, preset, self.manifest, self.samples, self.followed)
 
     def describe(self) -> dict[str, Any]:
         followed = {"protocol": self.followed.model_dump()} if self.followed else {}
