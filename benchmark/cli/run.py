@@ -102,7 +102,7 @@ def run(
     )
     followed = None
     if protocol is not None:
-        followed = followed_by(protocol, options.given(context), default_networks, looked_for=not dry_run)
+        followed = followed_by(protocol, options.given(context), default_networks)
         request = replace(request, **followed.options, followed=followed.record)
         for line in followed.notes:
             note(line, quiet)
@@ -131,13 +131,12 @@ def run(
     )
 
 
-def followed_by(name: str, given: Mapping[str, Any], default_networks: bool, looked_for: bool) -> Following:
-    """A paper's protocol with what the user gave; `looked_for` says whether its networks have to be here."""
+def followed_by(name: str, given: Mapping[str, Any], default_networks: bool) -> Following:
+    """A paper's protocol with what the user gave; its networks are here, or what needs them is left out."""
     from benchmark.protocols.book import find
     from benchmark.protocols.following import OPTIONS, follow, on_this_machine
 
     asked = {key: given[key] for key in OPTIONS if key in given}
     if "metrics" in asked:
         asked["metrics"] = options.names(asked["metrics"])
-    following = follow(find(name), asked, default_networks)
-    return on_this_machine(following) if looked_for else following
+    return on_this_machine(follow(find(name), asked, default_networks))

@@ -198,7 +198,7 @@ class _Filling:
             self.options["metrics"] = tuple(self.given["metrics"])
             asked = [metric_of(name) for name in self.given["metrics"]]
             if lacking := [number for number in self.protocol.numbers if metric_of(number) not in asked]:
-                self.departures.append(f"--metrics leaves out {', '.join(lacking)}")
+                self.departures.append(f"not asked for: {', '.join(lacking)}")
         elif not set(every) <= set(self.task.metrics):
             self.options["metrics"] = wanted
 
