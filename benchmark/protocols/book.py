@@ -49,6 +49,10 @@ class Corpus:
     dataset: str = ""
     """Name here, as `--dataset` takes it; empty where there is none."""
     split: str = "test"
+    speakers: int | None = None
+    """In the split, as the paper states."""
+    samples: int | None = None
+    """The same of recordings or mixtures."""
     differs: str = ""
     """What is not the same here."""
     reason: str = ""

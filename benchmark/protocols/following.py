@@ -38,6 +38,8 @@ class Following:
     given: Mapping[str, Any]
     """What the user gave."""
     default_networks: bool
+    corpus: Corpus | None
+    """The paper's, where that is taken."""
     own: bool
     """The data are the paper's, and its networks are asked for."""
     options: Mapping[str, Any]
@@ -52,9 +54,17 @@ class Following:
     @property
     def record(self) -> FollowedProtocol:
         """What a run and its result keep."""
-        shown = {name: str(value) if isinstance(value, Path) else value for name, value in self.options.items()}
-        shown = {name: list(value) if isinstance(value, tuple) else value for name, value in shown.items()}
-        return FollowedProtocol(name=self.protocol.name, options=shown, departures=list(self.departures))
+        # Where the user keeps a corpus is nobody else's affair: results are published.
+        kept = {name: value for name, value in self.options.items() if name != "data_root"}
+        shown = {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
+        corpus, whole = self.corpus, kept["split"] == (self.corpus.split if self.corpus else "")
+        return FollowedProtocol(
+            name=self.protocol.name,
+            options=shown,
+            departures=list(self.departures),
+            speakers=corpus.speakers if corpus and whole else None,
+            samples=corpus.samples if corpus and whole else None,
+        )
 
 
 def follow(protocol: PaperProtocol, given: Mapping[str, Any], default_networks: bool = False) -> Following:
@@ -98,9 +108,9 @@ class _Filling:
             raise UsageError(f"--task {task}: protocol {protocol.name} is of {protocol.task}")
         self.task = get_task(task)
         self.options["task"] = task
-        corpus = self._data()
-        self.elsewhere = corpus is None
-        self.own = corpus is not None and not default_networks
+        self.corpus = self._data()
+        self.elsewhere = self.corpus is None
+        self.own = self.corpus is not None and not default_networks
 
     def following(self) -> Following:
         self._clips()
@@ -111,8 +121,8 @@ class _Filling:
             self.departures.append(f"--limit {self.given['limit']}: the first samples alone")
         departures, left_out = tuple(dict.fromkeys([*self.departures, *self.left_out])), tuple(self.left_out)
         return Following(
-            self.protocol, self.given, self.default_networks, self.own, self.options, departures, tuple(self.notes),
-            left_out,
+            self.protocol, self.given, self.default_networks, self.corpus, self.own, self.options, departures,
+            tuple(self.notes), left_out,
         )  # fmt: skip
 
     def _data(self) -> Corpus | None:

@@ -91,6 +91,10 @@ class FollowedProtocol(BaseModel):
     """Of `run`, as they were resolved: those that the protocol has a say in."""
     departures: list[str]
     """Each way in which the paper's setting is not kept."""
+    speakers: int | None = None
+    """Of the paper's split, where the paper states them and its corpus is taken."""
+    samples: int | None = None
+    """The same of its recordings or mixtures."""
 
 
 class Result(BaseModel):

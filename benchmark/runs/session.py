@@ -159,7 +159,7 @@ class Session:
             device,
             request.runs,
             enhancer,
-            request.followed,
+            counted_beside(request.followed, manifest),
         )
 
     def _enhancer(self, name: str, task: Task) -> MethodPlan:
@@ -329,6 +329,19 @@ class Session:
 
 def _texts(manifest: Manifest) -> list[str | None]:
     return [sample.attributes.get("text") for sample in manifest.samples]
+
+
+def counted_beside(followed: FollowedProtocol | None, manifest: Manifest) -> FollowedProtocol | None:
+    """The protocol with a further departure where a split does not hold as much as the paper's."""
+    if followed is None:
+        return None
+    here = {"speakers": len({sample.speaker for sample in manifest.samples}), "samples": len(manifest.samples)}
+    more = [
+        f"{here[what]} {what}, where the paper has {stated:,}"
+        for what, stated in (("speakers", followed.speakers), ("samples", followed.samples))
+        if stated is not None and here[what] != stated
+    ]
+    return followed.model_copy(update={"departures": [*followed.departures, *more]})
 
 
 def check_limit(limit: int | None) -> None:
