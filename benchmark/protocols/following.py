@@ -144,7 +144,7 @@ class _Filling:
         root = root or known_root(dataset)
         self._dataset_and_split(dataset, root, corpus)
         if corpus is None and self.protocol.corpora:
-            names = " or ".join(each.name for each in self.protocol.corpora)
+            names = "; or ".join(each.name for each in self.protocol.corpora)
             self.departures.append(f"{dataset}, {self.options['split']} split, in place of {names}")
         elif corpus is not None and corpus.differs:
             self.departures.append(corpus.differs)
@@ -171,9 +171,9 @@ class _Filling:
         """On whose recordings the run is."""
         name = self.protocol.name
         if corpus is None:
-            asked = " and ".join(dict.fromkeys(each.dataset for each in corpora))
+            asked = " or ".join(dict.fromkeys(each.dataset for each in corpora))
             return (
-                f"protocol {name}: {asked} is not here, so Talkers takes its place. Give its folder with --data-root, "
+                f"protocol {name}: no {asked} is here, so Talkers takes its place. Give its folder with --data-root, "
                 f"or keep it, or a link to it, as ${VARIABLE}/{corpora[0].dataset}"
             )
         others = [each.dataset for each in corpora if each.dataset != corpus.dataset]
