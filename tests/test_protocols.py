@@ -318,6 +318,14 @@ def test_a_table_runs_its_rows_exactly_as_run_does_by_the_protocol(table, own, m
         assert request.method == row.run.method and not request.references
 
 
+def test_a_table_that_is_run_takes_the_papers_corpus_where_it_is_at_hand():
+    three = reported.table("sf2f", 3)
+    assert {section.dataset for section in fill(three, []).sections} == {"talkers"}, "no folder decides what is shown"
+    at_hand = fill(three, [], at_hand={"hq_voxceleb"})
+    assert {section.dataset for section in at_hand.sections} == {"hq_voxceleb"}
+    assert {need.protocol for need in at_hand.missing} == {"sf2f/table3"}
+
+
 # Files of the user's
 
 
@@ -347,7 +355,7 @@ def test_a_file_of_the_users_is_a_protocol_too(tmp_path):
     name = own(tmp_path)
     for asked in (name, f"{name}/mine"):
         protocol = book.find(asked)
-        assert protocol.name == f"{name}/mine" and protocol.seconds == (3.0,)
+        assert protocol.name == "my.toml/mine" and protocol.seconds == (3.0,)
         followed = follow(protocol, {})
         assert (followed.options["dataset"], followed.options["seconds"]) == ("talkers", 3.0)
         assert followed.departures == ()
@@ -356,7 +364,7 @@ def test_a_file_of_the_users_is_a_protocol_too(tmp_path):
     two = own(tmp_path, OWN + OWN[OWN.index("[mine]") :].replace("mine", "yours"))
     with pytest.raises(UsageError, match=r"holds several; name one: .*my.toml/mine, .*my.toml/yours"):
         book.find(two)
-    with pytest.raises(UnknownName, match="Did you mean '.*my.toml/yours'"):
+    with pytest.raises(UnknownName, match="Did you mean 'my.toml/yours'"):
         book.find(f"{two}/your")
     with pytest.raises(UsageError, match="nowhere.toml cannot be read"):
         book.find(str(tmp_path / "nowhere.toml"))

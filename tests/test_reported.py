@@ -554,6 +554,7 @@ def test_a_small_number_keeps_its_digits(tmp_path):
         ("'cosine', 'p'", "'d:cosine', 'p'", "p.toml, Table 1, column 'd:cosine': unknown corpus 'd'."),
         ("number = 1\n", "number = 1\ncorpus = 'd'\n", "p.toml, Table 1: unknown corpus 'd'. The file defines: c"),
         ("protocol = 'table1'\n", "", "p.toml, Table 1: expected 'corpus' of the table"),
+        ("protocol = 'table1'\n", "corpus = 'c'\n", "p.toml, Table 1: something here measures it, so expected 'protoc"),
         ("'O(t)'], run = 'ours'", "'O(t)'], run = 'our'", "p.toml, Table 1, row 1: unknown run 'our'."),
         ("'O(t)'], run", "'O(t)'], runs", "p.toml, Table 1, row 1: unknown key 'runs'. Did you mean 'run'?"),
         (", run = 'ours' },\n  { row = ['B'", " },\n  { row = ['B'", "p.toml, Table 1, row 1: lacks 'run'"),

@@ -219,8 +219,7 @@ def show_page(page: Page) -> None:
         say(f"  {rows}:")
         for line in answer:
             say(f"    {line}", whole=True)  # to be copied
-    for text in tables.by_protocol(page.protocol) if page.protocol else ():
-        about, _, command = text.partition(": ")
+    for about, command in tables.by_protocol(page.protocol) if page.protocol else ():
         say(f"  {about}:")
         say(f"    {command}", whole=True)
 

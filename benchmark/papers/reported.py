@@ -406,6 +406,8 @@ class _File:
             column.kind == "number" and not (row.corpus or column.corpus) for row in rows for column in columns
         ):
             raise InvalidConfig(f"{where}: expected 'corpus' of the table, or of each row or column of numbers")
+        if protocol is None and any(row.run.method and column.number for row in rows for column in columns):
+            raise InvalidConfig(f"{where}: something here measures it, so expected 'protocol'")
         task = protocol.task if protocol else ""
         return Table(
             self.key, text.number, text.title, text.place, task, corpus, text.heads, columns, rows, text.turned,

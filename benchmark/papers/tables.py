@@ -232,11 +232,11 @@ def commands(filled: Filled) -> list[tuple[str, tuple[str, ...]]]:
     return told
 
 
-def by_protocol(name: str) -> tuple[str, ...]:
-    """How the table is made of any method, and where that is explained: commands with what they do."""
+def by_protocol(name: str) -> tuple[tuple[str, str], ...]:
+    """What a table's protocol is good for, and the command of each."""
     return (
-        f"any other method: python -m benchmark run --protocol {name} --method METHOD",
-        f"how the paper evaluates, and what is kept of it: python -m benchmark show {name}",
+        ("any other method", f"python -m benchmark run --protocol {name} --method METHOD"),
+        ("how the paper evaluates, and what is kept of it", f"python -m benchmark show {name}"),
     )
 
 
@@ -252,8 +252,7 @@ def markdown(filled: Filled) -> str:
     lines = [f"## {escape(told.title)}", "", *_markdown_numbers(told), "", "What measures each row:", ""]
     for rows, answer in told.commands:
         lines.append(f"- {escape(rows)}: " + ", then ".join(_command(text) for text in answer))
-    for text in by_protocol(told.protocol) if told.protocol else ():
-        about, _, command = text.partition(": ")
+    for about, command in by_protocol(told.protocol) if told.protocol else ():
         lines.append(f"- {about}: {_command(command)}")
     return "\n".join(lines) + "\n"
 

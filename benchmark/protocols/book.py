@@ -119,7 +119,7 @@ class PaperProtocol:
     """One evaluation: what fills the options of `run`, and what else there is to be known."""
 
     book: str
-    """Key of the paper (`sf2f`), or the user's file."""
+    """Key of the paper (`sf2f`), or name of the user's file (`my.toml`)."""
     key: str
     """`table3`."""
     paper: str
@@ -212,10 +212,11 @@ def find(name: str, folder: Path = FOLDER) -> PaperProtocol:
     """
     if ".toml" in name:
         path, _, key = name.rpartition(".toml")
-        book = _read(Path(f"{path}.toml"), f"{path}.toml")
+        file = Path(f"{path}.toml")
+        book = _read(file, file.name)  # by its name alone: results are published, and tell nobody's folders
         key = key.removeprefix("/")
         if not key and len(book.protocols) > 1:
-            each = ", ".join(f"{book.key}/{key}" for key in book.protocols)
+            each = ", ".join(f"{file}/{key}" for key in book.protocols)
             raise UsageError(f"--protocol {name}: the file holds several; name one: {each}")
         found = _one(book, key or next(iter(book.protocols)), name)
     else:
