@@ -15,6 +15,8 @@ from benchmark.datasets.population import Population
 from benchmark.errors import InvalidConfig, UnknownName, UsageError, did_you_mean
 from benchmark.text_files import read_text
 
+Made = typing.TypeVar("Made")
+
 
 @dataclass(frozen=True)
 class Presets:
@@ -149,6 +151,27 @@ def checked_fields(kind: type, given: Mapping[str, Any], origin: str) -> dict[st
             raise InvalidConfig(f"{origin}: unknown key '{key}'.{did_you_mean(key, names)} Known keys: {known}")
         values[key] = _coerce(value, hints[key], f"{origin}: {key}")
     return values
+
+
+def checked(kind: type[Made], given: Any, where: str) -> Made:
+    """An instance of a dataclass from a table, with each key and type checked.
+
+    Raises:
+        InvalidConfig: no table, an unknown key, a value that the field's type does not take, or a field is missing.
+    """
+    if not isinstance(given, dict):
+        raise InvalidConfig(f"{where}: expected a table, got {given!r}")
+    values = checked_fields(kind, given, where)
+    missing = [
+        item.name
+        for item in dataclasses.fields(kind)  # type: ignore[arg-type]
+        if item.name not in values
+        and item.default is dataclasses.MISSING
+        and item.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise InvalidConfig(f"{where}: lacks {', '.join(repr(name) for name in missing)}")
+    return kind(**values)
 
 
 def _coerce(value: Any, hint: Any, where: str) -> Any:

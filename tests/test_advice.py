@@ -20,6 +20,7 @@ from test_cli import ALL
 from benchmark import registry
 from benchmark.configuration import Presets, resolve
 from benchmark.errors import UsageError
+from benchmark.protocols.book import names as protocols
 from benchmark.results.attributes import parsed
 from benchmark.runs.scoring import metric_options
 from benchmark.tasks import TASKS, get_task
@@ -129,7 +130,8 @@ def meaning(path: tuple[str, ...], given: dict[str, list[str]]) -> None:
     if verb == "list":
         assert ended("list", *named.get("kind", [])).returncode == 0
     if verb == "show":
-        known = {*registry.methods, *registry.metrics, *registry.NUMBERS, *registry.datasets, *TASKS, *PUBLISHED}
+        known = {*registry.methods, *registry.metrics, *registry.NUMBERS, *registry.datasets, *TASKS}
+        known |= {*PUBLISHED, *protocols()}
         assert all(name in known | EXAMPLES or name.startswith("runs/") for name in named["name"])
     if path[0] == "weights":
         assert all(name in weights.TABLE for name in named.get("name", []))
@@ -141,6 +143,8 @@ def meaning(path: tuple[str, ...], given: dict[str, list[str]]) -> None:
         assert dataset in registry.datasets
     for task in named.get("task", []):
         assert task in TASKS
+    for protocol in named.get("protocol", []):
+        assert protocol in protocols()
     for split in named.get("split", []):
         (dataset,) = named.get("dataset") or named.get("name") or ["talkers"]
         assert split in registry.datasets.load(dataset).splits

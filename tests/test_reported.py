@@ -23,6 +23,7 @@ from benchmark import registry
 from benchmark.configuration import checked_fields
 from benchmark.errors import InvalidConfig, UnknownName
 from benchmark.papers.reported import FOLDER, Cell, Paper, Table, load, papers, table
+from benchmark.protocols import book
 from benchmark.registry import metric_of
 from benchmark.runs.evaluation import plan_method
 from benchmark.runs.scoring import metric_options
@@ -68,7 +69,8 @@ def test_a_cell_says_everything_about_itself():
     assert (cell.row.method, cell.row.setting) == ("SF2F", {"Method": "SF2F", "Len.": "5 sec"})
     assert (cell.column.number, cell.task, cell.reason) == ("vggface_score", "speech2face", "")
     assert cell.corpus is not None and cell.corpus.dataset == "hq_voxceleb"
-    assert (cell.row.run.method, cell.row.run.preset, cell.row.run.seconds) == ("sf2f", "paper", 5.0)
+    assert (cell.row.run.method, cell.row.run.preset) == ("sf2f", "paper")
+    assert cell.table.protocol is not None and cell.table.protocol.name == "sf2f/table3"
 
 
 def test_rows_of_different_measures_have_numbers_of_their_own():
@@ -193,10 +195,11 @@ def test_nothing_is_defined_that_no_table_uses():
         columns = [column for table in tables for column in table["columns"]]
         assert set(written["columns"]) == {column.rpartition(":")[2] for column in columns}
         assert set(written["runs"]) == {row["run"] for row in rows}
-        assert set(written["corpora"]) == (
-            {item["corpus"] for item in (*tables, *rows) if "corpus" in item}
-            | {column.rpartition(":")[0] for column in columns if ":" in column}
-        )
+        # A corpus is one of a protocol's, and what is measured elsewhere says where.
+        known = book.load(path.stem)
+        used = {corpus.key for each in known.protocols.values() for corpus in each.corpora}
+        assert {item["corpus"] for item in (*tables, *rows) if "corpus" in item} <= set(known.corpora)
+        assert used <= set(known.corpora)
 
 
 # Presets against the papers
@@ -444,9 +447,6 @@ presets.sf2f = ["paper"]
 settings = [
   { name = "batch", value = 256, place = "Sec. 1", method = "sf2f", keys = ["training.batch"] },
 ]
-[corpora.c]
-name = "a corpus"
-dataset = "talkers"
 [columns.cosine]
 head = "cos"
 better = "higher"
@@ -466,8 +466,7 @@ preset = "paper"
 number = 1
 title = "Results"
 place = "Sec. 2"
-task = "speech2face"
-corpus = "c"
+protocol = "table1"
 heads = ["Method", "Len."]
 columns = ["cosine", "p", "order"]
 rows = [
@@ -477,10 +476,30 @@ rows = [
 """
 
 
+PROTOCOLS = """
+[corpora.c]
+name = "a corpus"
+dataset = "talkers"
+[rules.lengths]
+about = "length of speech"
+paper = "5 s and 2 s"
+seconds = [5, 2]
+[table1]
+title = "Results"
+task = "speech2face"
+corpora = ["c"]
+numbers = ["face_cosine"]
+rules = ["lengths"]
+"""
+
+
 def read(folder: Path, text: str) -> Paper:
     load.cache_clear()
+    book.load.cache_clear()
     (folder / "p.toml").write_text(text, encoding="utf-8")
-    return load("p", folder)
+    (folder / "protocols").mkdir(exist_ok=True)
+    (folder / "protocols" / "p.toml").write_text(PROTOCOLS, encoding="utf-8")
+    return load("p", folder, folder / "protocols")
 
 
 def test_a_good_file_is_read(tmp_path):
@@ -517,11 +536,25 @@ def test_a_small_number_keeps_its_digits(tmp_path):
             "'c:cosine', 'p'",
             "p.toml, corpora.c: lacks 'head', to stand above column 'cosine' of p.toml",
         ),
+        ("better = ", "options = ['--face-network dlib']\nbetter = ", "p.toml, columns.cosine: unknown key 'options'"),
+        (
+            "'face_cosine'",
+            "'face_l1'",
+            "p.toml, Table 1: protocol p/table1 yields no 'face_l1'. It yields: face_cosine",
+        ),
+        ("'table1'", "'tabel1'", "p.toml, Table 1: unknown protocol 'tabel1'. Did you mean 'table1'?"),
+        ("preset = ", "seconds = 3\npreset = ", "run 'ours' has seconds = 3.0, and protocol p/table1 5.0, 2.0"),
+        (
+            "preset = ",
+            "enrolment = 'clean'\npreset = ",
+            "run 'ours' has enrolment = 'clean', and protocol p/table1 none",
+        ),
         ("better = ", "corpus = 'c'\nbetter = ", "p.toml, columns.cosine: unknown key 'corpus'"),
         ("preset = ", "key = 'x'\npreset = ", "p.toml, runs.ours: unknown key 'key'"),
         ("'cosine', 'p'", "'d:cosine', 'p'", "p.toml, Table 1, column 'd:cosine': unknown corpus 'd'."),
-        ("corpus = 'c'", "corpus = 'd'", "p.toml, Table 1: unknown corpus 'd'. The file defines: c"),
-        ("corpus = 'c'\n", "", "p.toml, Table 1: expected 'corpus' of the table"),
+        ("number = 1\n", "number = 1\ncorpus = 'd'\n", "p.toml, Table 1: unknown corpus 'd'. The file defines: c"),
+        ("protocol = 'table1'\n", "", "p.toml, Table 1: expected 'corpus' of the table"),
+        ("protocol = 'table1'\n", "corpus = 'c'\n", "p.toml, Table 1: something here measures it, so expected 'protoc"),
         ("'O(t)'], run = 'ours'", "'O(t)'], run = 'our'", "p.toml, Table 1, row 1: unknown run 'our'."),
         ("'O(t)'], run", "'O(t)'], runs", "p.toml, Table 1, row 1: unknown key 'runs'. Did you mean 'run'?"),
         (", run = 'ours' },\n  { row = ['B'", " },\n  { row = ['B'", "p.toml, Table 1, row 1: lacks 'run'"),
@@ -549,7 +582,6 @@ def test_a_small_number_keeps_its_digits(tmp_path):
             "p.toml, columns.cosine: expected either 'number' or 'reason', and only one of them",
         ),
         ("preset = 'paper'\n", "reason = 'x'\n", "p.toml, runs.ours: expected either 'method' or 'reason'"),
-        ("dataset = 'talkers'\n", "", "p.toml, corpora.c: expected either 'dataset' or 'reason'"),
         ("keys = ['training.batch']", "keys = []", "p.toml, setting 'batch': expected 'method', 'presets' and 'keys'"),
         ("value = 256", "value = nan", "p.toml, setting 'batch': expected a finite number, got NaN"),
         ("value = 256", "value = 256, ours = 12", "p.toml, setting 'batch': 'ours' wants 'presets' that hold it"),

@@ -19,7 +19,7 @@ BOOKS = {
     "datasets": registry.datasets,
     "trainers": registry.trainers,
 }
-KINDS = (*BOOKS, "tasks", "weights", "runs", "figures", "tables")
+KINDS = (*BOOKS, "tasks", "weights", "runs", "figures", "tables", "protocols")
 
 
 def listing(
@@ -27,7 +27,7 @@ def listing(
     runs: options.Runs = Path("runs"),
     as_json: options.Json = False,
 ) -> None:
-    """List methods, metrics, datasets, trainers, tasks, weights, runs, or the papers' figures or tables.
+    """List methods, metrics, datasets, trainers, tasks, weights, runs, or the papers' figures, tables or protocols.
 
     \b
     python -m benchmark list metrics
@@ -49,6 +49,12 @@ def listing(
 
         columns = ["table", "paper", "title"]
         rows = [[item.name, load(paper).name, item.title] for paper in papers() for item in load(paper).tables]
+    elif kind == "protocols":
+        from benchmark.protocols import book
+
+        columns = ["protocol", "paper", "task", "what"]
+        known = [each for key in book.books() for each in book.load(key).protocols.values()]
+        rows = [[each.name, f"{each.paper}, {each.place}", each.task, each.title] for each in known]
     elif kind == "tasks":
         from benchmark.tasks import TASKS
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -89,6 +89,29 @@ Columns = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would run, with every setting resolved, and stop.")]
+PaperProtocol = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        metavar="PAPER/TABLE",
+        help="Evaluate as a paper does: fills the options that are not given; `list protocols` names them. A TOML file "
+        "of your own will do.",
+    ),
+]
+DefaultNetworks = Annotated[
+    bool,
+    typer.Option(
+        "--default-networks",
+        help="With --protocol: on the paper's corpus, too, let the metrics' own networks judge, not the paper's.",
+    ),
+]
+
+
+def given(context: typer.Context) -> dict[str, Any]:
+    """Options of the running command that the user gave, by the names of its parameters; no defaults."""
+    asked = {name: context.get_parameter_source(name) for name in context.params}
+    return {name: context.params[name] for name, source in asked.items() if source and source.name == "COMMANDLINE"}
+
 
 By = Annotated[
     list[str] | None,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from benchmark.cli import options
+
+if TYPE_CHECKING:
+    from benchmark.protocols.following import Following
 
 
 def run(
@@ -23,6 +27,8 @@ def run(
     seconds: options.Seconds = None,
     repeats: options.Repeats = None,
     enrolment: options.Enrolment = None,
+    protocol: options.PaperProtocol = None,
+    default_networks: options.DefaultNetworks = False,
     seed: options.Seed = 0,
     limit: options.Limit = None,
     shard: options.Shard = None,
@@ -43,6 +49,7 @@ def run(
     signatures: options.Signatures = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
+    context: typer.Context = None,  # type: ignore[assignment]  # of the command line
 ) -> None:
     """Generate with a method, score, and print the table beside floors, peers and the ceiling.
 
@@ -58,10 +65,14 @@ def run(
     python -m benchmark run --method flowavse --task av_separation --set video=shuffled
     python -m benchmark run --method lipdiffuser --enrolment clean
     python -m benchmark run --method wiener --task lip2speech --split test_snr
+    python -m benchmark run --method sf2f --protocol sf2f/table3
     """
+    from dataclasses import replace
+
     from benchmark.cli.console import bars, note, print_json
     from benchmark.cli.groups import check_by
     from benchmark.cli.tables import check_columns, finish
+    from benchmark.errors import UsageError
     from benchmark.runs.session import Request, Session
 
     check_columns(options.names(columns))
@@ -93,6 +104,14 @@ def run(
         retry_failed=retry_failed,
         fresh=fresh,
     )
+    followed = None
+    if protocol is not None:
+        followed = followed_by(protocol, options.given(context), default_networks)
+        request = replace(request, **followed.options, followed=followed.record)
+        for line in followed.notes:
+            note(line, quiet)
+    elif default_networks:
+        raise UsageError("--default-networks goes with --protocol: without one the metrics' own networks judge anyway")
     with bars(quiet) as progress:
         session = Session(request, lambda line: note(line, quiet), progress)
         plans = session.plans()
@@ -112,7 +131,18 @@ def run(
         scorer=session.scored_with,
         unwritten=session.unwritten,
         retried=retry_failed,
-        asked=options.names(metrics),
+        asked=options.names(metrics) or (followed.protocol.numbers if followed else ()),
         columns=options.names(columns),
         by=asked_by,
     )
+
+
+def followed_by(name: str, given: Mapping[str, Any], default_networks: bool) -> Following:
+    """A paper's protocol with what the user gave; its networks are here, or what needs them is left out."""
+    from benchmark.protocols.book import find
+    from benchmark.protocols.following import OPTIONS, follow, on_this_machine
+
+    asked = {key: given[key] for key in OPTIONS if key in given}
+    if "metrics" in asked:
+        asked["metrics"] = options.names(asked["metrics"])
+    return on_this_machine(follow(find(name), asked, default_networks))

@@ -1,4 +1,4 @@
-"""`show`: a run's table, or the card of a method, metric, dataset or task."""
+"""`show`: a run's table, or the card of a method, metric, dataset, task or protocol."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="Run directory or id; or a method, metric, number, dataset, task.")],
+    name: Annotated[
+        str, typer.Argument(help="Run directory or id; or a method, metric, number, dataset, task, protocol.")
+    ],
     runs: options.Runs = Path("runs"),
     columns: options.Columns = None,
     by: options.By = None,
@@ -28,7 +30,7 @@ def show(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Print a run's result again, or what a method, metric, dataset or task is.
+    """Print a run's result again, or what a method, metric, dataset, task or protocol is.
 
     With --by, every number of a run, of scored files or of a published result over groups of people or recordings, and
     how far these lie apart; a run's report gets the same tables and a picture.
@@ -38,6 +40,7 @@ def show(
     python -m benchmark show runs/sf2f-talkers-3f2a9c01de --by sex --by age
     python -m benchmark show flowavse --by noise
     python -m benchmark show sf2f
+    python -m benchmark show sf2f/table3
     """
     if by:
         show_by(name, runs, by, options.names(columns), data_root, signatures, as_json, quiet)
@@ -56,6 +59,7 @@ def show(
             return
     from benchmark.cli.tables import show_failures, show_results
     from benchmark.errors import UsageError
+    from benchmark.protocols import book
     from benchmark.runs.evaluation import find_run, read_result
     from benchmark.tasks import TASKS, get_task
 
@@ -69,10 +73,13 @@ def show(
     try:
         path = find_run(name, runs)
     except UsageError as error:
+        if is_protocol(name):
+            show_protocol(name, as_json)
+            return
         if number := titled(name, runs):
             show(number, runs, columns, signatures, as_json)
             return
-        names = [*registry.methods, *registry.metrics, *registry.NUMBERS, *registry.datasets, *TASKS]
+        names = [*registry.methods, *registry.metrics, *registry.NUMBERS, *registry.datasets, *TASKS, *book.names()]
         if near := registry.did_you_mean(name, names):
             raise UsageError(f"Unknown name '{name}'.{near} {error}") from None
         raise
@@ -111,6 +118,27 @@ def show_by(
         write_all(run.path / "report", groups, quiet)
     if run.published:
         note(f"Published with the project: {run.path}", quiet)
+
+
+def is_protocol(name: str) -> bool:
+    """Whether a name is meant as `PAPER/TABLE`, or as the user's own file of protocols."""
+    from benchmark.protocols import book
+
+    paper, slash, _ = name.partition("/")
+    return (bool(slash) and paper in book.books()) or ".toml" in name
+
+
+def show_protocol(name: str, as_json: bool) -> None:
+    from benchmark.cli.console import print_json, print_lines
+    from benchmark.protocols import book, telling
+
+    protocol = book.find(name)
+    if as_json:
+        about = {"name": protocol.name, "kind": "protocol", "title": protocol.title, "place": protocol.place}
+        about |= {"task": protocol.task, "numbers": protocol.numbers}
+        print_json({**about, "parts": [dataclasses.asdict(part) for part in telling.parts(protocol)]})
+    else:
+        print_lines(telling.text(protocol).split("\n"))
 
 
 def titled(title: str, runs: Path) -> str | None:

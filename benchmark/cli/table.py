@@ -30,7 +30,8 @@ def table(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Dataset to measure on.  [default: the paper's where results of it or --data-root are, else talkers]"
+            help="Dataset to measure on.  [default: the paper's where results of it or --data-root are, or to --run on "
+            "where it is at hand, else talkers]"
         ),
     ] = None,
     data_root: options.DataRoot = None,
@@ -116,6 +117,7 @@ def _filled(
 ) -> list[Filled]:
     """The tables with what is measured; what is missing is run before, if that is asked for."""
     from benchmark.cli.console import bars, note
+    from benchmark.datasets.places import known_root
     from benchmark.errors import UsageError
     from benchmark.papers.beside import fill
     from benchmark.papers.making import Runner
@@ -131,6 +133,10 @@ def _filled(
         path = Path(place) if Path(place).is_file() else find_run(place, runs)
         given[label] = Kept(path, read_result(path))
 
+    of_papers = {cell.corpus.dataset for item in asked for cell in item.cells() if cell.corpus} - {""}
+    # What is run is run on the paper's corpus where the user keeps it, as `run --protocol` does.
+    at_hand = {name for name in of_papers if known_root(name)} if run and data_root is None else set()
+
     def filled() -> list[Filled]:
         shelves = Shelves(runs)
         if runs != RUNS and not run and not runs.is_dir():
@@ -138,7 +144,8 @@ def _filled(
         for line in shelves.unread:
             note(line, quiet)
         return [
-            fill(item, shelves.results, dataset=dataset, given=given, columns=options.names(columns)) for item in asked
+            fill(item, shelves.results, dataset=dataset, given=given, columns=options.names(columns), at_hand=at_hand)
+            for item in asked
         ]
 
     shown = filled()
@@ -212,6 +219,9 @@ def show_page(page: Page) -> None:
         say(f"  {rows}:")
         for line in answer:
             say(f"    {line}", whole=True)  # to be copied
+    for about, command in tables.by_protocol(page.protocol) if page.protocol else ():
+        say(f"  {about}:")
+        say(f"    {command}", whole=True)
 
 
 def _columns(block: Block) -> list[tuple[str, ...]]:

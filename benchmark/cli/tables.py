@@ -58,14 +58,17 @@ def _show_list(result: Result, items: Sequence[Aggregate]) -> None:
         heads.append("output s.d.")
         rows = [[*row, tables.number(item.sd, item.unit)] for row, item in zip(rows, items, strict=True)]
     rows = [[*row, f"{item.scored}/{item.total}"] for row, item in zip(rows, items, strict=True)]
-    print_table([*heads, "scored"], rows, fitted.caption(result), right=[1, *range(3, len(heads) + 1)])
+    caption, *protocol = fitted.heading(result)
+    print_lines([caption, *protocol, ""] if protocol else [])
+    title = "" if protocol else caption
+    print_table([*heads, "scored"], rows, title, right=[1, *range(3, len(heads) + 1)])
 
 
 def _show_rows(results: Sequence[Result], items: Sequence[Aggregate], whole: bool) -> Sequence[Aggregate]:
     """Print the table; returns the numbers in it."""
     width = terminal_width()
     table = fitted.fitted(results, items, width, whole)
-    print_lines([fitted.caption(results[0]), ""])
+    print_lines([*fitted.heading(results[0]), ""])
     print_spans([[(span.text, span.best) for span in line] for line in table.lines])
     print_lines(["", *fitted.sentences(table, results, bold=shows_bold())])
     return table.shown

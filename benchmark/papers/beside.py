@@ -8,7 +8,7 @@ each section goes Kendall's tau of the two orders of its rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -167,7 +167,9 @@ def needed(cells: Sequence[Cell], dataset: str) -> RunNeeded:
         UsageError: the dataset does not serve the task.
         PrerequisiteError: the method needs a package that is not installed.
     """
-    from benchmark.registry import datasets, metric_of
+    from benchmark.protocols.following import follow
+    from benchmark.registry import datasets, methods
+    from benchmark.runs.evaluation import protocol_for
     from benchmark.tasks import get_task
 
     row, task = cells[0].row, get_task(cells[0].task)
@@ -175,7 +177,11 @@ def needed(cells: Sequence[Cell], dataset: str) -> RunNeeded:
     if task.name not in serves:
         raise UsageError(f"dataset '{dataset}' does not serve task '{task.name}'; it serves: {', '.join(serves)}")
     own = all(cell.corpus is not None and cell.corpus.dataset == dataset for cell in cells)
-    asked = tuple(dict.fromkeys(metric_of(cell.number) for cell in cells))
+    protocol = cells[0].table.protocol
+    assert protocol is not None, "what is measured has one"
+    kept = follow(protocol, {"dataset": dataset}, default_networks=not own).options
+    # A method that hears no enrolment has none.
+    heard = protocol_for(methods.load(row.run.method), task, enrolment=row.run.enrolment or kept.get("enrolment"))
     training = tuple(item for item in row.run.set if item.startswith("training."))
     need = RunNeeded(
         row.run.method,
@@ -183,14 +189,16 @@ def needed(cells: Sequence[Cell], dataset: str) -> RunNeeded:
         tuple(item for item in row.run.set if item not in training),
         # The paper's size belongs to the paper's data and to trainings; else the method's default, which has weights.
         preset=(row.run.preset or None) if own or row.run.needs else None,
-        seconds=row.run.seconds,
-        enrolment=row.run.enrolment,
+        seconds=row.run.seconds or kept.get("seconds") or None,
+        enrolment=heard.enrolment or "",
         dataset=dataset,
+        split=kept["split"],
         trained=row.run.needs,
         training=training,
         folder=f"{row.run.method}-{row.run.key}" if row.run.needs else "",
         own=own,
-        metrics=asked if set(asked) - set(task.metrics) else (),
+        protocol=protocol.name,
+        metrics=kept.get("metrics", ()),
         options=tuple(dict.fromkeys(option for cell in cells for option in cell.column.options)) if own else (),
         label=row.label,
     )
@@ -226,6 +234,7 @@ def fill(
     dataset: str | None = None,
     given: Mapping[str, Kept] | None = None,
     columns: Sequence[str] = (),
+    at_hand: Collection[str] = (),
 ) -> Filled:
     """Set results beside a printed table.
 
@@ -235,12 +244,13 @@ def fill(
         dataset: on which rows are measured; None takes the paper's where a result of it fits, else Talkers.
         given: label of a row to the result that measures it, whatever its settings.
         columns: heads, keys or numbers of ours of the columns to keep; all where there are none.
+        at_hand: datasets on which the rows of papers that used them are measured, though no result is there yet.
 
     Raises:
         UnknownName: no such dataset, column or row.
         UsageError: a given result that is of another task, or of no dataset that is looked at.
     """
-    return _Filling(table, results, dataset, _given(table, given or {})).filled(columns)
+    return _Filling(table, results, dataset, _given(table, given or {}), at_hand).filled(columns)
 
 
 def _given(table: Table, given: Mapping[str, Kept]) -> dict[str, Kept]:
@@ -263,6 +273,7 @@ class _Filling:
     results: Sequence[Kept]
     dataset: str | None
     given: Mapping[str, Kept]
+    at_hand: Collection[str]
 
     def __post_init__(self) -> None:
         self._runs: dict[tuple[str, str], RunNeeded | str] = {}
@@ -329,7 +340,7 @@ class _Filling:
     def _dataset(self, cells: Sequence[Cell], of_paper: str) -> str:
         if self.dataset is not None:
             return self.dataset
-        if of_paper and any(self._candidates(cell, of_paper) for cell in cells):
+        if of_paper and (of_paper in self.at_hand or any(self._candidates(cell, of_paper) for cell in cells)):
             return of_paper
         return EMBEDDED
 

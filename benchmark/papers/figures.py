@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from benchmark.errors import MissingDataset, PrerequisiteError, UnknownName, did_you_mean
 from benchmark.papers.making import Runner, measure_speed
 from benchmark.papers.needs import RunNeeded, Shelves, SpeedNeeded
+from benchmark.protocols import book as protocols
 from benchmark.reports import escaping
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ class PaperFigure:
     def name(self) -> str:
         """`sf2f/5`."""
         return f"{self.paper}/{self.number}"
+
+    @property
+    def protocol(self) -> str:
+        """`flowavse/figure4`, which there is of figures that show an evaluation."""
+        return f"{self.paper}/figure{self.number}"
 
     @property
     def stem(self) -> str:
@@ -278,7 +284,12 @@ def lacks(figure: PaperFigure, shelves: Shelves) -> list[Lack]:
 def make_missing(figures: Sequence[PaperFigure], shelves: Shelves, say: Say, progress: Progress) -> list[str]:
     """Run what figures lack; returns a line for each run that could not be made, or waits for a training."""
     runner = Runner(shelves.runs, say=say, progress=progress)
-    needs = (need for figure in figures for need in (*figure.runs, *figure.further))
+    known = protocols.names()
+    needs = (
+        replace(need, protocol=figure.protocol if figure.protocol in known else "")
+        for figure in figures
+        for need in (*figure.runs, *figure.further)
+    )
     runner.run(need for need in needs if not shelves.find(need))
     for speed in dict.fromkeys(speed for figure in figures for speed in figure.speeds):
         if set(shelves.speeds(speed)) < set(speed.methods):

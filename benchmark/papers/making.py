@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import BenchmarkError, PrerequisiteError
+from benchmark.errors import BenchmarkError
 from benchmark.papers.needs import RunNeeded, SpeedNeeded
 
 
@@ -50,61 +50,33 @@ class Runner:
                 raise session.unwritten[0]
 
     def _request(self, need: RunNeeded) -> Any:
+        """What `run` would ask for, with the paper's protocol, where the run is of one."""
+        from benchmark.protocols.book import find
+        from benchmark.protocols.following import follow, on_this_machine
         from benchmark.registry import datasets
         from benchmark.runs.session import Request
-        from benchmark.tasks import get_task
 
-        metrics = self._to_be_had(need)
-        networks = [text for name, text in _options(need) if name == "--face-network"]
+        given = {"dataset": need.dataset, "split": need.split}
+        given |= {"seconds": need.seconds} if need.seconds is not None else {}
+        given |= {"enrolment": need.enrolment} if need.enrolment else {}
+        given |= {"data_root": self.data_root} if self.data_root and datasets.load(need.dataset).needs_root else {}
+        followed = None
+        if need.protocol:
+            following = follow(find(need.protocol), given, default_networks=not need.own)
+            following = on_this_machine(following, lenient=True)
+            self.notes += [f"{need.name}: {line}" for line in following.left_out]
+            given, followed = dict(following.options), following.record
         return Request(
             need.method,
-            task=need.task,
             preset=need.preset,
             sets=need.sets,
-            dataset=need.dataset,
-            split=need.split,
-            data_root=self.data_root if datasets.load(need.dataset).needs_root else None,
-            seconds=need.seconds,
-            enrolment=need.enrolment or None,
             device=self.device,
             workers=self.workers,
-            metrics=metrics,
-            face_network=networks[0] if networks else "dlib",
-            metric_sets=_sets_for(need, metrics or get_task(need.task).metrics),
             references=False,
             runs=self.runs,
+            followed=followed,
+            **{"task": need.task, **given},
         )
-
-    def _to_be_had(self, need: RunNeeded) -> tuple[str, ...]:
-        """Of metrics that are asked for by name, those whose networks are here: one that is not would stop the run."""
-        from benchmark.runs.scoring import make_metrics, metric_options
-        from benchmark.weights.networks import Networks
-
-        networks, had = Networks("cpu", need.dataset), []
-        for name in need.metrics:
-            try:
-                make_metrics([name], networks, metric_options([name], "dlib", _sets_for(need, [name])))
-            except (PrerequisiteError, ImportError, FileNotFoundError, ValueError) as error:
-                self.notes.append(f"{need.name}: metric {name} is left out: {str(error).splitlines()[0]}")
-            else:
-                had.append(name)
-        if need.metrics and not had:
-            raise PrerequisiteError("none of its metrics can be had")
-        return tuple(had)
-
-
-def _options(need: RunNeeded) -> list[tuple[str, str]]:
-    return [(option.partition(" ")[0], option.partition(" ")[2]) for option in need.options]
-
-
-def _sets_for(need: RunNeeded, metrics: Iterable[str]) -> tuple[str, ...]:
-    """Of the options `--metric-set KEY=VALUE` those that one of the metrics takes."""
-    import inspect
-
-    from benchmark.registry import metrics as registry
-
-    taken = {key for name in metrics for key in inspect.signature(registry.load(name).create).parameters}
-    return tuple(text for name, text in _options(need) if name == "--metric-set" and text.partition("=")[0] in taken)
 
 
 def measure_speed(need: SpeedNeeded, runs: Path, say: Callable[[str], None]) -> None:

@@ -50,12 +50,14 @@ class RunNeeded:
     """Of that training, below `runs/train`; empty takes the usual one."""
     own: bool = False
     """The dataset is the paper's, and the training is on it, too."""
+    protocol: str = field(default="", compare=False)
+    """Of the paper, by which it is measured: `sf2f/table3`; empty where none says how."""
     outputs: bool = field(default=False, compare=False)
     """Outputs are looked at, not numbers alone: a published result does not suffice."""
     metrics: tuple[str, ...] = field(default=(), compare=False)
-    """To be asked for by name, where the task's own do not yield every number; else none."""
+    """Of the protocol, to be asked for by name, where the task's own do not yield every number; else none."""
     options: tuple[str, ...] = field(default=(), compare=False)
-    """Of `run`, which make the definitions the paper's."""
+    """Of `run`, which make the definitions the paper's, as the protocol has them."""
     label: str = field(default="", compare=False)
     """The row whose numbers it yields: `SF2F, 5 sec`."""
 

@@ -1,8 +1,11 @@
 """The numbers that the papers report, as `leaderboards/papers/*.toml` hold them.
 
-A file holds one paper. `[columns.KEY]`, `[runs.KEY]` and `[corpora.KEY]` say once what a column means, what measures a
-row here, and whose recordings were used. Each printed table is then one `[[tables]]`, a line for each printed row:
+A file holds one paper. `[columns.KEY]` and `[runs.KEY]` say once what a column means and what measures a row here;
+how the paper evaluates stands in `benchmark/protocols`, a file of the same name for each paper: its corpora, its
+networks inside numbers, its lengths of speech. Each printed table is then one `[[tables]]`, a line for each printed
+row:
 
+    protocol = "table3"
     heads = ["Method", "Len."]
     columns = ["cosine", "vfs"]
     rows = [
@@ -10,8 +13,9 @@ row here, and whose recordings were used. Each printed table is then one `[[tabl
     ]
 
 `row` is what stands under `heads`, word for word; `values` are the numbers in the order of `columns`, with the digits
-that are printed: a number, `[number, spread]`, `"< 0.001"`, or `"-"` where nothing is printed. Where a table has
-columns of several corpora, `lrs3:pesq` is the column `pesq` of the corpus `lrs3`. Where rows are of several measures,
+that are printed: a number, `[number, spread]`, `"< 0.001"`, or `"-"` where nothing is printed. Its numbers are of the
+first corpus of its protocol, or of `corpus`; where it has columns of several, `lrs3:pesq` is the column `pesq` of the
+corpus `lrs3`. Where rows are of several measures,
 `measure` of a row stands for `{measure}` in the `number` of a column. `settings` lists sizes, steps and
 hyper-parameters, and `presets.METHOD` those presets of ours that keep to them, unless a setting names others. A key
 that is no field of the classes below is refused, and so is a row of another length.
@@ -21,37 +25,23 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmark.configuration import checked_fields
+from benchmark.configuration import checked
 from benchmark.errors import InvalidConfig, UnknownName, did_you_mean
+from benchmark.protocols import book
+from benchmark.protocols.book import Book, Corpus, PaperProtocol
 
 FOLDER = Path(__file__).parents[2] / "leaderboards" / "papers"
 """In a checkout, and beside the packages where the project is installed."""
 
 ABSENT = ("-", "N/A")
 """Printed where a table has no number."""
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """What the numbers of a table were measured on."""
-
-    key: str
-    name: str
-    head: str = ""
-    """Printed above the columns of a table with several corpora."""
-    dataset: str = ""
-    """Name here, as `--dataset` takes it; empty where there is none."""
-    differs: str = ""
-    """What is not the same here."""
-    reason: str = ""
-    """Why there is no such dataset here."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +68,7 @@ class Column:
     """Of our results, e.g. `face_cosine`, with `{measure}` where that differs by row; empty where nothing here measures
     it."""
     options: tuple[str, ...] = ()
-    """Of `run` and `score`, which make our definition the paper's."""
+    """Of `run` and `score`, which make our definition the paper's: those of the protocols' judge."""
     signature: str = ""
     """What the signature of our number then holds; empty where it needs no options."""
     differs: str = ""
@@ -112,15 +102,17 @@ class Run:
     set: tuple[str, ...] = ()
     """`KEY=VALUE`, over the preset; those that begin with `training.` are for `train`."""
     seconds: float | None = None
-    """Length of speech; None takes the task's own."""
+    """Length of speech, one of the protocol's; None takes its first."""
     enrolment: str = ""
-    """Whose voice the method is told to give; empty takes the task's own."""
+    """Whose voice the method is told to give, one of the protocol's; empty takes its first."""
     task: str = ""
     """Where it is not the table's."""
     needs: str = ""
     """What has to be done first, as no weights are shipped for it; empty where those of the default preset serve."""
     differs: str = ""
     """What is not the same here."""
+    elsewhere: str = ""
+    """What is not the same on another corpus than the paper's."""
     reason: str = ""
     """Why nothing here measures the row."""
 
@@ -183,6 +175,8 @@ class Table:
     turned: bool
     """The printed table stands the other way: what are rows here stands across."""
     note: str
+    protocol: PaperProtocol | None
+    """How it was made; None where it holds no measurements."""
 
     @property
     def name(self) -> str:
@@ -291,15 +285,16 @@ def papers(folder: Path = FOLDER) -> tuple[str, ...]:
 
 
 @lru_cache
-def load(paper: str, folder: Path = FOLDER) -> Paper:
+def load(paper: str, folder: Path = FOLDER, protocols: Path = book.FOLDER) -> Paper:
     """Read a paper's file.
 
     Args:
         paper: its key, e.g. `sf2f`.
         folder: that holds the files.
+        protocols: that holds the files of how papers evaluate.
 
     Raises:
-        UnknownName: there is no such paper.
+        UnknownName: there is no such paper, or no file of how it evaluates.
         InvalidConfig: the file is not as it should be; names file, table and row.
     """
     known = papers(folder)
@@ -310,7 +305,7 @@ def load(paper: str, folder: Path = FOLDER) -> Paper:
         found = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidConfig(f"{path.name} is not TOML: {error}") from error
-    return _File(path.name, paper, found).paper()
+    return _File(path.name, paper, found, book.load(paper, protocols)).paper()
 
 
 def table(paper: str, number: int, folder: Path = FOLDER) -> Table:
@@ -343,8 +338,9 @@ class _TableText:
     heads: tuple[str, ...]
     columns: tuple[str, ...]
     rows: list
-    task: str = ""
+    protocol: str = ""
     corpus: str = ""
+    """Where it is not the protocol's first."""
     method: str = ""
     """Of all rows, where no head says `Method`."""
     turned: bool = False
@@ -367,15 +363,13 @@ class _RowText:
 class _File:
     """A parsed file on its way to a `Paper`."""
 
-    def __init__(self, name: str, key: str, found: Mapping[str, Any]) -> None:
-        self.name, self.key = name, key
+    def __init__(self, name: str, key: str, found: Mapping[str, Any], protocols: Book) -> None:
+        self.name, self.key, self.protocols = name, key, protocols
         self.about = dict(found)
         self.presets = self._presets()
-        self.corpora = self._keyed("corpora", Corpus)
-        self.columns = self._keyed("columns", Column)
+        self.corpora = protocols.corpora
+        self.columns = {key: self._judged(column) for key, column in self._keyed("columns", Column).items()}
         self.runs = self._keyed("runs", Run)
-        for key, corpus in self.corpora.items():
-            self._one_of(f"corpora.{key}", dataset=corpus.dataset, reason=corpus.reason)
         for key, run in self.runs.items():
             self._one_of(f"runs.{key}", method=run.method, reason=run.reason)
         for key, column in self.columns.items():
@@ -387,16 +381,21 @@ class _File:
         if numbers != sorted(set(numbers)):
             raise InvalidConfig(f"{self.name}: expected tables in the order of their numbers, each once, got {numbers}")
         settings = tuple(self._setting(item) for item in self._listed("settings"))
-        text = self._made(_PaperText, self.about, self.name)
+        text = checked(_PaperText, self.about, self.name)
         return Paper(self.key, text.name, text.title, text.authors, text.year, text.source, tables, settings)
 
     def _table(self, item: Any) -> Table:
         where = f"{self.name}, Table {item.get('number', '?') if isinstance(item, dict) else '?'}"
-        text = self._made(_TableText, item, where)
+        text = checked(_TableText, item, where)
         if len(set(text.columns)) < len(text.columns):
             raise InvalidConfig(f"{where}: expected each column once, got {_shown(text.columns)}")
         columns = tuple(self._column(key, where) for key in text.columns)
+        known = self.protocols.protocols
+        protocol = self._named(known, text.protocol, "protocol", where) if text.protocol else None
         corpus = self._named(self.corpora, text.corpus, "corpus", where) if text.corpus else None
+        if protocol is not None:
+            corpus = corpus or next(iter(protocol.corpora), None)
+            self._kept(protocol, columns, where)
         rows = tuple(self._row(row, text, columns, f"{where}, row {n}") for n, row in enumerate(text.rows, 1))
         if not rows:
             raise InvalidConfig(f"{where}: expected rows, got none")
@@ -407,10 +406,27 @@ class _File:
             column.kind == "number" and not (row.corpus or column.corpus) for row in rows for column in columns
         ):
             raise InvalidConfig(f"{where}: expected 'corpus' of the table, or of each row or column of numbers")
+        if protocol is None and any(row.run.method and column.number for row in rows for column in columns):
+            raise InvalidConfig(f"{where}: something here measures it, so expected 'protocol'")
+        task = protocol.task if protocol else ""
         return Table(
-            self.key, text.number, text.title, text.place, text.task, corpus, text.heads, columns, rows, text.turned,
-            text.note,
+            self.key, text.number, text.title, text.place, task, corpus, text.heads, columns, rows, text.turned,
+            text.note, protocol,
         )  # fmt: skip
+
+    def _judged(self, column: Column) -> Column:
+        """With the options and the signature of the network inside it."""
+        judge = self.protocols.judge_of(column.number)
+        return replace(column, options=judge.options, signature=judge.signature) if judge else column
+
+    def _kept(self, protocol: PaperProtocol, columns: Sequence[Column], where: str) -> None:
+        """What the table is to show is what its protocol yields."""
+        for column in columns:
+            number = column.number
+            if number and "{measure}" not in number and number not in protocol.numbers:
+                raise InvalidConfig(
+                    f"{where}: protocol {protocol.name} yields no '{number}'. It yields: {', '.join(protocol.numbers)}"
+                )
 
     def _column(self, text: str, where: str) -> Column:
         """`pesq`, or `lrs3:pesq` of one of the table's corpora."""
@@ -426,7 +442,7 @@ class _File:
         return replace(column, key=text, corpus=above, group=above.head)
 
     def _row(self, item: Any, table: _TableText, columns: tuple[Column, ...], where: str) -> Row:
-        text = self._made(_RowText, item, where)
+        text = checked(_RowText, item, where)
         for name, got, expected in (("row", text.row, table.heads), ("values", text.values, columns)):
             if len(got) != len(expected):
                 raise InvalidConfig(f"{where}: expected {len(expected)} in '{name}', got {len(got)}: {_shown(got)}")
@@ -439,6 +455,17 @@ class _File:
             for value, column in zip(text.values, columns, strict=True)
         )
         run = self._named(self.runs, text.run, "run", where)
+        if table.protocol in self.protocols.protocols:
+            protocol = self.protocols.protocols[table.protocol]
+            for option, value, kept in (
+                ("seconds", run.seconds, protocol.seconds),
+                ("enrolment", run.enrolment or None, protocol.enrolments),
+            ):
+                if value is not None and value not in kept:
+                    raise InvalidConfig(
+                        f"{where}: run '{run.key}' has {option} = {value!r}, and protocol {protocol.name} "
+                        f"{', '.join(map(repr, kept)) or 'none'}"
+                    )
         corpus = self._named(self.corpora, text.corpus, "corpus", where) if text.corpus else None
         by_row = any("{measure}" in column.number for column in columns)
         if by_row != bool(text.measure):
@@ -451,7 +478,7 @@ class _File:
     def _setting(self, item: Any) -> Setting:
         named = f" '{item['name']}'" if isinstance(item, dict) and "name" in item else ""
         where = f"{self.name}, setting{named}"
-        setting = self._made(Setting, _plain(item, where), where)
+        setting = checked(Setting, _plain(item, where), where)
         if setting.keys and not setting.presets and setting.method in self.presets:
             setting = replace(setting, presets=self.presets[setting.method])
         if len({bool(setting.method), bool(setting.presets), bool(setting.keys)}) > 1:
@@ -469,9 +496,9 @@ class _File:
             where = f"{self.name}, {name}.{key}"
             if not isinstance(given, dict):
                 raise InvalidConfig(f"{where}: expected a table, got {_shown(given)}")
-            for own in given.keys() & {"key", "corpus"}:  # fields that are set here
+            for own in given.keys() & {"key", "corpus", "options", "signature"}:  # fields that are set here
                 raise InvalidConfig(f"{where}: unknown key '{own}'")
-            made[key] = self._made(kind, {**_plain(given, where), "key": key}, where)
+            made[key] = checked(kind, {**_plain(given, where), "key": key}, where)
         return made
 
     def _presets(self) -> Mapping[str, tuple[str, ...]]:
@@ -500,21 +527,6 @@ class _File:
         if sum(map(bool, given.values())) != 1:
             names = " or ".join(f"'{name}'" for name in given)
             raise InvalidConfig(f"{self.name}, {where}: expected either {names}, and only one of them")
-
-    @staticmethod
-    def _made(kind: type, given: Any, where: str) -> Any:
-        """An instance, with each key and type checked."""
-        if not isinstance(given, dict):
-            raise InvalidConfig(f"{where}: expected a table, got {_shown(given)}")
-        values = checked_fields(kind, given, where)
-        missing = [
-            item.name
-            for item in fields(kind)
-            if item.name not in values and item.default is MISSING and item.default_factory is MISSING
-        ]
-        if missing:
-            raise InvalidConfig(f"{where}: lacks {', '.join(repr(name) for name in missing)}")
-        return kind(**values)
 
 
 def _printed(given: Any, column: Column, where: str) -> Printed:

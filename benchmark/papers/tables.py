@@ -58,6 +58,8 @@ class Page:
     remarks: tuple[str, ...]
     commands: tuple[tuple[str, tuple[str, ...]], ...]
     """Labels of rows, and what measures them."""
+    protocol: str = ""
+    """Its name; empty where nothing is measured."""
 
 
 HEADS = ("95 % interval", "difference")
@@ -89,7 +91,7 @@ def page(filled: Filled) -> Page:
             head = section.head + mark(section.column.note, another if _defined_otherwise(section) else "")
             rows = []
             for line in section.lines:
-                about = [line.cell.row.note, line.cell.row.run.differs if line.item is not None else "", size(line)]
+                about = [line.cell.row.note, *(otherwise(line) if line.item is not None else ()), size(line)]
                 other = line.cell.corpus is not None and line.cell.corpus.name != section.corpus
                 about.append(f"reported of {line.cell.corpus.name}" if other and line.cell.corpus else "")
                 unranked = line.kept.result.why_unranked if line.kept else ""
@@ -106,9 +108,12 @@ def page(filled: Filled) -> Page:
                 name = f"{section.head}, {section.column.group or section.corpus}" if several else section.head
                 orders.append((name, *_order(section.order)))
         blocks.append(Block((reported, _measured_head(filled, dataset)), tuple(parts)))
+    asked = commands(filled)
+    protocol = filled.table.protocol
     return Page(
-        filled.title, tuple(blocks), tuple(orders), tuple(notes), tuple(_remarks(filled)), tuple(commands(filled))
-    )
+        filled.title, tuple(blocks), tuple(orders), tuple(notes), tuple(_remarks(filled)), tuple(asked),
+        protocol.name if protocol else "",
+    )  # fmt: skip
 
 
 def _measured_head(filled: Filled, dataset: str) -> str:
@@ -135,6 +140,15 @@ def _another_definition(filled: Filled) -> str:
     if len(hows) == 1:
         return f"{first}: {next(iter(hows))}"
     return ". ".join([first, *(f"{', '.join(heads)}: {how}" for how, heads in hows.items())])
+
+
+def otherwise(line: Line) -> list[str]:
+    """What is not the same of a row that is measured here."""
+    run, protocol = line.cell.row.run, line.cell.table.protocol
+    if line.dataset == getattr(line.cell.corpus, "dataset", ""):
+        return [run.differs]
+    lengths = [rule.elsewhere for rule in protocol.rules if rule.seconds_elsewhere is not None] if protocol else []
+    return [run.differs, run.elsewhere, *lengths]
 
 
 def size(line: Line) -> str:
@@ -218,6 +232,14 @@ def commands(filled: Filled) -> list[tuple[str, tuple[str, ...]]]:
     return told
 
 
+def by_protocol(name: str) -> tuple[tuple[str, str], ...]:
+    """What a table's protocol is good for, and the command of each."""
+    return (
+        ("any other method", f"python -m benchmark run --protocol {name} --method METHOD"),
+        ("how the paper evaluates, and what is kept of it", f"python -m benchmark show {name}"),
+    )
+
+
 def _answer(line: Line) -> tuple[str, ...]:
     if line.need is None:
         return (f"not measured: {line.reason}",)
@@ -230,6 +252,8 @@ def markdown(filled: Filled) -> str:
     lines = [f"## {escape(told.title)}", "", *_markdown_numbers(told), "", "What measures each row:", ""]
     for rows, answer in told.commands:
         lines.append(f"- {escape(rows)}: " + ", then ".join(_command(text) for text in answer))
+    for about, command in by_protocol(told.protocol) if told.protocol else ():
+        lines.append(f"- {about}: {_command(command)}")
     return "\n".join(lines) + "\n"
 
 

@@ -66,6 +66,16 @@ def caption(result: Result) -> str:
     )
 
 
+def heading(result: Result) -> list[str]:
+    """The caption, and below it the paper's protocol with each way in which the paper's setting is not kept."""
+    followed = result.protocol
+    if followed is None:
+        return [caption(result)]
+    if not followed.departures:
+        return [caption(result), f"Protocol {followed.name}, kept in full"]
+    return [caption(result), f"Protocol {followed.name}; not as the paper:", *(f"- {d}" for d in followed.departures)]
+
+
 def fitted(results: Sequence[Result], items: Sequence[Aggregate], width: int | None, whole: bool = False) -> Fitted:
     """Lay out the numbers `items` of all results.
 

@@ -144,7 +144,8 @@ def markdown(results: Sequence[Result | PairResult], columns: Sequence[str]) -> 
     """One row per result, value with interval."""
     items = chosen(results, columns)
     heads = [escaping.markdown(head(item, results[0])) for item in items]
-    lines = ["| method | " + " | ".join(heads) + " | scored |"]
+    lines = _protocol(results[0])
+    lines += ["| method | " + " | ".join(heads) + " | scored |"]
     lines.append("|---|" + "---:|" * (len(items) + 1))
     for result in results:
         cells = [_cell(item, result, results[0], items) for item in items]
@@ -156,6 +157,16 @@ def markdown(results: Sequence[Result | PairResult], columns: Sequence[str]) -> 
     lines += ["", "Signatures:", ""]
     lines.extend(f"- {escaping.markdown(item.title)}: {escaping.markdown_code(item.signature)}" for item in items)
     return "\n".join(lines) + "\n"
+
+
+def _protocol(result: Result | PairResult) -> list[str]:
+    """Whose evaluation it is, and what of it is not kept; nothing where no paper's was asked for."""
+    followed = getattr(result, "protocol", None)
+    if followed is None:
+        return []
+    about = "; not as the paper:" if followed.departures else ", kept in full."
+    departures = [f"- {escaping.markdown(line)}" for line in followed.departures]
+    return [f"Protocol {escaping.markdown(followed.name)}{about}", "", *departures, *([""] if departures else [])]
 
 
 def legend(results: Sequence[Result | PairResult]) -> list[str]:

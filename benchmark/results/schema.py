@@ -80,6 +80,23 @@ class Failures(BaseModel):
     """Outputs that were not made, or that a metric failed on; each counts once."""
 
 
+class FollowedProtocol(BaseModel):
+    """A paper's protocol, as the command followed it that measured a result."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    """`sf2f/table3`, or the user's file."""
+    options: dict[str, Any]
+    """Of `run`, as they were resolved: those that the protocol has a say in."""
+    departures: list[str]
+    """Each way in which the paper's setting is not kept."""
+    speakers: int | None = None
+    """Of the paper's split, where the paper states them and its corpus is taken."""
+    samples: int | None = None
+    """The same of its recordings or mixtures."""
+
+
 class Result(BaseModel):
     """The file `result.json`."""
 
@@ -109,6 +126,8 @@ class Result(BaseModel):
     """Hashes of the method's code that made the outputs: one, or the run is a mixture."""
     changed: int = 0
     """Outputs whose files are not as they were made."""
+    protocol: FollowedProtocol | None = None
+    """None where no paper's protocol was asked for, and in older files."""
     provenance: dict[str, Any]
     """The same as `generated_by`, of what scored them."""
 

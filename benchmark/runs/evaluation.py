@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from benchmark.configuration import Presets, Settings, resolve
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import MethodError, MissingWeights, PrerequisiteError, UsageError, did_you_mean
-from benchmark.results.schema import Failures, PairResult, Result, RunSpec
+from benchmark.results.schema import Failures, FollowedProtocol, PairResult, Result, RunSpec
 from benchmark.results.statistics import INTERVALS
 from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.runs.generation import Batch, batches, checked_speech, generate, outputs_of, unfinished
@@ -175,6 +175,8 @@ class RunView:
     preset: str | None
     manifest: Manifest
     samples: tuple[Sample, ...]
+    followed: FollowedProtocol | None = None
+    """The paper's protocol by which it is measured."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,8 @@ class RunPlan:
     runs: Path
     enhancer: MethodPlan | None = None
     """What makes the enrolment of noisy speech, where the protocol asks for it."""
+    followed: FollowedProtocol | None = None
+    """The paper's protocol that the command follows."""
 
     @property
     def spec(self) -> RunSpec:
@@ -227,9 +231,11 @@ class RunPlan:
     @property
     def view(self) -> RunView:
         about = self.method
-        return RunView(self.run, self.task, self.spec, about.label, about.settings.preset, self.manifest, self.samples)
+        preset = about.settings.preset
+        return RunView(self.run, self.task, self.spec, about.label, preset, self.manifest, self.samples, self.followed)
 
     def describe(self) -> dict[str, Any]:
+        followed = {"protocol": self.followed.model_dump()} if self.followed else {}
         return {
             "run_id": self.spec.run_id(),
             "label": self.method.label,
@@ -240,6 +246,7 @@ class RunPlan:
             "root": str(self.manifest.root),
             "device": self.device,
             "limit": self.limit,
+            **followed,
         }
 
 
@@ -500,6 +507,7 @@ def conclude(view: RunView, scorer: Scorer, unwritten: list[OSError] | None = No
         generated_by=makers,
         sources=sources,
         changed=changed,
+        protocol=view.followed,
         provenance=provenance.collect(),
     )
     if fuller_result(view) is None:

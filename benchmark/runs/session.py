@@ -10,10 +10,11 @@ from typing import Any
 from benchmark import tracebacks
 from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
+from benchmark.datasets.places import known_root
 from benchmark.errors import BenchmarkError, InvalidConfig, MissingDataset, PrerequisiteError, UsageError
 from benchmark.registry import metric_of
 from benchmark.remarks import counted
-from benchmark.results.schema import Result, RunSpec
+from benchmark.results.schema import FollowedProtocol, Result, RunSpec
 from benchmark.runs.delays import delay_note
 from benchmark.runs.directory import Prediction, RunDirectory
 from benchmark.runs.evaluation import (
@@ -72,6 +73,8 @@ class Request:
     retry_failed: bool = False
     fresh: bool = False
     """Delete what an earlier run of the same identity made, and begin anew."""
+    followed: FollowedProtocol | None = None
+    """The paper's protocol that filled these options, for the record."""
 
 
 @dataclass
@@ -156,6 +159,7 @@ class Session:
             device,
             request.runs,
             enhancer,
+            counted_beside(request.followed, manifest),
         )
 
     def _enhancer(self, name: str, task: Task) -> MethodPlan:
@@ -176,7 +180,8 @@ class Session:
         from benchmark.registry import datasets
         from benchmark.weights.table import home
 
-        adapter = datasets.load(self.request.dataset)(self.request.data_root, home())
+        root = self.request.data_root or known_root(self.request.dataset)
+        adapter = datasets.load(self.request.dataset)(root, home())
         progress = self.progress(f"{self.request.dataset} {split}")
         extra = {"fields": fields} if fields and not adapter.needs_root else {}
         manifest = adapter.open(
@@ -324,6 +329,19 @@ class Session:
 
 def _texts(manifest: Manifest) -> list[str | None]:
     return [sample.attributes.get("text") for sample in manifest.samples]
+
+
+def counted_beside(followed: FollowedProtocol | None, manifest: Manifest) -> FollowedProtocol | None:
+    """The protocol with a further departure where a split does not hold as much as the paper's."""
+    if followed is None:
+        return None
+    here = {"speakers": len({sample.speaker for sample in manifest.samples}), "samples": len(manifest.samples)}
+    more = [
+        f"{here[what]} {what}, where the paper has {stated:,}"
+        for what, stated in (("speakers", followed.speakers), ("samples", followed.samples))
+        if stated is not None and here[what] != stated
+    ]
+    return followed.model_copy(update={"departures": [*followed.departures, *more]})
 
 
 def check_limit(limit: int | None) -> None:
