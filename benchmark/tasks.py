@@ -61,11 +61,16 @@ class Protocol:
     @property
     def enhancer(self) -> str | None:
         """The method that makes the enrolment of noisy speech, where one does."""
-        named = (self.enrolment or "").startswith(ENHANCED)
-        return (self.enrolment or "").removeprefix(ENHANCED) or None if named else None
+        return enhancer_of(self.enrolment)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def enhancer_of(enrolment: str | None) -> str | None:
+    """The method that an enrolment names to enhance it: `deepfilternet` of `enhanced:deepfilternet`; None of others."""
+    name = (enrolment or "").removeprefix(ENHANCED)
+    return name if name and name != enrolment else None
 
 
 def enrolled(enrolment: str) -> str:

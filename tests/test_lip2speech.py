@@ -29,7 +29,7 @@ from benchmark.media import mouth_video, read_audio, read_video, write_audio, wr
 from benchmark.media.clips import mixture_clip
 from benchmark.reports.fitted import caption
 from benchmark.results.schema import Result, RunSpec
-from benchmark.runs.evaluation import peers
+from benchmark.runs.evaluation import RunPlan, peers
 from benchmark.runs.export import Export, write_mixtures
 from benchmark.runs.session import Request, Session, score_run
 from benchmark.tasks import Protocol, SpeechFromLips, get_task, with_protocol
@@ -294,6 +294,43 @@ def test_the_noisy_enrolment_is_enhanced_by_a_method(root: Path, tmp_path: Path)
     assert noisy.keys() == enhanced.keys() and len(noisy) == 6
     for name, samples in noisy.items():
         np.testing.assert_allclose(enhanced[name], samples / 2, rtol=1e-6)
+
+
+def test_the_code_of_what_enhances_an_enrolment_is_part_of_the_record(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Edited, it makes other outputs of the same settings: what is kept is told, and a mixture is not ranked."""
+    states = {"echo": "0" * 12, "halver": "1" * 12, "wiener": "2" * 12}
+    monkeypatch.setattr("benchmark.runs.evaluation.source_of_method", lambda kind: states[kind.name])
+
+    def made(enrolment: str, **more: object) -> tuple[RunPlan, Result, list[str]]:
+        session = asked(root, tmp_path, enrolment=enrolment, **more)
+        (plan,) = session.plans()
+        (result,) = session.run([plan])
+        return plan, result, [note for note in session.notes if "code" in note]
+
+    plan, first, notes = made("enhanced:halver")
+    assert not notes and first.sources == [plan.source] and plan.source not in states.values()
+    (record,) = first.generated_by
+    assert record["enhancer"] == {
+        "method": "halver",
+        "preset": None,
+        "config": {},
+        "weights_sha256": None,
+        "source": "1" * 12,
+    }
+    assert plan.run.read_run()["enhancer"] == record["enhancer"]
+    assert made("noisy")[1].sources == ["0" * 12] and "enhancer" not in made("noisy")[0].run.read_run()
+    states["halver"] = "3" * 12
+    edited, kept, notes = made("enhanced:halver")
+    assert edited.spec.run_id() == plan.spec.run_id() and kept.sources == first.sources != [edited.source]
+    assert len(notes) == 1 and "made by other code than is here now" in notes[0]
+    _, _, notes, _ = score_run(plan.run.path, metrics=("si_sdr",), data_root=root, workers=0)
+    assert sum("made by other code than is here now" in note for note in notes) == 1
+    shutil.rmtree(plan.run.path)
+    made("enhanced:halver", limit=2, batch_size=2)
+    states["halver"] = "4" * 12
+    assert made("enhanced:halver", batch_size=2)[1].why_unranked == "mixed: outputs of 2 states of the code"
 
 
 @pytest.mark.parametrize("name", ["echo", "clean", "flowavse"])

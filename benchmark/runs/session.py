@@ -28,11 +28,11 @@ from benchmark.runs.evaluation import (
     plan_method,
     protocol_for,
     rescore,
+    source_here,
 )
 from benchmark.runs.recognition import OF_WORDS, default_recogniser
 from benchmark.runs.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options, takes_one_of
 from benchmark.runs.workers import WorkerPool, parse_shard, pick_device
-from benchmark.sources import source_of_method
 from benchmark.tasks import Protocol, Task, get_task
 from benchmark.types import Sample
 
@@ -312,7 +312,7 @@ class Session:
                     kept[plan.method.label] = there
                 if plan is first:
                     self.notes.extend(notes_on_inputs(plan.view))
-                self.notes.extend(notes_on(plan.view, results[-1], scorer, plan.method.source))
+                self.notes.extend(notes_on(plan.view, results[-1], scorer, plan.source))
         finally:
             pool.close()
         if kept:
@@ -366,7 +366,7 @@ def notes_on(view: RunView, result: Result, scorer: Scorer, source: str | None =
 
     Args:
         scorer: the metrics that it was scored with.
-        source: hash of the method's code as it is here, where that is known.
+        source: hash of the code that makes such outputs as it is here, where that is known.
     """
     notes = []
     label, anew = view.label, f"`run --method {view.spec.method}`, as they were made, with --fresh makes them anew"
@@ -457,15 +457,13 @@ def score_run(
     finally:
         pool.close()
     result = conclude(view, scorer, unwritten)
-    notes = [*session.notes, *notes_on_inputs(view), *notes_on(view, result, scorer, _source_here(spec.method))]
+    notes = [*session.notes, *notes_on_inputs(view), *notes_on(view, result, scorer, _source_here(spec))]
     return view, result, notes, scorer
 
 
-def _source_here(method: str) -> str | None:
-    """Hash of a method's code as it is here; None where the method is not."""
-    from benchmark.registry import methods
-
+def _source_here(spec: RunSpec) -> str | None:
+    """Hash of the code that makes a run's outputs as it is here; None where a method is not, or cannot be imported."""
     try:
-        return source_of_method(methods.load(method))
+        return source_here(spec)
     except (UsageError, PrerequisiteError):
         return None
