@@ -107,7 +107,7 @@ class Config:
     def __post_init__(self) -> None:
         check(
             self,
-            **dict.fromkeys(("channels", "blocks", "head_channels", "patch", "film_kernel"), "[1, inf)"),
+            **dict.fromkeys(("channels", "multiples", "blocks", "head_channels", "patch", "film_kernel"), "[1, inf)"),
             steps="[1, 1000]",
             vocoder_equalised="[0, 100]",
             sigma_low="(0, 1]",
