@@ -248,17 +248,19 @@ class SpeechFromMixture(Task):
     ) -> Example:
         from benchmark.media.face_video import FPS, clip_video, read_face_video
 
+        wanted = self.inputs if wanted is None else wanted
         clip = mixture_clip(sample, protocol.seconds, self.rate, seed)
         find = sample.attributes.get("framing") == "scene"
         start_s, seconds = clip.start / self.rate, len(clip.mixture.noisy) / self.rate
-        path = only_file(sample, sample.inputs.get("video", ()), "video")
-        video = read_face_video(path, find, grey)
-        if (sample.inputs.get("noisy") or sample.targets["speech"]) == (path,):
-            video = video._replace(frames=since_sound(path, video.frames, FPS, clip.source_s))
-        inputs = {
-            "noisy": Audio(clip.mixture.noisy, self.rate),
-            "video": clip_video(video, start_s, seconds, clip.source_s),
-        }
+        inputs: dict[str, Any] = {}
+        if "noisy" in wanted:
+            inputs["noisy"] = Audio(clip.mixture.noisy, self.rate)
+        if "video" in wanted:
+            path = only_file(sample, sample.inputs.get("video", ()), "video")
+            video = read_face_video(path, find, grey)
+            if (sample.inputs.get("noisy") or sample.targets["speech"]) == (path,):
+                video = video._replace(frames=since_sound(path, video.frames, FPS, clip.source_s))
+            inputs["video"] = clip_video(video, start_s, seconds, clip.source_s)
         for path in sample.inputs.get("decoy", ()):
             inputs["decoy"] = partial(read_face_video, path, find, grey)
         truth = None if clip.mixture.clean is None else Audio(clip.mixture.clean, self.rate)
