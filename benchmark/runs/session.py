@@ -110,6 +110,10 @@ class Session:
         self.check_metrics(task)  # before minutes go into data
         manifest = self.open(request.split, task)
         plans = [self._plan(main, task, manifest, device)]
+        if request.enrolment and plans[0].protocol.enrolment is None:
+            self.notes.append(
+                f"--enrolment {request.enrolment} changes nothing of {main.name}, which is not told whose voice to give"
+            )
         if not request.references or request.shard:
             return plans
         for name in task.references:
@@ -130,16 +134,15 @@ class Session:
     def _plan(self, method: MethodPlan, task: Task, manifest: Manifest, device: str) -> RunPlan:
         """
         Raises:
-            UsageError: no sample has what the method hears.
+            UsageError: no sample has what the method needs.
         """
         request = self.request
         protocol = protocol_for(method.kind, task, request.seconds, request.repeats, request.enrolment)
-        for name in getattr(method.kind, "hears", None) or ():
-            if not any(task.offers(sample, name) for sample in manifest.samples):
-                raise UsageError(
-                    f"{method.name} makes its outputs from the input '{name}', and {manifest.dataset} "
-                    f"{manifest.split} has none for {task.name}: nothing is mixed with noise there"
-                )
+        heard = getattr(method.kind, "hears", None)
+        if reason := task.all_lack(manifest.samples, protocol, heard):
+            raise UsageError(
+                f"{method.name} can make nothing of {manifest.dataset} {manifest.split} for {task.name}: {reason}"
+            )
         enhancer = self._enhancer(protocol.enhancer, task) if protocol.enhancer else None
         method = replace(method, label=enrolled_label(method.label, task, protocol.enrolment))
         training = self._training(task, method.kind) if method.kind.uses_training_split else None
