@@ -81,10 +81,13 @@ def plan_method(
     shipped = settings.weights if isinstance(settings.weights, Path) else None
     path = weights or shipped or (table.locate(settings.weights) if isinstance(settings.weights, str) else None)
     if path is None and presets.tables:
-        trained = f"train them with `python -m benchmark train --method {name} --preset {settings.preset}`, or "
+        ways = []
+        if published := getattr(kind, "published", ""):  # a plug-in's class need not come from ours
+            ways.append(f"take those that its authors publish with `{published}`, ")
+        if name in trainers:
+            ways.append(f"train them with `python -m benchmark train --method {name} --preset {settings.preset}`, or ")
         raise MissingWeights(
-            f"Method '{name}' has no weights for preset '{settings.preset}': "
-            f"{trained if name in trainers else ''}give a file with --weights"
+            f"Method '{name}' has no weights for preset '{settings.preset}': {''.join(ways)}give a file with --weights"
         )
     if path is not None and not path.exists():
         raise MissingWeights(f"Weights of '{name}' not found: {path} is not a file")
