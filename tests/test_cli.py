@@ -113,10 +113,7 @@ def test_examples_in_help_use_real_options(path):
         (("predict", "--method", "sf2f", "--input", "a.wav", "--output", "b.jpg"), "b.png"),
         (("predict", "--method", "sf2f", "--input", "a.wav", "--output", "b.png"), "a.wav"),
         (("predict", "--method", "sf2f", "--input", "broken.wav", "--output", "b.png"), "broken.wav"),
-        (
-            ("predict", "--method", "lipdiffuser", "--input", "broken.mp4", "--enroll", "a.wav", "--output", "b.wav"),
-            "a",
-        ),
+        (("predict", "--method", "flowavse", "--input", "broken.mp4", "--output", "b.wav"), "broken.mp4"),
         (("weights", "fetch", "facenet"), "Did you mean 'facenet_vggface2'"),
     ],
 )

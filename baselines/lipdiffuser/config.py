@@ -76,7 +76,8 @@ class Config:
     video: Literal["own", "shuffled"] = "own"
     """`shuffled` looks at another person's video: what the lips are worth."""
     enrolment: Literal["own", "shuffled"] = "own"
-    """`shuffled` hears another person's voice: what the enrolment is worth."""
+    """`shuffled` hears another person's voice: what the enrolment is worth. In which recording the speaker is heard is
+    the evaluation's to say (`--enrolment`)."""
     ema: float = 0.0
     """Width of the average of the denoiser's weights; 0 takes the one in the file. Any other is made of what the
     training kept in the folder of its weights."""
