@@ -90,7 +90,8 @@ def filed_lips(folder: Path, dim: int, clips: ShardClips, progress: Progress | N
     for group in _groups(len(clips)):
         content = tuple(Filed(folder, clips.id(number), len(clips.mouth(number))) for number in group)
         parts.append(Part(content, tuple(folder / f"{one.id}.npy" for one in content), len(group)))
-    lips = Lips(Shards(FiledMaker(dim), parts, "lips", progress), len(clips))
+    code = source_of_modules("baselines.lipdiffuser.visual_features", within=())
+    lips = Lips(Shards(FiledMaker(dim, code), parts, "lips", progress), len(clips))
     if len(lips.faults) == len(clips):
         raise MissingDataset(f"visual_features: none of {len(clips)} clips can be used; {lips.faults[0]}")
     return lips
@@ -152,6 +153,7 @@ class FiledMaker:
     otherwise: ClassVar[str] = ""
 
     dim: int
+    code: str
 
     def __call__(self, content: tuple[Filed, ...]) -> Shard:
         seen: list[Tensor] = []
