@@ -17,8 +17,10 @@ Options = TypeVar("Options")
 def check(settings: Any, **ranges: str) -> None:
     """Check the fields of a dataclass: numbers are finite, a choice is one of its Literal's, the two of a pair rise.
 
+    A pair, `tuple[int, int]`, is a range; what has any number of items, `tuple[int, ...]`, may be in any order.
+
     Args:
-        ranges: by field, in which interval its value, or both of a pair, must lie: "(0, 4]", "[1, inf)".
+        ranges: by field, in which interval its value, or each of several, must lie: "(0, 4]", "[1, inf)".
 
     Raises:
         ValueError: names the field, what was expected and what came.
@@ -31,7 +33,7 @@ def check(settings: Any, **ranges: str) -> None:
         choices = typing.get_args(hints[name]) if typing.get_origin(hints[name]) is typing.Literal else ()
         if choices and value not in choices:
             raise ValueError(f"{name} must be {' or '.join(map(str, choices))}, got {value!r}")
-        if list(numbers) != sorted(numbers):
+        if _is_pair(hints[name]) and list(numbers) != sorted(numbers):
             raise ValueError(f"{name} must be two rising numbers, got {value}")
         if name in ranges and not all(_lies_in(number, ranges[name]) for number in numbers):
             raise ValueError(f"{name} must be {_told(ranges[name])}, got {value}")
@@ -63,6 +65,11 @@ def options(cls: type[Options], table: Mapping[str, Any]) -> Options:
         return cls(**values)
     except ValueError as error:
         raise InvalidConfig(f"training: {error}") from error
+
+
+def _is_pair(hint: Any) -> bool:
+    kinds = typing.get_args(hint)
+    return typing.get_origin(hint) is tuple and len(kinds) == 2 and Ellipsis not in kinds
 
 
 def _lies_in(number: float, interval: str) -> bool:

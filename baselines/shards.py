@@ -69,7 +69,10 @@ class Part:
 
 
 class Maker(Protocol):
-    """Turns a part of a corpus into arrays: a frozen dataclass whose fields are all the settings that matter."""
+    """Turns a part of a corpus into arrays: a frozen dataclass whose fields are all the settings that matter.
+
+    A field that its repr does not show (`repr=False`) is a means and no setting: shards are not told apart by it.
+    """
 
     kind: str
     """Names the folder."""
@@ -93,12 +96,15 @@ class Shards:
         what: str,
         progress: Progress | None = None,
         workers: int | None = None,
+        here: bool = False,
     ) -> None:
         """
         Args:
             what: the units of the parts' counts, for the progress: "people".
             progress: told of each shard that is made, and of those that are there already.
             workers: processes that make shards; as many as there are cores by default. The bytes are the same.
+            here: this process makes them one after another, with all its threads: for a maker with a network, which
+                may lie on a GPU.
         """
         self.folder = home() / "shards" / f"{maker.kind}-{_key(maker)}"
         self._paths = [self.folder / f"{_fingerprint(part)}.safetensors" for part in parts]
@@ -108,7 +114,8 @@ class Shards:
             with _naming_the_folder(self.folder), _alone(self.folder):
                 # another process may have made them while this one waited
                 lacking = {path: part for path, part in zip(self._paths, parts, strict=True) if _about(path) is None}
-                _build(maker, lacking, sum(part.count for part in parts), what, progress, workers or cores())
+                total = sum(part.count for part in parts)
+                _build(maker, lacking, total, what, progress, 0 if here else workers or cores())
             abouts = {path: _about(path) if about is None else about for path, about in abouts.items()}
         elif progress is not None:
             total = sum(part.count for part in parts)
@@ -144,6 +151,7 @@ def _build(
     progress: Progress | None,
     workers: int,
 ) -> None:
+    """With 0 workers in this process, with its threads."""
     left = sum(part.count for part in lacking.values())
     done = total - left
     if progress is not None:
@@ -151,7 +159,7 @@ def _build(
     begun, written = done, 0
     jobs: list[tuple[Maker, Hashable, Path]] = [(maker, part.content, path) for path, part in lacking.items()]
     try:
-        with contextlib.closing(each(_make, jobs, min(workers, len(jobs)))) as finished:
+        with contextlib.closing(each(_make if workers else _make_with_all, jobs, min(workers, len(jobs)))) as finished:
             for (_, _, path), size in finished:
                 done += lacking[path].count
                 written += size
@@ -164,13 +172,18 @@ def _build(
 
 def _make(job: tuple[Maker, Hashable, Path]) -> int:
     """Write one shard; returns its size in bytes."""
-    maker, content, path = job
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the processes share the cores, and sums are taken in one order
     try:
-        arrays, about = maker(content)
+        return _make_with_all(job)
     finally:
         torch.set_num_threads(threads)
+
+
+def _make_with_all(job: tuple[Maker, Hashable, Path]) -> int:
+    """The same with all threads."""
+    maker, content, path = job
+    arrays, about = maker(content)
     content = save({name: array.contiguous() for name, array in arrays.items()}, {"about": json.dumps(about)})
     write_whole(path, lambda partial: partial.write_bytes(content))
     return len(content)
@@ -198,7 +211,7 @@ def _modules(settings: Any) -> Iterator[str]:
     yield type(settings).__module__
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if callable(value) or dataclasses.is_dataclass(value):
+        if field.repr and (callable(value) or dataclasses.is_dataclass(value)):
             yield from _modules(value)
 
 

@@ -10,12 +10,13 @@
     |   |-- MissingDataset         the corpus is not where it was looked for
     |   |-- BrokenPlugIn           a class of another package is not what its entry point promises
     |   `-- ChecksumMismatch       a file is not what its recorded sha256 says
-    |-- MediaError                 a recording or a picture cannot be used; one row fails
+    |-- MediaError                 a recording or a picture cannot be used; of a list, one row fails
     |-- MethodError                a method could not make an output; one row fails
     |-- MetricError                a metric could not be computed; one row fails
     `-- SubmissionError            a result file breaks a rule of the leaderboard
 
-UsageError and PrerequisiteError end a command with exit code 2 and no traceback.
+UsageError and PrerequisiteError end a command with exit code 2 and no traceback; so does a MediaError of a file that
+the command names. Where the one output that was asked for cannot be made, or too many rows failed, it is 1.
 """
 
 from __future__ import annotations

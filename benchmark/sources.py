@@ -29,6 +29,15 @@ def source_of_method(kind: type) -> str:
     return _short(_source_of(kind, ("baselines", *INPUTS)), *_files_behind(INPUTS, INPUTS))
 
 
+def source_together(*sources: str) -> str:
+    """Hash of the code of methods that made outputs together, by the hash of each; of one, its own.
+
+    >>> source_together("0123456789ab")
+    '0123456789ab'
+    """
+    return sources[0] if len(sources) == 1 else _short(" ".join(sources))
+
+
 def source_of_metric(kind: type) -> str:
     """Hash of what a metric's rows depend on: its code, the networks, which are found by name, and what reads files."""
     networks = tuple(f"metrics.networks.{path.stem}" for path in sorted((ROOT / "metrics" / "networks").glob("*.py")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -61,11 +61,16 @@ class Protocol:
     @property
     def enhancer(self) -> str | None:
         """The method that makes the enrolment of noisy speech, where one does."""
-        named = (self.enrolment or "").startswith(ENHANCED)
-        return (self.enrolment or "").removeprefix(ENHANCED) or None if named else None
+        return enhancer_of(self.enrolment)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def enhancer_of(enrolment: str | None) -> str | None:
+    """The method that an enrolment names to enhance it: `deepfilternet` of `enhanced:deepfilternet`; None of others."""
+    name = (enrolment or "").removeprefix(ENHANCED)
+    return name if name and name != enrolment else None
 
 
 def enrolled(enrolment: str) -> str:
@@ -178,9 +183,25 @@ class Task(ABC):
         """
         return None
 
-    def offers(self, sample: Sample, field: str) -> bool:
-        """Whether a sample has one of the task's inputs; only some datasets have all."""
-        return True
+    @abstractmethod
+    def lacks(self, sample: Sample, protocol: Protocol, heard: Collection[str] | None = None) -> str | None:
+        """Why a method can make nothing of a sample, as far as its row tells, no file is opened; None where it may.
+
+        Args:
+            heard: the inputs that the method makes use of (`Method.hears`); None is those that every dataset has.
+        """
+
+    def lacks_enrolment(self, sample: Sample, protocol: Protocol) -> str | None:
+        """Why a sample has nothing to enrol of the kind that the protocol asks for, if for any; None where it has."""
+        return None
+
+    def all_lack(
+        self, samples: Sequence[Sample], protocol: Protocol, heard: Collection[str] | None = None
+    ) -> str | None:
+        """Why a method can make nothing of any sample, as `lacks` says of the first; None where it may of one."""
+        reasons = (self.lacks(sample, protocol, heard) for sample in samples)
+        first = next(reasons, None)
+        return first if first and all(reasons) else None
 
     def signals(self, sample: Sample, protocol: Protocol, seed: int) -> Signals:
         """Noisy and clean speech as `open` gives them, as far as they are known, without a look at the video.
@@ -221,6 +242,9 @@ class FaceFromSpeech(Task):
         _refuse(enrolment, self.name)
         return {"speech": read_audio(source, self.rate)}
 
+    def lacks(self, sample: Sample, protocol: Protocol, heard: Collection[str] | None = None) -> str | None:
+        return None if sample.inputs.get("speech") else "no speech is in it"
+
 
 class SpeechFromMixture(Task):
     """Inputs `noisy`: Audio; `video`: FaceVideo of who is to be heard. The truth is the clean speech, if it is known.
@@ -243,17 +267,19 @@ class SpeechFromMixture(Task):
     ) -> Example:
         from benchmark.media.face_video import FPS, clip_video, read_face_video
 
+        wanted = self.inputs if wanted is None else wanted
         clip = mixture_clip(sample, protocol.seconds, self.rate, seed)
         find = sample.attributes.get("framing") == "scene"
         start_s, seconds = clip.start / self.rate, len(clip.mixture.noisy) / self.rate
-        path = only_file(sample, sample.inputs.get("video", ()), "video")
-        video = read_face_video(path, find, grey)
-        if (sample.inputs.get("noisy") or sample.targets["speech"]) == (path,):
-            video = video._replace(frames=since_sound(path, video.frames, FPS, clip.source_s))
-        inputs = {
-            "noisy": Audio(clip.mixture.noisy, self.rate),
-            "video": clip_video(video, start_s, seconds, clip.source_s),
-        }
+        inputs: dict[str, Any] = {}
+        if "noisy" in wanted:
+            inputs["noisy"] = Audio(clip.mixture.noisy, self.rate)
+        if "video" in wanted:
+            path = only_file(sample, sample.inputs.get("video", ()), "video")
+            video = read_face_video(path, find, grey)
+            if (sample.inputs.get("noisy") or sample.targets["speech"]) == (path,):
+                video = video._replace(frames=since_sound(path, video.frames, FPS, clip.source_s))
+            inputs["video"] = clip_video(video, start_s, seconds, clip.source_s)
         for path in sample.inputs.get("decoy", ()):
             inputs["decoy"] = partial(read_face_video, path, find, grey)
         truth = None if clip.mixture.clean is None else Audio(clip.mixture.clean, self.rate)
@@ -279,6 +305,13 @@ class SpeechFromMixture(Task):
         if video in (None, source):
             face = face._replace(frames=since_sound(source, face.frames, FPS, noisy.seconds))
         return {"noisy": noisy, "video": clip_video(face, 0.0, noisy.seconds, noisy.seconds)}
+
+    def lacks(self, sample: Sample, protocol: Protocol, heard: Collection[str] | None = None) -> str | None:
+        if not _is_heard(sample):
+            return "no speech is in it"
+        if not _has_noise(sample):
+            return "nothing is mixed with noise there"
+        return _unseen(sample) if heard is None or "video" in heard else None
 
     def signals(self, sample: Sample, protocol: Protocol, seed: int) -> Signals:
         clip = mixture_clip(sample, protocol.seconds, self.rate, seed)
@@ -331,7 +364,7 @@ class SpeechFromLips(Task):
             assert speech is not None
             length, start_s, source_s = len(speech), clip.start / self.rate, clip.source_s
             truth = None if clip.clean is None else Audio(self._padded(clip.clean), self.rate)
-            if "noisy" in wanted and self.offers(sample, "noisy"):
+            if "noisy" in wanted and _has_noise(sample):
                 inputs["noisy"] = Audio(self._padded(mixed(sample, clip, self.rate, seed).noisy), self.rate)
             if mouth is not None and (sample.inputs.get("noisy") or sample.targets["speech"]) == (path,):
                 mouth = mouth._replace(frames=since_sound(path, mouth.frames, FPS, source_s))
@@ -384,14 +417,30 @@ class SpeechFromLips(Task):
     def opening(self, sample: Sample, protocol: Protocol, seed: int) -> np.ndarray | None:
         return _opening(sample, protocol.seconds, self.rate)
 
-    def offers(self, sample: Sample, field: str) -> bool:
-        return field != "noisy" or bool(sample.inputs.get("noisy")) or "noise" in sample.attributes
+    def lacks(self, sample: Sample, protocol: Protocol, heard: Collection[str] | None = None) -> str | None:
+        if reason := _unseen(sample):
+            return reason
+        if "noisy" in (heard or ()) and not (_is_heard(sample) and _has_noise(sample)):
+            return "nothing is mixed with noise there"
+        return self.lacks_enrolment(sample, protocol) if heard is None or "enrolment" in heard else None
+
+    def lacks_enrolment(self, sample: Sample, protocol: Protocol) -> str | None:
+        if protocol.enrolment is None:
+            return None
+        if protocol.enrolment == "other":
+            lonely = "there is no other utterance of this speaker to enrol; --enrolment clean takes this one"
+            return None if sample.inputs.get("enrolment") else lonely
+        if not _is_heard(sample) or (protocol.enrolment == "clean" and not sample.targets.get(self.target)):
+            return "nobody knows the speech itself, which is to enrol; --enrolment other takes another utterance"
+        if protocol.enrolment != "clean" and not _has_noise(sample):
+            return "there is no noise to enrol in; --enrolment other or clean takes speech without"
+        return None
 
     def signals(self, sample: Sample, protocol: Protocol, seed: int) -> Signals:
         if not _is_heard(sample):
             return Signals(None, None)
         clip = spoken_clip(sample, protocol.seconds, self.rate)
-        noisy = mixed(sample, clip, self.rate, seed).noisy if self.offers(sample, "noisy") else None
+        noisy = mixed(sample, clip, self.rate, seed).noisy if _has_noise(sample) else None
         padded = (None if signal is None else self._padded(signal) for signal in (noisy, clip.clean))
         return Signals(*padded, clip.start / self.rate)
 
@@ -409,22 +458,14 @@ class SpeechFromLips(Task):
         Raises:
             MediaError: the sample has nothing of the kind.
         """
+        if reason := self.lacks_enrolment(sample, protocol):
+            raise MediaError(reason)
         if protocol.enrolment == "other":
-            if not (paths := sample.inputs.get("enrolment", ())):
-                raise MediaError(
-                    "there is no other utterance of this speaker to enrol; --enrolment clean takes this one"
-                )
-            return _voice(only_file(sample, paths, "enrolment"), self.rate)
-        if not _is_heard(sample) or (protocol.enrolment == "clean" and not sample.targets.get(self.target)):
-            raise MediaError(
-                "nobody knows the speech itself, which is to enrol; --enrolment other takes another utterance"
-            )
+            return _voice(only_file(sample, sample.inputs["enrolment"], "enrolment"), self.rate)
         whole = spoken_clip(sample, None, self.rate)
         if protocol.enrolment == "clean":
             assert whole.clean is not None
             return Audio(whole.clean, self.rate)
-        if not self.offers(sample, "noisy"):
-            raise MediaError("there is no noise to enrol in; --enrolment other or clean takes speech without")
         return Audio(mixed(sample, whole, self.rate, seed, ENROLLED_DB).noisy, self.rate)
 
     def _padded(self, speech: np.ndarray) -> np.ndarray:
@@ -469,6 +510,15 @@ def _voice(path: Path, rate: int) -> Audio:
 def _is_heard(sample: Sample) -> bool:
     """Whether the speech of a video is known, clean or as it was recorded."""
     return bool(sample.targets.get("speech") or sample.inputs.get("noisy"))
+
+
+def _has_noise(sample: Sample) -> bool:
+    """Whether a row is a mixture, or noisy as it was recorded."""
+    return bool(sample.inputs.get("noisy")) or "noise" in sample.attributes
+
+
+def _unseen(sample: Sample) -> str | None:
+    return None if sample.inputs.get("video") else "no video shows who speaks"
 
 
 def _refuse(enrolment: Path | None, task: str) -> None:

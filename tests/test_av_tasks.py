@@ -181,6 +181,21 @@ def test_a_row_has_one_video(manifest: Manifest, count: int) -> None:
             ENHANCE.open(Sample("a", "a", inputs, sample.targets, sample.attributes), 0, WHOLE, 0, "")
 
 
+def test_nothing_is_decoded_that_nobody_asked_for(manifest: Manifest) -> None:
+    sample = only(manifest.samples, "white")
+    whole = ENHANCE.open(sample, 0, WHOLE, 0, "")
+    deaf = ENHANCE.open(sample, 0, WHOLE, 0, "", wanted=("video",))
+    assert set(deaf.inputs) == {"video", "decoy"}
+    np.testing.assert_array_equal(deaf.inputs["video"].frames, whole.inputs["video"].frames)
+    sample.inputs["video"][0].unlink()
+    blind = ENHANCE.open(sample, 0, WHOLE, 0, "", wanted=("noisy",))
+    assert set(blind.inputs) == {"noisy", "decoy"}
+    np.testing.assert_array_equal(blind.inputs["noisy"].samples, whole.inputs["noisy"].samples)
+    truth = ENHANCE.open(sample, 0, WHOLE, 0, "", wanted=()).truth
+    assert truth is not None and whole.truth is not None
+    np.testing.assert_array_equal(truth.samples, whole.truth.samples)
+
+
 def test_a_video_of_another_length_is_refused(manifest: Manifest) -> None:
     sample = only(manifest.samples, "white")
     write_video(sample.inputs["video"][0], np.zeros((5, 112, 112), np.uint8), FPS)
@@ -201,6 +216,15 @@ class Listener(Method):
     def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
         self.heard = [*getattr(self, "heard", []), *examples]
         return [np.zeros(1, np.float32) for _ in examples]
+
+
+class Looker(Listener):
+    """Hands the mixture through, though it is shown the video."""
+
+    name: ClassVar[str] = "looker"
+
+    def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
+        return [example.inputs["noisy"].samples for example in examples]
 
 
 class Insider(Listener):
@@ -356,9 +380,11 @@ def test_a_row_that_is_asked_for_stands_in_the_table_once(root: Path) -> None:
     assert labels == ["flowavse (steps=0)", "noisy", "wiener", "flowavse", "clean"]
 
 
-def test_a_missing_video_is_one_failed_row(root: Path) -> None:
+def test_a_missing_video_is_one_failed_row_of_what_looks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "p2.mkv").unlink()
-    result, _, directory = run(root, "noisy", metrics=("estoi",))
+    assert run(root, "noisy", metrics=("estoi",))[0].failures.rows == 0
+    monkeypatch.setitem(registry.methods.entries, "looker", registry.Entry(f"{__name__}:Looker", "", "x"))
+    result, _, directory = run(root, "looker", metrics=("estoi",))
     ((reason, count),) = result.failures.generation.items()
     assert count == 1 and "p2.mkv" in reason and "no such file" in reason
     estoi = result.aggregate("estoi")

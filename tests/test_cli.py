@@ -8,11 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from commands import ROOT, ended
 
 from benchmark.cli.main import app
+from benchmark.media import write_audio
+from benchmark.registry import methods
+from benchmark.runs.evaluation import presets_of
+from benchmark.types import Audio
 
 VERBS = (
     "run",
@@ -83,6 +88,9 @@ def test_examples_in_help_use_real_options(path):
         (("run", "--method", "sf2f", "--set", "widht=1"), "unknown key 'widht'. Did you mean 'width'"),
         (("run", "--method", "sf2f", "--preset", "papr"), "Did you mean 'paper'"),
         (("run", "--method", "sf2f", "--preset", "paper"), "train --method sf2f --preset paper"),
+        (("run", "--method", "sf2f", "--preset", "paper"), "publish with `--preset official --weights FILE.pt`"),
+        (("run", "--method", "flowavse", "--preset", "small"), "`--preset official --weights FILE.ckpt`, train them"),
+        (("run", "--method", "lipdiffuser", "--preset", "paper"), "preset 'paper': train them with"),
         (("run", "--method", "sf2f", "--weights", "nowhere.safetensors"), "nowhere.safetensors is not a file"),
         (("run", "--method", "sf2f", "--dataset", "folder"), "no --data-root was given"),
         (("run", "--method", "sf2f", "--dataset", "folder", "--data-root", "nowhere"), "'nowhere' is not a folder"),
@@ -104,16 +112,42 @@ def test_examples_in_help_use_real_options(path):
         (("predict", "--method", "chance", "--input", "a.wav", "--output", "b.png"), "reference row"),
         (("predict", "--method", "sf2f", "--input", "a.wav", "--output", "b.jpg"), "b.png"),
         (("predict", "--method", "sf2f", "--input", "a.wav", "--output", "b.png"), "a.wav"),
+        (("predict", "--method", "sf2f", "--input", "broken.wav", "--output", "b.png"), "broken.wav"),
+        (("predict", "--method", "flowavse", "--input", "broken.mp4", "--output", "b.wav"), "broken.mp4"),
         (("weights", "fetch", "facenet"), "Did you mean 'facenet_vggface2'"),
     ],
 )
-def test_a_mistake_exits_with_2_or_1_and_says_what_to_do(words, message, tmp_path):
+def test_a_mistake_exits_with_2_and_says_what_to_do(words, message, tmp_path):
     (tmp_path / "run").mkdir()
+    for name in ("broken.wav", "broken.mp4"):
+        (tmp_path / name).write_bytes(b"no recording")
     (tmp_path / "run" / "run.json").write_text("{}")
     done = ended(*words, cwd=tmp_path)
-    assert done.returncode == (1 if words[-3:-2] == ("a.wav",) and words[-1] == "b.png" and words[2] == "sf2f" else 2)
+    assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_output_that_a_method_cannot_make_is_a_failure_and_no_mistake(tmp_path):
+    """The command and its files are right, and the method says why it has nothing to give."""
+    write_audio(tmp_path / "short.wav", Audio(np.full(800, 0.1, np.float32), 16_000))
+    done = ended("predict", "--method", "sf2f", "--input", "short.wav", "--output", "b.png", cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr.startswith("error: short.wav: ") and not (tmp_path / "b.png").exists()
+
+
+def test_each_preset_that_takes_published_weights_is_there():
+    """What `published` tells to type has a preset of the method, and one whose weights are not shipped."""
+    named = {}
+    for name in methods:
+        kind = methods.load(name)
+        if kind.published:
+            preset = re.fullmatch(r"--preset (\S+) --weights (FILE\.\w+|FOLDER)", kind.published)[1]
+            assert presets_of(kind).table(preset).get("weights") is None
+            named[name] = preset
+    assert named == {
+        "sgmse": "paper",
+        **dict.fromkeys(("sf2f", "voice2face", "flowavse", "avdiffuss"), "official"),
+    }
 
 
 def test_json_is_json_and_nothing_else():

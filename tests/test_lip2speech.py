@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from commands import ended
 
 from benchmark import registry
 from benchmark.cli.predict import predict
@@ -29,7 +30,7 @@ from benchmark.media import mouth_video, read_audio, read_video, write_audio, wr
 from benchmark.media.clips import mixture_clip
 from benchmark.reports.fitted import caption
 from benchmark.results.schema import Result, RunSpec
-from benchmark.runs.evaluation import peers
+from benchmark.runs.evaluation import RunPlan, peers
 from benchmark.runs.export import Export, write_mixtures
 from benchmark.runs.session import Request, Session, score_run
 from benchmark.tasks import Protocol, SpeechFromLips, get_task, with_protocol
@@ -49,11 +50,12 @@ def level(person: int, number: int) -> int:
 
 
 class Mouths(Dataset):
-    """Three people of two recordings each, with videos of their mouths; `alone` has no noise, and `mute` no speech."""
+    """Three people of two recordings each, with videos of their mouths; `alone` has no noise, `mute` no speech,
+    `lonely` no second utterance and `unseen` no video."""
 
     name: ClassVar[str] = "mouths"
     revision: ClassVar[str] = "1"
-    splits: ClassVar[tuple[str, ...]] = ("test", "test_snr", "alone", "mute")
+    splits: ClassVar[tuple[str, ...]] = ("test", "test_snr", "alone", "mute", "lonely", "unseen")
     tasks: ClassVar[tuple[str, ...]] = ("lip2speech",)
     layout: ClassVar[str] = "p0_0.wav p0_0.mkv ..."
 
@@ -64,6 +66,9 @@ class Mouths(Dataset):
             for k in range(EACH)
         ]
         rows = list(with_enrolments(noisy_rows(spoken, of="mouths", snrs_db=lip_snrs(split)), spoken, of="mouths"))
+        if split in ("lonely", "unseen"):
+            gone = {"lonely": "enrolment", "unseen": "video"}[split]
+            return [replace(row, inputs={k: v for k, v in row.inputs.items() if k != gone}) for row in rows]
         if split in ("alone", "mute"):
             about = ({k: v for k, v in row.attributes.items() if k not in ("noise", "snr_db")} for row in rows)
             inputs = ({k: v for k, v in row.inputs.items() if k != "noise"} for row in rows)
@@ -296,6 +301,43 @@ def test_the_noisy_enrolment_is_enhanced_by_a_method(root: Path, tmp_path: Path)
         np.testing.assert_allclose(enhanced[name], samples / 2, rtol=1e-6)
 
 
+def test_the_code_of_what_enhances_an_enrolment_is_part_of_the_record(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Edited, it makes other outputs of the same settings: what is kept is told, and a mixture is not ranked."""
+    states = {"echo": "0" * 12, "halver": "1" * 12, "wiener": "2" * 12}
+    monkeypatch.setattr("benchmark.runs.evaluation.source_of_method", lambda kind: states[kind.name])
+
+    def made(enrolment: str, **more: object) -> tuple[RunPlan, Result, list[str]]:
+        session = asked(root, tmp_path, enrolment=enrolment, **more)
+        (plan,) = session.plans()
+        (result,) = session.run([plan])
+        return plan, result, [note for note in session.notes if "code" in note]
+
+    plan, first, notes = made("enhanced:halver")
+    assert not notes and first.sources == [plan.source] and plan.source not in states.values()
+    (record,) = first.generated_by
+    assert record["enhancer"] == {
+        "method": "halver",
+        "preset": None,
+        "config": {},
+        "weights_sha256": None,
+        "source": "1" * 12,
+    }
+    assert plan.run.read_run()["enhancer"] == record["enhancer"]
+    assert made("noisy")[1].sources == ["0" * 12] and "enhancer" not in made("noisy")[0].run.read_run()
+    states["halver"] = "3" * 12
+    edited, kept, notes = made("enhanced:halver")
+    assert edited.spec.run_id() == plan.spec.run_id() and kept.sources == first.sources != [edited.source]
+    assert len(notes) == 1 and "made by other code than is here now" in notes[0]
+    _, _, notes, _ = score_run(plan.run.path, metrics=("si_sdr",), data_root=root, workers=0)
+    assert sum("made by other code than is here now" in note for note in notes) == 1
+    shutil.rmtree(plan.run.path)
+    made("enhanced:halver", limit=2, batch_size=2)
+    states["halver"] = "4" * 12
+    assert made("enhanced:halver", batch_size=2)[1].why_unranked == "mixed: outputs of 2 states of the code"
+
+
 @pytest.mark.parametrize("name", ["echo", "clean", "flowavse"])
 def test_only_what_hears_noise_alone_enhances_enrolments(root: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=f"--enrolment enhanced:{name}: '{name}' is no method that makes speech"):
@@ -306,9 +348,65 @@ def test_where_there_is_no_noise_a_mixture_cannot_be_heard(root: Path, tmp_path:
     session = asked(root, tmp_path, split="alone", references=True)
     assert [plan.method.name for plan in session.plans()] == ["echo", "lipdiffuser", "clean"]
     (note,) = [line for line in session.notes if line.startswith("noisy is left out")]
-    assert "makes its outputs from the input 'noisy', and mouths alone has none for lip2speech" in note
+    assert note.endswith("noisy can make nothing of mouths alone for lip2speech: nothing is mixed with noise there")
     with pytest.raises(UsageError, match="nothing is mixed with noise there"):
         asked(root, tmp_path, "wiener", split="alone").plans()
+
+
+@pytest.mark.parametrize(
+    ("split", "enrolment", "reason"),
+    [
+        ("alone", "noisy", "there is no noise to enrol in; --enrolment other or clean"),
+        ("alone", "enhanced:halver", "there is no noise to enrol in"),
+        ("mute", "clean", "nobody knows the speech itself, which is to enrol; --enrolment other"),
+        ("lonely", None, "there is no other utterance of this speaker to enrol; --enrolment clean"),
+        ("unseen", None, "no video shows who speaks"),
+    ],
+)
+def test_what_no_sample_has_is_refused_before_the_work(
+    root: Path, tmp_path: Path, split: str, enrolment: str | None, reason: str
+) -> None:
+    with pytest.raises(UsageError, match=f"echo can make nothing of mouths {split} for lip2speech: {reason}"):
+        asked(root, tmp_path, split=split, enrolment=enrolment).plans()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_one_sample_has_is_no_reason_to_refuse_the_others(manifest: Manifest) -> None:
+    lonely = replace(manifest.samples[0], inputs={"video": manifest.samples[0].inputs["video"]})
+    assert LIPS.all_lack([lonely], OTHER) and LIPS.all_lack([lonely, lonely], OTHER)
+    assert LIPS.all_lack([lonely, *manifest.samples], OTHER) is None
+    assert LIPS.all_lack([lonely], OTHER, ("mouth",)) is None and LIPS.all_lack([], OTHER) is None
+
+
+def test_a_corpus_that_is_not_for_evaluation_is_refused_in_one_line(root: Path, tmp_path: Path) -> None:
+    """LibriSpeech shows nobody, and CHiME-3 has noise alone."""
+    books, noises = tmp_path / "books" / "test-clean" / "1" / "2", tmp_path / "noises"
+    for folder, names in ((books, ("1-2-0.flac", "1-2-1.flac")), (noises, ("BGD_1_2_CAF.CH1.wav",))):
+        folder.mkdir(parents=True)
+        for name in names:
+            write_audio(folder / name, read_audio(root / "p0_0.wav", None))
+    for dataset, where, method, task, reason in (
+        ("librispeech", tmp_path / "books", "lipdiffuser", "lip2speech", "no video shows who speaks"),
+        ("librispeech", tmp_path / "books", "clean", "lip2speech", "no video shows who speaks"),
+        ("chime3", noises, "lipdiffuser", "lip2speech", "no video shows who speaks"),
+        ("chime3", noises, "flowavse", "av_enhancement", "no speech is in it"),
+    ):
+        about = ["--dataset", dataset, "--data-root", where, "--task", task, "--runs", tmp_path / "runs"]
+        done = ended("run", "--method", method, *about, "--quiet")
+        assert done.returncode == 2 and not done.stdout
+        assert f"{method} can make nothing of {dataset} test for {task}: {reason}" in " ".join(done.stderr.split())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_who_hears_no_enrolment_says_so(root: Path, tmp_path: Path) -> None:
+    told = "--enrolment clean changes nothing of wiener, which is not told whose voice to give"
+    session = asked(root, tmp_path, "wiener", enrolment="clean")
+    session.plans()
+    assert told in session.notes
+    for method, enrolment in (("wiener", None), ("echo", "clean")):
+        session = asked(root, tmp_path, method, enrolment=enrolment, references=True)
+        session.plans()
+        assert not [note for note in session.notes if "changes nothing" in note]
 
 
 @pytest.mark.parametrize(
@@ -360,6 +458,30 @@ def test_without_noise_there_is_no_noisy_file(root: Path, tmp_path: Path) -> Non
     ]
     with pytest.raises(UsageError, match="--enrolment enhanced:wiener: .* export with --enrolment noisy"):
         write_mixtures(Export(alone, LIPS, replace(OTHER, enrolment="enhanced:wiener"), tmp_path / "other"))
+
+
+def test_mixtures_of_who_speaks_once_are_exported_too(manifest: Manifest, tmp_path: Path) -> None:
+    lonely = [
+        replace(sample, inputs={k: v for k, v in sample.inputs.items() if k != "enrolment"})
+        if sample.speaker == "p1"
+        else sample
+        for sample in manifest.samples
+    ]
+    made = write_mixtures(Export(replace(manifest, samples=tuple(lonely)), LIPS, OTHER, tmp_path / "out"))
+    assert made.mixtures == 6 and not made.failed
+    (told,) = made.remarks
+    assert told.startswith("2 x exported without an enrolment, for there is no other utterance") and "(p1_0_" in told
+    with (tmp_path / "out" / "mixtures.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["speaker"] for row in rows if not row["enrolment"]} == {"p1"}
+    assert all(row["noisy"] and row["clean"] and row["video"] for row in rows)
+
+
+def test_what_has_nothing_to_export_is_refused(root: Path, tmp_path: Path) -> None:
+    unseen = Mouths(root, tmp_path).open("unseen", "lip2speech")
+    with pytest.raises(UsageError, match="mouths unseen has nothing to export for lip2speech: no video shows"):
+        write_mixtures(Export(unseen, LIPS, OTHER, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 # Talkers

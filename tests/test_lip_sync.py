@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.results.schema import Result
 from metrics.metric import Failed, SpeechItem, Undefined
 from metrics.speech.lip_sync import FPS, LipSync, peaks
 
+ROOT = Path(__file__).parent.parent
 RATE = 16_000
 METRIC = LipSync.create(None)
 
@@ -254,3 +256,21 @@ def test_a_run_hands_the_metric_the_mouth_of_its_sample_and_no_other_metric_wait
     without = Sample("b", "b", {}, {"speech": (sound,)}, {"noise": "white", "snr_db": 0.0})
     with pytest.raises(Exception, match="0 files as its video"):
         task.opening(without, Protocol(None, 1), 0)
+
+
+def test_both_numbers_have_one_name_in_tables_old_files_included():
+    assert [report.title for report in LipSync.reports] == ["LipSync", "LipSync r"]
+    kept = sorted((ROOT / "leaderboards" / "results" / "lip2speech").rglob("*.json"))
+    titles = {
+        item.title
+        for path in kept
+        for item in Result.model_validate_json(path.read_text(encoding="utf-8")).aggregates
+        if item.metric == "lip_sync"
+    }
+    assert titles == {"LipSync", "LipSync r"}
+
+
+def test_where_there_is_no_offset_it_is_told_that_few_clips_seldom_have_one():
+    found = pooled(METRIC.measure(items(3, other=40)))
+    assert np.isnan(found["lip_sync_ms"]) and np.isfinite(found["lip_sync_strength"])
+    assert "few clips seldom have one" in METRIC.why_undefined("lip_sync_ms")

@@ -326,7 +326,7 @@ def test_speaker_and_video_matter():
         ({"attention": (True,)}, "attention must say true or false for each of 3 levels, got 1"),
         ({"head_channels": 7}, "head_channels must divide the channels of levels with attention, got 7 and 24"),
         ({"film_kernel": 4}, "film_kernel must be odd, got 4"),
-        ({"multiples": (2, 1, 3)}, "multiples must be two rising numbers"),
+        ({"multiples": (2, 0, 3)}, r"multiples must be at least 1, got \(2, 0, 3\)"),
         ({"ema": 0.3}, r"ema must be in \[0, 0.28\), got 0.3"),
         ({"steps": 0}, r"steps must be in \[1, 1000\], got 0"),
     ],

@@ -13,18 +13,18 @@ from test_lipdiffuser_method import SMALL, example, spoken
 
 from baselines.checkpoints import read
 from baselines.lipdiffuser import training as module
-from baselines.lipdiffuser.clips import MemoryClips
+from baselines.lipdiffuser.braven import BRAVEn, Size
+from baselines.lipdiffuser.clips import ShardClips
 from baselines.lipdiffuser.config import Config, Training
 from baselines.lipdiffuser.mel import LogMel
 from baselines.lipdiffuser.method import LipDiffuser
-from baselines.lipdiffuser.preparation import Mels, Voices, seen_utterances, video_features
+from baselines.lipdiffuser.preparation import Mels, Voices, seen_utterances
 from baselines.lipdiffuser.speaker import SpeakerEncoder
-from baselines.lipdiffuser.visual_encoder import VisualEncoder, centre
 from baselines.settings import options
 from baselines.training import Loop, train_stages
 from benchmark.configuration import Presets, resolve
 from benchmark.errors import InvalidConfig, MissingDataset, MissingWeights
-from benchmark.media import write_audio
+from benchmark.media import write_audio, write_video
 from benchmark.types import Audio, Sample
 
 QUICK = {
@@ -49,23 +49,19 @@ def one_thread():  # type: ignore[no-untyped-def]
     torch.set_num_threads(before)
 
 
-def corpus(folder: Path, people: int = 3) -> list[Sample]:
-    """Each person with an utterance of half a second and another one as enrolment."""
-    samples = []
+def corpus(folder: Path, people: int = 3, pictures: int = 15) -> list[Sample]:
+    """Each person with an utterance of half a second, filmed, and another one as enrolment."""
+    samples, rng = [], np.random.default_rng(0)
     for number in range(people):
         paths = [folder / f"p{number}_{kind}.wav" for kind in ("said", "other")]
         for k, path in enumerate(paths):
             write_audio(path, Audio(speechlike(0.6 + 0.1 * k, seed=10 * number + k), 16_000))
-        samples.append(Sample(f"p{number}_0", f"p{number}", {"enrolment": (paths[1],)}, {"speech": (paths[0],)}))
+        film = folder / f"p{number}.mkv"
+        write_video(film, rng.integers(0, 256, (pictures, 96, 96), dtype=np.uint8), 25)
+        inputs = {"enrolment": (paths[1],), "video": (film,)}
+        spoken = {"phonemes": [["", 0.0], ["a", 0.1], ["t", 0.3]]}
+        samples.append(Sample(f"p{number}_0", f"p{number}", inputs, {"speech": (paths[0],)}, spoken))
     return samples
-
-
-def memory_clips(samples: list[Sample], pictures: int = 15) -> MemoryClips:
-    rng = np.random.default_rng(0)
-    mouths = [torch.from_numpy(rng.integers(0, 256, (pictures, 96, 96), dtype=np.uint8)) for _ in samples]
-    speech = [torch.from_numpy(speechlike(0.6, seed=10 * n)) for n in range(len(samples))]
-    phonemes = [[("", 0.0), ("a", 0.1), ("t", 0.3)]] * len(samples)
-    return MemoryClips(mouths, speech, [sample.speaker for sample in samples], phonemes)
 
 
 def test_mels_are_made_once_while_there_is_room():
@@ -103,32 +99,17 @@ def test_voices_are_those_of_all_recordings_that_can_be_used(tmp_path):
         Voices([Sample("x", "x", {})], encoder)
 
 
-def test_the_first_view_is_what_inference_sees(tmp_path):
-    clips = memory_clips(corpus(tmp_path))
-    torch.manual_seed(0)
-    encoder = VisualEncoder(8).eval()
-    seen = video_features(encoder, clips, views=3)
-    assert [tuple(part.shape) for part in seen] == [(3, 15, 8)] * 3
-    with torch.no_grad():
-        expected = encoder(centre(clips.mouth(2)[None]))[0]
-    torch.testing.assert_close(seen[2][0].float(), expected, atol=5e-3, rtol=1e-2)
-    assert (seen[2][1] - seen[2][0]).abs().max() > 0.01 and (seen[2][2] - seen[2][1]).abs().max() > 0.01
-    assert torch.equal(video_features(encoder, clips, views=3)[1], seen[1])
-
-
-def test_clips_of_people_without_a_voice_are_left_out(tmp_path):
-    clips = memory_clips(corpus(tmp_path))
-    seen = [torch.full((1, 15, 8), float(number)) for number in range(3)]
-    voices = torch.nn.functional.normalize(torch.randn(2, 4), dim=1)
-    found = seen_utterances(clips, seen, voices, ["p0", "p2"], "hifigan")
-    assert list(found.speakers) == ["p0", "p2"] and float(found.seen[1].mean()) == 2
+def test_clips_of_people_without_a_voice_or_without_features_are_left_out(tmp_path):
+    clips = ShardClips(corpus(tmp_path, 4))
+    seen = [torch.full((1, 15, 8), float(number)) for number in range(4)]
+    voices = torch.nn.functional.normalize(torch.randn(3, 4), dim=1)
+    found = seen_utterances(clips, seen, voices, ["p0", "p2", "p3"], "hifigan", {3: "no file"})
+    assert list(found.speakers) == ["p0", "p2"] and float(found.seen[1].mean()) == 2 and len(found.seen) == 2
     torch.testing.assert_close(found.mels[1], Mels(lambda n: clips.speech(2), 1, "hifigan")[0])
 
 
 @pytest.fixture
-def filmed(tmp_path, monkeypatch) -> list[Sample]:
-    """A corpus whose films are in memory."""
-    monkeypatch.setattr(module, "ShardClips", lambda samples, progress=None: memory_clips(list(samples)))
+def filmed(tmp_path) -> list[Sample]:
     return corpus(tmp_path)
 
 
@@ -176,6 +157,65 @@ def test_a_denoiser_without_a_trained_eye_is_refused_at_once(tmp_path, filmed):
         module.recipes(dataclasses.replace(SMALL, visual="braven"), QUICK, filmed)
     with pytest.raises(MissingWeights, match="none.safetensors is not a file"):
         module.recipes(SMALL, {**QUICK, "start_from": str(tmp_path / "none.safetensors")}, filmed)
+
+
+DENOISER_ALONE = {**QUICK, **{f"{stage}_steps": 0 for stage in ("visual", "vocoder_start", "vocoder", "audio")}}
+
+
+def with_features(folder: Path, samples: list[Sample], seed: int) -> Config:
+    """Settings to learn from features in a folder, which are written."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(seed)
+    for sample in samples:
+        np.save(folder / f"{sample.id}.npy", rng.standard_normal((15, 8)))
+    return dataclasses.replace(SMALL, visual="features", visual_features=str(folder))
+
+
+def test_a_resumed_denoiser_sees_by_the_features_it_began_with(tmp_path, filmed):
+    def trained(config: Config, steps: int) -> Path:
+        stages = module.recipes(config, {**DENOISER_ALONE, "steps": steps}, filmed)
+        return train_stages(stages, tmp_path / "out", Loop(device="cpu"))
+
+    config = with_features(tmp_path / "one", filmed, 0)
+    trained(config, 1)
+    with pytest.raises(InvalidConfig, match=r"visual_features is sha256:\w+ there, sha256:\w+ here"):
+        trained(with_features(tmp_path / "two", filmed, 1), 2)
+    with pytest.raises(InvalidConfig, match=r"visual_features is sha256:\w+ there, sha256:\w+ here"):
+        trained(with_features(tmp_path / "one", filmed, 1), 2)  # the same folder with other contents
+    moved = with_features(tmp_path / "three", filmed, 0)
+    assert trained(moved, 2) == tmp_path / "out" / "denoiser.safetensors"
+
+
+def braven(path: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
+    torch.save(BRAVEn(Size(8, 2, 16, 1)).state_dict(), path)
+    return path
+
+
+def test_a_resumed_denoiser_sees_by_the_weights_it_began_with(tmp_path, filmed):
+    def trained(weights: Path, steps: int) -> Path:
+        config = dataclasses.replace(SMALL, visual="braven", visual_weights=str(weights))
+        stages = module.recipes(config, {**DENOISER_ALONE, "steps": steps}, filmed)
+        return train_stages(stages, tmp_path / "out", Loop(device="cpu"))
+
+    trained(braven(tmp_path / "a.pth", 0), 1)
+    with pytest.raises(InvalidConfig, match=r"visual_weights is sha256:\w+ there, sha256:\w+ here"):
+        trained(braven(tmp_path / "b.pth", 1), 2)
+    with pytest.raises(InvalidConfig, match="visual is braven there, features here.*visual_features is unset there"):
+        config = with_features(tmp_path / "features", filmed, 0)
+        train_stages(module.recipes(config, DENOISER_ALONE, filmed), tmp_path / "out", Loop(device="cpu"))
+    assert trained(braven(tmp_path / "copy.pth", 0), 2).is_file()
+
+
+def test_clips_without_usable_features_are_told_and_left_out(tmp_path, filmed, caplog):
+    config = with_features(tmp_path / "features", filmed, 0)
+    (tmp_path / "features" / "p1_0.npy").unlink()
+    train_stages(module.recipes(config, DENOISER_ALONE, filmed), tmp_path / "out", Loop(device="cpu"))
+    assert "1 of 3 clips are left out of 'lipdiffuser'" in caplog.text and "p1_0.npy is not there" in caplog.text
+    for name in ("p0_0", "p2_0"):
+        (tmp_path / "features" / f"{name}.npy").unlink()
+    with pytest.raises(MissingDataset, match="visual_features: none of 3 clips can be used.*p0_0.npy"):
+        train_stages(module.recipes(config, DENOISER_ALONE, filmed), tmp_path / "none", Loop(device="cpu"))
 
 
 def test_the_presets_trainings_are_settings_of_the_trainer():

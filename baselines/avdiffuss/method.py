@@ -13,5 +13,6 @@ class AVDiffuSS(Enhancer):
 
     name: ClassVar[str] = "avdiffuss"
     title: ClassVar[str] = "AVDiffuSS, audio-visual separation by diffusion (Lee et al. 2024)"
+    published: ClassVar[str] = "--preset official --weights FILE.ckpt"
     Config: ClassVar[type] = Config
     config: Config

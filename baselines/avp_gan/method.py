@@ -26,6 +26,7 @@ class AVPGAN(Voice2Face):
     name: ClassVar[str] = "avp_gan"
     task: ClassVar[str] = "speech2face"
     title: ClassVar[str] = "AVP-GAN (Mao et al. 2024)"
+    published: ClassVar[str] = ""
     Config: ClassVar[type] = Config
     config: Config
     network: AVPGANNetwork

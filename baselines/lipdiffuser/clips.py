@@ -88,7 +88,8 @@ class ShardClips:
         recordings = [Recording(s.targets["speech"][0], s.inputs["video"][0]) for s in rows]
         groups = [tuple(recordings[first : first + CLIPS]) for first in range(0, len(recordings), CLIPS)]
         parts = [Part(group, tuple(path for one in group for path in one), len(group)) for group in groups]
-        self._shards = Shards(ClipMaker(grey), parts, "clips", progress)
+        self.maker = ClipMaker(grey)
+        self._shards = Shards(self.maker, parts, "clips", progress)
         faults: Mapping[int, str] = {
             CLIPS * shard + int(own): fault
             for shard, about in enumerate(self._shards.about)
@@ -97,6 +98,7 @@ class ShardClips:
         self.problems = tuple(f"{rows[number].id}: {fault}" for number, fault in faults.items())
         self._numbers = [number for number in range(len(rows)) if number not in faults]
         self._rows = [rows[number] for number in self._numbers]
+        self._recordings = [recordings[number] for number in self._numbers]
         if not rows:
             raise MissingDataset("No recordings with video in the split: expected one of lip2speech")
         if not self._rows:
@@ -114,6 +116,9 @@ class ShardClips:
     def id(self, number: int) -> str:
         """Of the sample."""
         return self._rows[number].id
+
+    def recording(self, number: int) -> Recording:
+        return self._recordings[number]
 
     def speaker(self, number: int) -> str:
         return self._rows[number].speaker

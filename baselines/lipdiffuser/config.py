@@ -77,7 +77,8 @@ class Config:
     video: Literal["own", "shuffled"] = "own"
     """`shuffled` looks at another person's video: what the lips are worth."""
     enrolment: Literal["own", "shuffled"] = "own"
-    """`shuffled` hears another person's voice: what the enrolment is worth."""
+    """`shuffled` hears another person's voice: what the enrolment is worth. In which recording the speaker is heard is
+    the evaluation's to say (`--enrolment`)."""
     ema: float = 0.0
     """Width of the average of the denoiser's weights; 0 takes the one in the file. Any other is made of what the
     training kept in the folder of its weights."""
@@ -110,7 +111,7 @@ class Config:
     def __post_init__(self) -> None:
         check(
             self,
-            **dict.fromkeys(("channels", "blocks", "head_channels", "patch", "film_kernel"), "[1, inf)"),
+            **dict.fromkeys(("channels", "multiples", "blocks", "head_channels", "patch", "film_kernel"), "[1, inf)"),
             steps="[1, 1000]",
             vocoder_equalised="[0, 100]",
             sigma_low="(0, 1]",

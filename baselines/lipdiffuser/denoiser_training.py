@@ -56,6 +56,7 @@ class DenoiserRecipe(Recipe):
         folder: Path,
         start: Mapping[str, Tensor] | None = None,
         further: Mapping[str, Tensor] | None = None,
+        sight: Mapping[str, str] | None = None,
     ) -> None:
         """
         Args:
@@ -64,9 +65,10 @@ class DenoiserRecipe(Recipe):
             start: a denoiser's state to begin with, with its mean and deviation of log-mels; otherwise these are
                 measured.
             further: tensors that the export holds beside the denoiser's.
+            sight: what gave the video features, by its contents; a training that is resumed must have the same.
         """
         self.config, self.training, self.utterances, self.validation = config, training, utterances, validation
-        self.folder, self.further = folder, dict(further or {})
+        self.folder, self.further, self.sight = folder, dict(further or {}), dict(sight or {})
         with seeded("lipdiffuser", "denoiser", str(self._architecture())):
             self.denoiser = config.denoiser(utterances.voices.shape[1], features, training.dropout)
             self.uncertainty = Uncertainty()
@@ -104,6 +106,7 @@ class DenoiserRecipe(Recipe):
             "config": self._architecture(),
             "training": {name: value for name, value in training.items() if name not in ("ema", "snapshots")},
             "utterances": len(self.utterances),
+            **self.sight,
         }
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:

@@ -1,20 +1,18 @@
-"""From recordings to what the denoiser learns from: log-mels, speaker embeddings, video features."""
+"""From recordings to what the denoiser learns from: log-mels, speaker embeddings, and what is seen of the lips."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from baselines.lipdiffuser.clips import Clips
 from baselines.lipdiffuser.mel import RATE, Framing, LogMel
 from baselines.lipdiffuser.speaker import SpeakerEncoder
 from baselines.lipdiffuser.utterances import Utterances
-from baselines.lipdiffuser.visual_encoder import centre
-from baselines.lipdiffuser.visual_training import augmentation, augmented
 from baselines.shards import Progress
 from benchmark.errors import MediaError, MethodError, MissingDataset
 from benchmark.media import read_audio
@@ -50,6 +48,19 @@ class Mels(Sequence[Tensor]):
             self._kept[number] = mel
             self._room -= mel.nbytes
         return self._kept[number]
+
+
+class Chosen(Sequence[Tensor]):
+    """Some of a sequence, by their numbers, each taken from it when it is asked for."""
+
+    def __init__(self, whole: Sequence[Tensor], numbers: Sequence[int]) -> None:
+        self._whole, self._numbers = whole, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, number: int) -> Tensor:  # type: ignore[override]
+        return self._whole[self._numbers[number]]
 
 
 class Voices:
@@ -98,41 +109,19 @@ class Voices:
 
 
 def seen_utterances(
-    clips: Clips, seen: Sequence[Tensor], voices: Tensor, voice_speakers: Sequence[str], framing: Framing
+    clips: Clips,
+    seen: Sequence[Tensor],
+    voices: Tensor,
+    voice_speakers: Sequence[str],
+    framing: Framing,
+    unseen: Container[int] = (),
 ) -> Utterances:
-    """The clips of speakers with a voice, with what is seen of each."""
+    """The clips of speakers with a voice, with what is seen of each, but for those that nothing is seen of."""
     known = set(voice_speakers)
-    own = [number for number in range(len(clips)) if clips.speaker(number) in known]
+    own = [number for number in range(len(clips)) if clips.speaker(number) in known and number not in unseen]
     mels = Mels(lambda number: clips.speech(own[number]), len(own), framing)
     speakers = [clips.speaker(number) for number in own]
-    return Utterances(mels, speakers, voices, voice_speakers, [seen[number] for number in own], framing)
-
-
-@torch.inference_mode()
-def video_features(
-    encoder: nn.Module,
-    clips: Clips,
-    views: int = 1,
-    seed: int = 0,
-    device: str | torch.device = "cpu",
-    progress: Progress | None = None,
-) -> list[Tensor]:
-    """What an encoder sees of each clip: float16 `[views, N, C]`.
-
-    The first view is of the pictures' middle, as in inference; others are moved, scaled, mirrored and lit at random.
-    """
-    encoder = encoder.to(device).eval()
-    rng, found = np.random.default_rng(seed), []
-    for number in range(len(clips)):
-        mouth = clips.mouth(number)[None].to(device)
-        videos = [centre(mouth)]
-        for _ in range(views - 1):
-            warp, light = augmentation(rng, 1)
-            videos.append(augmented(mouth, warp.to(device), light.to(device)))
-        found.append(torch.cat([encoder(video) for video in videos]).half().cpu())
-        if progress:
-            progress(number + 1, len(clips), "lips")
-    return found
+    return Utterances(mels, speakers, voices, voice_speakers, Chosen(seen, own), framing)
 
 
 def _embedded(encoder: SpeakerEncoder, read: Mapping[Path, np.ndarray]) -> dict[Path, Tensor | MethodError]:

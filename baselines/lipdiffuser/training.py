@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,18 @@ from baselines.lipdiffuser import visual_training, vocoder_training
 from baselines.lipdiffuser.clips import ShardClips
 from baselines.lipdiffuser.config import Config, Training
 from baselines.lipdiffuser.denoiser_training import PREFIX, AudioRecipe, DenoiserRecipe, own_tensors
-from baselines.lipdiffuser.preparation import Voices, seen_utterances, video_features
+from baselines.lipdiffuser.lip_shards import Lips, encoded_lips, filed_lips, sha256_of
+from baselines.lipdiffuser.preparation import Voices, seen_utterances
 from baselines.lipdiffuser.speaker import SpeakerEncoder
 from baselines.lipdiffuser.utterances import Utterances
 from baselines.lipdiffuser.visual_encoder import build_visual_encoder
-from baselines.lipdiffuser.visual_features import read_features
 from baselines.settings import options
 from baselines.shards import Progress
 from baselines.training import Recipe, Stage
 from benchmark.errors import InvalidConfig
 from benchmark.types import Sample
+
+_log = logging.getLogger(__name__)
 
 AROUND = (visual_training.PREFIX, vocoder_training.PREFIX)
 """Before the names of tensors of the networks around the denoiser."""
@@ -81,10 +84,17 @@ def recipes(
         further = _others(folder)
         start = _exported(folder, AudioRecipe.name) if settings.audio_steps else started
         encoder = _encoder(config, further)
-        own, known = (_seen(encoder, c, v, settings, config, progress) for c, v in zip(clips(), voices(), strict=True))
+        (own_clips, known_clips), (own_voices, known_voices) = clips(), voices()
+        lips = _lips(encoder, own_clips, settings, config, progress)
+        own = _utterances(own_clips, lips, own_voices, config)
+        known = None
+        if known_clips is not None and known_voices is not None:
+            shown = _lips(encoder, known_clips, settings, config, progress)
+            known = _utterances(known_clips, shown, known_voices, config)
         averages = folder / DenoiserRecipe.name / "averages"
         begun = own_tensors(start, PREFIX) or None
-        return DenoiserRecipe(config, settings, own, known, config.visual_dim, averages, begun, further)
+        sight = _sight(config, encoder, lips)
+        return DenoiserRecipe(config, settings, own, known, config.visual_dim, averages, begun, further, sight)
 
     def _others(folder: Path) -> dict[str, Tensor]:
         """The tensors of the networks around the denoiser, by their names in the weights of the whole."""
@@ -109,26 +119,29 @@ def recipes(
     return stages
 
 
-def _seen(
-    encoder: nn.Module | None,
-    clips: ShardClips | None,
-    voices: Voices | None,
-    settings: Training,
-    config: Config,
-    progress: Progress | None,
-) -> Utterances | None:
-    if clips is None or voices is None:
-        return None
+def _lips(
+    encoder: nn.Module | None, clips: ShardClips, settings: Training, config: Config, progress: Progress | None
+) -> Lips:
     if encoder is None:
-        folder = Path(config.visual_features)
-        seen = [
-            read_features(folder, clips.id(number), config.visual_dim, len(clips.mouth(number)))[None].half()
-            for number in range(len(clips))
-        ]
-    else:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        seen = video_features(encoder, clips, settings.feature_views, device=device, progress=progress)
-    return seen_utterances(clips, seen, voices.vectors, voices.speakers, config.framing)
+        lips = filed_lips(Path(config.visual_features), config.visual_dim, clips, progress)
+        if lips.faults:
+            first = next(iter(lips.faults.values()))
+            _log.warning("%d of %d clips are left out of 'lipdiffuser': %s", len(lips.faults), len(clips), first)
+        return lips
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return encoded_lips(encoder.to(device), clips, settings.feature_views, progress=progress)
+
+
+def _utterances(clips: ShardClips, lips: Lips, voices: Voices, config: Config) -> Utterances:
+    return seen_utterances(clips, lips, voices.vectors, voices.speakers, config.framing, lips.faults)
+
+
+def _sight(config: Config, encoder: nn.Module | None, lips: Lips) -> dict[str, str]:
+    """What the denoiser sees by, as a resumed training has to see by the same: contents, wherever they lie."""
+    if encoder is None:
+        return {"visual": config.visual, "visual_features": f"sha256:{lips.sha256[:16]}"}
+    name = "visual_weights" if config.visual == "braven" else f"{visual_training.VisualRecipe.name}.safetensors"
+    return {"visual": config.visual, name: f"sha256:{sha256_of(encoder)[:16]}"}
 
 
 def _check_eye(config: Config, settings: Training, started: Mapping[str, Tensor]) -> None:

@@ -31,6 +31,7 @@ class SF2F(NetworkMethod):
     name: ClassVar[str] = "sf2f"
     task: ClassVar[str] = "speech2face"
     title: ClassVar[str] = "SF2F, Speech Fusion to Face (Bai et al. 2020)"
+    published: ClassVar[str] = "--preset official --weights FILE.pt"
     Config: ClassVar[type] = Config
     config: Config
     network: SF2FNetwork

@@ -82,6 +82,8 @@ class Config:
                 ("embedding", "encoder_hidden", "decoder_dim", "decoder_groups", "decoder_patch", "heads", "head_dim"),
                 "[1, inf)",
             ),
+            **dict.fromkeys(("decoder_multiples", "super_multiples"), "[1, inf)"),
+            **dict.fromkeys(("decoder_blocks", "super_blocks"), "[0, inf)"),
             **dict.fromkeys(("super_dim", "super_groups", "super_patch", "large"), "[1, inf)"),
         )
         if self.resolution not in (DRAWN, self.large):

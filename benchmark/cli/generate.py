@@ -87,7 +87,7 @@ def generate(
         kept = f"; {there} of them kept from an earlier command" if there else ""
         note(f"{len(made) - len(failed)} outputs, {len(failed)} failed{kept}", quiet)
     makers = plan.run.makers(row.made_by for row in made.values())
-    about_code = notes_on_code(plan.method.label, plan.method.name, makers, plan.method.source)
+    about_code = notes_on_code(plan.method.label, plan.method.name, makers, plan.source)
     for line in [*session.notes, *remarks_on(made.values(), plan.samples), *about_code]:
         note(line, quiet)
     for row in failed[:10]:

@@ -13,7 +13,7 @@ import typer
 
 from benchmark import __version__
 from benchmark.cli.streams import steady
-from benchmark.errors import BenchmarkError, PrerequisiteError, UsageError
+from benchmark.errors import BenchmarkError, MediaError, PrerequisiteError, UsageError
 from benchmark.reports.escaping import printable_lines
 
 app = typer.Typer(
@@ -84,8 +84,8 @@ _register()
 def main() -> None:
     """Run a verb.
 
-    Exit codes: 0 fine, 1 more failures than allowed, 2 usage or a missing prerequisite (room on a disk is one), 130
-    interrupted.
+    Exit codes: 0 fine, 1 more failures than allowed, 2 usage (a file that is named and cannot be used is one) or a
+    missing prerequisite (room on a disk is one), 130 interrupted.
     """
     output = steady()
     _settle_matplotlib()
@@ -120,7 +120,7 @@ def _exit_code() -> Any:
     except KeyboardInterrupt:
         _interrupted()
         return 130
-    except (UsageError, PrerequisiteError) as error:
+    except (UsageError, PrerequisiteError, MediaError) as error:  # a file in a list is a row; this one was named
         _complain(str(error))
         return 2
     except BenchmarkError as error:

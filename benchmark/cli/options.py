@@ -47,7 +47,8 @@ Enrolment = Annotated[
         metavar="KIND",
         help="Where a method that is told whose voice to give hears it: `other`, another utterance of the speaker; "
         "`clean`, the clean speech itself; `noisy`, that in noise at -10 dB; `enhanced:METHOD`, the noisy one as a "
-        "method enhances it.  [default: other]",
+        "method enhances it. All are of the speaker; what they are worth tells `--set enrolment=shuffled`, a "
+        "setting of such methods: somebody else is heard in their place.  [default: other]",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of crops and of everything random in a method.")]

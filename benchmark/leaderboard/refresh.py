@@ -168,14 +168,15 @@ def _stale(row: Made, why: str, every: Iterable[Command]) -> Stale:
 
 
 def _other_code(submission: Submission) -> list[str]:
-    from benchmark.registry import methods
-    from benchmark.sources import source_of_method
+    from benchmark.runs.evaluation import source_here
 
     result = submission.result
-    if result.spec.method not in methods:
-        return []
-    now = source_of_method(methods.load(result.spec.method))
-    return [] if result.sources == [now] else [f"its outputs were made by code {result.sources}, and {now} is here"]
+    now = source_here(result.spec)
+    return (
+        []
+        if now is None or result.sources == [now]
+        else [f"its outputs were made by code {result.sources}, and {now} is here"]
+    )
 
 
 def refresh(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 SCHEMA = 1
+RENAMED = {"lip sync": "LipSync"}
+"""Titles of numbers in older files, to those that the same numbers have now: one column has one name."""
 
 
 class RunSpec(BaseModel):
@@ -69,6 +71,11 @@ class Aggregate(BaseModel):
     signature: str
     higher_is_better: bool | None
     unit: str = ""
+
+    @field_validator("title")
+    @classmethod
+    def _as_now(cls, title: str) -> str:
+        return RENAMED.get(title, title)
 
 
 class Failures(BaseModel):

@@ -23,8 +23,8 @@ from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.runs.generation import Batch, batches, checked_speech, generate, outputs_of, unfinished
 from benchmark.runs.scoring import NOT_MEASURED, Scorer, Work, aggregate, current_rows, unscored
 from benchmark.runs.workers import WorkerPool
-from benchmark.sources import source_of_method
-from benchmark.tasks import Protocol, Task, with_protocol
+from benchmark.sources import source_of_method, source_together
+from benchmark.tasks import Protocol, Task, enhancer_of, with_protocol
 from benchmark.types import Example, Sample, derive_seed
 
 AnyResult = TypeVar("AnyResult", Result, PairResult)
@@ -85,10 +85,13 @@ def plan_method(
     weights = table.given(weights) if weights else None
     path = weights or shipped or (table.locate(settings.weights) if isinstance(settings.weights, str) else None)
     if path is None and presets.tables:
-        trained = f"train them with `python -m benchmark train --method {name} --preset {settings.preset}`, or "
+        ways = []
+        if published := getattr(kind, "published", ""):  # a plug-in's class need not come from ours
+            ways.append(f"take those that its authors publish with `{published}`, ")
+        if name in trainers:
+            ways.append(f"train them with `python -m benchmark train --method {name} --preset {settings.preset}`, or ")
         raise MissingWeights(
-            f"Method '{name}' has no weights for preset '{settings.preset}': "
-            f"{trained if name in trainers else ''}give a file with --weights"
+            f"Method '{name}' has no weights for preset '{settings.preset}': {''.join(ways)}give a file with --weights"
         )
     if path is not None and not path.exists():
         meant = did_you_mean(weights.name, table.TABLE) if weights and not weights.suffix else ""
@@ -220,6 +223,11 @@ class RunPlan:
         )
 
     @property
+    def source(self) -> str:
+        """Hash of the code that the outputs depend on: the method's, and that of what enhances its enrolments."""
+        return source_together(self.method.source, *([self.enhancer.source] if self.enhancer else []))
+
+    @property
     def samples(self) -> tuple[Sample, ...]:
         """Those asked for; `--limit` takes the first ones by id."""
         return self.manifest.samples[: self.limit]
@@ -241,6 +249,7 @@ class RunPlan:
             "label": self.method.label,
             "preset": self.method.settings.preset,
             "spec": self.spec.model_dump(),
+            **({"enhancer": _about(self.enhancer)} if self.enhancer else {}),
             "weights": str(self.method.weights) if self.method.weights else None,
             "manifest": str(self.manifest.path),
             "root": str(self.manifest.root),
@@ -395,7 +404,8 @@ def _make(plan: RunPlan, todo: Sequence[Batch], finished: Callable[[Batch, list[
             made_by=run.write_maker(
                 {
                     **provenance.collect(),
-                    "source": plan.method.source,
+                    "source": plan.source,
+                    **({"enhancer": _about(plan.enhancer)} if plan.enhancer else {}),
                     "device": provenance.device_name(plan.device),
                 }
             ),
@@ -427,6 +437,31 @@ def with_enhanced_enrolments(enhancer: Any, examples: list[Example]) -> list[Exa
         else:
             made.append(replace(example, inputs={**example.inputs, "enrolment": heard}))
     return made
+
+
+def source_here(spec: RunSpec) -> str | None:
+    """Hash of the code that makes the outputs of a run, as it is here (`RunPlan.source`); None where a method is not.
+
+    Raises:
+        PrerequisiteError: what a method needs to be imported is not installed.
+    """
+    from benchmark.registry import methods
+
+    names = [spec.method, *filter(None, [enhancer_of(spec.enrolment)])]
+    if any(name not in methods for name in names):
+        return None
+    return source_together(*(source_of_method(methods.load(name)) for name in names))
+
+
+def _about(method: MethodPlan) -> dict[str, Any]:
+    """What the record of outputs says of a method that made their inputs."""
+    return {
+        "method": method.name,
+        "preset": method.settings.preset,
+        "config": method.settings.as_dict(),
+        "weights_sha256": method.weights_sha256,
+        "source": method.source,
+    }
 
 
 def _identity(method: MethodPlan) -> str:

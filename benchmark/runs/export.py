@@ -26,7 +26,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from benchmark.errors import BenchmarkError, PrerequisiteError, UsageError
 from benchmark.media import regular_file, write_audio, write_video
 from benchmark.media.clips import only_file
 from benchmark.media.face_video import FPS
-from benchmark.remarks import counted, remarks
+from benchmark.remarks import counted, remark, remarks
 from benchmark.reports.escaping import csv_cell
 from benchmark.runs.directory import RunDirectory, content_hash
 from benchmark.sources import INPUTS, source_of_modules
@@ -114,6 +114,9 @@ class Clip:
         self.start_s = 0.0
         self.inputs: Mapping[str, Any] = {}
         task, protocol = export.task, export.protocol
+        if reason := task.lacks_enrolment(sample, protocol):
+            remark(f"{sample.id}: exported without an enrolment, for {reason}")
+            protocol = replace(protocol, enrolment=None)
         if export.pictures == "crops" or "enrolment" in task.inputs:
             wanted = None if export.pictures == "crops" else ("noisy", "enrolment")
             example = task.open(sample, 0, protocol, export.seed, "none", wanted=wanted)
@@ -168,6 +171,10 @@ def write_mixtures(
             f"--enrolment {export.protocol.enrolment}: an export is of what is given to methods; export with "
             "--enrolment noisy, and enhance the files of its folder enrolment"
         )
+    seen = () if export.pictures == "none" else ("video",)
+    if reason := export.task.all_lack(export.manifest.samples, replace(export.protocol, enrolment=None), seen):
+        about = export.manifest
+        raise UsageError(f"{about.dataset} {about.split} has nothing to export for {export.task.name}: {reason}")
     folder, samples = export.folder, export.manifest.samples[:limit]
     _claim(folder, export.identity())
     names = safe_ids(sample.id for sample in export.manifest.samples)

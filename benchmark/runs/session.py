@@ -29,11 +29,11 @@ from benchmark.runs.evaluation import (
     plan_method,
     protocol_for,
     rescore,
+    source_here,
 )
 from benchmark.runs.recognition import OF_WORDS, default_recogniser
 from benchmark.runs.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options, takes_one_of
 from benchmark.runs.workers import WorkerPool, parse_shard, pick_device
-from benchmark.sources import source_of_method
 from benchmark.tasks import Protocol, Task, get_task
 from benchmark.types import Sample
 
@@ -113,6 +113,10 @@ class Session:
         self.check_metrics(task)  # before minutes go into data
         manifest = self.open(request.split, task)
         plans = [self._plan(main, task, manifest, device)]
+        if request.enrolment and plans[0].protocol.enrolment is None:
+            self.notes.append(
+                f"--enrolment {request.enrolment} changes nothing of {main.name}, which is not told whose voice to give"
+            )
         if not request.references or request.shard:
             return plans
         for name in task.references:
@@ -133,16 +137,15 @@ class Session:
     def _plan(self, method: MethodPlan, task: Task, manifest: Manifest, device: str) -> RunPlan:
         """
         Raises:
-            UsageError: no sample has what the method hears.
+            UsageError: no sample has what the method needs.
         """
         request = self.request
         protocol = protocol_for(method.kind, task, request.seconds, request.repeats, request.enrolment)
-        for name in getattr(method.kind, "hears", None) or ():
-            if not any(task.offers(sample, name) for sample in manifest.samples):
-                raise UsageError(
-                    f"{method.name} makes its outputs from the input '{name}', and {manifest.dataset} "
-                    f"{manifest.split} has none for {task.name}: nothing is mixed with noise there"
-                )
+        heard = getattr(method.kind, "hears", None)
+        if reason := task.all_lack(manifest.samples, protocol, heard):
+            raise UsageError(
+                f"{method.name} can make nothing of {manifest.dataset} {manifest.split} for {task.name}: {reason}"
+            )
         enhancer = self._enhancer(protocol.enhancer, task) if protocol.enhancer else None
         method = replace(method, label=enrolled_label(method.label, task, protocol.enrolment))
         training = self._training(task, method.kind) if method.kind.uses_training_split else None
@@ -317,7 +320,7 @@ class Session:
                     kept[plan.method.label] = there
                 if plan is first:
                     self.notes.extend(notes_on_inputs(plan.view))
-                self.notes.extend(notes_on(plan.view, results[-1], scorer, plan.method.source))
+                self.notes.extend(notes_on(plan.view, results[-1], scorer, plan.source))
         finally:
             pool.close()
         if kept:
@@ -384,7 +387,7 @@ def notes_on(view: RunView, result: Result, scorer: Scorer, source: str | None =
 
     Args:
         scorer: the metrics that it was scored with.
-        source: hash of the method's code as it is here, where that is known.
+        source: hash of the code that makes such outputs as it is here, where that is known.
     """
     notes = []
     label, anew = view.label, f"`run --method {view.spec.method}`, as they were made, with --fresh makes them anew"
@@ -475,15 +478,13 @@ def score_run(
     finally:
         pool.close()
     result = conclude(view, scorer, unwritten)
-    notes = [*session.notes, *notes_on_inputs(view), *notes_on(view, result, scorer, _source_here(spec.method))]
+    notes = [*session.notes, *notes_on_inputs(view), *notes_on(view, result, scorer, _source_here(spec))]
     return view, result, notes, scorer
 
 
-def _source_here(method: str) -> str | None:
-    """Hash of a method's code as it is here; None where the method is not."""
-    from benchmark.registry import methods
-
+def _source_here(spec: RunSpec) -> str | None:
+    """Hash of the code that makes a run's outputs as it is here; None where a method is not, or cannot be imported."""
     try:
-        return source_of_method(methods.load(method))
+        return source_here(spec)
     except (UsageError, PrerequisiteError):
         return None

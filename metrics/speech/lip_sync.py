@@ -60,7 +60,7 @@ class LipSync(Metric):
     reports = (
         Report(
             "lip_sync_ms",
-            "lip sync",
+            "LipSync",
             None,
             (-1000.0 * REACH / STEPS, 1000.0 * REACH / STEPS),
             unit="ms",
@@ -125,7 +125,7 @@ class LipSync(Metric):
         }
 
     def why_undefined(self, report: str) -> str:
-        return "mouth and speech go together at no offset more than unrelated ones do"
+        return "mouth and speech go together at no offset more than unrelated ones do; few clips seldom have one"
 
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         """The peak of the mean correlation; clips weigh by their lengths.
