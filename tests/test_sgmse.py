@@ -383,6 +383,43 @@ def test_the_loss_of_no_score_is_the_noises_energy_and_of_the_true_score_nothing
     assert losses[1] < 1e-4 * losses[0]
 
 
+@pytest.mark.parametrize("moment", [0.03, 0.3, 1.0])
+def test_preconditioned_a_network_that_says_nothing_has_the_score_of_normal_speech(moment: float) -> None:
+    """Clean bins of variance s^2 make x_t normal: mean (1 - e) y, variance (e s)^2 + deviation^2, e = exp(-theta t).
+
+    What is left to the network is then of variance 1 at every time.
+    """
+    config, random = Config(clean_deviation=0.1), torch.Generator().manual_seed(0)
+    clean, noisy, noise = (torch.randn(8, 2, 64, 64, generator=random) * math.sqrt(0.5) for _ in range(3))
+    clean, time = 0.1 * clean, torch.full((8,), moment)
+    left, deviation = math.exp(-1.5 * moment), float(OUVE().deviation(time)[0])
+    state = left * clean + (1 - left) * noisy + deviation * noise
+    score = config.score(lambda x, y, t: torch.zeros_like(x), state, noisy, time)
+    expected = -(state - (1 - left) * noisy) / ((0.1 * left) ** 2 + deviation**2)
+    torch.testing.assert_close(score, expected, rtol=1e-4, atol=1e-3)
+    error = config.weight(time) * (deviation * score + noise) ** 2
+    assert float(error.sum(1).mean()) == pytest.approx(1, rel=0.03)
+
+
+def test_preconditioned_the_network_hears_inputs_of_one_size_and_gives_the_clean_speech() -> None:
+    config, random = Config(clean_deviation=0.1), torch.Generator().manual_seed(0)
+    clean, noisy, noise = (torch.randn(4, 2, 64, 64, generator=random) * math.sqrt(0.5) for _ in range(3))
+    clean, time = 0.1 * clean, torch.tensor([0.03, 0.2, 0.6, 1.0])
+    left, deviation = (x[:, None, None, None] for x in (torch.exp(-1.5 * time), OUVE().deviation(time)))
+    state, heard = left * clean + (1 - left) * noisy + deviation * noise, {}
+    spread = deviation / left
+
+    def network(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        heard.update(x=x, y=y)
+        total = (0.01 + spread**2).sqrt()
+        return (clean - (0.1 / total) ** 2 * (clean + spread * noise)) / (spread * 0.1 / total)
+
+    score = config.score(network, state, noisy, time)
+    torch.testing.assert_close(deviation * score, -noise, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(heard["x"].pow(2).sum(1).mean((1, 2)), torch.ones(4), rtol=0.05, atol=0)
+    torch.testing.assert_close(heard["y"], 10 * noisy)
+
+
 def test_clips_without_faces_are_mixed_as_others_are(people: list[Sample]) -> None:
     settings = Training(frames=64, snr_low_db=-20.0, snr_high_db=5.0)
     clips, random = Clips(people, settings, faces=False), np.random.default_rng(3)

@@ -37,7 +37,7 @@ OVERLAP = 16 * VIDEO_FRAME
 TRAINED_WITH = frozenset(
     {
         *("exponent", "factor", "video_window", "divide_by_time", "prior", "start"),
-        *("theta", "sigma_min", "sigma_max", "end"),
+        *("theta", "sigma_min", "sigma_max", "end", "clean_deviation"),
     }
 )
 """Settings that inference has to share with the training, beside those that change shapes."""

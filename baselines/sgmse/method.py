@@ -33,4 +33,4 @@ class SGMSE(SpectrogramEnhancer):
         return tensors
 
     def enhanced(self, noisy: Tensor, batch: Sequence[Window], draw: Callable[[], Tensor]) -> Tensor:
-        return self.config.refined(lambda x, t: self.network(x, noisy, t).float(), noisy, draw)
+        return self.config.refined(lambda x, t: self.config.score(self.network, x, noisy, t), noisy, draw)

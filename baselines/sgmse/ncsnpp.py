@@ -41,6 +41,7 @@ class NCSNpp(nn.Module):
     Args:
         width: multiplies all channels.
         blocks: residual blocks of a level on the way down; there is one more on the way up.
+        divide_by_time: off where the output is not the score, but something of the same size at all times.
 
     Source: Richter et al. 2023, Sec. III-C; Song et al. 2021, App. H.
 
@@ -49,8 +50,9 @@ class NCSNpp(nn.Module):
         -> `[B, 2, F, T]`
     """
 
-    def __init__(self, width: float = 1.0, blocks: int = 2) -> None:
+    def __init__(self, width: float = 1.0, blocks: int = 2, divide_by_time: bool = True) -> None:
         super().__init__()
+        self.divide_by_time = divide_by_time
         widths = [scaled(channels, width) for channels in CHANNELS]
         time = TIME_FACTOR * widths[0]
 
@@ -111,7 +113,9 @@ class NCSNpp(nn.Module):
             if level.resample is not None:
                 h = level.resample(h, embedding)
         assert picture is not None
-        return -self.output(picture / time[:, None, None, None])[..., :frames]
+        if self.divide_by_time:
+            picture = picture / time[:, None, None, None]
+        return -self.output(picture)[..., :frames]
 
 
 class DownLevel(nn.Module):

@@ -24,9 +24,10 @@ from benchmark.types import Sample
 
 
 class SGMSERecipe(Recipe):
-    """Loss = |deviation(t) score(x_t, y, t) + z|^2, x_t = mean(t) + deviation(t) z, t from U[end, 1].
+    """Loss = weight(t) |deviation(t) score(x_t, y, t) + z|^2, x_t = mean(t) + deviation(t) z, t from U[end, 1].
 
-    Squared norms over all bins, means over clips. The authors' code halves it, which Adam does not notice.
+    Squared norms over all bins, means over clips; the weight is 1 in the paper. The authors' code halves the loss,
+    which Adam does not notice.
     """
 
     name = "sgmse"
@@ -72,7 +73,8 @@ class SGMSERecipe(Recipe):
             noise = noise_like(clean)
             deviation = process.deviation(time)[:, None, None, None]
             state = process.mean(clean, noisy, time) + deviation * noise
-        loss = squared_norm(deviation * self.network(state, noisy, time) + noise)
+            weight = self.config.weight(time)
+        loss = squared_norm(weight.sqrt() * (deviation * self.config.score(self.network, state, noisy, time) + noise))
         update("network", loss)
         return {"score": loss}
 
@@ -121,7 +123,7 @@ class SGMSERecipe(Recipe):
             generators = [torch.Generator().manual_seed(first + i) for i in range(len(part))]
 
             def score(x: Tensor, t: Tensor, noisy: Tensor = noisy) -> Tensor:
-                return self.network(x, noisy, t).float()
+                return self.config.score(self.network, x, noisy, t)
 
             def draw(noisy: Tensor = noisy, generators: list[torch.Generator] = generators) -> Tensor:
                 return noise_like(noisy, generators)
