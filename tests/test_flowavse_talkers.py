@@ -32,7 +32,7 @@ def ratio_db(estimate: np.ndarray, clean: np.ndarray) -> float:
     return float(10 * np.log10(np.sum(target**2) / np.sum((target - estimate) ** 2)))
 
 
-@pytest.mark.parametrize("name", ["flowavse", "avdiffuss"])
+@pytest.mark.parametrize("name", ["flowavse", "avdiffuss", "sgmse"])
 def test_white_noise_is_taken_away(name: str, example: tuple[Example, Mixture]) -> None:
     given, mixture = example
     plan = plan_method(name)
