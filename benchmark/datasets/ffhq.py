@@ -28,7 +28,7 @@ class FFHQ(Dataset):
         """The pictures of one split; files without a number are named in `problems`."""
         root = self.media_root()
         folder = next((root / name for name in _FOLDERS if (root / name).is_dir()), root / _FOLDERS[0])
-        finder = MediaFinder(root, self.problems)
+        finder = self.finder()
         seen: set[int] = set()
         for file in finder.media(folder, is_portrait):
             stem = file.rpartition("/")[2].partition(".")[0]

@@ -66,7 +66,7 @@ class HQVoxCeleb(Dataset):
         for subset in _SUBSETS:
             if subset not in present:
                 self.problems.append(f"'{subset.name}': this half of the corpus is not here")
-        finder = MediaFinder(root, self.problems)
+        finder = self.finder()
         chosen = _listed(base / "split.json")
         for subset in present:
             yield from self._subset_rows(subset, base, split, chosen, finder)
@@ -93,12 +93,13 @@ class HQVoxCeleb(Dataset):
             finder.leave_out(faces[name], f"no row of {subset.table} has this name")
         speech.name_strangers({row[subset.speaker] for row, _ in people.values()}, subset.table)
         ids = safe_ids(people)
-        for name in sorted(set(names)):
-            if name not in people:
-                self.problems.append(f"split.json lists {name!r}, and no row of {subset.table} has this name")
-                continue
-            row, _ = people[name]
-            recordings = speech.recordings(row[subset.speaker])
+        self.problems += [
+            f"split.json lists {name!r}, and no row of {subset.table} has this name"
+            for name in sorted(set(names) - people.keys())
+        ]
+        wanted = [(name, people[name][0]) for name in sorted(set(names) & people.keys())]
+        heard = speech.recordings([row[subset.speaker]] for _, row in wanted)
+        for (name, row), recordings in zip(wanted, heard, strict=True):
             portraits = list(finder.media(faces[name], is_portrait)) if name in faces else []
             if not recordings or not portraits:
                 lacking = "recording" if portraits else "portrait" if recordings else "recording and no portrait"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
@@ -37,24 +38,25 @@ class LibriSpeech(Dataset):
   <subset>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt       the words, a recording on each line
   SPEAKERS.TXT                                                     optional: <speaker> | <F or M> | ..."""
 
-    def rows(self, split: str, task: str) -> list[Row]:
+    def rows(self, split: str, task: str) -> Iterator[Row]:
         """One row for each recording: targets `speech`, inputs `enrolment` and that of a decoy; no video, no noise."""
         root = self.media_root()
         base = root / "LibriSpeech" if (root / "LibriSpeech").is_dir() else root
-        finder = MediaFinder(root, self.problems)
+        finder = self.finder()
         sexes = _sexes(base / "SPEAKERS.TXT", finder)
         files: dict[str, str] = {}
         texts: dict[str, str] = {}
-        for subset in SUBSETS[split]:
-            for speaker in finder.folders(base / subset) if (base / subset).is_dir() else []:
-                for file in finder.media(speaker, _is_medium, _check):
-                    path = PurePosixPath(file)
-                    if path.name.lower().endswith(_WORDS):
-                        texts.update(_said(root / file, finder))
-                    elif path.stem.count("-") == 2:
-                        files.setdefault(same(path.stem), file)
-                    else:
-                        finder.leave_out(root / file, "a stray file: expected <speaker>-<chapter>-<number>")
+        present = [base / subset for subset in SUBSETS[split] if (base / subset).is_dir()]
+        speakers = [speaker for subset in present for speaker in finder.folders(subset)]
+        for _, found in finder.media_of(speakers, _is_medium, _check):
+            for file in found:
+                path = PurePosixPath(file)
+                if path.name.lower().endswith(_WORDS):
+                    texts.update(_said(root / file, finder))
+                elif path.stem.count("-") == 2:
+                    files.setdefault(same(path.stem), file)
+                else:
+                    finder.leave_out(root / file, "a stray file: expected <speaker>-<chapter>-<number>")
         ids = safe_ids(sorted(files))
         spoken = []
         for name, file in files.items():
@@ -65,9 +67,9 @@ class LibriSpeech(Dataset):
                 finder.leave_out(root / file, f"used without its words: there is no line of it in {where}")
             about = {key: value for key, value in known.items() if value is not None}
             spoken.append(Utterance(ids[name], speaker, file, None, about))
-        self.problems = shortened(self.problems)
-        rows = [Row(one.id, one.speaker, {}, {"speech": (one.speech,)}, one.attributes) for one in spoken]
-        return list(with_enrolments(rows, spoken, of=f"{self.name} {split}"))
+        self.problems[:] = shortened(self.problems)
+        rows = (Row(one.id, one.speaker, {}, {"speech": (one.speech,)}, one.attributes) for one in spoken)
+        return with_enrolments(rows, spoken, of=f"{self.name} {split}")
 
 
 def _sexes(table: Path, finder: MediaFinder) -> dict[str, str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.datasets.audiovisual import AudioVisualCorpus, held_out, name_below, spoken_by
+from benchmark.datasets.audiovisual import AudioVisualCorpus, held_out, name_below, spoken_by, with_own_sound
 from benchmark.datasets.media_files import MediaFinder, is_speech
 from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.noise_lists import LAYOUT
 from benchmark.datasets.tables import lrs3_words
 from benchmark.errors import MediaError, UsageError
-from benchmark.media import audio_seconds, check_header, is_audio
+from benchmark.media import check_header, is_audio
 from benchmark.text_files import read_text
 
 _EXPECTED = "expected a first line 'Text:  WORDS'"
@@ -42,24 +42,18 @@ class LRS3(AudioVisualCorpus):
         speech: dict[str, str] = {}
         video: dict[str, str] = {}
         texts: dict[str, str] = {}
-        for talk in finder.folders(part):
-            if split != "test" and held_out("lrs3", talk.name) != (split == "val"):
-                continue
-            for file in finder.media(talk, _is_medium, _check):
+        talks = [
+            talk for talk in finder.folders(part) if split == "test" or held_out("lrs3", talk.name) == (split == "val")
+        ]
+        for _, files in finder.media_of(talks, _is_medium, _check):
+            for file in files:
                 name = name_below(file, below)
                 kind = texts if _is_text(Path(file)) else speech if is_audio(file) else video
                 if name.count("/") == 1:
                     kind.setdefault(name, file)
                 else:
                     finder.leave_out(root / file, "a stray file: expected <video>/<utterance>")
-        for name in sorted(video.keys() - speech.keys()):
-            try:
-                audio_seconds(root / video[name])
-            except MediaError as error:
-                finder.leave_out(root / video[name], str(error).removeprefix(f"{root / video[name]}: "))
-                del video[name]
-            else:
-                speech[name] = video[name]
+        with_own_sound(video, speech, finder)
 
         def about(name: str) -> dict[str, str]:
             text, reason = None, f"no usable .txt beside it ({_EXPECTED})"

@@ -44,7 +44,7 @@ class NTCDTIMIT(Dataset):
     def rows(self, split: str, task: str) -> list[Row]:
         """One row for each recording in noise; what lacks its clean speech or its video is named in `problems`."""
         root = self.media_root()
-        finder = MediaFinder(root, self.problems)
+        finder = self.finder()
         part = "test" if split == "test_snr" else split
 
         def wanted(speaker: str) -> bool:
@@ -73,7 +73,7 @@ class NTCDTIMIT(Dataset):
                         rows.append(_row(spoken[name], file, noise, snr_db, utterances, f"{self.name} {split}"))
                     else:
                         finder.leave_out(root / file, "no usable clean recording with a video goes with it")
-        self.problems = shortened(self.problems)
+        self.problems[:] = shortened(self.problems)
         return list(with_enrolments(rows, utterances, of=f"{self.name} {split}"))
 
 
@@ -87,10 +87,11 @@ def _level(folder: Path, finder: MediaFinder) -> float | None:
 
 def _recordings(folder: Path, wanted: Callable[[str], bool], finder: MediaFinder) -> Iterator[tuple[str, str]]:
     """`<speaker>/<sentence>` in lower case, and its file."""
-    for person in finder.folders(folder) if folder.is_dir() else []:
-        if wanted(person.name):
-            for file in finder.media(person / "straightcam", is_audio):
-                yield f"{person.name}/{same(PurePosixPath(file).stem).lower()}", file
+    people = [person for person in (finder.folders(folder) if folder.is_dir() else []) if wanted(person.name)]
+    found = finder.media_of([person / "straightcam" for person in people], is_audio)
+    for person, (_, files) in zip(people, found, strict=True):
+        for file in files:
+            yield f"{person.name}/{same(PurePosixPath(file).stem).lower()}", file
 
 
 def _row(utterance: Utterance, file: str, noise: str, snr_db: float, utterances: list[Utterance], of: str) -> Row:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, NamedTuple
 
-from benchmark.datasets.audiovisual import AudioVisualCorpus, spoken_by
+from benchmark.datasets.audiovisual import AudioVisualCorpus, spoken_by, with_own_sound
 from benchmark.datasets.media_files import MediaFinder, is_speech
 from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.names import same
 from benchmark.datasets.noise_lists import LAYOUT
 from benchmark.errors import MediaError, UsageError
-from benchmark.media import audio_seconds, check_header, is_audio
+from benchmark.media import check_header, is_audio
 from benchmark.text_files import BLANK, read_lines
 from benchmark.types import derive_seed
 
@@ -74,24 +74,19 @@ def clips(base: Path, wanted: Callable[[str], bool], finder: MediaFinder) -> Cli
     video: dict[str, str] = {}
     speech: dict[str, str] = {}
     texts: dict[str, str] = {}
-    for group in ("volunteers", "lipspeakers"):
-        for person in finder.folders(base / group) if (base / group).is_dir() else []:
-            if not wanted(person.name):
-                continue
-            for file in finder.media(person / "Clips" / "straightcam", _is_medium, _check):
-                path = PurePosixPath(file)
-                name = f"{person.name}/{same(path.stem).lower()}"
-                kind = texts if _is_text(Path(file)) else speech if is_audio(file) else video
-                kind.setdefault(name, file)
-    for name in sorted(video.keys() - speech.keys()):
-        path = finder.root / video[name]
-        try:
-            audio_seconds(path)
-        except MediaError as error:
-            finder.leave_out(path, str(error).removeprefix(f"{path}: "))
-            del video[name]
-        else:
-            speech[name] = video[name]
+    people = [
+        person
+        for group in ("volunteers", "lipspeakers")
+        for person in (finder.folders(base / group) if (base / group).is_dir() else [])
+        if wanted(person.name)
+    ]
+    places = [person / "Clips" / "straightcam" for person in people]
+    for person, (_, files) in zip(people, finder.media_of(places, _is_medium, _check), strict=True):
+        for file in files:
+            name = f"{person.name}/{same(PurePosixPath(file).stem).lower()}"
+            kind = texts if _is_text(Path(file)) else speech if is_audio(file) else video
+            kind.setdefault(name, file)
+    with_own_sound(video, speech, finder)
     return Clips(video, speech, texts)
 
 

@@ -36,7 +36,7 @@ class VGGFaceVoxCeleb1(Dataset):
         """The people of one split who have both speech and faces; the others are named in `problems`."""
         root = self.media_root()
         base = root / "data" if (root / "data").is_dir() else root
-        finder = MediaFinder(root, self.problems)
+        finder = self.finder()
         table = base / "vox1_meta.csv"
         people: dict[str, dict[str, str]] = {}
         for row in read_table(table, (_ID, _NAME, _SEX, "Nationality", "Set"), "\t"):
@@ -64,11 +64,9 @@ class VGGFaceVoxCeleb1(Dataset):
         for name in sorted(faces.keys() - people.keys()):
             finder.leave_out(faces[name], f"no row of {table.name} has this name")
         ids = safe_ids(people)
-        for name in sorted(people):
-            if name[0] not in _LETTERS[split]:
-                continue
-            row = people[name]
-            recordings = speech.recordings(row[_ID], name)
+        wanted = [(name, people[name]) for name in sorted(people) if name[0] in _LETTERS[split]]
+        heard = speech.recordings((row[_ID], name) for name, row in wanted)
+        for (name, row), recordings in zip(wanted, heard, strict=True):
             portraits = list(finder.media(faces[name], is_portrait)) if name in faces else []
             if not recordings or not portraits:
                 lacking = "recording" if portraits else "portrait" if recordings else "recording and no portrait"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from benchmark.datasets.media_files import MediaFinder, is_speech
@@ -32,10 +34,16 @@ class SpeakerFolders:
     def __contains__(self, speaker: str) -> bool:
         return same(speaker) in self._folders
 
-    def recordings(self, *speakers: str) -> list[str]:
-        """Usable recordings of a speaker, sorted; of several where one person has several folders."""
-        folders = [folder for speaker in speakers for folder in self._folders.get(same(speaker), ())]
-        return sorted(file for folder in folders for file in self._finder.media(folder, is_speech))
+    def recordings(self, people: Iterable[Sequence[str]]) -> Iterator[list[str]]:
+        """Usable recordings of each person, sorted.
+
+        Args:
+            people: the speakers as whom each person may have folders.
+        """
+        several = [[folder for name in names for folder in self._folders.get(same(name), ())] for names in people]
+        found = self._finder.media_of([folder for folders in several for folder in folders], is_speech)
+        for folders in several:
+            yield sorted(file for _, files in itertools.islice(found, len(folders)) for file in files)
 
     def name_strangers(self, known: set[str], table: str) -> None:
         """Name the folders of speakers that the table does not hold."""

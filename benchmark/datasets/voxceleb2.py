@@ -10,7 +10,7 @@ from benchmark.datasets.audiovisual import AudioVisualCorpus, held_out, name_bel
 from benchmark.datasets.media_files import MediaFinder
 from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.noise_lists import LAYOUT
-from benchmark.media import audio_seconds, check_header, is_audio, is_video
+from benchmark.media import is_audio, is_video
 
 
 class VoxCeleb2(AudioVisualCorpus):
@@ -35,24 +35,27 @@ class VoxCeleb2(AudioVisualCorpus):
         base = root / "vox2" if (root / "vox2").is_dir() else root
         part = base / ("test" if split == "test" else "dev")
         recordings = [part / name for name in ("wav", "aac") if (part / name).is_dir()]
-        check = check_header if recordings else audio_seconds
-        video = _files(part / "mp4", split, is_video, check, finder)
-        speech = {} if recordings else video
+        video = _files(part / "mp4", split, is_video, finder)
+        speech: dict[str, str] = {}
         for tree in recordings:
-            speech = _files(tree, split, is_audio, check, finder) | speech
+            speech = _files(tree, split, is_audio, finder) | speech
+        if not recordings:
+            heard = finder.lengths(video.values())
+            speech = video = {name: file for name, file in video.items() if file in heard}
         return spoken_by(speech, video, finder, lambda name: {})
 
 
-def _files(
-    tree: Path, split: str, accepts: Callable[[Path], bool], check: Callable[[Path], object], finder: MediaFinder
-) -> dict[str, str]:
+def _files(tree: Path, split: str, accepts: Callable[[Path], bool], finder: MediaFinder) -> dict[str, str]:
     """Name of the utterance to its file, for the speakers of a split."""
     found: dict[str, str] = {}
     below = tree.relative_to(finder.root).as_posix()
-    for speaker in finder.folders(tree):
-        if split != "test" and held_out("voxceleb2", speaker.name) != (split == "val"):
-            continue
-        for file in finder.media(speaker, accepts, check):
+    wanted = [
+        speaker
+        for speaker in finder.folders(tree)
+        if split == "test" or held_out("voxceleb2", speaker.name) == (split == "val")
+    ]
+    for _, files in finder.media_of(wanted, accepts):
+        for file in files:
             name = name_below(file, below)
             if name.count("/") == 2:
                 found.setdefault(name, file)

@@ -11,6 +11,7 @@ from benchmark import tracebacks
 from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
 from benchmark.errors import BenchmarkError, InvalidConfig, MissingDataset, PrerequisiteError, UsageError
+from benchmark.processes import cores
 from benchmark.registry import metric_of
 from benchmark.remarks import counted
 from benchmark.results.schema import Result, RunSpec
@@ -177,6 +178,7 @@ class Session:
         from benchmark.weights.table import home
 
         adapter = datasets.load(self.request.dataset)(self.request.data_root, home())
+        adapter.workers = cores()
         progress = self.progress(f"{self.request.dataset} {split}")
         extra = {"fields": fields} if fields and not adapter.needs_root else {}
         manifest = adapter.open(

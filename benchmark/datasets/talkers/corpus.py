@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmark.datasets.dataset import Dataset, Progress
-from benchmark.datasets.manifest import Manifest, Row, parse_manifest, read_manifest, write_manifest
+from benchmark.datasets.manifest import Manifest, Row, read_manifest, write_manifest
 from benchmark.datasets.mixtures import (
     GRIDS,
     SNRS_DB,
@@ -131,7 +131,7 @@ class Talkers(Dataset):
                 path.unlink(missing_ok=True)
         try:
             about = {"dataset": self.name, "revision": self.revision, "split": split, "task": task}
-            return parse_manifest(write_manifest(path, make(), **about), path, path.parent)
+            return write_manifest(path, make(), **about)
         except OSError as error:
             raise MissingDataset(
                 f"Talkers cannot be built in {path.parent} ({error.strerror or error}): "
