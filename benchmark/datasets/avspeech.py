@@ -27,6 +27,17 @@ class AVSpeech(Dataset):
   avspeech_train.csv, avspeech_test.csv        as published: YouTube id, start and end in seconds, x, y; no header
   clips/<split>/<YouTube id>_<start>.<suffix>  the clips, videos or their sound; <start> as in the list, or its number
   faces/<split>/<YouTube id>_<start>.<suffix>  the speaker's face, cut out of one frame (jpg png webp)"""
+    landmarks = ("avspeech_*.csv",)
+    obtain = (
+        "The two lists, avspeech_train.csv and avspeech_test.csv. They name parts of YouTube videos: fetch those "
+        "that still exist, and cut out each speaker's face, yourself."
+    )
+    where = "https://looking-to-listen.github.io/avspeech/ (no form)."
+    terms = (
+        "CC BY 4.0 for the lists; the videos belong to those who uploaded them, and YouTube's terms hold for "
+        "fetching them. The people were not asked: no identification, no impersonation."
+    )
+    use = "The DDPM speech-to-face paper trains and tests on it."
 
     def rows(self, split: str, task: str) -> Iterable[Row]:
         """The clips of one split that are listed and have a face; others are named in `problems`."""

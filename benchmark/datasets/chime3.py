@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.facts import Form
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder
 from benchmark.media import is_audio
@@ -40,6 +42,24 @@ class CHiME3(Dataset):
     revision: ClassVar[str] = "1"
     tasks: ClassVar[tuple[str, ...]] = ("lip2speech", "av_enhancement")
     layout: ClassVar[str] = LAYOUT
+    landmarks: ClassVar[tuple[str, ...]] = (
+        "data/audio/16kHz/backgrounds",
+        "CHiME3/data",
+        "CHIME3/data",
+        "backgrounds",
+        "BGD_*.wav",
+    )
+    obtain: ClassVar[str] = "The background recordings (data/audio/16kHz/backgrounds); the speech is not read."
+    where: ClassVar[str] = (
+        "Linguistic Data Consortium, https://catalog.ldc.upenn.edu/LDC2017S24, by its order form; "
+        "https://www.chimechallenge.org/challenges/chime3/data describes it."
+    )
+    terms: ClassVar[str] = (
+        "The LDC's agreement, with a fee for those who are not members; not to be passed on. Recorded in public "
+        "places: voices of passers-by may be heard."
+    )
+    use: ClassVar[str] = "The noise of lrs3_chime3 (LipDiffuser). Noise alone: nothing can be evaluated on it."
+    forms: ClassVar[Mapping[str, Form]] = {"sound": Form(rate=16_000)}
 
     def rows(self, split: str, task: str) -> list[Row]:
         """Inputs `noise`; attributes `noise` (its place) and `seconds`."""

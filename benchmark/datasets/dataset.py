@@ -107,6 +107,10 @@ class Dataset(ABC):
             )
         return self.root
 
+    def places(self) -> list[Path]:
+        """The folders in which the corpus's files lie: the root, or what it may hold as links."""
+        return [self.media_root()]
+
     def place(self) -> str:
         """What tells this root from others in the names of files that are kept about it."""
         return hashlib.sha256(os.fsencode(self.media_root().resolve())).hexdigest()[:10]

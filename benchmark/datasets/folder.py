@@ -57,6 +57,13 @@ class Folder(AudioVisualCorpus):
                                   has to be clean, or NAME{_CLEAN}.wav has to be there
   --split test_snr                the same over -10 to 10 dB
   --split {_NOISY}                   the sound is cleaned as it is, and compared with NAME{_CLEAN}.wav if there"""
+    obtain: ClassVar[str] = "Recordings, videos and portraits of your own."
+    where: ClassVar[str] = "Wherever they are: nothing is copied, nothing leaves this machine."
+    terms: ClassVar[str] = (
+        "Yours to settle: ask the people in them. A face that is made of a voice, or a voice of a face, tells of "
+        "a person, and may be wrong about them."
+    )
+    use: ClassVar[str] = "Any method on your own people: faces from voices, enhancement, separation, lips to speech."
 
     def check(self, split: str, task: str) -> None:
         super().check(split, task)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmark.datasets.audiovisual import AudioVisualCorpus, speaker_of, spoken_by
+from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.media_files import MediaFinder, is_speech
 from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.noise_lists import LAYOUT
@@ -45,6 +46,21 @@ class Grid(AudioVisualCorpus):
   audio/s1/ ... audio/s34/        optional: recordings of {CLIP_S:g} s, for clips without sound; also beside the clips
   *.mpg                           or, without folders of speakers: clips named like bbaf2n or id2_vcd_swwp2s
 {LAYOUT}"""
+    landmarks: ClassVar[tuple[str, ...]] = ("s[1-9]", "s[1-3][0-9]", "*.mpg")
+    obtain: ClassVar[str] = (
+        "The clips of the speakers, in normal (mpg) or high quality (mpg_6000), unpacked; or a few clips in one folder."
+    )
+    where: ClassVar[str] = "https://zenodo.org/records/3625687 (no form)."
+    terms: ClassVar[str] = "CC BY 4.0. The people sat for it and agreed to its use in research."
+    use: ClassVar[str] = (
+        "Sentences of a small grammar, with the words in the file's name, so that word errors can be told "
+        "exactly. No paper here is tested on it."
+    )
+    published: ClassVar[tuple[Published, ...]] = (
+        Published("speakers with video", 33, r"(s\d+)/.+\.mpg"),
+        Published("clips", 33_000, r"s\d+/.+\.mpg"),
+    )
+    forms: ClassVar[Mapping[str, Form]] = {"video": Form(fps=25)}
 
     def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
         """By `<speaker>/<sentence>`, or by the name of the clip in a flat folder."""

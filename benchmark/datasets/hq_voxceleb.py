@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.facts import Published
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder, is_portrait
 from benchmark.datasets.names import safe_ids, same
@@ -57,6 +58,25 @@ class HQVoxCeleb(Dataset):
   VoxCeleb/{vox1,vox2}/masked_faces/<Name>/*             the portraits of HQ-VoxCeleb
   VoxCeleb/raw_wav/{vox1,vox2}/{dev,test}/<id>/<clip>/*  the recordings (wav of VoxCeleb1, m4a of VoxCeleb2)
   VoxCeleb/split.json                                    optional: {"vox1": {"train": [names], "val": ...}}"""
+    landmarks = ("VoxCeleb/vox1", "VoxCeleb/vox2", "data/VoxCeleb", "vox1/vox1_meta.csv", "vox2/full_vox2_meta.csv")
+    obtain = (
+        "The portraits of HQ-VoxCeleb (masked_faces) and the two tables, from SF2F's repository; the sound of "
+        "VoxCeleb1 and VoxCeleb2, unpacked below raw_wav."
+    )
+    where = (
+        "https://github.com/BAI-Yeqi/SF2F_PyTorch for portraits and tables; for the sound see `data info "
+        "voxceleb1` and `data info voxceleb2`."
+    )
+    terms = (
+        "Those of VoxCeleb for the sound. The portraits state no licence of their own: they come from VGGFace and "
+        "VGGFace2, for research. The people are celebrities who were not asked: no identification of private "
+        "persons, no impersonation."
+    )
+    use = "SF2F's training and test (Tables 2 to 4), and voice2face beside it."
+    published = (
+        Published("people with portraits", 3_638, r"(?:data/)?(?:VoxCeleb/)?(vox[12]/masked_faces/[^/]+)/.+"),
+        Published("portraits", 8_028, r"(?:data/)?(?:VoxCeleb/)?vox[12]/masked_faces/[^/]+/.+"),
+    )
 
     def rows(self, split: str, task: str) -> Iterable[Row]:
         """The people of one split who have both speech and faces; the others are named in `problems`."""
@@ -87,7 +107,7 @@ class HQVoxCeleb(Dataset):
         listed = chosen.get(subset.name)
         by_row = [name for name, (_, own) in people.items() if own == split]
         names = by_row if listed is None else [same(name) for name in listed.get(split, [])]
-        speech = SpeakerFolders(base / "raw_wav" / subset.name, finder)
+        speech = SpeakerFolders([base / "raw_wav" / subset.name], finder)
         faces = {same(path.name): path for path in finder.folders(base / subset.name / "masked_faces")}
         for name in sorted(faces.keys() - people.keys()):
             finder.leave_out(faces[name], f"no row of {subset.table} has this name")

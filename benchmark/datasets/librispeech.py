@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from benchmark.datasets.audiovisual import shortened
 from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder
 from benchmark.datasets.mixtures import Utterance, with_enrolments
@@ -36,7 +37,37 @@ class LibriSpeech(Dataset):
   <subset>/<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac   subsets train-clean-100, dev-clean, test-clean ...;
                                                                    all of it may lie in a folder LibriSpeech
   <subset>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt       the words, a recording on each line
-  SPEAKERS.TXT                                                     optional: <speaker> | <F or M> | ..."""
+  SPEAKERS.TXT                                                     optional: <speaker> | <F or M> | ...
+  <speaker>/...                                                    or, without subsets: a few speakers, to test on"""
+    landmarks: ClassVar[tuple[str, ...]] = (
+        "train-clean-*",
+        "train-other-*",
+        "dev-clean",
+        "dev-other",
+        "test-clean",
+        "test-other",
+        "LibriSpeech/*-*",
+    )
+    obtain: ClassVar[str] = "The archives of the subsets that are wanted, train-clean-100 to test-other, unpacked."
+    where: ClassVar[str] = "https://www.openslr.org/12 (no form)."
+    terms: ClassVar[str] = (
+        "CC BY 4.0, from recordings in the public domain. The readers gave their voices to LibriVox for any use, "
+        "under names of their choice."
+    )
+    use: ClassVar[str] = (
+        "LipDiffuser learns from its 960 hours what speech is like, before it sees lips. Voices alone for "
+        "everything else."
+    )
+    published: ClassVar[tuple[Published, ...]] = (
+        Published("recordings of train-clean-100", 28_539, r"(?:LibriSpeech/)?train-clean-100/.+\.flac"),
+        Published("recordings of train-clean-360", 104_014, r"(?:LibriSpeech/)?train-clean-360/.+\.flac"),
+        Published("recordings of train-other-500", 148_688, r"(?:LibriSpeech/)?train-other-500/.+\.flac"),
+        Published("recordings of dev-clean", 2_703, r"(?:LibriSpeech/)?dev-clean/.+\.flac"),
+        Published("recordings of dev-other", 2_864, r"(?:LibriSpeech/)?dev-other/.+\.flac"),
+        Published("recordings of test-clean", 2_620, r"(?:LibriSpeech/)?test-clean/.+\.flac"),
+        Published("recordings of test-other", 2_939, r"(?:LibriSpeech/)?test-other/.+\.flac"),
+    )
+    forms: ClassVar[Mapping[str, Form]] = {"sound": Form(rate=16_000)}
 
     def rows(self, split: str, task: str) -> Iterator[Row]:
         """One row for each recording: targets `speech`, inputs `enrolment` and that of a decoy; no video, no noise."""
@@ -46,8 +77,16 @@ class LibriSpeech(Dataset):
         sexes = _sexes(base / "SPEAKERS.TXT", finder)
         files: dict[str, str] = {}
         texts: dict[str, str] = {}
-        present = [base / subset for subset in SUBSETS[split] if (base / subset).is_dir()]
-        speakers = [speaker for subset in present for speaker in finder.folders(subset)]
+        known = [name for names in SUBSETS.values() for name in names if (base / name).is_dir()]
+        speakers = [path for name in SUBSETS[split] if name in known for path in finder.folders(base / name)]
+        alone = [] if known else [path for path in finder.entries(base) if path.name.isdecimal() and path.is_dir()]
+        if alone:
+            if split != "test":
+                raise UsageError(
+                    f"A folder of speakers has only the split 'test', not '{split}': {base} holds no subset as "
+                    "train-clean-100"
+                )
+            speakers = alone
         for _, found in finder.media_of(speakers, _is_medium, _check):
             for file in found:
                 path = PurePosixPath(file)

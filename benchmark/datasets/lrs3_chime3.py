@@ -7,8 +7,9 @@ named by the manifest's hash.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from benchmark.datasets.audiovisual import shortened
 from benchmark.datasets.chime3 import BACKGROUNDS, Background, backgrounds
 from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.lrs3 import LRS3
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.mixtures import Utterance, lip_snrs, recorded_row, with_enrolments
@@ -38,6 +40,24 @@ class LRS3CHiME3(Dataset):
   lrs3/{{trainval,test}}/<video>/<utterance>.mp4   LRS3 as `data info lrs3` prints it; also lrs3/lrs3/...
   chime3/{BACKGROUNDS}/*.wav      CHiME-3 as `data info chime3` prints it; also chime3/CHiME3/...
         lrs3 and chime3 may be links to where the corpora lie"""
+    landmarks: ClassVar[tuple[str, ...]] = ("lrs3/*", "chime3/*")
+    obtain: ClassVar[str] = (
+        "LRS3 (trainval and test) and the background recordings of CHiME-3, side by side in one folder, or links "
+        "to them."
+    )
+    where: ClassVar[str] = "See `data info lrs3` and `data info chime3`."
+    terms: ClassVar[str] = (
+        "Those of LRS3 and of CHiME-3. The mixtures are made in memory and never written, save by `data export`: "
+        "what that writes is under the same terms."
+    )
+    use: ClassVar[str] = (
+        "LipDiffuser's Table 1 (-10 dB) and Figure 4 (six SNRs). The authors' own list is not published: the one "
+        "made here is kept as the manifest and named by its hash."
+    )
+    published: ClassVar[tuple[Published, ...]] = (
+        Published("utterances of the test", 1_321, r"lrs3/(?:lrs3/)?test/[^/]+/[^/]+\.mp4"),
+    )
+    forms: ClassVar[Mapping[str, Form]] = {"video": Form(fps=25, size=(224, 224))}
 
     def rows(self, split: str, task: str) -> Iterator[Row]:
         """The mixtures of a split; files that are left out are named in `problems`, the first few of a kind."""
@@ -60,6 +80,9 @@ class LRS3CHiME3(Dataset):
             for row in _mixtures(utterance, lengths[utterance.speech], noises, spoken, split)
         )
         return with_enrolments(rows, spoken, of=f"{self.name} {part}")
+
+    def places(self) -> list[Path]:
+        return [self.media_root() / name for name in ("lrs3", "chime3")]
 
     def _spoken(self, part: str) -> Iterator[Utterance]:
         """The utterances of LRS3, their paths relative to this root."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmark.datasets.audiovisual import shortened
 from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.facts import Published
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder
 from benchmark.datasets.mixtures import Utterance, other_people, with_enrolments
@@ -40,6 +41,23 @@ class NTCDTIMIT(Dataset):
   Clean/volunteers/<01M>/straightcam/<sa1>.wav           the same without; all of this may lie in a folder NTCD-TIMIT
   volunteers/<01M>/Clips/straightcam/<sa1>.mp4           TCD-TIMIT's clips, and its words where they are beside them;
                                                          they may lie in a folder TCD-TIMIT"""
+    landmarks: ClassVar[tuple[str, ...]] = ("Clean/volunteers", "NTCD-TIMIT/Clean")
+    obtain: ClassVar[str] = (
+        "The archives of the six noises and of the clean recordings, unpacked, and the clips of TCD-TIMIT's "
+        "volunteers beside them."
+    )
+    where: ClassVar[str] = (
+        "https://zenodo.org/records/260228 (no form) for the sound; for the videos see `data info tcd_timit`."
+    )
+    terms: ClassVar[str] = (
+        "CC BY-NC 4.0 for the sound: research that earns nothing. For the videos, and for the people in them, the "
+        "terms of TCD-TIMIT."
+    )
+    use: ClassVar[str] = "LipDiffuser's Table 2: the test at -5 dB, as recorded; nothing is mixed."
+    published: ClassVar[tuple[Published, ...]] = (
+        Published("volunteers", 56, r"(?:NTCD-TIMIT/)?Clean/volunteers/([^/]+)/.+\.wav"),
+        Published("clean recordings", 5_488, r"(?:NTCD-TIMIT/)?Clean/volunteers/[^/]+/straightcam/[^/]+\.wav"),
+    )
 
     def rows(self, split: str, task: str) -> list[Row]:
         """One row for each recording in noise; what lacks its clean speech or its video is named in `problems`."""

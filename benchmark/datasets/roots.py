@@ -1,4 +1,4 @@
-"""What may be wrong with a folder in which a corpus was not found: one level too high or low, other case, not unpacked."""
+"""What may be wrong with a folder in which a corpus was not found: a level too high or low, other case, archives."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar, NamedTuple
 
 from benchmark.datasets.audiovisual import AudioVisualCorpus, spoken_by, with_own_sound
+from benchmark.datasets.facts import Published
 from benchmark.datasets.media_files import MediaFinder, is_speech
 from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.names import same
@@ -40,6 +41,32 @@ class TCDTIMIT(AudioVisualCorpus):
   .../<sa1>.wav                   optional, beside a clip: its speech; without it, the video's own sound
   .../<SA1>.txt                   optional, beside a clip: its words, alone or a line each behind their times
 {LAYOUT}"""
+    landmarks: ClassVar[tuple[str, ...]] = (
+        "volunteers/*/Clips",
+        "lipspeakers/*/Clips",
+        "TCD-TIMIT/volunteers",
+        "TCDTIMIT/volunteers",
+    )
+    obtain: ClassVar[str] = (
+        "The clips of the volunteers and of the lipspeakers from the camera in front (straightcam), unpacked, "
+        "with their texts."
+    )
+    where: ClassVar[str] = (
+        "https://sigmedia.tv/datasets/tcd_timit/ (before: sigmedia.tcd.ie/TCDTIMIT): asked for by mail, from an "
+        "academic address."
+    )
+    terms: ClassVar[str] = (
+        "For academic research, by the agreement of Trinity College Dublin; not to be passed on. The people sat "
+        "for it and agreed to its use in research."
+    )
+    use: ClassVar[str] = (
+        "LipDiffuser's test on people and sentences that it was not trained on, of ntcd_timit with noise."
+    )
+    published: ClassVar[tuple[Published, ...]] = (
+        Published("volunteers", 59, r"(?:TCD-?TIMIT/)?volunteers/([^/]+)/Clips/straightcam/.+\.mp4"),
+        Published("lipspeakers", 3, r"(?:TCD-?TIMIT/)?lipspeakers/([^/]+)/Clips/straightcam/.+\.mp4"),
+        Published("clips", 6_913, r"(?:TCD-?TIMIT/)?(?:volunteers|lipspeakers)/[^/]+/Clips/straightcam/[^/]+\.mp4"),
+    )
 
     def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
         """By `<speaker>/<sentence>`."""

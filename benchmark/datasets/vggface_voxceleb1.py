@@ -6,8 +6,9 @@ import string
 from collections.abc import Iterable
 
 from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.manifest import Row
-from benchmark.datasets.media_files import MediaFinder, is_portrait
+from benchmark.datasets.media_files import is_portrait
 from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.tables import read_table, sex_of
 from benchmark.datasets.voxceleb import SpeakerFolders
@@ -31,6 +32,23 @@ class VGGFaceVoxCeleb1(Dataset):
   data/vox1_meta.csv                  tab-separated: VoxCeleb1 ID, VGGFace1 ID, Gender, Nationality, Set
   data/VGG_ALL_FRONTAL/<Name>/*.jpg   the aligned portraits that voice2face's authors offer
   data/wav/<id>/<clip>/*.wav          the recordings of VoxCeleb1 (also below dev and test)"""
+    landmarks = ("data/vox1_meta.csv", "data/VGG_ALL_FRONTAL", "VGG_ALL_FRONTAL")
+    obtain = (
+        "The aligned portraits VGG_ALL_FRONTAL and the table vox1_meta.csv, from voice2face's repository; the "
+        "sound of VoxCeleb1."
+    )
+    where = (
+        "https://github.com/cmu-mlsp/reconstructing_faces_from_voices for portraits and table; for the sound see "
+        "`data info voxceleb1`."
+    )
+    terms = (
+        "Those of VoxCeleb for the sound. The portraits are a selection from VGGFace, for research that earns "
+        "nothing. The people are celebrities who were not asked: no identification of private persons, no "
+        "impersonation."
+    )
+    use = "voice2face's and AVP-GAN's training and test."
+    published = (Published("people with portraits", 1_225, r"(?:data/)?VGG_ALL_FRONTAL/([^/]+)/.+"),)
+    forms = {"sound": Form(rate=16_000)}
 
     def rows(self, split: str, task: str) -> Iterable[Row]:
         """The people of one split who have both speech and faces; the others are named in `problems`."""
@@ -58,7 +76,7 @@ class VGGFaceVoxCeleb1(Dataset):
                 else ""
             )
             raise MissingDataset(f"{base / 'wav'} is missing: expected VoxCeleb1's recordings in it{features}")
-        speech = SpeakerFolders(place, finder)
+        speech = SpeakerFolders([place], finder)
         speech.name_strangers(people.keys() | {row[_ID] for row in people.values()}, table.name)
         faces = {same(path.name): path for path in finder.folders(base / "VGG_ALL_FRONTAL")}
         for name in sorted(faces.keys() - people.keys()):

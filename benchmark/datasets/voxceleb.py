@@ -15,14 +15,15 @@ _PARTS = ("dev", "test", "wav", "aac", "mp4")
 class SpeakerFolders:
     """The folders of a VoxCeleb corpus by speaker; a speaker may be in both of its parts."""
 
-    def __init__(self, place: Path, finder: MediaFinder) -> None:
+    def __init__(self, places: Iterable[Path], finder: MediaFinder) -> None:
         """
         Args:
-            place: holds the speakers' folders, directly or below `dev`, `test`, `wav`, `aac`, `dev/wav` and so on.
+            places: hold the speakers' folders, directly or below `dev`, `test`, `wav`, `aac`, `dev/wav` and so on.
         """
         self._finder = finder
         self._folders: dict[str, list[Path]] = {}
-        self._collect(place, depth=2)
+        for place in places:
+            self._collect(place, depth=2)
 
     def _collect(self, place: Path, depth: int) -> None:
         for path in self._finder.folders(place):
@@ -45,7 +46,7 @@ class SpeakerFolders:
         for folders in several:
             yield sorted(file for _, files in itertools.islice(found, len(folders)) for file in files)
 
-    def name_strangers(self, known: set[str], table: str) -> None:
+    def name_strangers(self, known: Iterable[str], table: str) -> None:
         """Name the folders of speakers that the table does not hold."""
         for speaker in sorted(self._folders.keys() - {same(name) for name in known}):
             for folder in self._folders[speaker]:
