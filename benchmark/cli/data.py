@@ -166,10 +166,9 @@ def verify(
     from benchmark.datasets.verification import verify as open_all
 
     adapter = _adapter(name, data_root, workers)
-    report = output or adapter.home / "verified" / f"{name}-{adapter.place()}.jsonl"
     with bars(quiet) as progress:
         show = progress(name)
-        found = open_all(adapter, report, lambda done, total, what: show("verify", done, total, what), fresh)
+        found = open_all(adapter, output, lambda done, total, what: show("verify", done, total, what), fresh)
     lacking = [] if partial else found.lacking
     if as_json:
         print_json({"dataset": name, **found.as_dict()})

@@ -192,6 +192,9 @@ class MediaFinder:
         return entries
 
     def _may_list(self, path: Path, entry: os.DirEntry[str]) -> bool:
+        if entry.name.startswith("._") or entry.name == "__MACOSX":
+            self.leave_out(path, "left by macOS beside what it copied or unpacked")
+            return False
         if _UNSAFE.intersection(entry.name) or not _is_text(entry.name):
             self.leave_out(path, "its name holds a character that no manifest can hold: rename it")
             return False

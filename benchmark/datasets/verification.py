@@ -24,7 +24,7 @@ from benchmark.datasets.media_files import MediaFinder, Progress
 from benchmark.datasets.roots import is_archive
 from benchmark.errors import MediaError, MissingDataset, UsageError
 from benchmark.files import write_whole
-from benchmark.media import decoded_frames, is_audio, is_image, is_video, read_audio, read_image
+from benchmark.media import check_header, decoded_frames, is_audio, is_image, is_video, read_audio, read_image
 from benchmark.processes import DEATHS, each
 from benchmark.remarks import remarks
 from benchmark.text_files import read_text
@@ -41,8 +41,6 @@ FPS_SLACK = 0.02
 EXAMPLES = 3
 """Files that are named of each fault; the report names all."""
 _TEXTS = (".txt", ".csv", ".json", ".align", ".wrd", ".lst", ".tsv")
-_DROSS = re.compile(r"\._.*|\.DS_Store|Thumbs\.db|desktop\.ini|\.gitkeep|\.nfs.*", re.IGNORECASE)
-"""What desktops and file servers leave behind."""
 _LOOK_EVERY = 5
 """Pictures of a video that are looked at, until one shows something."""
 
@@ -125,11 +123,14 @@ class _Job(NamedTuple):
     forms: Mapping[str, Form]
 
 
-def verify(dataset: Dataset, report: Path, progress: Progress | None = None, fresh: bool = False) -> Verification:
+def verify(
+    dataset: Dataset, report: Path | None = None, progress: Progress | None = None, fresh: bool = False
+) -> Verification:
     """Open every file of a corpus by as many processes as `dataset.workers` says.
 
     Args:
-        report: the file of JSON lines; what an earlier verification of the same root left there is gone on from.
+        report: the file of JSON lines, by default one for each root; what an earlier verification left there is gone on
+            from.
         fresh: open all files again.
 
     Raises:
@@ -138,6 +139,7 @@ def verify(dataset: Dataset, report: Path, progress: Progress | None = None, fre
     if dataset.needs_root:
         dataset.present_root()
     root = dataset.media_root()
+    report = report or dataset.home / "verified" / f"{dataset.name}-{dataset.place()}.jsonl"
     header = {"verified": VERSION, "dataset": dataset.name, "root": str(root.resolve())}
     header["forms"] = {kind: asdict(form) for kind, form in sorted(dataset.forms.items())}
     header = json.loads(json.dumps(header))
@@ -152,8 +154,7 @@ def verify(dataset: Dataset, report: Path, progress: Progress | None = None, fre
     outcome.kept = len(present) - len(left)
     report.parent.mkdir(parents=True, exist_ok=True)
     with report.open("a" if earlier else "w", encoding="utf-8") as stream:
-        if not earlier:
-            stream.write(_line(header))
+        stream.write("\n" if earlier else _line(header))  # a line that a kill tore ends here
         jobs = (_Job(root, file, dataset.forms) for file in left)
         for done, (job, found) in enumerate(each(_looked_at, jobs, min(dataset.workers, len(left)), _killed), 1):
             stream.write(_line({**_asdict(found), "stamp": present[job.file]}))
@@ -172,12 +173,14 @@ def look_at(path: Path, forms: Mapping[str, Form]) -> tuple[str, str, dict[str, 
     kind = _kind(path)
     with remarks() as heard:
         try:
+            if kind not in ("text", "other"):
+                check_header(path)
             fault, reason = _LOOKS[kind](path, forms.get(kind), facts)
         except MediaError as error:
             reason = str(error).removeprefix(f"{path}: ")
             fault = next((word for word, pattern in _FAULTS if re.search(pattern, reason)), "corrupt")
         except UsageError as error:
-            reason = str(error).removeprefix(str(path)).lstrip(":, ")
+            reason = str(error).removeprefix(str(path)).lstrip(":, ").replace(str(path), path.name)
             fault = "not UTF-8" if "UTF" in reason else "corrupt"
     if heard:
         facts["remarks"] = [line.removeprefix(f"{path}: ") for line in heard]
@@ -185,8 +188,6 @@ def look_at(path: Path, forms: Mapping[str, Form]) -> tuple[str, str, dict[str, 
 
 
 def _kind(path: Path) -> str:
-    if _DROSS.fullmatch(path.name) or "__MACOSX" in path.parts:
-        return "other"
     if is_audio(path):
         return "sound"
     if is_video(path):
