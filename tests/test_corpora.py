@@ -262,10 +262,9 @@ def test_several_processes_find_what_one_finds(speakers: Path, monkeypatch: pyte
     for workers in (1, 2):
         monkeypatch.setattr(media_files, "_PATIENCE_S", 0.0)
         monkeypatch.setattr(media_files, "_TOGETHER", 4)
-        told: list[tuple[int, int]] = []
-        finder = MediaFinder(
-            speakers, [], workers=workers, progress=lambda done, total, what: told.append((done, total))
-        )
+        told: list[tuple[object, ...]] = []
+        tell = told.append
+        finder = MediaFinder(speakers, [], workers=workers, progress=lambda *about, tell=tell: tell(about))
         folders = finder.folders(speakers)
         listed = list(finder.media_of(folders, is_speech))
         lengths = finder.lengths(file for _, files in listed for file in files)

@@ -205,6 +205,9 @@ def test_a_folder_of_speakers_is_a_test(tmp_path: Path) -> None:
     manifest = opened(LibriSpeech, tmp_path / "few")
     assert {(s.speaker, s.attributes["sex"]) for s in manifest.samples} == {("61", "m"), ("121", "f")}
     assert not has(manifest, "SPEAKERS.TXT")
+    voices = opened(LibriSpeech, tmp_path / "few", task="speech2face").samples
+    assert [(s.id, len(s.inputs["speech"]), s.attributes["sex"]) for s in voices] == [("121", 2, "f"), ("61", 2, "m")]
+    assert not any(sample.targets for sample in voices)
     with pytest.raises(UsageError, match="has only the split 'test'"):
         opened(LibriSpeech, tmp_path / "few", "train")
 

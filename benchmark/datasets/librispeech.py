@@ -28,11 +28,14 @@ _WORDS = ".trans.txt"
 
 
 class LibriSpeech(Dataset):
-    """The published layout. Nobody is seen, so that no method that reads lips can be evaluated on it."""
+    """The published layout. Nobody is seen, so that no method that reads lips can be evaluated on it.
+
+    For faces (`speech2face`) a speaker is a sample, with all recordings and no portrait.
+    """
 
     name: ClassVar[str] = "librispeech"
     revision: ClassVar[str] = "1"
-    tasks: ClassVar[tuple[str, ...]] = ("lip2speech",)
+    tasks: ClassVar[tuple[str, ...]] = ("lip2speech", "speech2face")
     layout: ClassVar[str] = """\
   <subset>/<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac   subsets train-clean-100, dev-clean, test-clean ...;
                                                                    all of it may lie in a folder LibriSpeech
@@ -70,7 +73,10 @@ class LibriSpeech(Dataset):
     forms: ClassVar[Mapping[str, Form]] = {"sound": Form(rate=16_000)}
 
     def rows(self, split: str, task: str) -> Iterator[Row]:
-        """One row for each recording: targets `speech`, inputs `enrolment` and that of a decoy; no video, no noise."""
+        """One row for each recording: targets `speech`, inputs `enrolment` and that of a decoy; no video, no noise.
+
+        Or one for each speaker, with inputs `speech`.
+        """
         root = self.media_root()
         base = root / "LibriSpeech" if (root / "LibriSpeech").is_dir() else root
         finder = self.finder()
@@ -97,6 +103,9 @@ class LibriSpeech(Dataset):
                 else:
                     finder.leave_out(root / file, "a stray file: expected <speaker>-<chapter>-<number>")
         ids = safe_ids(sorted(files))
+        if task == "speech2face":
+            yield from _voices(files, sexes)
+            return
         spoken = []
         for name, file in files.items():
             speaker = name.partition("-")[0]
@@ -108,7 +117,17 @@ class LibriSpeech(Dataset):
             spoken.append(Utterance(ids[name], speaker, file, None, about))
         self.problems[:] = shortened(self.problems)
         rows = (Row(one.id, one.speaker, {}, {"speech": (one.speech,)}, one.attributes) for one in spoken)
-        return with_enrolments(rows, spoken, of=f"{self.name} {split}")
+        yield from with_enrolments(rows, spoken, of=f"{self.name} {split}")
+
+
+def _voices(files: Mapping[str, str], sexes: Mapping[str, str]) -> Iterator[Row]:
+    """All recordings of each speaker."""
+    voices: dict[str, list[str]] = {}
+    for name in sorted(files):
+        voices.setdefault(name.partition("-")[0], []).append(files[name])
+    for speaker, recordings in voices.items():
+        about = {"sex": sexes[speaker]} if speaker in sexes else {}
+        yield Row(speaker, speaker, {"speech": tuple(recordings)}, {}, about)
 
 
 def _sexes(table: Path, finder: MediaFinder) -> dict[str, str]:
