@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from benchmark.datasets.dataset import Dataset
@@ -131,7 +131,9 @@ def name_below(file: str, folder: str) -> str:
     >>> name_below("dev/wav/id1/clip/00001.wav", "dev/wav")
     'id1/clip/00001'
     """
-    return same(PurePosixPath(file).relative_to(folder).with_suffix("").as_posix())
+    below = file if folder == "." else file.removeprefix(f"{folder}/")
+    parents, slash, last = below.rpartition("/")
+    return sys.intern(same(f"{parents}{slash}{last.rpartition('.')[0] or last}"))
 
 
 def held_out(corpus: str, speaker: str) -> bool:

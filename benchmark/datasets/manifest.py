@@ -28,7 +28,7 @@ from benchmark.types import Sample
 FORMAT = 1
 _BLOCK = 128
 """Lines that are packed together."""
-_SPILL = 20_000
+_SPILL = 10_000
 """Rows that are held in memory while they are sorted; more go through temporary files."""
 
 

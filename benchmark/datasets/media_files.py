@@ -83,7 +83,7 @@ class MediaFinder:
             accepts, check: as for `media`; functions that other processes can import.
         """
         jobs = [_Listing(self.root, folder, accepts, check, self._but) for folder in folders]
-        for folder, (files, problems) in zip(folders, self._answers(_listed, jobs, len(jobs)), strict=True):
+        for folder, (files, problems) in zip(folders, self._answers(_listed, jobs), strict=True):
             self.problems += problems
             yield folder, files
 
@@ -107,7 +107,7 @@ class MediaFinder:
         found.update(self._kept.known(stamps) if self._kept else {})
         left = [file for file in stamps if file not in found]
         jobs = [(self.root, left[first : first + _TOGETHER]) for first in range(0, len(left), _TOGETHER)]
-        for (_, some), told in zip(jobs, self._answers(_seconds, jobs, len(jobs), _TOGETHER), strict=True):
+        for (_, some), told in zip(jobs, self._answers(_seconds, jobs, _TOGETHER, len(left)), strict=True):
             answers = dict(zip(some, told, strict=True))
             found.update(answers)
             if self._kept:
@@ -213,16 +213,21 @@ class MediaFinder:
         return True
 
     def _answers(
-        self, function: Callable[[Job], Answer], jobs: Sequence[Job], total: int, size: int = 1
+        self, function: Callable[[Job], Answer], jobs: Sequence[Job], size: int = 1, total: int | None = None
     ) -> Iterator[Answer]:
-        """The answer to each job, in order."""
+        """The answer to each job, in order.
+
+        Args:
+            size, total: what a job counts for in the progress, and all of them together.
+        """
+        total = len(jobs) if total is None else total
         began = told = time.monotonic()
         for done, answer in enumerate(self._computed(function, jobs, began), 1):
             yield answer
             now = time.monotonic()
-            if self._progress and now - began > _PATIENCE_S and (now - told > _TOLD_S or done == total):
+            if self._progress and now - began > _PATIENCE_S and (now - told > _TOLD_S or done == len(jobs)):
                 told = now
-                self._progress(done * size, total * size, "")
+                self._progress(min(done * size, total), total, "")
 
     def _computed(self, function: Callable[[Job], Answer], jobs: Sequence[Job], began: float) -> Iterator[Answer]:
         place = 0
