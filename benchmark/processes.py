@@ -15,7 +15,6 @@ import pickle
 import shutil
 import tempfile
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -74,7 +73,7 @@ def each(
         JobKills: there is such a job, and no `killed`.
     """
     waiting = iter(jobs)
-    again: deque[Job] = deque()
+    again: list[Job] = []
     if workers > 1:
         pool = ProcessPool(workers)
         running: dict[Future[Any], tuple[Job, int]] = {}
@@ -105,7 +104,7 @@ def each(
                         start(following, 0)
                     yield job, answer
         except PoolDoesNotStart:
-            again.extend(job for job, _ in running.values())  # go on in this process
+            again = [job for job, _ in running.values()]  # go on in this process
         finally:
             pool.close(finish=True)  # no half-written file is left
     for job in itertools.chain(again, waiting):

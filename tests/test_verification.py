@@ -18,6 +18,7 @@ from benchmark.datasets import verification
 from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.manifest import Row
+from benchmark.datasets.talkers.corpus import Talkers
 from benchmark.datasets.verification import Verification, look_at, verify
 from benchmark.errors import MissingDataset
 from benchmark.media import write_audio, write_image, write_video
@@ -85,8 +86,6 @@ BAD: dict[str, tuple[str, Callable[[Path], object]]] = {
     "heard.mp4": ("no pictures", lambda path: film(path, None, "aac", seconds=1)),
     "latin.txt": ("not UTF-8", lambda path: path.write_bytes("Zo\xeb".encode("latin-1"))),
     "blank.txt": ("empty", lambda path: path.write_text("\n")),
-    "all.zip": ("not unpacked", lambda path: zipfile.ZipFile(path, "w").close()),
-    "vox1_dev_wav_partaa": ("not unpacked", lambda path: path.write_bytes(b"PK")),
 }
 
 
@@ -123,6 +122,27 @@ def test_facts_are_those_of_the_file(tmp_path: Path) -> None:
     assert facts["a.mkv"][2].items() >= {"pictures": 12, "fps": 25.0, "height": 32, "width": 32, "rate": RATE}.items()
     assert facts["b.mkv"][2]["sound"] is False
     assert facts["a.png"][2] == {"height": 8, "width": 8}
+
+
+def test_archives_and_strays_are_told_and_not_opened(root: Path) -> None:
+    with zipfile.ZipFile(root / "all.zip", "w") as packed:
+        packed.writestr("a/0.wav", b"")
+    (root / "vox1_dev_wav_partaa").write_bytes(b"PK")
+    (root / "a" / "Thumbs.db").touch()
+    found = checked(root)
+    assert found.kinds == {"sound": 6, "other": 2, "archive": 2} and found.bad == {"empty": 1}
+
+
+def test_what_is_generated_can_be_verified(tmp_path: Path) -> None:
+    corpus = Talkers(None, tmp_path, workers=1, limit=1)
+    with pytest.raises(MissingDataset, match="no file of talkers"):
+        verify(corpus)
+    corpus.open("val", "speech2face")
+    found = verify(corpus)
+    assert not found.bad and found.kinds["picture"] == 4 and found.kinds["sound"] == 6
+    spoken = next(iter(corpus.media_root().rglob("0.flac")))
+    spoken.write_bytes(spoken.read_bytes()[:2000])
+    assert verify(corpus).bad == {"cut short": 1}
 
 
 class Choir(Dataset):

@@ -184,6 +184,8 @@ def verify(
         print(f"{found.files} files ({kinds}): {bad or 'none'} bad; {found.report}")
     for line in found.not_listed[:3]:
         note(f"not looked at: {line}", quiet)
+    if archives := found.kinds["archive"]:
+        note(f"{archives} archives are not read; unpack them, if that is still to be done", quiet)
     if found.kept:
         note(f"{found.kept} files had been opened before and have not changed since", quiet)
     for one in lacking:

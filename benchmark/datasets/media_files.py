@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from benchmark.datasets.lengths import Lengths, stamp
-from benchmark.errors import MediaError
+from benchmark.errors import MediaError, MissingDataset
 from benchmark.media import audio_seconds, check_header, is_audio, is_image, is_video
-from benchmark.processes import each
+from benchmark.processes import DEATHS, JobKills, each
 
 Progress = Callable[[int, int, str], None]
 """Called as progress(done, total, what): `what` is made, and how long all of it takes."""
@@ -223,11 +223,11 @@ class MediaFinder:
         total = len(jobs) if total is None else total
         began = told = time.monotonic()
         for done, answer in enumerate(self._computed(function, jobs, began), 1):
-            yield answer
             now = time.monotonic()
             if self._progress and now - began > _PATIENCE_S and (now - told > _TOLD_S or done == len(jobs)):
                 told = now
                 self._progress(min(done * size, total), total, "")
+            yield answer
 
     def _computed(self, function: Callable[[Job], Answer], jobs: Sequence[Job], began: float) -> Iterator[Answer]:
         place = 0
@@ -236,11 +236,16 @@ class MediaFinder:
             place += 1
         waiting: dict[int, Answer] = {}
         left = [(number, function, jobs[number]) for number in range(place, len(jobs))]
-        for (number, _, _), answer in each(_numbered, left, min(self._workers, len(left))):
-            waiting[number] = answer
-            while place in waiting:
-                yield waiting.pop(place)
-                place += 1
+        try:
+            for (number, _, _), answer in each(_numbered, left, min(self._workers, len(left))):
+                waiting[number] = answer
+                while place in waiting:
+                    yield waiting.pop(place)
+                    place += 1
+        except JobKills as error:
+            raise MissingDataset(
+                f"A file below {self.root} ended the process that looked at it {DEATHS} times; `data verify` says which"
+            ) from error
 
 
 class _Listing(NamedTuple):

@@ -29,14 +29,14 @@ def advice(root: Path, landmarks: Sequence[str]) -> str:
 
 
 def unpacked(root: Path) -> str:
-    """A line that names archives that lie where a corpus should: in `root`, or `root` itself."""
+    """A line that names archives that lie where a corpus should, or instead of it."""
     if root.is_file() and is_archive(root.name):
         return f"\n  {root.name} is an archive: unpack it, and give the folder"
     names = [path.relative_to(root).as_posix() for path in _below(root, folders=False) if is_archive(path.name)]
     if not names:
         return ""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"\n  not unpacked yet: {', '.join(names[:3])}{more}"
+    return f"\n  archives are not read; unpack them, if that is still to be done: {', '.join(names[:3])}{more}"
 
 
 def is_archive(name: str) -> bool:

@@ -65,7 +65,7 @@ class Found(NamedTuple):
     file: str
     """Relative to the root."""
     kind: str
-    """`sound`, `video`, `picture`, `text` or `other`, which is not opened."""
+    """`sound`, `video`, `picture` or `text`; `archive` and `other`, which are not opened."""
     fault: str
     """In a word; empty where nothing is wrong."""
     reason: str
@@ -173,7 +173,7 @@ def look_at(path: Path, forms: Mapping[str, Form]) -> tuple[str, str, dict[str, 
     kind = _kind(path)
     with remarks() as heard:
         try:
-            if kind not in ("text", "other"):
+            if kind in ("sound", "video", "picture"):
                 check_header(path)
             fault, reason = _LOOKS[kind](path, forms.get(kind), facts)
         except MediaError as error:
@@ -194,7 +194,9 @@ def _kind(path: Path) -> str:
         return "video"
     if is_image(path):
         return "picture"
-    return "text" if path.suffix.lower() in _TEXTS else "other"
+    if path.suffix.lower() in _TEXTS:
+        return "text"
+    return "archive" if is_archive(path.name) else "other"
 
 
 def _sound(path: Path, form: Form | None, facts: dict[str, Any]) -> tuple[str, str]:
@@ -252,11 +254,11 @@ def _text(path: Path, form: Form | None, facts: dict[str, Any]) -> tuple[str, st
     return ("", "") if read_text(path).strip() else ("empty", "no text in it")
 
 
-def _other(path: Path, form: Form | None, facts: dict[str, Any]) -> tuple[str, str]:
-    return ("not unpacked", "an archive: its content is not read") if is_archive(path.name) else ("", "")
+def _unread(path: Path, form: Form | None, facts: dict[str, Any]) -> tuple[str, str]:
+    return "", ""
 
 
-_LOOKS = {"sound": _sound, "video": _video, "picture": _picture, "text": _text, "other": _other}
+_LOOKS = {"sound": _sound, "video": _video, "picture": _picture, "text": _text, "archive": _unread, "other": _unread}
 
 
 def _is_flat(pixels: np.ndarray) -> bool:
