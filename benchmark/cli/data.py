@@ -31,9 +31,10 @@ def info(
     name: Annotated[str | None, typer.Argument(help="Dataset; all of them in short where none is named.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """What a corpus is: what to get, where, under which terms, the tree that is expected, what is done with it.
+    """Say what a corpus is and where to get it.
 
-    Nothing has to be on disk. What is there is told by `data build`, `data verify` and `data show`.
+    What files, where, under which terms, the tree that is expected, and what is done with it. Nothing has to be on
+    disk. What is there is told by `data build`, `data verify` and `data show`.
 
     \b
     python -m benchmark data info
@@ -104,10 +105,10 @@ def build(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Generate a corpus, or index one on disk: only what the task asks for, continuing where an earlier build stopped.
+    """Generate a corpus, or index one on disk.
 
-    The index names every file of a split and says what is left out, by names and headers; `data verify` reads the files
-    to their ends.
+    Only what the task asks for, going on where an earlier build stopped. The index names every file of a split and
+    says what is left out, by names and headers; `data verify` reads the files to their ends.
 
     With --people N, what `train` with the same --people and --set population.KEY=VALUE trains on and validates by.
 
@@ -153,10 +154,11 @@ def verify(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Open every file of a corpus, to its end, and say which are bad and why; exit with 1 where some are.
+    """Open every file of a corpus; name the bad ones.
 
-    Bad is what is missing, empty, cut short, corrupt, silent or blank, has NaN in it, is too short, or has another rate
-    or size than the corpus states; and fewer files than published. The same command goes on where it was stopped.
+    Each is read to its end; the exit code is 1 where some are bad, and a file of JSON lines says why. Bad is what
+    is missing, empty, cut short, corrupt, silent or blank, has NaN in it, is too short, or has another rate or size
+    than the corpus states; and fewer files than published. The same command goes on where it was stopped.
 
     \b
     python -m benchmark data verify lrs3 --data-root /data/lrs3
@@ -206,7 +208,9 @@ def show(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Print what is here of a dataset; with --output, a picture of its people. What a corpus is says `data info`.
+    """Print what is here of a dataset.
+
+    With --output, a picture of its people. What a corpus is, and where to get it, says `data info`.
 
     \b
     python -m benchmark data show talkers --output talkers.png

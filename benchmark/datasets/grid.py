@@ -46,7 +46,7 @@ class Grid(AudioVisualCorpus):
   audio/s1/ ... audio/s34/        optional: recordings of {CLIP_S:g} s, for clips without sound; also beside the clips
   *.mpg                           or, without folders of speakers: clips named like bbaf2n or id2_vcd_swwp2s
 {LAYOUT}"""
-    landmarks: ClassVar[tuple[str, ...]] = ("s[1-9]", "s[1-3][0-9]", "*.mpg")
+    landmarks: ClassVar[tuple[str, ...]] = ("s[1-9]*/*.mpg", "s[1-9]*/video", "s[1-9]*/mpg*", "*.mpg")
     obtain: ClassVar[str] = (
         "The clips of the speakers, in normal (mpg) or high quality (mpg_6000), unpacked; or a few clips in one folder."
     )

@@ -42,15 +42,7 @@ class LibriSpeech(Dataset):
   <subset>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt       the words, a recording on each line
   SPEAKERS.TXT                                                     optional: <speaker> | <F or M> | ...
   <speaker>/...                                                    or, without subsets: a few speakers, to test on"""
-    landmarks: ClassVar[tuple[str, ...]] = (
-        "train-clean-*",
-        "train-other-*",
-        "dev-clean",
-        "dev-other",
-        "test-clean",
-        "test-other",
-        "LibriSpeech/*-*",
-    )
+    landmarks: ClassVar[tuple[str, ...]] = ("train-*", "dev-*", "test-*", "LibriSpeech/*-*", "[1-9]*/*-*-*.flac")
     obtain: ClassVar[str] = "The archives of the subsets that are wanted, train-clean-100 to test-other, unpacked."
     where: ClassVar[str] = "https://www.openslr.org/12 (no form)."
     terms: ClassVar[str] = (
