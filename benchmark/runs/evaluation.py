@@ -169,7 +169,7 @@ class RunView:
     label: str
     preset: str | None
     manifest: Manifest
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class RunPlan:
         )
 
     @property
-    def samples(self) -> tuple[Sample, ...]:
+    def samples(self) -> Sequence[Sample]:
         """Those asked for; `--limit` takes the first ones by id."""
         return self.manifest.samples[: self.limit]
 
