@@ -85,6 +85,9 @@ class LibriSpeech(Dataset):
                     "train-clean-100"
                 )
             speakers = alone
+            for path in finder.entries(base):
+                if path.is_dir() and path not in alone:
+                    finder.leave_out(path, "expected a folder named by a speaker's number")
         for _, found in finder.media_of(speakers, _is_medium, _check):
             for file in found:
                 path = PurePosixPath(file)
