@@ -50,8 +50,7 @@ class LibriSpeech(Dataset):
         "under names of their choice."
     )
     use: ClassVar[str] = (
-        "LipDiffuser learns from its 960 hours what speech is like, before it sees lips. Voices alone for "
-        "everything else."
+        "LipDiffuser learns from its 960 hours what speech is like, before it sees lips. Its voices, to make faces of."
     )
     published: ClassVar[tuple[Published, ...]] = (
         Published("recordings of train-clean-100", 28_539, r"(?:LibriSpeech/)?train-clean-100/.+\.flac"),
@@ -77,7 +76,8 @@ class LibriSpeech(Dataset):
         texts: dict[str, str] = {}
         known = [name for names in SUBSETS.values() for name in names if (base / name).is_dir()]
         speakers = [path for name in SUBSETS[split] if name in known for path in finder.folders(base / name)]
-        alone = [] if known else [path for path in finder.entries(base) if path.name.isdecimal() and path.is_dir()]
+        inside = [] if known else [path for path in finder.entries(base) if path.is_dir()]
+        alone = [path for path in inside if path.name.isdecimal()]
         if alone:
             if split != "test":
                 raise UsageError(
@@ -85,8 +85,8 @@ class LibriSpeech(Dataset):
                     "train-clean-100"
                 )
             speakers = alone
-            for path in finder.entries(base):
-                if path.is_dir() and path not in alone:
+            for path in inside:
+                if path not in alone:
                     finder.leave_out(path, "expected a folder named by a speaker's number")
         for _, found in finder.media_of(speakers, _is_medium, _check):
             for file in found:
