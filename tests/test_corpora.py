@@ -139,6 +139,7 @@ def test_archives_are_said_to_be_packed(tmp_path: Path) -> None:
 def test_there_is_no_advice_where_nothing_is_known(tmp_path: Path) -> None:
     assert advice(tmp_path, ()) == "" and advice(tmp_path, ("test/*",)) == ""
     (tmp_path / "test" / "x").mkdir(parents=True)
+    (tmp_path / "tests").mkdir()
     assert advice(tmp_path, ("test/*",)) == ""  # the right folder; what is wrong lies in it
 
 

@@ -23,8 +23,10 @@ def advice(root: Path, landmarks: Sequence[str]) -> str:
     Args:
         landmarks: patterns of paths; one of them is below the right folder.
     """
-    found = _elsewhere(root, landmarks)
-    lines = [f"\n  {root} is not its folder. Did you mean {found}?"] if found else _other_case(root, landmarks)
+    lines = []
+    if not _fits(root, landmarks):
+        found = _elsewhere(root, landmarks)
+        lines = [f"\n  {root} is not its folder. Did you mean {found}?"] if found else _other_case(root, landmarks)
     return "".join([*lines, unpacked(root)])
 
 
@@ -58,9 +60,7 @@ def _some(folder: Path, parts: Sequence[str]) -> bool:
 
 
 def _elsewhere(root: Path, landmarks: Sequence[str]) -> Path | None:
-    """The nearest folder above or below that fits, where the root itself does not."""
-    if not landmarks or _fits(root, landmarks):
-        return None
+    """The nearest folder above or below that fits."""
     above = [root.absolute().parent, root.absolute().parent.parent]
     return next((place for place in (*_below(root), *above) if _fits(place, landmarks)), None)
 
@@ -68,7 +68,7 @@ def _elsewhere(root: Path, landmarks: Sequence[str]) -> Path | None:
 def _other_case(root: Path, landmarks: Sequence[str]) -> list[str]:
     """Lines for names in the root that differ from those expected, by a letter or by case."""
     lines = []
-    first = sorted({pattern.partition("/")[0] for pattern in landmarks if "/" in pattern or "." in pattern})
+    first = sorted({pattern.partition("/")[0] for pattern in landmarks})
     plain = [name for name in first if not any(mark in name for mark in "*?[")]
     for name in _names(root):
         expected = next((known for known in plain if known.lower() == name.lower() and known != name), None)
