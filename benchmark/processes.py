@@ -7,6 +7,7 @@ would block the parent for ever.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -14,8 +15,7 @@ import pickle
 import shutil
 import tempfile
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,44 +54,61 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def each(function: Callable[..., Any], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Any]]:
+def each(
+    function: Callable[[Job], Any],
+    jobs: Iterable[Job],
+    workers: int,
+    killed: Callable[[Job], Any] | None = None,
+) -> Iterator[tuple[Job, Any]]:
     """Call a function that workers can import with each job; yields job and answer in whatever order they end.
 
-    With one worker, or where processes do not start, as in a script without a main guard, this process does the work.
-    Closing the iterator waits for the jobs that have begun.
+    Jobs are taken a few at a time, so that they may be without end. With one worker, or where processes do not start,
+    as in a script without a main guard, this process does the work. Closing the iterator waits for the jobs that have
+    begun.
+
+    Args:
+        killed: gives the answer for a job whose process died three times.
 
     Raises:
-        JobKills: a job whose process died three times.
+        JobKills: there is such a job, and no `killed`.
     """
-    left = dict.fromkeys(range(len(jobs)))
-    deaths: Counter[int] = Counter()
+    waiting = iter(jobs)
+    again: list[Job] = []
     if workers > 1:
         pool = ProcessPool(workers)
+        running: dict[Future[Any], tuple[Job, int]] = {}
+
+        def start(job: Job, deaths: int) -> None:
+            running[pool.submit(function, job)] = job, deaths
+
         try:
             # a few at a time, so that an interrupt waits for little
-            queue, running = deque(left), dict[Future[Any], int]()
-            while left:
-                while queue and len(running) < 2 * workers:
-                    number = queue.popleft()
-                    running[pool.submit(function, jobs[number])] = number
+            for job in itertools.islice(waiting, 2 * workers):
+                start(job, 0)
+            while running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    number = running.pop(future)
+                    job, deaths = running[future]
                     try:
                         answer = future.result()
                     except WorkerDied as error:
-                        deaths[number] += 1
-                        if deaths[number] == DEATHS:
-                            raise JobKills(jobs[number]) from error
-                        queue.append(number)
-                        continue
-                    del left[number]
-                    yield jobs[number], answer
+                        del running[future]
+                        if deaths + 1 < DEATHS:
+                            start(job, deaths + 1)
+                            continue
+                        if killed is None:
+                            raise JobKills(job) from error
+                        answer = killed(job)
+                    else:
+                        del running[future]
+                    for following in itertools.islice(waiting, 1):
+                        start(following, 0)
+                    yield job, answer
         except PoolDoesNotStart:
-            pass  # go on in this process
+            again = [job for job, _ in running.values()]  # go on in this process
         finally:
             pool.close(finish=True)  # no half-written file is left
-    for number in list(left):
-        yield jobs[number], function(jobs[number])
+    for job in itertools.chain(again, waiting):
+        yield job, function(job)
 
 
 class ProcessPool:

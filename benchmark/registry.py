@@ -307,6 +307,7 @@ datasets = Registry(
         "vggface_voxceleb1": Entry(
             "benchmark.datasets.vggface_voxceleb1:VGGFaceVoxCeleb1", "filtered VGGFace with VoxCeleb1 (voice2face)"
         ),
+        "voxceleb1": Entry("benchmark.datasets.voxceleb1:VoxCeleb1", "VoxCeleb1: voices, with sex and nationality"),
         "avspeech": Entry(
             "benchmark.datasets.avspeech:AVSpeech", "AVSpeech: clips and faces by its lists (the DDPM paper)"
         ),
@@ -325,6 +326,7 @@ datasets = Registry(
             "benchmark.datasets.librispeech:LibriSpeech",
             "LibriSpeech: sound alone, to train on (LipDiffuser)",
         ),
+        "audioset": Entry("benchmark.datasets.audioset:AudioSet", "AudioSet: noise alone, by its lists of segments"),
         "chime3": Entry("benchmark.datasets.chime3:CHiME3", "CHiME-3: recordings of noise alone"),
         "grid": Entry("benchmark.datasets.grid:Grid", "the GRID corpus, or a folder of its clips"),
         "folder": Entry(

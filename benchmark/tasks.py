@@ -534,7 +534,7 @@ SPEECH2FACE = FaceFromSpeech(
     output="image",
     target="face",
     metrics=("face_similarity", "retrieval", "vggface_score", "sex_agreement", "age_agreement", "face_detection_rate"),
-    without_truth=(),
+    without_truth=("face_detection_rate",),
     primary="recall_at_10",
     columns=(
         "recall_at_10",

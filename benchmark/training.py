@@ -153,8 +153,8 @@ def prepare(
         stages = recipes(
             settings.config,
             settings.training,
-            training.samples,
-            validation.samples if validation else (),
+            tuple(training.samples),  # a training looks at them again and again
+            tuple(validation.samples) if validation else (),
             networks,
             lambda done, total, what: progress(what)("read", done, total),
         )

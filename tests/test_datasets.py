@@ -452,7 +452,12 @@ def test_manifest_paths_cannot_leave_the_root(tmp_path: Path, path: str) -> None
 
 def test_manifest_with_an_id_twice_is_refused(tmp_path: Path) -> None:
     about = {"dataset": "d", "revision": "1", "split": "test", "task": "t"}
-    write_manifest(tmp_path / "m.jsonl", [Row("a", "a", {}), Row("a", "b", {})], **about)
+    with pytest.raises(MissingDataset, match="'a' more than once"):
+        write_manifest(tmp_path / "m.jsonl", [Row("a", "a", {}), Row("b", "a", {}), Row("a", "b", {})], **about)
+    assert not list(tmp_path.iterdir())
+    write_manifest(tmp_path / "m.jsonl", [Row("a", "a", {}), Row("b", "a", {})], **about)
+    header, one, two = (tmp_path / "m.jsonl").read_text().splitlines()
+    (tmp_path / "m.jsonl").write_text("\n".join([header, one, two, one]))
     with pytest.raises(MissingDataset, match="'a' more than once"):
         read_manifest(tmp_path / "m.jsonl", tmp_path)
 

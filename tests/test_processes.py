@@ -1,5 +1,6 @@
 """Worker processes die at every moment of their life; whoever waits for them is told."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -225,3 +226,21 @@ def test_what_a_job_raises_is_raised():
 def test_where_no_process_starts_this_one_works(monkeypatch):
     monkeypatch.setattr(processes._Worker, "wait_until_ready", lambda self, limit: "it does not")
     assert {process for _, (_, process) in each(squared_by, [1, 2], 2)} == {os.getpid()}
+
+
+def test_a_job_that_kills_its_process_may_have_an_answer_all_the_same():
+    found = dict(each(die_of_two, [1, 2, 3], 2, killed=lambda job: f"{job} kills"))
+    assert found[2] == "2 kills" and set(found) == {1, 2, 3}
+
+
+def test_jobs_are_taken_as_they_are_needed():
+    taken = []
+
+    def jobs():
+        for number in itertools.count():
+            taken.append(number)
+            yield number
+
+    answers = each(squared_by, jobs(), 1)
+    assert [next(answers)[0] for _ in range(3)] == [0, 1, 2] and len(taken) == 3
+    answers.close()

@@ -1,10 +1,10 @@
-"""`data`: build the embedded corpus, index and show corpora, write mixtures as files."""
+"""`data`: what corpora are, where to get them; index them, check them, show them, write mixtures as files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,12 +12,85 @@ from benchmark.cli import options
 from benchmark.errors import UsageError
 
 if TYPE_CHECKING:
+    from benchmark.datasets.dataset import Dataset
     from benchmark.datasets.manifest import Manifest
 
-app = typer.Typer(help="Build, index, show and export datasets.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Corpora: what to get and where, index, check every file, show, export.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 Name = Annotated[str, typer.Argument(help="Dataset; `list datasets` names them.")]
+Workers = Annotated[int | None, typer.Option(help="Processes that look at files.  [default: one per core]")]
 Task = Annotated[str | None, typer.Option(help="Task whose files are wanted.  [default: the dataset's first]")]
+
+
+@app.command("info")
+def info(
+    name: Annotated[str | None, typer.Argument(help="Dataset; all of them in short where none is named.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say what a corpus is and where to get it.
+
+    What files, where, under which terms, the tree that is expected, and what is done with it. Nothing has to be on
+    disk. What is there is told by `data build`, `data verify` and `data show`.
+
+    \b
+    python -m benchmark data info
+    python -m benchmark data info lrs3
+    """
+    from benchmark.cli.console import print_json, print_lines, print_table
+    from benchmark.registry import datasets
+
+    if name is None:
+        every = {each: datasets.load(each) for each in datasets}
+        if as_json:
+            print_json([_about(each, kind) for each, kind in every.items()])
+            return
+        rows = [[each, datasets.described(each).title, ", ".join(kind.tasks)] for each, kind in every.items()]
+        print_table(["name", "what", "tasks"], rows)
+        return
+    about = _about(name, datasets.load(name))
+    if as_json:
+        print_json(about)
+        return
+    counts = "; ".join(f"{count['what']} {count['count']:,}" for count in about["published"])
+    told = {
+        "what to get": about["obtain"],
+        "where": about["where"],
+        "terms": about["terms"],
+        "used for": about["use"],
+        "tasks": ", ".join(about["tasks"]),
+        "splits": ", ".join(about["splits"]),
+        "as published": counts,
+    }
+    print_lines([f"{name}: {about['what']}"])
+    print_table(["", ""], [[key, value] for key, value in told.items() if value])
+    print_lines(["", "expected below --data-root:" if about["needs_root"] else "expected on disk:"])
+    print(about["layout"])
+    if about["needs_root"]:
+        print_lines(["", "Terms are as they were known when this was written; those on the page count. Then:"])
+        print(f"  python -m benchmark data verify {name} --data-root FOLDER")
+
+
+def _about(name: str, kind: type[Dataset]) -> dict[str, Any]:
+    from benchmark.registry import datasets
+
+    return {
+        "dataset": name,
+        "what": datasets.described(name).title,
+        "revision": kind.revision,
+        "obtain": kind.obtain,
+        "where": kind.where,
+        "terms": kind.terms,
+        "use": kind.use,
+        "tasks": list(kind.tasks),
+        "splits": list(kind.splits),
+        "published": [{"what": one.what, "count": one.count} for one in kind.published],
+        "needs_root": kind.needs_root,
+        "layout": kind.layout,
+    }
 
 
 @app.command("build")
@@ -28,10 +101,14 @@ def build(
     people: options.People = None,
     sets: options.Sets = None,
     data_root: options.DataRoot = None,
+    workers: Workers = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Generate a corpus, or index one on disk: only what the task asks for, continuing where an earlier build stopped.
+    """Generate a corpus, or index one on disk.
+
+    Only what the task asks for, going on where an earlier build stopped. The index names every file of a split and
+    says what is left out, by names and headers; `data verify` reads the files to their ends.
 
     With --people N, what `train` with the same --people and --set population.KEY=VALUE trains on and validates by.
 
@@ -50,7 +127,7 @@ def build(
     if not wanted.people:
         if sets:
             raise UsageError("--set population.KEY=VALUE says what to draw; --people N, how many: give both")
-        _open(name, split, task, data_root, as_json, quiet)
+        _open(name, split, task, data_root, as_json, quiet, workers)
         return
     task = task or datasets.load(name).tasks[0]
     with bars(quiet) as progress:
@@ -58,6 +135,65 @@ def build(
         if wanted.validation:
             draw(wanted, VALIDATION, name, data_root, task, progress)
     _tell(training, as_json, quiet)
+
+
+@app.command("verify")
+def verify(
+    name: Name = "talkers",
+    data_root: options.DataRoot = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File of JSON lines, one for each file.  [default: one for each root]"),
+    ] = None,
+    partial: Annotated[
+        bool,
+        typer.Option("--partial", help="A part of the corpus is meant: fewer files than published are no fault."),
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Open all files again, also those that were fine.")] = False,
+    workers: Workers = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Open every file of a corpus; name the bad ones.
+
+    Each is read to its end; the exit code is 1 where some are bad, and a file of JSON lines says why. Bad is what
+    is missing, empty, cut short, corrupt, silent or blank, has NaN in it, is too short, or has another rate or size
+    than the corpus states; and fewer files than published. The same command goes on where it was stopped.
+
+    \b
+    python -m benchmark data verify lrs3 --data-root /data/lrs3
+    python -m benchmark data verify grid --data-root some_clips --partial --output checked.jsonl
+    """
+    from benchmark.cli.console import bars, note, print_json, print_table
+    from benchmark.datasets.verification import verify as open_all
+
+    adapter = _adapter(name, data_root, workers)
+    with bars(quiet) as progress:
+        show = progress(name)
+        found = open_all(adapter, output, lambda done, total, what: show("verify", done, total, what), fresh)
+    lacking = [] if partial else found.lacking
+    if as_json:
+        print_json({"dataset": name, **found.as_dict()})
+    else:
+        if found.bad:
+            rows = [[fault, str(count), found.faults[fault][0]] for fault, count in found.bad.most_common()]
+            print_table(["fault", "files", "for example"], rows, right=[1])
+        if found.counts:
+            counts = [[one.what, f"{one.published:,}", f"{one.here:,}"] for one in found.counts]
+            print_table(["as published", "", "here"], counts, right=[1, 2])
+        kinds = ", ".join(f"{count} {kind}" for kind, count in found.kinds.most_common())
+        bad = sum(found.bad.values())
+        print(f"{found.files} files ({kinds}): {bad or 'none'} bad; {found.report}")
+    for line in found.not_listed[:3]:
+        note(f"not looked at: {line}", quiet)
+    if archives := found.kinds["archive"]:
+        note(f"{archives} archives are not read; unpack them, if that is still to be done", quiet)
+    if found.kept:
+        note(f"{found.kept} files had been opened before and have not changed since", quiet)
+    for one in lacking:
+        note(f"{one.what}: {one.published - one.here:,} fewer than published; --partial if that is meant", quiet)
+    if found.bad or lacking:
+        raise typer.Exit(1)
 
 
 @app.command("show")
@@ -72,28 +208,14 @@ def show(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Print a dataset's layout; with --data-root, or for a generated one, what it holds.
+    """Print what is here of a dataset.
+
+    With --output, a picture of its people. What a corpus is, and where to get it, says `data info`.
 
     \b
-    python -m benchmark data show folder
     python -m benchmark data show talkers --output talkers.png
+    python -m benchmark data show folder --data-root my_people
     """
-    from benchmark.registry import datasets
-    from benchmark.weights.table import home
-
-    adapter = datasets.load(name)(data_root, home())
-    if adapter.needs_root and data_root is None:
-        from benchmark.cli.console import print_json
-
-        if as_json:
-            print_json(
-                {"dataset": name, "revision": adapter.revision, "splits": adapter.splits, "layout": adapter.layout}
-            )
-        else:
-            about = f"{name}, revision {adapter.revision}; splits: {', '.join(adapter.splits)}"
-            print(f"{about}; tasks: {', '.join(adapter.tasks)}")
-            print(adapter.layout)
-        return
     manifest = _open(name, split, task, data_root, as_json, quiet)
     if output is not None:
         from benchmark.media import read_image, write_image
@@ -176,14 +298,29 @@ def export(
         raise typer.Exit(1)
 
 
-def _manifest(
-    name: str, split: str, task: str | None, data_root: Path | None, progress: Callable[[str], Callable[..., None]]
-) -> Manifest:
-    """Open a split; without a task, for the dataset's first one."""
+def _adapter(name: str, data_root: Path | None, workers: int | None) -> Dataset:
+    from benchmark.datasets.places import known_root
+    from benchmark.processes import cores
     from benchmark.registry import datasets
     from benchmark.weights.table import home
 
-    adapter = datasets.load(name)(data_root, home())
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: expected 1 or more")
+    adapter: Dataset = datasets.load(name)(data_root or known_root(name), home())
+    adapter.workers = workers or cores()
+    return adapter
+
+
+def _manifest(
+    name: str,
+    split: str,
+    task: str | None,
+    data_root: Path | None,
+    progress: Callable[[str], Callable[..., None]],
+    workers: int | None = None,
+) -> Manifest:
+    """Open a split; without a task, for the dataset's first one."""
+    adapter = _adapter(name, data_root, workers)
     show = progress(f"{name} {split}")
     opened: Manifest = adapter.open(
         split, task or adapter.tasks[0], lambda done, total, what: show("build", done, total, what)
@@ -191,11 +328,19 @@ def _manifest(
     return opened
 
 
-def _open(name: str, split: str, task: str | None, data_root: Path | None, as_json: bool, quiet: bool) -> Manifest:
+def _open(
+    name: str,
+    split: str,
+    task: str | None,
+    data_root: Path | None,
+    as_json: bool,
+    quiet: bool,
+    workers: int | None = None,
+) -> Manifest:
     from benchmark.cli.console import bars
 
     with bars(quiet) as progress:
-        manifest = _manifest(name, split, task, data_root, progress)
+        manifest = _manifest(name, split, task, data_root, progress, workers)
     _tell(manifest, as_json, quiet)
     return manifest
 
@@ -205,15 +350,19 @@ def _tell(manifest: Manifest, as_json: bool, quiet: bool) -> None:
     from benchmark.cli.console import note, print_json, print_table
     from benchmark.datasets.dataset import count_left_out
 
-    inputs = sum(len(paths) for sample in manifest.samples for paths in sample.inputs.values())
-    targets = sum(len(paths) for sample in manifest.samples for paths in sample.targets.values())
+    inputs = targets = 0
+    speakers = set()
+    for sample in manifest.samples:
+        inputs += sum(map(len, sample.inputs.values()))
+        targets += sum(map(len, sample.targets.values()))
+        speakers.add(sample.speaker)
     about = {
         "dataset": manifest.dataset,
         "revision": manifest.revision,
         "split": manifest.split,
         "task": manifest.task,
         "samples": len(manifest.samples),
-        "speakers": len({sample.speaker for sample in manifest.samples}),
+        "speakers": len(speakers),
         "inputs": inputs,
         "targets": targets,
         "manifest": str(manifest.path),

@@ -21,7 +21,12 @@ Weights = Annotated[
 ]
 Dataset = Annotated[str, typer.Option(help="Dataset; `list datasets` names them.")]
 Split = Annotated[str, typer.Option(help="Split of the dataset.")]
-DataRoot = Annotated[Path | None, typer.Option(help="Where the corpus lies; `data show DATASET` prints the layout.")]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root", "--root", help="Where the corpus lies; `data info DATASET` says what is expected there."
+    ),
+]
 People = Annotated[
     int | None,
     typer.Option(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from benchmark.datasets.dataset import Dataset
@@ -54,10 +54,10 @@ class AudioVisualCorpus(Dataset):
             grids = " and ".join(GRIDS)
             raise UsageError(f"Split '{split}' of {self.name} is a grid of SNRs for {grids}, not for {task}")
 
-    def rows(self, split: str, task: str) -> list[Row]:
+    def rows(self, split: str, task: str) -> Iterator[Row]:
         """The mixtures of one split; the files that are left out are named in `problems`, the first few of a kind."""
         root = self.media_root()
-        finder = MediaFinder(root, self.problems)
+        finder = self.finder()
         part = "test" if split == "test_snr" else split
         pairs = pair_list(root, self.pair_lists) if split == "test" and task != "lip2speech" else None
         noises = noise_list(root, part, finder) if pairs and task == "av_enhancement" else None
@@ -67,21 +67,20 @@ class AudioVisualCorpus(Dataset):
         spoken = sorted(named.values(), key=lambda utterance: utterance.id)
         of = f"{self.name} {split}"
         if not spoken:
-            rows = []
+            pass
         elif pairs:
-            rows = list(pair_rows(pairs, named, self.problems, noises))
+            yield from pair_rows(pairs, named, self.problems, noises)
         elif task == "av_separation":
-            rows = list(two_talker_rows(spoken, of=of))
-            if not rows:
+            if len({utterance.speaker for utterance in spoken}) < 2:
                 self.problems.append("all utterances are of one person: there is nobody else to talk over them")
+            yield from two_talker_rows(spoken, of=of)
         elif task == "lip2speech":
             mixtures = noisy_rows(spoken, of=of, snrs_db=lip_snrs(split), recorded=noise_files(root, part, finder))
-            rows = list(with_enrolments(mixtures, spoken, of=of))
+            yield from with_enrolments(mixtures, spoken, of=of)
         else:
             levels = SNRS_DB if split == "test_snr" else (0.0,)
-            rows = list(noisy_rows(spoken, of=of, snrs_db=levels, recorded=noise_files(root, part, finder)))
-        self.problems = shortened(self.problems)
-        return rows
+            yield from noisy_rows(spoken, of=of, snrs_db=levels, recorded=noise_files(root, part, finder))
+        self.problems[:] = shortened(self.problems)
 
 
 def speaker_of(name: str) -> str:
@@ -111,13 +110,30 @@ def spoken_by(
     return {name: Utterance(ids[name], people[speaker(name)], speech[name], video[name], about(name)) for name in names}
 
 
+def with_own_sound(video: dict[str, str], speech: dict[str, str], finder: MediaFinder) -> None:
+    """Let videos that no recording goes with be heard themselves; those that cannot be are left out of `video`.
+
+    Args:
+        video, speech: name of the utterance to its file; both are changed.
+    """
+    mute = sorted(video.keys() - speech.keys())
+    heard = finder.lengths(video[name] for name in mute)
+    for name in mute:
+        if video[name] in heard:
+            speech[name] = video[name]
+        else:
+            del video[name]
+
+
 def name_below(file: str, folder: str) -> str:
     """The name of an utterance, in one normal form: its file's path below a folder, without the suffix.
 
     >>> name_below("dev/wav/id1/clip/00001.wav", "dev/wav")
     'id1/clip/00001'
     """
-    return same(PurePosixPath(file).relative_to(folder).with_suffix("").as_posix())
+    below = file if folder == "." else file.removeprefix(f"{folder}/")
+    parents, slash, last = below.rpartition("/")
+    return sys.intern(same(f"{parents}{slash}{last.rpartition('.')[0] or last}"))
 
 
 def held_out(corpus: str, speaker: str) -> bool:

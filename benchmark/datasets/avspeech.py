@@ -11,7 +11,6 @@ from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder, is_portrait, is_speech
 from benchmark.datasets.names import safe_ids
 from benchmark.errors import MissingDataset, UsageError
-from benchmark.media import audio_seconds, check_header
 from benchmark.text_files import read_text
 
 
@@ -28,14 +27,27 @@ class AVSpeech(Dataset):
   avspeech_train.csv, avspeech_test.csv        as published: YouTube id, start and end in seconds, x, y; no header
   clips/<split>/<YouTube id>_<start>.<suffix>  the clips, videos or their sound; <start> as in the list, or its number
   faces/<split>/<YouTube id>_<start>.<suffix>  the speaker's face, cut out of one frame (jpg png webp)"""
+    landmarks = ("avspeech_*.csv",)
+    obtain = (
+        "The two lists, avspeech_train.csv and avspeech_test.csv. They name parts of YouTube videos: fetch those "
+        "that still exist, and cut out each speaker's face, yourself."
+    )
+    where = "https://looking-to-listen.github.io/avspeech/ (no form)."
+    terms = (
+        "CC BY 4.0 for the lists; the videos belong to those who uploaded them, and YouTube's terms hold for "
+        "fetching them. The people were not asked: no identification, no impersonation."
+    )
+    use = "The DDPM speech-to-face paper trains and tests on it."
 
     def rows(self, split: str, task: str) -> Iterable[Row]:
         """The clips of one split that are listed and have a face; others are named in `problems`."""
         root = self.media_root()
         listed = _listed(root / f"avspeech_{split}.csv")
-        finder = MediaFinder(root, self.problems)
-        clips = _by_key(finder, root / "clips" / split, is_speech, audio_seconds)
-        faces = _by_key(finder, root / "faces" / split, is_portrait, check_header)
+        finder = self.finder()
+        clips = _by_key(finder, root / "clips" / split, is_speech)
+        faces = _by_key(finder, root / "faces" / split, is_portrait)
+        heard = finder.lengths(clips.values())
+        clips = {key: file for key, file in clips.items() if file in heard}
         for key in sorted(clips.keys() | faces.keys()):
             known = listed.get(key)
             if known is None:
@@ -63,12 +75,10 @@ def _listed(path: Path) -> dict[tuple[str, float], str]:
         ) from error
 
 
-def _by_key(
-    finder: MediaFinder, folder: Path, accepts: Callable[[Path], bool], check: Callable[[Path], object]
-) -> dict[tuple[str, float], str]:
+def _by_key(finder: MediaFinder, folder: Path, accepts: Callable[[Path], bool]) -> dict[tuple[str, float], str]:
     """Usable files by YouTube id and start."""
     found: dict[tuple[str, float], str] = {}
-    for file in finder.media(folder, accepts, check):
+    for file in finder.media(folder, accepts):
         name, underscore, start = Path(file).stem.rpartition("_")
         try:
             key = name, float(start)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.facts import Form
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder
-from benchmark.errors import MediaError
-from benchmark.media import audio_seconds, is_audio
+from benchmark.media import is_audio
 
 PLACES = {"BUS": "bus", "CAF": "cafe", "PED": "pedestrian area", "STR": "street junction"}
 BACKGROUNDS = "data/audio/16kHz/backgrounds"
@@ -41,10 +42,28 @@ class CHiME3(Dataset):
     revision: ClassVar[str] = "1"
     tasks: ClassVar[tuple[str, ...]] = ("lip2speech", "av_enhancement")
     layout: ClassVar[str] = LAYOUT
+    landmarks: ClassVar[tuple[str, ...]] = (
+        "data/audio/16kHz/backgrounds",
+        "CHiME3/data",
+        "CHIME3/data",
+        "backgrounds",
+        "BGD_*.wav",
+    )
+    obtain: ClassVar[str] = "The background recordings (data/audio/16kHz/backgrounds); the speech is not read."
+    where: ClassVar[str] = (
+        "Linguistic Data Consortium, https://catalog.ldc.upenn.edu/LDC2017S24, by its order form; "
+        "https://www.chimechallenge.org/challenges/chime3/data describes it."
+    )
+    terms: ClassVar[str] = (
+        "The LDC's agreement, with a fee for those who are not members; not to be passed on. Recorded in public "
+        "places: voices of passers-by may be heard."
+    )
+    use: ClassVar[str] = "The noise of lrs3_chime3 (LipDiffuser). Noise alone: nothing can be evaluated on it."
+    forms: ClassVar[Mapping[str, Form]] = {"sound": Form(rate=16_000)}
 
     def rows(self, split: str, task: str) -> list[Row]:
         """Inputs `noise`; attributes `noise` (its place) and `seconds`."""
-        found = backgrounds(self.media_root(), split, MediaFinder(self.media_root(), self.problems))
+        found = backgrounds(self.media_root(), split, self.finder())
         return [
             Row(
                 Path(one.file).stem, one.place, {"noise": (one.file,)}, {}, {"noise": one.place, "seconds": one.seconds}
@@ -62,19 +81,16 @@ def backgrounds(root: Path, split: str, finder: MediaFinder) -> list[Background]
     """
     base = next((root / name for name in ("CHiME3", "CHIME3") if (root / name).is_dir()), root)
     folder = next((base / name for name in (BACKGROUNDS, "backgrounds") if (base / name).is_dir()), base)
-    found = []
+    named: dict[str, re.Match[str]] = {}
     for file in finder.media(folder, is_audio):
-        path = finder.root / file
-        named = _NAME.fullmatch(path.name)
-        if not named:
-            finder.leave_out(path, "expected a name like BGD_150203_010_CAF.CH1.wav")
-            continue
-        try:
-            seconds = audio_seconds(path)
-        except MediaError as error:
-            finder.leave_out(path, str(error).removeprefix(f"{path}: "))
-            continue
-        found.append(Background(file, named["session"], PLACES[named["place"].upper()], seconds))
+        if name := _NAME.fullmatch(Path(file).name):
+            named[file] = name
+        else:
+            finder.leave_out(finder.root / file, "expected a name like BGD_150203_010_CAF.CH1.wav")
+    found = [
+        Background(file, named[file]["session"], PLACES[named[file]["place"].upper()], seconds)
+        for file, seconds in finder.lengths(named).items()
+    ]
     sessions = {place: sorted({one.session for one in found if one.place == place}) for place in PLACES.values()}
     return [one for one in found if _serves(sessions[one.place], one.session, split)]
 

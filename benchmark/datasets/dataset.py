@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.datasets.manifest import Manifest, Row, parse_manifest, write_manifest
+from benchmark.datasets.facts import Form, Published
+from benchmark.datasets.lengths import Lengths
+from benchmark.datasets.manifest import Manifest, Row, write_manifest
+from benchmark.datasets.media_files import MediaFinder, Progress
 from benchmark.datasets.population import Population
+from benchmark.datasets.roots import advice, unpacked
 from benchmark.errors import MissingDataset, UsageError
-
-Progress = Callable[[int, int, str], None]
-"""Called as progress(done, total, what): `what` is made, and how long all of it takes."""
 
 
 class Dataset(ABC):
@@ -27,8 +29,24 @@ class Dataset(ABC):
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
     tasks: ClassVar[tuple[str, ...]] = ("speech2face",)
     layout: ClassVar[str]
-    """What `root` must hold, as text for `data show` and for error messages."""
+    """What `root` must hold, as text for `data info` and for error messages."""
     needs_root: ClassVar[bool] = True
+    landmarks: ClassVar[tuple[str, ...]] = ()
+    """Patterns of paths below the root; where one of them is there, it is the right folder."""
+
+    # What `data info` tells, as text. Counts and forms are what `data verify` holds the files against.
+    obtain: ClassVar[str] = ""
+    """The files to get."""
+    where: ClassVar[str] = ""
+    """Addresses, and what has to be asked for."""
+    terms: ClassVar[str] = ""
+    """Licence, consent of those who are seen and heard, limits of use."""
+    use: ClassVar[str] = ""
+    """What this suite does with the corpus."""
+    published: ClassVar[tuple[Published, ...]] = ()
+    """Counts as its authors state them."""
+    forms: ClassVar[Mapping[str, Form]] = {}
+    """What the corpus fixes of its `sound`, its `video` and its `picture` files."""
 
     def __init__(self, root: Path | None, home: Path) -> None:
         """
@@ -38,6 +56,9 @@ class Dataset(ABC):
         """
         self.root = root
         self.home = home
+        self.workers = 1
+        """Processes that look at files where that takes long; more than one in programs with a main guard alone."""
+        self.progress: Progress | None = None
         self.problems: list[str] = []
         """Lines that name each file that was left out, and why; filled by `rows`."""
 
@@ -53,22 +74,57 @@ class Dataset(ABC):
     def open(self, split: str, task: str, progress: Progress | None = None) -> Manifest:
         """Index (or build) one split for one task and read its manifest."""
         self.check(split, task)
+        root = self.present_root()
+        self.progress = progress
+        self.problems = []
+        about = {"dataset": self.name, "revision": self.revision, "split": split, "task": task}
+        try:
+            rows = iter(self.rows(split, task))
+            first = next(rows, None)
+            if first is None:
+                raise MissingDataset(
+                    f"No usable sample of '{self.name}' ({split}) under {self.root}. Expected:\n{self.layout}"
+                    + "".join(f"\n  {line}" for line in self.problems[:10])
+                )
+            rows = itertools.chain([first], rows)
+            path = self.home / "manifests" / f"{self.name}-{self.place()}.{split}.{task}.jsonl"
+            return write_manifest(path, rows, **about, problems=self.problems, root=self.media_root())
+        except MissingDataset as error:
+            raise MissingDataset(f"{error}{advice(root, self.landmarks)}") from error
+
+    def present_root(self) -> Path:
+        """The folder of the corpus, or MissingDataset."""
         if self.root is None or not self.root.is_dir():
             where = f"'{self.root}' is not a folder" if self.root else "no --data-root was given"
             raise MissingDataset(
                 f"Dataset '{self.name}' needs its corpus on disk, but {where}. Expected under it:\n{self.layout}"
+                f"{unpacked(self.root) if self.root else ''}"
             )
-        self.problems = []
-        rows = list(self.rows(split, task))
-        if not rows:
+        if self.root.resolve() == self.home.resolve():
             raise MissingDataset(
-                f"No usable sample of '{self.name}' ({split}) under {self.root}. Expected:\n{self.layout}"
-                + "".join(f"\n  {line}" for line in self.problems[:10])
+                f"{self.root} is the folder in which this suite keeps its own files; expected that of the corpus:\n"
+                f"{self.layout}"
             )
-        place = hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:10]  # each root has manifests of its own
-        path = self.home / "manifests" / f"{self.name}-{place}.{split}.{task}.jsonl"
-        about = {"dataset": self.name, "revision": self.revision, "split": split, "task": task}
-        return parse_manifest(write_manifest(path, rows, **about, problems=self.problems), path, self.media_root())
+        return self.root
+
+    def places(self) -> list[Path]:
+        """The folders in which the corpus's files lie: the root, or what it may hold as links."""
+        return [self.media_root()]
+
+    def place(self) -> str:
+        """What tells this root from others in the names of files that are kept about it."""
+        return hashlib.sha256(os.fsencode(self.media_root().resolve())).hexdigest()[:10]
+
+    def finder(self) -> MediaFinder:
+        """What walks the corpus; it names what it leaves out in `problems`."""
+        return MediaFinder(
+            self.media_root(),
+            self.problems,
+            kept=Lengths(self.home / "manifests" / f"{self.name}-{self.place()}.lengths.sqlite"),
+            but=self.home,
+            workers=self.workers,
+            progress=self.progress,
+        )
 
     def draw(self, wanted: Population, part: str, task: str, progress: Progress | None = None) -> Manifest:
         """Build one part of a population for one task and read its manifest; for generated corpora alone.

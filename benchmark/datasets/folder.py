@@ -17,7 +17,7 @@ from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.noise_lists import LAYOUT, NAMES
 from benchmark.datasets.tables import lrs3_words, read_table, sex_of
 from benchmark.errors import MediaError, UsageError
-from benchmark.media import audio_seconds, check_header, is_audio, is_image, is_video
+from benchmark.media import check_header, is_audio, is_image, is_video
 from benchmark.text_files import read_text
 
 _TABLE = "people.csv"
@@ -57,6 +57,13 @@ class Folder(AudioVisualCorpus):
                                   has to be clean, or NAME{_CLEAN}.wav has to be there
   --split test_snr                the same over -10 to 10 dB
   --split {_NOISY}                   the sound is cleaned as it is, and compared with NAME{_CLEAN}.wav if there"""
+    obtain: ClassVar[str] = "Recordings, videos and portraits of your own."
+    where: ClassVar[str] = "Wherever they are: nothing is copied, nothing leaves this machine."
+    terms: ClassVar[str] = (
+        "Yours to settle: ask the people in them. A face that is made of a voice, or a voice of a face, tells of "
+        "a person, and may be wrong about them."
+    )
+    use: ClassVar[str] = "Any method on your own people: faces from voices, enhancement, separation, lips to speech."
 
     def check(self, split: str, task: str) -> None:
         super().check(split, task)
@@ -66,16 +73,16 @@ class Folder(AudioVisualCorpus):
     def rows(self, split: str, task: str) -> list[Row]:
         """The people, or the mixtures; what is left out is named in `problems`."""
         if task == "speech2face":
-            return list(self._portrayed(MediaFinder(self.media_root(), self.problems)))
+            return list(self._portrayed(self.finder()))
         if split == _NOISY:
-            finder = MediaFinder(self.media_root(), self.problems)
+            finder = self.finder()
             utterances = list(self.utterances(split, finder).values())
             of = f"{self.name} {split}"
             rows = list(as_recorded_rows(utterances, of=of))
             if task == "lip2speech":
                 rows = list(with_enrolments(rows, utterances, of=of))
         else:
-            rows = super().rows(split, task)
+            rows = list(super().rows(split, task))
         digest = cache(lambda file: _digest(self.media_root() / file))
         kept = []
         for row in rows:
@@ -96,16 +103,18 @@ class Folder(AudioVisualCorpus):
             for name, parts in _clips(path, finder).items():
                 clips[name] = path.name, parts
         people, ids = safe_ids([path.name for path in folders]), safe_ids(clips)
-        for name, (person, parts) in clips.items():
-            attributes = {"framing": "scene", **about.get(same(person), {})}
-            video, clean = parts["video"], parts.get("clean")
-            speech = parts.get("sound", video)
-            if split != _NOISY:
-                speech, clean = clean or speech, None
-            if not (_is_usable(finder, video, check_header) and _is_usable(finder, speech, audio_seconds)):
+        sounds: dict[str, tuple[str, str | None]] = {}
+        for name, (_, parts) in clips.items():
+            if _is_usable(finder, parts["video"], check_header):
+                speech, clean = parts.get("sound", parts["video"]), parts.get("clean")
+                sounds[name] = (speech, clean) if split == _NOISY else (clean or speech, None)
+        heard = finder.lengths(file for both in sounds.values() for file in both if file)
+        for name, (speech, clean) in sounds.items():
+            if speech not in heard:
                 continue
-            if clean and not _is_usable(finder, clean, audio_seconds):
-                clean = None
+            person, parts = clips[name]
+            video, clean = parts["video"], clean if clean in heard else None
+            attributes = {"framing": "scene", **about.get(same(person), {})}
             if "words" in parts and _is_usable(finder, parts["words"], _words):
                 attributes["text"] = _words(finder.root / parts["words"])
             found[name] = Utterance(ids[name], people[person], speech, video, attributes, clean)
@@ -116,13 +125,16 @@ class Folder(AudioVisualCorpus):
         root = finder.root
         folders, known = self._folders(finder)
         ids = safe_ids([path.name for path in folders])
-        for path in folders:
+        listed = {path: list(finder.media(path, _is_medium)) for path in folders}
+        heard = finder.lengths(file for several in listed.values() for file in several if not is_image(file))
+        for path, several in listed.items():
             files = {}
-            for file in finder.media(path, _is_medium, _check):
-                try:
-                    files[file] = _digest(root / file)
-                except MediaError as error:
-                    finder.leave_out(root / file, str(error).removeprefix(f"{root / file}: "))
+            for file in several:
+                if is_image(file) or file in heard:
+                    try:
+                        files[file] = _digest(root / file)
+                    except MediaError as error:
+                        finder.leave_out(root / file, str(error).removeprefix(f"{root / file}: "))
             speech = [file for file in files if not is_image(file)]
             faces = [file for file in files if is_image(file)]
             if not speech or not faces:
@@ -192,13 +204,6 @@ _COLUMNS: dict[str, tuple[Callable[[str], Any], str]] = {
 
 def _is_medium(path: Path) -> bool:
     return not path.name.startswith(".") and (is_portrait(path) or is_speech(path))
-
-
-def _check(path: Path) -> None:
-    """By the header for a picture; a recording must have a sound track too."""
-    check_header(path)
-    if not is_image(path):
-        audio_seconds(path)
 
 
 def _clips(folder: Path, finder: MediaFinder) -> dict[str, dict[str, str]]:

@@ -6,16 +6,18 @@ Speaker 21 has sound alone: 33 people have video, and only those are used.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from benchmark.datasets.audiovisual import AudioVisualCorpus, speaker_of, spoken_by
+from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.media_files import MediaFinder, is_speech
 from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.noise_lists import LAYOUT
 from benchmark.datasets.talkers.sentences import Sentence
 from benchmark.errors import MediaError, UsageError
-from benchmark.media import audio_seconds, check_header, is_audio
+from benchmark.media import check_header, is_audio
 
 SPEAKERS = {"test": ("s1", "s2", "s20", "s22"), "val": ("s3", "s4")}
 """The test is the unseen speakers of LipNet (Assael et al. 2016); s3 and s4 validate, the other 27 with
@@ -44,6 +46,21 @@ class Grid(AudioVisualCorpus):
   audio/s1/ ... audio/s34/        optional: recordings of {CLIP_S:g} s, for clips without sound; also beside the clips
   *.mpg                           or, without folders of speakers: clips named like bbaf2n or id2_vcd_swwp2s
 {LAYOUT}"""
+    landmarks: ClassVar[tuple[str, ...]] = ("s[1-9]*/*.mpg", "s[1-9]*/video", "s[1-9]*/mpg*", "*.mpg")
+    obtain: ClassVar[str] = (
+        "The clips of the speakers, in normal (mpg) or high quality (mpg_6000), unpacked; or a few clips in one folder."
+    )
+    where: ClassVar[str] = "https://zenodo.org/records/3625687 (no form)."
+    terms: ClassVar[str] = "CC BY 4.0. The people sat for it and agreed to its use in research."
+    use: ClassVar[str] = (
+        "Sentences of a small grammar, with the words in the file's name, so that word errors can be told "
+        "exactly. No paper here is tested on it."
+    )
+    published: ClassVar[tuple[Published, ...]] = (
+        Published("speakers with video", 33, r"(s\d+)/.+\.mpg"),
+        Published("clips", 33_000, r"s\d+/.+\.mpg"),
+    )
+    forms: ClassVar[Mapping[str, Form]] = {"video": Form(fps=25)}
 
     def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
         """By `<speaker>/<sentence>`, or by the name of the clip in a flat folder."""
@@ -52,10 +69,10 @@ class Grid(AudioVisualCorpus):
         folders = [path for path in inside if path.is_dir() and _FOLDER.fullmatch(path.name)]
         files: list[tuple[str, str]] = []
         if folders:
-            for folder in folders:
-                if _split_of(folder.name) == split:
-                    for place in (folder, root / "audio" / folder.name):
-                        files += [(f"{folder.name}/", file) for file in finder.media(place, _is_medium, _check)]
+            wanted = [folder for folder in folders if _split_of(folder.name) == split]
+            places = [place for folder in wanted for place in (folder, root / "audio" / folder.name)]
+            for place, found in finder.media_of(places, _is_medium, _check):
+                files += [(f"{place.name}/", file) for file in found]
         else:
             files = [("", path.name) for path in inside if is_speech(path) and _is_usable(path, finder)]
             if files and split != "test":
@@ -78,11 +95,12 @@ class Grid(AudioVisualCorpus):
             name = person + (sentence.code if person else stem)
             texts[name] = sentence.text
             (speech if is_audio(file) else video).setdefault(name, file)
+        seconds = finder.seconds([*video.values(), *(file for name, file in speech.items() if name in video)])
         for name, file in list(video.items()):
             try:
-                speech[name] = _speech_of(root, file, speech.get(name))
+                speech[name] = _speech_of(file, speech.get(name), seconds)
             except MediaError as error:
-                finder.leave_out(root / file, str(error).removeprefix(f"{root / file}: "))
+                finder.leave_out(root / file, str(error))
                 del video[name]
                 speech.pop(name, None)
         speaker = speaker_of if folders else _speaker_of_clip
@@ -98,23 +116,26 @@ def _speaker_of_clip(name: str) -> str:
     return head if head != name and _OWNER.fullmatch(head) else name
 
 
-def _speech_of(root: Path, video: str, recording: str | None) -> str:
+def _speech_of(video: str, recording: str | None, seconds: Mapping[str, float | str]) -> str:
     """The file with the speech of a clip.
+
+    Args:
+        seconds: how long the sound of either is, or why that cannot be told.
 
     Raises:
         MediaError: the video has no sound, and no recording is in time with it.
     """
-    try:
-        audio_seconds(root / video)
-    except MediaError:
-        if recording is None:
-            raise
-    else:
+    own = seconds[video]
+    if not isinstance(own, str):
         return video
-    seconds = audio_seconds(root / recording)
-    if abs(seconds - CLIP_S) > TOLERANCE_S:
+    if recording is None:
+        raise MediaError(own)
+    length = seconds[recording]
+    if isinstance(length, str):
+        raise MediaError(f"no sound, and {recording!r} cannot be used: {length}")
+    if abs(length - CLIP_S) > TOLERANCE_S:
         raise MediaError(
-            f"no sound, and {recording!r} is out of time with the video: {seconds:.2f} s, expected {CLIP_S:g} s"
+            f"no sound, and {recording!r} is out of time with the video: {length:.2f} s, expected {CLIP_S:g} s"
         )
     return recording
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.facts import Published
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder, is_portrait
 from benchmark.datasets.names import safe_ids, same
@@ -57,6 +58,25 @@ class HQVoxCeleb(Dataset):
   VoxCeleb/{vox1,vox2}/masked_faces/<Name>/*             the portraits of HQ-VoxCeleb
   VoxCeleb/raw_wav/{vox1,vox2}/{dev,test}/<id>/<clip>/*  the recordings (wav of VoxCeleb1, m4a of VoxCeleb2)
   VoxCeleb/split.json                                    optional: {"vox1": {"train": [names], "val": ...}}"""
+    landmarks = ("VoxCeleb/vox1", "VoxCeleb/vox2", "data/VoxCeleb", "vox1/vox1_meta.csv", "vox2/full_vox2_meta.csv")
+    obtain = (
+        "The portraits of HQ-VoxCeleb (masked_faces) and the two tables, from SF2F's repository; the sound of "
+        "VoxCeleb1 and VoxCeleb2, unpacked below raw_wav."
+    )
+    where = (
+        "https://github.com/BAI-Yeqi/SF2F_PyTorch for portraits and tables; for the sound see `data info "
+        "voxceleb1` and `data info voxceleb2`."
+    )
+    terms = (
+        "Those of VoxCeleb for the sound. The portraits state no licence of their own: they come from VGGFace and "
+        "VGGFace2, for research. The people are celebrities who were not asked: no identification of private "
+        "persons, no impersonation."
+    )
+    use = "SF2F's training and test (Tables 2 to 4), and voice2face beside it."
+    published = (
+        Published("people with portraits", 3_638, r"(?:data/)?(?:VoxCeleb/)?(vox[12]/masked_faces/[^/]+)/.+"),
+        Published("portraits", 8_028, r"(?:data/)?(?:VoxCeleb/)?vox[12]/masked_faces/[^/]+/.+"),
+    )
 
     def rows(self, split: str, task: str) -> Iterable[Row]:
         """The people of one split who have both speech and faces; the others are named in `problems`."""
@@ -66,7 +86,7 @@ class HQVoxCeleb(Dataset):
         for subset in _SUBSETS:
             if subset not in present:
                 self.problems.append(f"'{subset.name}': this half of the corpus is not here")
-        finder = MediaFinder(root, self.problems)
+        finder = self.finder()
         chosen = _listed(base / "split.json")
         for subset in present:
             yield from self._subset_rows(subset, base, split, chosen, finder)
@@ -87,18 +107,19 @@ class HQVoxCeleb(Dataset):
         listed = chosen.get(subset.name)
         by_row = [name for name, (_, own) in people.items() if own == split]
         names = by_row if listed is None else [same(name) for name in listed.get(split, [])]
-        speech = SpeakerFolders(base / "raw_wav" / subset.name, finder)
+        speech = SpeakerFolders([base / "raw_wav" / subset.name], finder)
         faces = {same(path.name): path for path in finder.folders(base / subset.name / "masked_faces")}
         for name in sorted(faces.keys() - people.keys()):
             finder.leave_out(faces[name], f"no row of {subset.table} has this name")
         speech.name_strangers({row[subset.speaker] for row, _ in people.values()}, subset.table)
         ids = safe_ids(people)
-        for name in sorted(set(names)):
-            if name not in people:
-                self.problems.append(f"split.json lists {name!r}, and no row of {subset.table} has this name")
-                continue
-            row, _ = people[name]
-            recordings = speech.recordings(row[subset.speaker])
+        self.problems += [
+            f"split.json lists {name!r}, and no row of {subset.table} has this name"
+            for name in sorted(set(names) - people.keys())
+        ]
+        wanted = [(name, people[name][0]) for name in sorted(set(names) & people.keys())]
+        heard = speech.recordings([row[subset.speaker]] for _, row in wanted)
+        for (name, row), recordings in zip(wanted, heard, strict=True):
             portraits = list(finder.media(faces[name], is_portrait)) if name in faces else []
             if not recordings or not portraits:
                 lacking = "recording" if portraits else "portrait" if recordings else "recording and no portrait"

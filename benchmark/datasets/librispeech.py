@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from benchmark.datasets.audiovisual import shortened
 from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder
 from benchmark.datasets.mixtures import Utterance, with_enrolments
@@ -26,36 +28,79 @@ _WORDS = ".trans.txt"
 
 
 class LibriSpeech(Dataset):
-    """The published layout. Nobody is seen, so that no method that reads lips can be evaluated on it."""
+    """The published layout. Nobody is seen, so that no method that reads lips can be evaluated on it.
+
+    For faces (`speech2face`) a speaker is a sample, with all recordings and no portrait.
+    """
 
     name: ClassVar[str] = "librispeech"
     revision: ClassVar[str] = "1"
-    tasks: ClassVar[tuple[str, ...]] = ("lip2speech",)
+    tasks: ClassVar[tuple[str, ...]] = ("lip2speech", "speech2face")
     layout: ClassVar[str] = """\
   <subset>/<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac   subsets train-clean-100, dev-clean, test-clean ...;
                                                                    all of it may lie in a folder LibriSpeech
   <subset>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt       the words, a recording on each line
-  SPEAKERS.TXT                                                     optional: <speaker> | <F or M> | ..."""
+  SPEAKERS.TXT                                                     optional: <speaker> | <F or M> | ...
+  <speaker>/...                                                    or, without subsets: a few speakers, to test on"""
+    landmarks: ClassVar[tuple[str, ...]] = ("train-*", "dev-*", "test-*", "LibriSpeech/*-*", "[1-9]*/*-*-*.flac")
+    obtain: ClassVar[str] = "The archives of the subsets that are wanted, train-clean-100 to test-other, unpacked."
+    where: ClassVar[str] = "https://www.openslr.org/12 (no form)."
+    terms: ClassVar[str] = (
+        "CC BY 4.0, from recordings in the public domain. The readers gave their voices to LibriVox for any use, "
+        "under names of their choice."
+    )
+    use: ClassVar[str] = (
+        "LipDiffuser learns from its 960 hours what speech is like, before it sees lips. Its voices, to make faces of."
+    )
+    published: ClassVar[tuple[Published, ...]] = (
+        Published("recordings of train-clean-100", 28_539, r"(?:LibriSpeech/)?train-clean-100/.+\.flac"),
+        Published("recordings of train-clean-360", 104_014, r"(?:LibriSpeech/)?train-clean-360/.+\.flac"),
+        Published("recordings of train-other-500", 148_688, r"(?:LibriSpeech/)?train-other-500/.+\.flac"),
+        Published("recordings of dev-clean", 2_703, r"(?:LibriSpeech/)?dev-clean/.+\.flac"),
+        Published("recordings of dev-other", 2_864, r"(?:LibriSpeech/)?dev-other/.+\.flac"),
+        Published("recordings of test-clean", 2_620, r"(?:LibriSpeech/)?test-clean/.+\.flac"),
+        Published("recordings of test-other", 2_939, r"(?:LibriSpeech/)?test-other/.+\.flac"),
+    )
+    forms: ClassVar[Mapping[str, Form]] = {"sound": Form(rate=16_000)}
 
-    def rows(self, split: str, task: str) -> list[Row]:
-        """One row for each recording: targets `speech`, inputs `enrolment` and that of a decoy; no video, no noise."""
+    def rows(self, split: str, task: str) -> Iterator[Row]:
+        """One row for each recording: targets `speech`, inputs `enrolment` and that of a decoy; no video, no noise.
+
+        Or one for each speaker, with inputs `speech`.
+        """
         root = self.media_root()
         base = root / "LibriSpeech" if (root / "LibriSpeech").is_dir() else root
-        finder = MediaFinder(root, self.problems)
+        finder = self.finder()
         sexes = _sexes(base / "SPEAKERS.TXT", finder)
         files: dict[str, str] = {}
         texts: dict[str, str] = {}
-        for subset in SUBSETS[split]:
-            for speaker in finder.folders(base / subset) if (base / subset).is_dir() else []:
-                for file in finder.media(speaker, _is_medium, _check):
-                    path = PurePosixPath(file)
-                    if path.name.lower().endswith(_WORDS):
-                        texts.update(_said(root / file, finder))
-                    elif path.stem.count("-") == 2:
-                        files.setdefault(same(path.stem), file)
-                    else:
-                        finder.leave_out(root / file, "a stray file: expected <speaker>-<chapter>-<number>")
+        known = [name for names in SUBSETS.values() for name in names if (base / name).is_dir()]
+        speakers = [path for name in SUBSETS[split] if name in known for path in finder.folders(base / name)]
+        inside = [] if known else [path for path in finder.entries(base) if path.is_dir()]
+        alone = [path for path in inside if path.name.isdecimal()]
+        if alone:
+            if split != "test":
+                raise UsageError(
+                    f"A folder of speakers has only the split 'test', not '{split}': {base} holds no subset as "
+                    "train-clean-100"
+                )
+            speakers = alone
+            for path in inside:
+                if path not in alone:
+                    finder.leave_out(path, "expected a folder named by a speaker's number")
+        for _, found in finder.media_of(speakers, _is_medium, _check):
+            for file in found:
+                path = PurePosixPath(file)
+                if path.name.lower().endswith(_WORDS):
+                    texts.update(_said(root / file, finder))
+                elif path.stem.count("-") == 2:
+                    files.setdefault(same(path.stem), file)
+                else:
+                    finder.leave_out(root / file, "a stray file: expected <speaker>-<chapter>-<number>")
         ids = safe_ids(sorted(files))
+        if task == "speech2face":
+            yield from _voices(files, sexes)
+            return
         spoken = []
         for name, file in files.items():
             speaker = name.partition("-")[0]
@@ -65,9 +110,19 @@ class LibriSpeech(Dataset):
                 finder.leave_out(root / file, f"used without its words: there is no line of it in {where}")
             about = {key: value for key, value in known.items() if value is not None}
             spoken.append(Utterance(ids[name], speaker, file, None, about))
-        self.problems = shortened(self.problems)
-        rows = [Row(one.id, one.speaker, {}, {"speech": (one.speech,)}, one.attributes) for one in spoken]
-        return list(with_enrolments(rows, spoken, of=f"{self.name} {split}"))
+        self.problems[:] = shortened(self.problems)
+        rows = (Row(one.id, one.speaker, {}, {"speech": (one.speech,)}, one.attributes) for one in spoken)
+        yield from with_enrolments(rows, spoken, of=f"{self.name} {split}")
+
+
+def _voices(files: Mapping[str, str], sexes: Mapping[str, str]) -> Iterator[Row]:
+    """All recordings of each speaker."""
+    voices: dict[str, list[str]] = {}
+    for name in sorted(files):
+        voices.setdefault(name.partition("-")[0], []).append(files[name])
+    for speaker, recordings in voices.items():
+        about = {"sex": sexes[speaker]} if speaker in sexes else {}
+        yield Row(speaker, speaker, {"speech": tuple(recordings)}, {}, about)
 
 
 def _sexes(table: Path, finder: MediaFinder) -> dict[str, str]:

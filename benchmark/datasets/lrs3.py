@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.datasets.audiovisual import AudioVisualCorpus, held_out, name_below, spoken_by
+from benchmark.datasets.audiovisual import AudioVisualCorpus, held_out, name_below, spoken_by, with_own_sound
+from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.media_files import MediaFinder, is_speech
 from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.noise_lists import LAYOUT
 from benchmark.datasets.tables import lrs3_words
 from benchmark.errors import MediaError, UsageError
-from benchmark.media import audio_seconds, check_header, is_audio
+from benchmark.media import check_header, is_audio
 from benchmark.text_files import read_text
 
 _EXPECTED = "expected a first line 'Text:  WORDS'"
@@ -31,6 +33,29 @@ class LRS3(AudioVisualCorpus):
   {{trainval,test}}/<video>/<utterance>.txt       the words, in a first line 'Text:  WORDS'
   lrs3_test.pckl                  optional: the published pairs of the test (also lrs_test; .json and .csv)
 {LAYOUT}"""
+    landmarks: ClassVar[tuple[str, ...]] = ("test/*/*.mp4", "trainval/*/*.mp4", "lrs3/test", "lrs3/trainval")
+    obtain: ClassVar[str] = (
+        "The archives trainval and test with videos and texts, unpacked; pretrain is not read. For the published "
+        "mixtures lrs3_test.pckl of FlowAVSE's repository, and a list of recordings of AudioSet."
+    )
+    where: ClassVar[str] = (
+        "https://www.robots.ox.ac.uk/~vgg/data/lip_reading/lrs3.html, which says whether and how it is handed out "
+        "at present: by name and password after an agreement."
+    )
+    terms: ClassVar[str] = (
+        "TED's terms of use: CC BY-NC-ND 4.0, so for research that earns nothing, and no changed copies are "
+        "passed on. The people spoke in public, not for this: no identification, no impersonation."
+    )
+    use: ClassVar[str] = (
+        "The second test of FlowAVSE; training, validation and test of LipDiffuser, in lrs3_chime3 with noise."
+    )
+    published: ClassVar[tuple[Published, ...]] = (
+        Published("talks of trainval", 4_004, r"(?:lrs3/)?trainval/([^/]+)/.+\.mp4"),
+        Published("utterances of trainval", 31_982, r"(?:lrs3/)?trainval/[^/]+/[^/]+\.mp4"),
+        Published("talks of test", 412, r"(?:lrs3/)?test/([^/]+)/.+\.mp4"),
+        Published("utterances of test", 1_321, r"(?:lrs3/)?test/[^/]+/[^/]+\.mp4"),
+    )
+    forms: ClassVar[Mapping[str, Form]] = {"video": Form(fps=25, size=(224, 224))}
     pair_lists: ClassVar[tuple[str, ...]] = ("lrs3_test", "lrs_test")
 
     def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
@@ -42,24 +67,18 @@ class LRS3(AudioVisualCorpus):
         speech: dict[str, str] = {}
         video: dict[str, str] = {}
         texts: dict[str, str] = {}
-        for talk in finder.folders(part):
-            if split != "test" and held_out("lrs3", talk.name) != (split == "val"):
-                continue
-            for file in finder.media(talk, _is_medium, _check):
+        talks = [
+            talk for talk in finder.folders(part) if split == "test" or held_out("lrs3", talk.name) == (split == "val")
+        ]
+        for _, files in finder.media_of(talks, _is_medium, _check):
+            for file in files:
                 name = name_below(file, below)
                 kind = texts if _is_text(Path(file)) else speech if is_audio(file) else video
                 if name.count("/") == 1:
                     kind.setdefault(name, file)
                 else:
                     finder.leave_out(root / file, "a stray file: expected <video>/<utterance>")
-        for name in sorted(video.keys() - speech.keys()):
-            try:
-                audio_seconds(root / video[name])
-            except MediaError as error:
-                finder.leave_out(root / video[name], str(error).removeprefix(f"{root / video[name]}: "))
-                del video[name]
-            else:
-                speech[name] = video[name]
+        with_own_sound(video, speech, finder)
 
         def about(name: str) -> dict[str, str]:
             text, reason = None, f"no usable .txt beside it ({_EXPECTED})"

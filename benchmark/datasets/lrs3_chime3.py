@@ -7,7 +7,7 @@ named by the manifest's hash.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -17,12 +17,11 @@ import numpy as np
 from benchmark.datasets.audiovisual import shortened
 from benchmark.datasets.chime3 import BACKGROUNDS, Background, backgrounds
 from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.lrs3 import LRS3
 from benchmark.datasets.manifest import Row
-from benchmark.datasets.media_files import MediaFinder
 from benchmark.datasets.mixtures import Utterance, lip_snrs, recorded_row, with_enrolments
 from benchmark.errors import MissingDataset
-from benchmark.media import audio_seconds
 from benchmark.types import derive_seed
 
 
@@ -38,41 +37,68 @@ class LRS3CHiME3(Dataset):
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test", "test_snr")
     tasks: ClassVar[tuple[str, ...]] = ("lip2speech", "av_enhancement")
     layout: ClassVar[str] = f"""\
-  lrs3/{{trainval,test}}/<video>/<utterance>.mp4   LRS3 as `data show lrs3` prints it; also lrs3/lrs3/...
-  chime3/{BACKGROUNDS}/*.wav      CHiME-3 as `data show chime3` prints it; also chime3/CHiME3/...
+  lrs3/{{trainval,test}}/<video>/<utterance>.mp4   LRS3 as `data info lrs3` prints it; also lrs3/lrs3/...
+  chime3/{BACKGROUNDS}/*.wav      CHiME-3 as `data info chime3` prints it; also chime3/CHiME3/...
         lrs3 and chime3 may be links to where the corpora lie"""
+    landmarks: ClassVar[tuple[str, ...]] = ("lrs3/*", "chime3/*")
+    obtain: ClassVar[str] = (
+        "LRS3 (trainval and test) and the background recordings of CHiME-3, side by side in one folder, or links "
+        "to them."
+    )
+    where: ClassVar[str] = "See `data info lrs3` and `data info chime3`."
+    terms: ClassVar[str] = (
+        "Those of LRS3 and of CHiME-3. The mixtures are made in memory and never written, save by `data export`: "
+        "what that writes is under the same terms."
+    )
+    use: ClassVar[str] = (
+        "LipDiffuser's Table 1 (-10 dB) and Figure 4 (six SNRs). The authors' own list is not published: the one "
+        "made here is kept as the manifest and named by its hash."
+    )
+    published: ClassVar[tuple[Published, ...]] = (
+        Published("utterances of the test", 1_321, r"lrs3/(?:lrs3/)?test/[^/]+/[^/]+\.mp4"),
+    )
+    forms: ClassVar[Mapping[str, Form]] = {"video": Form(fps=25, size=(224, 224))}
 
-    def rows(self, split: str, task: str) -> list[Row]:
+    def rows(self, split: str, task: str) -> Iterator[Row]:
         """The mixtures of a split; files that are left out are named in `problems`, the first few of a kind."""
         root = self.media_root()
-        finder = MediaFinder(root, self.problems)
+        finder = self.finder()
         part = "test" if split == "test_snr" else split
         noises = backgrounds(root / "chime3", part, finder)
-        spoken = list(_below(root, LRS3(root / "lrs3", self.home), part, self.problems))
-        spoken.sort(key=lambda utterance: utterance.id)
+        spoken = sorted(self._spoken(part), key=lambda utterance: utterance.id)
         if not noises:
             raise MissingDataset(
                 f"No usable recording of noise under {root / 'chime3'}. Expected under {root}:\n{self.layout}"
                 + "".join(f"\n  {line}" for line in self.problems[:10])
             )
-        rows = [row for utterance in spoken for row in _mixtures(utterance, noises, spoken, split, root)]
-        self.problems = shortened(self.problems)
-        return list(with_enrolments(rows, spoken, of=f"{self.name} {part}"))
+        lengths = finder.lengths(utterance.speech for utterance in spoken)
+        spoken = [utterance for utterance in spoken if utterance.speech in lengths]
+        self.problems[:] = shortened(self.problems)
+        rows = (
+            row
+            for utterance in spoken
+            for row in _mixtures(utterance, lengths[utterance.speech], noises, spoken, split)
+        )
+        return with_enrolments(rows, spoken, of=f"{self.name} {part}")
 
+    def places(self) -> list[Path]:
+        return [self.media_root() / name for name in ("lrs3", "chime3")]
 
-def _below(root: Path, corpus: LRS3, part: str, problems: list[str]) -> Iterator[Utterance]:
-    """The utterances of LRS3, their paths relative to `root`."""
-    assert corpus.root is not None
-    own: list[str] = []
-    for utterance in corpus.utterances(part, MediaFinder(corpus.root, own)).values():
-        yield replace(utterance, speech=f"lrs3/{utterance.speech}", video=f"lrs3/{utterance.video}")
-    problems += own
+    def _spoken(self, part: str) -> Iterator[Utterance]:
+        """The utterances of LRS3, their paths relative to this root."""
+        corpus = LRS3(self.media_root() / "lrs3", self.home)
+        corpus.workers, corpus.progress = self.workers, self.progress
+        for utterance in corpus.utterances(part, corpus.finder()).values():
+            yield replace(utterance, speech=f"lrs3/{utterance.speech}", video=f"lrs3/{utterance.video}")
+        self.problems += corpus.problems
 
 
 def _mixtures(
-    utterance: Utterance, noises: list[Background], everyone: list[Utterance], split: str, root: Path
+    utterance: Utterance, length: float, noises: list[Background], everyone: list[Utterance], split: str
 ) -> Iterator[Row]:
-    length = audio_seconds(root / utterance.speech)
+    """Args:
+    length: of the utterance, in seconds.
+    """
     for snr_db in lip_snrs(split):
         # of the utterance and the SNR alone: the mixtures of `test` are those of `test_snr` at -10 dB
         random = np.random.default_rng(derive_seed("lrs3_chime3", utterance.id, snr_db))

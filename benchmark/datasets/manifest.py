@@ -3,26 +3,36 @@
 The first line is a header, each further line a sample. Paths are POSIX and relative to the root; none may lead
 outside it. The sha256 of header and samples identifies the data in a run's identity; a stray file that was left out
 does not change it.
+
+Rows are written as they come, and what is read stays packed: some fifty bytes of memory for each of a million rows.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import heapq
 import json
 import sys
-from collections.abc import Iterable, Mapping
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from benchmark.errors import MissingDataset
-from benchmark.files import write_whole
+from benchmark.files import naming, write_whole
 from benchmark.types import Sample
 
 FORMAT = 1
+_BLOCK = 128
+"""Lines that are packed together."""
+_SPILL = 10_000
+"""Rows that are held in memory while they are sorted; more go through temporary files."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """A sample as the manifest holds it: paths relative to the root."""
 
@@ -41,7 +51,7 @@ class Manifest:
     revision: str
     split: str
     task: str
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     sha256: str
     path: Path
     root: Path
@@ -49,95 +59,214 @@ class Manifest:
     """What the adapter left out and why, a line each."""
 
 
+class Samples(Sequence[Sample]):
+    """The samples of a manifest, each made of its line when it is asked for.
+
+    A slice holds nothing of its own. What is asked for in order costs least.
+    """
+
+    def __init__(self, blocks: Sequence[bytes], places: range, root: Path) -> None:
+        """
+        Args:
+            blocks: packed lines, `_BLOCK` in each but the last.
+            places: which of the lines these are.
+        """
+        self._blocks, self._places, self._root = blocks, places, root
+        self._unpacked: tuple[int, list[bytes]] = -1, []
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Samples: ...
+    def __getitem__(self, index: int | slice) -> Sample | Samples:
+        if isinstance(index, slice):
+            return Samples(self._blocks, self._places[index], self._root)
+        number, place = divmod(self._places[index], _BLOCK)
+        unpacked = self._unpacked
+        if unpacked[0] != number:
+            unpacked = self._unpacked = number, zlib.decompress(self._blocks[number]).split(b"\n")
+        return _sample(json.loads(unpacked[1][place]), self._root)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return len(self) == len(other) and all(one == two for one, two in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} samples under {self._root}>"
+
+
 def write_manifest(
-    path: Path, rows: Iterable[Row], *, dataset: str, revision: str, split: str, task: str, problems: Iterable[str] = ()
-) -> str:
+    path: Path,
+    rows: Iterable[Row],
+    *,
+    dataset: str,
+    revision: str,
+    split: str,
+    task: str,
+    problems: Iterable[str] = (),
+    root: Path | None = None,
+) -> Manifest:
     """Write rows sorted by id, atomically, so that the same rows always give the same bytes.
 
+    Args:
+        problems: looked at when the last row has come.
+        root: what the rows' paths are relative to; by default the manifest's own folder.
+
     Returns:
-        What was written. To be parsed instead of read back: by then another process may have written the same path.
+        What was written, not read back: by then another process may have written the same path.
+
+    Raises:
+        MissingDataset: two rows with one id.
     """
     header = {"manifest": FORMAT, "dataset": dataset, "revision": revision, "split": split, "task": task}
-    header["problems"] = sorted(problems)
-    lines = [_dumps(header)]
-    for row in sorted(rows, key=lambda row: row.id):
-        lines.append(
-            _dumps(
-                {
-                    "id": row.id,
-                    "speaker": row.speaker,
-                    "inputs": {key: list(value) for key, value in row.inputs.items()},
-                    "targets": {key: list(value) for key, value in row.targets.items()},
-                    "attributes": dict(row.attributes),
-                }
-            )
-        )
-    content = "\n".join(lines) + "\n"
-    write_whole(path, lambda partial: partial.write_text(content, encoding="utf-8"))
-    return content
+    packer = _Packer(header)
+
+    def write(partial: Path) -> None:
+        with _sorted_lines(rows, partial.parent) as lines, partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(_dumps({**header, "problems": sorted(problems)}) + "\n")
+            last = None
+            for name, line in lines:
+                if name == last:
+                    raise _twice(path, name)
+                last = name
+                packer.add(line)
+                file.write(line + "\n")
+
+    write_whole(path, write)
+    return packer.manifest(path, root or path.parent, problems)
 
 
 def read_manifest(path: Path, root: Path) -> Manifest:
-    """Read a manifest and resolve its paths under `root`.
+    """Read a manifest; its paths are relative to `root`.
 
     Raises:
         MissingDataset: the file is absent, broken, of another format, or names a path outside the root.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            return _parsed((line.decode("utf-8") for line in file if line.strip()), path, root)
     except OSError as error:
         raise MissingDataset(f"Manifest {path} cannot be read: {error.strerror}") from error
-    try:
-        return parse_manifest(content.decode("utf-8"), path, root)
-    except UnicodeDecodeError as error:
-        raise MissingDataset(f"Manifest {path} is broken ({error}): delete it and build it again") from error
-
-
-def parse_manifest(content: str, path: Path, root: Path) -> Manifest:
-    """Make a manifest of what `path` holds, or held; see `read_manifest`."""
-    try:
-        lines = (line for line in content.split("\n") if line.strip())
-        header = json.loads(next(lines, ""))
-        if header.get("manifest") != FORMAT:
-            raise MissingDataset(
-                f"Manifest {path} has format {header.get('manifest')!r}; expected {FORMAT}: build it again"
-            )
-        problems = tuple(header.pop("problems", ()))
-        identity = hashlib.sha256(_dumps(header).encode("utf-8"))
-        samples = tuple(_sample(json.loads(line), root, identity) for line in lines)
-        ids = [sample.id for sample in samples]
-        if len(set(ids)) != len(ids):
-            twice = sorted({name for name in ids if ids.count(name) > 1})[0]
-            raise MissingDataset(f"Manifest {path} holds the id '{twice}' more than once")
-        return Manifest(
-            dataset=header["dataset"],
-            revision=header["revision"],
-            split=header["split"],
-            task=header["task"],
-            samples=samples,
-            sha256=identity.hexdigest(),
-            path=path,
-            root=root,
-            problems=problems,
-        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise MissingDataset(f"Manifest {path} is broken ({error}): delete it and build it again") from error
 
 
 def inside(root: Path, relative: str) -> Path:
     """`root / relative`, or MissingDataset where that would lead outside the root."""
-    parts = set(relative.split("/"))
-    if relative.startswith("/") or ".." in parts or "\\" in relative or "\0" in relative or parts <= {"", "."}:
-        raise MissingDataset(f"Path {relative!r} in a manifest leads outside its root {root}")
+    _check_inside(root, relative)
     return root / relative
 
 
-def _sample(record: Mapping[str, Any], root: Path, identity: Any) -> Sample:
-    """A line of a manifest, which its `identity` takes in.
+def _check_inside(root: Path, relative: str) -> None:
+    parts = set(relative.split("/"))
+    if relative.startswith("/") or ".." in parts or "\\" in relative or "\0" in relative or parts <= {"", "."}:
+        raise MissingDataset(f"Path {relative!r} in a manifest leads outside its root {root}")
 
-    What lines have in common is kept once: of a large corpus there are a million.
-    """
-    identity.update(f"\n{_dumps(record)}".encode())
+
+def _parsed(lines: Iterator[str], path: Path, root: Path) -> Manifest:
+    header = json.loads(next(lines, ""))
+    if header.get("manifest") != FORMAT:
+        raise MissingDataset(
+            f"Manifest {path} has format {header.get('manifest')!r}; expected {FORMAT}: build it again"
+        )
+    problems = header.pop("problems", ())
+    packer, seen = _Packer(header), set[str]()
+    for line in lines:
+        record = json.loads(line)
+        name = str(record["id"])
+        if name in seen:
+            raise _twice(path, name)
+        seen.add(name)
+        for fields in (record["inputs"], record["targets"]):
+            for file in (file for files in fields.values() for file in files):
+                _check_inside(root, file)
+        str(record["speaker"]), record["attributes"].items()
+        packer.add(_dumps(record))
+    return packer.manifest(path, root, problems)
+
+
+class _Packer:
+    """Takes in the lines of a manifest, in order."""
+
+    def __init__(self, header: Mapping[str, Any]) -> None:
+        self._header = header
+        self._identity = hashlib.sha256(_dumps(header).encode())
+        self._blocks: list[bytes] = []
+        self._lines: list[bytes] = []
+        self._count = 0
+
+    def add(self, line: str) -> None:
+        content = line.encode()
+        self._identity.update(b"\n" + content)
+        self._lines.append(content)
+        self._count += 1
+        if len(self._lines) == _BLOCK:
+            self._pack()
+
+    def manifest(self, path: Path, root: Path, problems: Iterable[str]) -> Manifest:
+        self._pack()
+        return Manifest(
+            dataset=self._header["dataset"],
+            revision=self._header["revision"],
+            split=self._header["split"],
+            task=self._header["task"],
+            samples=Samples(self._blocks, range(self._count), root),
+            sha256=self._identity.hexdigest(),
+            path=path,
+            root=root,
+            problems=tuple(sorted(problems)),
+        )
+
+    def _pack(self) -> None:
+        if self._lines:
+            self._blocks.append(zlib.compress(b"\n".join(self._lines), 1))
+            self._lines = []
+
+
+@contextlib.contextmanager
+def _sorted_lines(rows: Iterable[Row], folder: Path) -> Iterator[Iterator[tuple[str, str]]]:
+    """Ids and lines of rows in order of id; those that are not held in memory lie in files in `folder` meanwhile."""
+    with contextlib.ExitStack() as files:
+        runs: list[Iterator[tuple[str, str]]] = []
+        held: list[tuple[str, str]] = []
+        for row in rows:
+            held.append((row.id, _line(row)))
+            if len(held) == _SPILL:
+                held.sort(key=_id)
+                with naming(folder):
+                    spilt = files.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", dir=folder))
+                    spilt.writelines(_dumps(pair) + "\n" for pair in held)
+                    spilt.seek(0)
+                runs.append((name, line) for name, line in map(json.loads, spilt))
+                held = []
+        held.sort(key=_id)
+        yield heapq.merge(*runs, held, key=_id)
+
+
+def _id(pair: tuple[str, str]) -> str:
+    return pair[0]
+
+
+def _line(row: Row) -> str:
+    return _dumps(
+        {
+            "id": row.id,
+            "speaker": row.speaker,
+            "inputs": {key: list(value) for key, value in row.inputs.items()},
+            "targets": {key: list(value) for key, value in row.targets.items()},
+            "attributes": dict(row.attributes),
+        }
+    )
+
+
+def _sample(record: Mapping[str, Any], root: Path) -> Sample:
+    """What a line stands for; what lines have in common is kept once."""
     known: dict[str, Path] = {}
 
     def resolve(fields: Mapping[str, list[str]]) -> dict[str, tuple[Path, ...]]:
@@ -152,6 +281,10 @@ def _sample(record: Mapping[str, Any], root: Path, identity: Any) -> Sample:
         targets=resolve(record["targets"]),
         attributes={sys.intern(k): sys.intern(v) if isinstance(v, str) else v for k, v in record["attributes"].items()},
     )
+
+
+def _twice(path: Path, name: str) -> MissingDataset:
+    return MissingDataset(f"Manifest {path} holds the id '{name}' more than once")
 
 
 def _dumps(value: object) -> str:

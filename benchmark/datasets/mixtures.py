@@ -30,7 +30,7 @@ GRIDS = ("av_enhancement", "lip2speech")
 """Tasks with a split `test_snr`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """One recording of a person, with the video that goes with it; paths relative to the dataset's root."""
 

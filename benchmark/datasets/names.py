@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,15 +22,17 @@ def safe_ids(names: Iterable[str]) -> dict[str, str]:
     >>> safe_ids(["Zoë Smith", "Ann"])
     {'Zoë Smith': 'Zoe_Smith', 'Ann': 'Ann'}
     """
-    plain = {name: _plain(name) for name in names}
+    ids = {name: _plain(name) for name in names}
+    often = Counter(clean.lower() for clean in ids.values())
     sharing: dict[str, list[str]] = {}
-    for name, clean in plain.items():
-        sharing.setdefault(clean.lower(), []).append(name)
-    ids: dict[str, str] = {}
-    for name, clean in plain.items():
-        group = sharing[clean.lower()]
-        own = [other for other in group if plain[other] == other]
-        ids[name] = clean if clean and (group == [name] or own == [name]) else _hashed(name, clean)
+    for name, clean in ids.items():
+        if often[clean.lower()] > 1 or not clean:
+            sharing.setdefault(clean.lower(), []).append(name)
+    for group in sharing.values():
+        own = [name for name in group if ids[name] == name]
+        for name in group:
+            if not ids[name] or own != [name]:
+                ids[name] = _hashed(name, ids[name])
     return ids
 
 

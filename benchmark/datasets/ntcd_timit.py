@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmark.datasets.audiovisual import shortened
 from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.facts import Published
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder
 from benchmark.datasets.mixtures import Utterance, other_people, with_enrolments
@@ -40,11 +41,28 @@ class NTCDTIMIT(Dataset):
   Clean/volunteers/<01M>/straightcam/<sa1>.wav           the same without; all of this may lie in a folder NTCD-TIMIT
   volunteers/<01M>/Clips/straightcam/<sa1>.mp4           TCD-TIMIT's clips, and its words where they are beside them;
                                                          they may lie in a folder TCD-TIMIT"""
+    landmarks: ClassVar[tuple[str, ...]] = ("Clean/volunteers", "NTCD-TIMIT/Clean")
+    obtain: ClassVar[str] = (
+        "The archives of the six noises and of the clean recordings, unpacked, and the clips of TCD-TIMIT's "
+        "volunteers beside them."
+    )
+    where: ClassVar[str] = (
+        "https://zenodo.org/records/260228 (no form) for the sound; for the videos see `data info tcd_timit`."
+    )
+    terms: ClassVar[str] = (
+        "CC BY-NC 4.0 for the sound: research that earns nothing. For the videos, and for the people in them, the "
+        "terms of TCD-TIMIT."
+    )
+    use: ClassVar[str] = "LipDiffuser's Table 2: the test at -5 dB, as recorded; nothing is mixed."
+    published: ClassVar[tuple[Published, ...]] = (
+        Published("volunteers", 56, r"(?:NTCD-TIMIT/)?Clean/volunteers/([^/]+)/.+\.wav"),
+        Published("clean recordings", 5_488, r"(?:NTCD-TIMIT/)?Clean/volunteers/[^/]+/straightcam/[^/]+\.wav"),
+    )
 
     def rows(self, split: str, task: str) -> list[Row]:
         """One row for each recording in noise; what lacks its clean speech or its video is named in `problems`."""
         root = self.media_root()
-        finder = MediaFinder(root, self.problems)
+        finder = self.finder()
         part = "test" if split == "test_snr" else split
 
         def wanted(speaker: str) -> bool:
@@ -73,7 +91,7 @@ class NTCDTIMIT(Dataset):
                         rows.append(_row(spoken[name], file, noise, snr_db, utterances, f"{self.name} {split}"))
                     else:
                         finder.leave_out(root / file, "no usable clean recording with a video goes with it")
-        self.problems = shortened(self.problems)
+        self.problems[:] = shortened(self.problems)
         return list(with_enrolments(rows, utterances, of=f"{self.name} {split}"))
 
 
@@ -87,10 +105,11 @@ def _level(folder: Path, finder: MediaFinder) -> float | None:
 
 def _recordings(folder: Path, wanted: Callable[[str], bool], finder: MediaFinder) -> Iterator[tuple[str, str]]:
     """`<speaker>/<sentence>` in lower case, and its file."""
-    for person in finder.folders(folder) if folder.is_dir() else []:
-        if wanted(person.name):
-            for file in finder.media(person / "straightcam", is_audio):
-                yield f"{person.name}/{same(PurePosixPath(file).stem).lower()}", file
+    people = [person for person in (finder.folders(folder) if folder.is_dir() else []) if wanted(person.name)]
+    found = finder.media_of([person / "straightcam" for person in people], is_audio)
+    for person, (_, files) in zip(people, found, strict=True):
+        for file in files:
+            yield f"{person.name}/{same(PurePosixPath(file).stem).lower()}", file
 
 
 def _row(utterance: Utterance, file: str, noise: str, snr_db: float, utterances: list[Utterance], of: str) -> Row:

@@ -1,4 +1,4 @@
-"""Where the user keeps corpora, for commands that are not told by `--data-root`."""
+"""Where the user keeps corpora, for commands that are not told so by `--data-root`."""
 
 from __future__ import annotations
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, NamedTuple
 
-from benchmark.datasets.audiovisual import AudioVisualCorpus, spoken_by
+from benchmark.datasets.audiovisual import AudioVisualCorpus, spoken_by, with_own_sound
+from benchmark.datasets.facts import Published
 from benchmark.datasets.media_files import MediaFinder, is_speech
 from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.names import same
 from benchmark.datasets.noise_lists import LAYOUT
 from benchmark.errors import MediaError, UsageError
-from benchmark.media import audio_seconds, check_header, is_audio
+from benchmark.media import check_header, is_audio
 from benchmark.text_files import BLANK, read_lines
 from benchmark.types import derive_seed
 
@@ -40,6 +41,32 @@ class TCDTIMIT(AudioVisualCorpus):
   .../<sa1>.wav                   optional, beside a clip: its speech; without it, the video's own sound
   .../<SA1>.txt                   optional, beside a clip: its words, alone or a line each behind their times
 {LAYOUT}"""
+    landmarks: ClassVar[tuple[str, ...]] = (
+        "volunteers/*/Clips",
+        "lipspeakers/*/Clips",
+        "TCD-TIMIT/volunteers",
+        "TCDTIMIT/volunteers",
+    )
+    obtain: ClassVar[str] = (
+        "The clips of the volunteers and of the lipspeakers from the camera in front (straightcam), unpacked, "
+        "with their texts."
+    )
+    where: ClassVar[str] = (
+        "https://sigmedia.tv/datasets/tcd_timit/ (before: sigmedia.tcd.ie/TCDTIMIT): asked for by mail, from an "
+        "academic address."
+    )
+    terms: ClassVar[str] = (
+        "For academic research, by the agreement of Trinity College Dublin; not to be passed on. The people sat "
+        "for it and agreed to its use in research."
+    )
+    use: ClassVar[str] = (
+        "LipDiffuser's test on people and sentences that it was not trained on, of ntcd_timit with noise."
+    )
+    published: ClassVar[tuple[Published, ...]] = (
+        Published("volunteers", 59, r"(?:TCD-?TIMIT/)?volunteers/([^/]+)/Clips/straightcam/.+\.mp4"),
+        Published("lipspeakers", 3, r"(?:TCD-?TIMIT/)?lipspeakers/([^/]+)/Clips/straightcam/.+\.mp4"),
+        Published("clips", 6_913, r"(?:TCD-?TIMIT/)?(?:volunteers|lipspeakers)/[^/]+/Clips/straightcam/[^/]+\.mp4"),
+    )
 
     def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
         """By `<speaker>/<sentence>`."""
@@ -74,24 +101,19 @@ def clips(base: Path, wanted: Callable[[str], bool], finder: MediaFinder) -> Cli
     video: dict[str, str] = {}
     speech: dict[str, str] = {}
     texts: dict[str, str] = {}
-    for group in ("volunteers", "lipspeakers"):
-        for person in finder.folders(base / group) if (base / group).is_dir() else []:
-            if not wanted(person.name):
-                continue
-            for file in finder.media(person / "Clips" / "straightcam", _is_medium, _check):
-                path = PurePosixPath(file)
-                name = f"{person.name}/{same(path.stem).lower()}"
-                kind = texts if _is_text(Path(file)) else speech if is_audio(file) else video
-                kind.setdefault(name, file)
-    for name in sorted(video.keys() - speech.keys()):
-        path = finder.root / video[name]
-        try:
-            audio_seconds(path)
-        except MediaError as error:
-            finder.leave_out(path, str(error).removeprefix(f"{path}: "))
-            del video[name]
-        else:
-            speech[name] = video[name]
+    people = [
+        person
+        for group in ("volunteers", "lipspeakers")
+        for person in (finder.folders(base / group) if (base / group).is_dir() else [])
+        if wanted(person.name)
+    ]
+    places = [person / "Clips" / "straightcam" for person in people]
+    for person, (_, files) in zip(people, finder.media_of(places, _is_medium, _check), strict=True):
+        for file in files:
+            name = f"{person.name}/{same(PurePosixPath(file).stem).lower()}"
+            kind = texts if _is_text(Path(file)) else speech if is_audio(file) else video
+            kind.setdefault(name, file)
+    with_own_sound(video, speech, finder)
     return Clips(video, speech, texts)
 
 

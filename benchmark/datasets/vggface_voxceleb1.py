@@ -6,8 +6,9 @@ import string
 from collections.abc import Iterable
 
 from benchmark.datasets.dataset import Dataset
+from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.manifest import Row
-from benchmark.datasets.media_files import MediaFinder, is_portrait
+from benchmark.datasets.media_files import is_portrait
 from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.tables import read_table, sex_of
 from benchmark.datasets.voxceleb import SpeakerFolders
@@ -31,12 +32,29 @@ class VGGFaceVoxCeleb1(Dataset):
   data/vox1_meta.csv                  tab-separated: VoxCeleb1 ID, VGGFace1 ID, Gender, Nationality, Set
   data/VGG_ALL_FRONTAL/<Name>/*.jpg   the aligned portraits that voice2face's authors offer
   data/wav/<id>/<clip>/*.wav          the recordings of VoxCeleb1 (also below dev and test)"""
+    landmarks = ("data/vox1_meta.csv", "data/VGG_ALL_FRONTAL", "VGG_ALL_FRONTAL")
+    obtain = (
+        "The aligned portraits VGG_ALL_FRONTAL and the table vox1_meta.csv, from voice2face's repository; the "
+        "sound of VoxCeleb1."
+    )
+    where = (
+        "https://github.com/cmu-mlsp/reconstructing_faces_from_voices for portraits and table; for the sound see "
+        "`data info voxceleb1`."
+    )
+    terms = (
+        "Those of VoxCeleb for the sound. The portraits are a selection from VGGFace, for research that earns "
+        "nothing. The people are celebrities who were not asked: no identification of private persons, no "
+        "impersonation."
+    )
+    use = "voice2face's and AVP-GAN's training and test."
+    published = (Published("people with portraits", 1_225, r"(?:data/)?VGG_ALL_FRONTAL/([^/]+)/.+"),)
+    forms = {"sound": Form(rate=16_000)}
 
     def rows(self, split: str, task: str) -> Iterable[Row]:
         """The people of one split who have both speech and faces; the others are named in `problems`."""
         root = self.media_root()
         base = root / "data" if (root / "data").is_dir() else root
-        finder = MediaFinder(root, self.problems)
+        finder = self.finder()
         table = base / "vox1_meta.csv"
         people: dict[str, dict[str, str]] = {}
         for row in read_table(table, (_ID, _NAME, _SEX, "Nationality", "Set"), "\t"):
@@ -58,17 +76,15 @@ class VGGFaceVoxCeleb1(Dataset):
                 else ""
             )
             raise MissingDataset(f"{base / 'wav'} is missing: expected VoxCeleb1's recordings in it{features}")
-        speech = SpeakerFolders(place, finder)
+        speech = SpeakerFolders([place], finder)
         speech.name_strangers(people.keys() | {row[_ID] for row in people.values()}, table.name)
         faces = {same(path.name): path for path in finder.folders(base / "VGG_ALL_FRONTAL")}
         for name in sorted(faces.keys() - people.keys()):
             finder.leave_out(faces[name], f"no row of {table.name} has this name")
         ids = safe_ids(people)
-        for name in sorted(people):
-            if name[0] not in _LETTERS[split]:
-                continue
-            row = people[name]
-            recordings = speech.recordings(row[_ID], name)
+        wanted = [(name, people[name]) for name in sorted(people) if name[0] in _LETTERS[split]]
+        heard = speech.recordings((row[_ID], name) for name, row in wanted)
+        for (name, row), recordings in zip(wanted, heard, strict=True):
             portraits = list(finder.media(faces[name], is_portrait)) if name in faces else []
             if not recordings or not portraits:
                 lacking = "recording" if portraits else "portrait" if recordings else "recording and no portrait"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from benchmark.datasets.media_files import MediaFinder, is_speech
@@ -13,14 +15,15 @@ _PARTS = ("dev", "test", "wav", "aac", "mp4")
 class SpeakerFolders:
     """The folders of a VoxCeleb corpus by speaker; a speaker may be in both of its parts."""
 
-    def __init__(self, place: Path, finder: MediaFinder) -> None:
+    def __init__(self, places: Iterable[Path], finder: MediaFinder) -> None:
         """
         Args:
-            place: holds the speakers' folders, directly or below `dev`, `test`, `wav`, `aac`, `dev/wav` and so on.
+            places: hold the speakers' folders, directly or below `dev`, `test`, `wav`, `aac`, `dev/wav` and so on.
         """
         self._finder = finder
         self._folders: dict[str, list[Path]] = {}
-        self._collect(place, depth=2)
+        for place in places:
+            self._collect(place, depth=2)
 
     def _collect(self, place: Path, depth: int) -> None:
         for path in self._finder.folders(place):
@@ -32,12 +35,18 @@ class SpeakerFolders:
     def __contains__(self, speaker: str) -> bool:
         return same(speaker) in self._folders
 
-    def recordings(self, *speakers: str) -> list[str]:
-        """Usable recordings of a speaker, sorted; of several where one person has several folders."""
-        folders = [folder for speaker in speakers for folder in self._folders.get(same(speaker), ())]
-        return sorted(file for folder in folders for file in self._finder.media(folder, is_speech))
+    def recordings(self, people: Iterable[Sequence[str]]) -> Iterator[list[str]]:
+        """Usable recordings of each person, sorted.
 
-    def name_strangers(self, known: set[str], table: str) -> None:
+        Args:
+            people: the speakers as whom each person may have folders.
+        """
+        several = [[folder for name in names for folder in self._folders.get(same(name), ())] for names in people]
+        found = self._finder.media_of([folder for folders in several for folder in folders], is_speech)
+        for folders in several:
+            yield sorted(file for _, files in itertools.islice(found, len(folders)) for file in files)
+
+    def name_strangers(self, known: Iterable[str], table: str) -> None:
         """Name the folders of speakers that the table does not hold."""
         for speaker in sorted(self._folders.keys() - {same(name) for name in known}):
             for folder in self._folders[speaker]:

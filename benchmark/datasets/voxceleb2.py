@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from benchmark.datasets.audiovisual import AudioVisualCorpus, held_out, name_below, spoken_by
+from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.media_files import MediaFinder
 from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.noise_lists import LAYOUT
-from benchmark.media import audio_seconds, check_header, is_audio, is_video
+from benchmark.media import is_audio, is_video
 
 
 class VoxCeleb2(AudioVisualCorpus):
@@ -27,6 +28,31 @@ class VoxCeleb2(AudioVisualCorpus):
   {{dev,test}}/wav/<id>/<video>/<utterance>.wav   the speech; or aac/.../<utterance>.m4a, or the videos' own sound
   vox_test.pckl                   optional: the published pairs of the test (also .json and .csv)
 {LAYOUT}"""
+    landmarks: ClassVar[tuple[str, ...]] = ("dev/mp4", "test/mp4", "vox2/dev", "vox2/test")
+    obtain: ClassVar[str] = (
+        "The archives of the videos (vox2_dev_mp4, vox2_test_mp4) and of the sound (vox2_dev_aac, vox2_test_aac), "
+        "unpacked. For the published mixtures vox_test.pckl of FlowAVSE's or AVDiffuSS's repository, and a list "
+        "of recordings of AudioSet."
+    )
+    where: ClassVar[str] = (
+        "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox2.html describes it and has the metadata; the files "
+        "are handed out, by a form, at https://mm.kaist.ac.kr/datasets/voxceleb/"
+    )
+    terms: ClassVar[str] = (
+        "CC BY 4.0 for what the authors made; the videos belong to those who uploaded them. For research. The "
+        "people are celebrities of YouTube who were not asked: no identification of private persons, no "
+        "impersonation; keep to the authors' privacy notice, and delete what they withdraw."
+    )
+    use: ClassVar[str] = (
+        "FlowAVSE and AVDiffuSS train and test on it: enhancement in AudioSet's noise, separation of two talkers."
+    )
+    published: ClassVar[tuple[Published, ...]] = (
+        Published("speakers of dev", 5_994, r"(?:vox2/)?dev/mp4/([^/]+)/.+"),
+        Published("utterances of dev", 1_092_009, r"(?:vox2/)?dev/mp4/[^/]+/[^/]+/[^/]+\.mp4"),
+        Published("speakers of test", 118, r"(?:vox2/)?test/mp4/([^/]+)/.+"),
+        Published("utterances of test", 36_237, r"(?:vox2/)?test/mp4/[^/]+/[^/]+/[^/]+\.mp4"),
+    )
+    forms: ClassVar[Mapping[str, Form]] = {"video": Form(fps=25, size=(224, 224))}
     pair_lists: ClassVar[tuple[str, ...]] = ("vox_test",)
 
     def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
@@ -35,24 +61,27 @@ class VoxCeleb2(AudioVisualCorpus):
         base = root / "vox2" if (root / "vox2").is_dir() else root
         part = base / ("test" if split == "test" else "dev")
         recordings = [part / name for name in ("wav", "aac") if (part / name).is_dir()]
-        check = check_header if recordings else audio_seconds
-        video = _files(part / "mp4", split, is_video, check, finder)
-        speech = {} if recordings else video
+        video = _files(part / "mp4", split, is_video, finder)
+        speech: dict[str, str] = {}
         for tree in recordings:
-            speech = _files(tree, split, is_audio, check, finder) | speech
+            speech = _files(tree, split, is_audio, finder) | speech
+        if not recordings:
+            heard = finder.lengths(video.values())
+            speech = video = {name: file for name, file in video.items() if file in heard}
         return spoken_by(speech, video, finder, lambda name: {})
 
 
-def _files(
-    tree: Path, split: str, accepts: Callable[[Path], bool], check: Callable[[Path], object], finder: MediaFinder
-) -> dict[str, str]:
+def _files(tree: Path, split: str, accepts: Callable[[Path], bool], finder: MediaFinder) -> dict[str, str]:
     """Name of the utterance to its file, for the speakers of a split."""
     found: dict[str, str] = {}
     below = tree.relative_to(finder.root).as_posix()
-    for speaker in finder.folders(tree):
-        if split != "test" and held_out("voxceleb2", speaker.name) != (split == "val"):
-            continue
-        for file in finder.media(speaker, accepts, check):
+    wanted = [
+        speaker
+        for speaker in finder.folders(tree)
+        if split == "test" or held_out("voxceleb2", speaker.name) == (split == "val")
+    ]
+    for _, files in finder.media_of(wanted, accepts):
+        for file in files:
             name = name_below(file, below)
             if name.count("/") == 2:
                 found.setdefault(name, file)

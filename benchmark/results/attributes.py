@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmark.datasets.dataset import Progress
 from benchmark.datasets.manifest import Manifest, read_manifest
+from benchmark.datasets.places import known_root
 from benchmark.errors import MissingDataset, UsageError, did_you_mean
 from benchmark.results.comparison import Scored
 from benchmark.results.schema import PairResult, RunSpec
@@ -100,7 +101,7 @@ def manifest_of(run: Scored, data_root: Path | None = None, progress: Progress |
     spec = run.result.spec
     assert isinstance(spec, RunSpec)
     about = RunDirectory(run.path).read_run() if run.path.is_dir() else {}
-    root = data_root or (Path(about["root"]) if isinstance(about.get("root"), str) else None)
+    root = data_root or (Path(about["root"]) if isinstance(about.get("root"), str) else known_root(spec.dataset))
     if data_root is None and root is not None and isinstance(about.get("manifest"), str):
         try:
             kept = read_manifest(Path(about["manifest"]), root)

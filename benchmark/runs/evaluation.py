@@ -177,7 +177,7 @@ class RunView:
     label: str
     preset: str | None
     manifest: Manifest
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     followed: FollowedProtocol | None = None
     """The paper's protocol by which it is measured."""
 
@@ -228,7 +228,7 @@ class RunPlan:
         return source_together(self.method.source, *([self.enhancer.source] if self.enhancer else []))
 
     @property
-    def samples(self) -> tuple[Sample, ...]:
+    def samples(self) -> Sequence[Sample]:
         """Those asked for; `--limit` takes the first ones by id."""
         return self.manifest.samples[: self.limit]
 

@@ -37,6 +37,7 @@ class Batch:
 
 def batches(samples: Sequence[Sample], repeats: int, size: int, shard: tuple[int, int] = (1, 1)) -> list[Batch]:
     """All items of a run, repeat by repeat, in slices of `size`; shard (i, n) takes every n-th slice from the i-th."""
+    samples = tuple(samples)  # each made once, whatever the number of repeats
     items = [(sample, repeat) for repeat in range(repeats) for sample in samples]
     slices = [tuple(items[start : start + size]) for start in range(0, len(items), size)]
     index, count = shard

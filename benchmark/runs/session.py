@@ -12,6 +12,7 @@ from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
 from benchmark.datasets.places import known_root
 from benchmark.errors import BenchmarkError, InvalidConfig, MissingDataset, PrerequisiteError, UsageError
+from benchmark.processes import cores
 from benchmark.registry import metric_of
 from benchmark.remarks import counted
 from benchmark.results.schema import FollowedProtocol, Result, RunSpec
@@ -185,6 +186,7 @@ class Session:
 
         root = self.request.data_root or known_root(self.request.dataset)
         adapter = datasets.load(self.request.dataset)(root, home())
+        adapter.workers = cores()
         progress = self.progress(f"{self.request.dataset} {split}")
         extra = {"fields": fields} if fields and not adapter.needs_root else {}
         manifest = adapter.open(

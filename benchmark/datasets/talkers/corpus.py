@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmark.datasets.dataset import Dataset, Progress
-from benchmark.datasets.manifest import Manifest, Row, parse_manifest, read_manifest, write_manifest
+from benchmark.datasets.facts import Form
+from benchmark.datasets.manifest import Manifest, Row, read_manifest, write_manifest
 from benchmark.datasets.mixtures import (
     GRIDS,
     SNRS_DB,
@@ -60,6 +61,17 @@ class Talkers(Dataset):
     splits: ClassVar[tuple[str, ...]] = (*SPLITS, *_PEOPLE)
     tasks: ClassVar[tuple[str, ...]] = tuple(_FIELDS)
     layout: ClassVar[str] = "nothing: the corpus is generated"
+    obtain: ClassVar[str] = "Nothing: it is generated here, from a seed."
+    where: ClassVar[str] = "This package: `data build talkers`."
+    terms: ClassVar[str] = (
+        "That of this package. Nobody is depicted: faces and voices are drawn, so that nobody's consent is needed "
+        "and no private data are held."
+    )
+    use: ClassVar[str] = (
+        "The default of every command. What is reached on it says how a method compares under known conditions, "
+        "not how it does on people."
+    )
+    forms: ClassVar[Mapping[str, Form]] = {"sound": Form(rate=16_000), "video": Form(fps=25, size=(112, 112))}
     needs_root: ClassVar[bool] = False
 
     def __init__(self, root: Path | None, home: Path, *, workers: int | None = None, limit: int | None = None) -> None:
@@ -131,7 +143,7 @@ class Talkers(Dataset):
                 path.unlink(missing_ok=True)
         try:
             about = {"dataset": self.name, "revision": self.revision, "split": split, "task": task}
-            return parse_manifest(write_manifest(path, make(), **about), path, path.parent)
+            return write_manifest(path, make(), **about)
         except OSError as error:
             raise MissingDataset(
                 f"Talkers cannot be built in {path.parent} ({error.strerror or error}): "
