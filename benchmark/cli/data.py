@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli import options
+from benchmark.cli import options, prepare
 from benchmark.errors import UsageError
 
 if TYPE_CHECKING:
     from benchmark.datasets.manifest import Manifest
 
 app = typer.Typer(help="Build, index, show and export datasets.", no_args_is_help=True, rich_markup_mode=None)
+app.command("prepare")(prepare.prepare)
 
 Name = Annotated[str, typer.Argument(help="Dataset; `list datasets` names them.")]
 Task = Annotated[str | None, typer.Option(help="Task whose files are wanted.  [default: the dataset's first]")]
