@@ -15,7 +15,6 @@ from benchmark.cli import options
 from benchmark.errors import UsageError
 
 if TYPE_CHECKING:
-    from benchmark.preparation.record import Line
     from benchmark.preparation.sources import Sources
     from benchmark.preparation.step import Step
     from benchmark.preparation.work import Prepared
@@ -178,24 +177,21 @@ def _tell(step: Step, sources: Sources, made: Prepared, out: Path, as_json: bool
         found |= {"kept": made.kept, "removed": made.removed, "other files": made.others}
         print_json({**found, "strays": list(sources.strays), "remarks": list(made.heard)})
         return
-    rows = [[MADE, str(made.count(MADE)), ""]]
-    for state, kinds in reasons.items():
-        for kind, lines in kinds.items():
-            rows.append([f"{state}: {kind}" if state == LEFT_OUT else state, str(len(lines)), _examples(lines)])
-    rows.append(["all", str(len(made.lines)), ""])
-    print_table([step.name, "files", "reason"], rows, right=[1])
+    counts = [(state, kind, lines) for state, kinds in reasons.items() for kind, lines in kinds.items()]
+    rows = [[state, kind, str(len(lines))] for state, kind, lines in counts]
+    print_table([step.name, "because", "files"], [[MADE, "", str(made.count(MADE))], *rows], right=[2])
     print(out)
+    for _, _, lines in counts:
+        for line in lines[:SHOWN]:
+            note(f"{line.state}: {line.source}: {line.reason}", quiet)
+        if len(lines) > SHOWN:
+            note(f"... and {len(lines) - SHOWN} like the last", quiet)
     for line in [*sources.strays[:20], *made.heard]:
         note(line, quiet)
     others = f"; {made.others} other files passed over" if made.others else ""
     gone = f"; products of {made.removed} files that are gone deleted" if made.removed else ""
     there = f"{made.kept} of {len(made.lines)} were there from before{others}{gone}"
     note(f"{there}; what came from what: {out / RECORD}", quiet)
-
-
-def _examples(lines: list[Line]) -> str:
-    text = "; ".join(f"{line.source}: {line.reason}" for line in lines[:SHOWN])
-    return f"{text}; ..." if len(lines) > SHOWN else text
 
 
 def _list_steps(as_json: bool) -> None:

@@ -126,7 +126,9 @@ class HQPortraits(Step):
         if self.expressions and (read := expression(self.expressions, picture, points)) != "neutral":
             raise LeftOut("expression", f"looks {read}; expected neutral")
         write_image(out / products[0], self._aligned(source, picture, left, right))
-        about = {"turn_degrees": round(turn, 2), "pupils_apart": round(distance, 2)}
+        place = similarity(left, right, self.size, self.apart, self.pupil_height)
+        outside = 1 - float(inside(place, self.size, *picture.shape[:2]).mean())
+        about = {"turn_degrees": round(turn, 2), "pupils_apart": round(distance, 2), "outside": round(outside, 4)}
         return Made(products, {**about, "pupils": [[round(p.real, 2), round(p.imag, 2)] for p in (left, right)]})
 
     def _aligned(self, source: Path, picture: np.ndarray, left: complex, right: complex) -> np.ndarray:
