@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmark.errors import MethodError, UsageError
+from benchmark.errors import MethodError, MissingWeights, UsageError
 from benchmark.media import is_audio, is_video, write_audio
 from benchmark.preparation.step import Made, Step, renamed
 from benchmark.types import Audio, Example, Sample, derive_seed
@@ -102,7 +102,10 @@ def _plan(step: Enhance) -> Any:
     from benchmark.runs.evaluation import plan_method
 
     weights = Path(step.weights) if step.weights else None
-    plan = plan_method(step.method, step.preset, None, step.settings, weights)
+    try:
+        plan = plan_method(step.method, step.preset, None, step.settings, weights)
+    except MissingWeights as error:
+        raise MissingWeights(f"{error}; here as --set weights=FILE") from error
     if _TASK not in (plan.kind.task, *plan.kind.further_tasks) or plan.kind.uses_targets:
         raise UsageError(
             f"'{step.method}' enhances no speech; expected a method of the task {_TASK}: "

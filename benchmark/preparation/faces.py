@@ -46,9 +46,10 @@ from benchmark.preparation.step import Made, Step, renamed
 from benchmark.remarks import remark
 from benchmark.types import Audio
 
-TRIES = ((1, 0.0), (1, 0.25), (2, 0.0))
-"""Size, and width of a frame in parts of the shorter side. Where no face is found, the picture is looked at again: framed
-by its edge pixels, because a face that fills it is not seen; then twice as large, for small faces."""
+TRIES = ((LOOK_SIDES, 0.0), (LOOK_SIDES, 0.25), ((2 * LOOK_SIDES[0],), 0.0))
+"""Shorter sides that a picture is scaled to, and width of a frame in parts of its shorter side. Where no face is found,
+the picture is looked at again: framed by its edge pixels, because a face that fills it is not seen; then twice as
+large, for small faces."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Faces(Step):
         if is_image(file):
             return (renamed(file, ".png"),)
         if self.stills:
-            return tuple(renamed(file, f"_{number + 1:03d}.png") for number in range(self.stills))
+            return tuple(renamed(file, f".{number + 1:03d}.png") for number in range(self.stills))
         return (renamed(file, ".mkv"),)
 
     def make(self, source: Path, out: Path, products: tuple[str, ...]) -> Made:
@@ -131,10 +132,10 @@ class Faces(Step):
         """
         grey = opencv_grey(picture)
         detector = face_detector()
-        for times, frame in TRIES:
+        for sides, frame in TRIES:
             edge = round(frame * min(grey.shape))
             framed = np.pad(grey, edge, mode="edge")
-            looks = [faces_in(detector, framed, times * side) for side in LOOK_SIDES]
+            looks = [faces_in(detector, framed, side) for side in sides]
             if any(looks):
                 seen = [[Box(face.x - edge, face.y - edge, face.side) for face in look] for look in looks]
                 break

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from benchmark.datasets.prepared import RECORD
 from benchmark.errors import PrerequisiteError, UsageError
 from benchmark.files import write_whole
 
-RECORD = "prepared.jsonl"
 MADE, LEFT_OUT, FAILED = "made", "left out", "failed"
 
 

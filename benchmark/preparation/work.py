@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import BenchmarkError, PrerequisiteError, UsageError
+from benchmark.media import regular_file
 from benchmark.preparation.record import FAILED, LEFT_OUT, MADE, Line, Record
 from benchmark.preparation.sources import Sources, check_out
 from benchmark.preparation.step import LeftOut, Step
@@ -125,7 +126,7 @@ def made_of(job: Job) -> tuple[Stamp, str, Any, tuple[str, ...]]:
         try:
             for name in job.products:
                 _sweep(job.out / name)
-            made = job.step.make(source, job.out, job.products)
+            made = job.step.make(regular_file(source), job.out, job.products)
         except LeftOut as error:
             return stamp, LEFT_OUT, (error.rule, error.why), tuple(heard)
         except PrerequisiteError:
