@@ -109,7 +109,7 @@ def test_settings_that_mean_nothing_are_refused(step: type[Step], setting: str) 
 # ---- faces
 
 
-@pytest.mark.parametrize(("preset", "side"), [("voxceleb", 224), ("voice2face", 64), ("sf2f", 128)])
+@pytest.mark.parametrize(("preset", "side"), [("voxceleb", 224), ("voice2face", 64), ("speech2face_ddpm", 512)])
 def test_a_face_is_framed_as_voxceleb(tmp_path, faces, preset: str, side: int) -> None:
     write_image(tmp_path / "a.png", scene((faces[0], 120, 50, 200)))
     step = Faces.configured(preset)

@@ -50,7 +50,10 @@ def prepare(
         Path | None, typer.Option(help="Write a contact sheet (.png) of files before and after the step.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that work; 0 works in this one.  [default: one per core]")
+        int | None,
+        typer.Option(
+            help="Processes that work; 0 works in this one.  [default: one per core, or one where a GPU works]"
+        ),
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
     fail_on_error: Annotated[
@@ -75,7 +78,6 @@ def prepare(
     from benchmark.cli.console import bars, note
     from benchmark.preparation.steps import step_called
     from benchmark.preparation.work import prepare as prepare_files
-    from benchmark.processes import cores
 
     if step is None:
         _list_steps(as_json)
@@ -94,7 +96,8 @@ def prepare(
             return
         assert out is not None
         told = partial(progress(f"prepare {step}"), "files")
-        made = prepare_files(chosen, sources, out, cores() if workers is None else workers, retry_failed, told)
+        many = chosen.workers() if workers is None else workers
+        made = prepare_files(chosen, sources, out, many, retry_failed, told)
     if sheet is not None:
         from benchmark.media import write_image
         from benchmark.preparation.sheets import before_and_after

@@ -59,6 +59,12 @@ class Enhance(Step):
         _loaded(self)
         return []
 
+    def workers(self) -> int:
+        """One where a GPU works, which would hold the method once for each process."""
+        from benchmark.runs.workers import pick_device
+
+        return super().workers() if pick_device(self.device) == "cpu" else 1
+
     def plan(self) -> Any:
         """The method with its settings and weights.
 

@@ -86,7 +86,6 @@ class Faces(Step):
         "voxceleb": {"size": 224},
         "flowavse": {"size": 112, "grey": "luma"},
         "voice2face": {"size": 64},
-        "sf2f": {"size": 128},
         "speech2face_ddpm": {"size": 512, "of_several": "refuse", "stills": 1},
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +16,7 @@ from benchmark.media import is_image, read_image, write_image
 from benchmark.preparation.expressions import expression
 from benchmark.preparation.geometry import ASYMMETRY_PER_DEGREE, asymmetry, cut, inside, pupils, similarity
 from benchmark.preparation.onnx_networks import opened
-from benchmark.preparation.segmenters import segmenter
+from benchmark.preparation.segmenters import MEDIAPIPE, segmenter
 from benchmark.preparation.step import LeftOut, Made, Step, renamed
 
 SEGMENTED = 256
@@ -89,6 +90,10 @@ class HQPortraits(Step):
         for key in ("expressions", "segmenter"):
             if (value := known[key]) and Path(value).is_file():
                 known[key] = {"file": Path(value).name, "sha256": hashlib.sha256(Path(value).read_bytes()).hexdigest()}
+        if self.background == "keep":
+            known["segmenter"] = None
+        elif self.segmenter in ("auto", MEDIAPIPE):
+            known["segmenter"] = f"{MEDIAPIPE} {metadata.version(MEDIAPIPE)}"
         return known
 
     def check(self) -> list[str]:

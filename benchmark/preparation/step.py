@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from benchmark.configuration import Presets, resolve
+from benchmark.processes import cores
 
 
 class LeftOut(Exception):
@@ -72,6 +73,10 @@ class Step(ABC):
             PrerequisiteError: a package or a network is missing; says what to do.
         """
         return []
+
+    def workers(self) -> int:
+        """Processes that work where the user does not say."""
+        return cores()
 
     @abstractmethod
     def accepts(self, file: str) -> bool:

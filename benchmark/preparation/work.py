@@ -129,9 +129,9 @@ def made_of(job: Job) -> tuple[Stamp, str, Any, tuple[str, ...]]:
             made = job.step.make(regular_file(source), job.out, job.products)
         except LeftOut as error:
             return stamp, LEFT_OUT, (error.rule, error.why), tuple(heard)
-        except PrerequisiteError:
+        except (PrerequisiteError, UsageError, OSError):
             raise
-        except (BenchmarkError, ValueError, LookupError, ArithmeticError) as error:
+        except Exception as error:  # dlib, ffmpeg and methods raise of every kind; one file is one line
             text = str(error) if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}"
             return stamp, FAILED, ("", text), tuple(heard)
     return stamp, MADE, made, tuple(heard)
@@ -142,7 +142,7 @@ def _made(jobs: Sequence[Job], identity: dict[str, Any], workers: int) -> Iterat
     left = {job.file: job for job in jobs}
     while left:
         try:
-            for job, answer in each(made_of, list(left.values()), min(workers, len(left))):
+            for job, answer in each(made_of, list(left.values()), workers):
                 del left[job.file]
                 yield job, _line(job, identity, *answer)
         except JobKills as error:
