@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from benchmark.datasets.manifest import Manifest
 
 app = typer.Typer(help="Build, index, show and export datasets.", no_args_is_help=True, rich_markup_mode=None)
-app.command("prepare")(prepare.prepare)
 
 Name = Annotated[str, typer.Argument(help="Dataset; `list datasets` names them.")]
 Task = Annotated[str | None, typer.Option(help="Task whose files are wanted.  [default: the dataset's first]")]
@@ -109,6 +108,9 @@ def show(
                 (f"{sample.speaker}\n{about}", [read_image(path) for path in sample.targets.get("face", ())[:4]])
             )
         write_image(output, contact_sheet(rows, [f"face {number + 1}" for number in range(4)], 128, per_line=2))
+
+
+app.command("prepare")(prepare.prepare)
 
 
 @app.command("export")
