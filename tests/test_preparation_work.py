@@ -128,6 +128,23 @@ def test_what_is_there_is_kept_and_what_changed_is_made_again(texts: Path) -> No
     assert diary(texts) == ["a.txt", "b.txt", "c.txt"] and products(texts)["s1/c.out"] == b"THREE!!"
 
 
+def test_what_a_kill_leaves_of_other_settings_is_not_taken_for_that_of_the_old_ones(texts: Path, tmp_path) -> None:
+    """A product of the same size was written, and its line was not."""
+    (texts / "s1/b.txt").unlink()
+    shout(texts)
+    content = (tmp_path / "out/a.out").read_bytes()
+
+    def killed(*_: object) -> None:
+        (tmp_path / "out/a.out").write_bytes(content.replace(b"!", b"?"))
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Shout, "make", killed)
+        shout(texts, Shout(2))
+    shout(texts)
+    assert products(texts) == {"a.out": b"ONE!", "s1/c.out": b"THREE!"}
+
+
 def test_what_was_made_of_a_file_goes_with_it(texts: Path) -> None:
     shout(texts)
     (texts / "a.txt").unlink()
@@ -209,6 +226,13 @@ def test_files_of_one_product_are_told(texts: Path) -> None:
     assert made.count("failed") == 1 and products(texts)["a.out"] in (b"ONE!", b"AGAIN!")
     (why,) = (line.reason for line in made.lines.values() if line.state == "failed")
     assert "would be written as a.out" in why
+
+
+def test_a_product_whose_name_another_file_takes_over_does_not_outlive_that_file(texts: Path) -> None:
+    shout(texts)
+    (texts / "a.text").write_text("bad")  # comes first in order of name
+    made = shout(texts)
+    assert made.count("failed") == 2 and "a.out" not in products(texts)
 
 
 @pytest.mark.parametrize("out", ["in", "in/out", "in/s1/deep", "."])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,10 @@ def prepare(
         for file, products in sources.files.items():
             if not _is_current(record, file, sources.root, identity, retry_failed):
                 todo.append(Job(step, sources.root, out, file, products))
+                if file in record.lines:  # a kill between a product and its line must not leave the old line in force
+                    record.add(replace(record.lines[file], settings={}))
         for file, why in sources.clashes.items():
+            record.forget(file)
             stamp, kind = _stamp(sources.root / file), "another file would be written under the same name"
             record.add(Line(file, *stamp, identity, FAILED, reason=why, kind=kind))
         total = len(sources.files)
