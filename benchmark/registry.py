@@ -357,3 +357,15 @@ trainers = Registry(
     },
     extensible=False,
 )
+
+front_ends = Registry(
+    "front-end",
+    {
+        "sf2f": Entry("baselines.layers.front_ends:SF2F", "pauses and 40 log-mel energies as SF2F's code has them"),
+        "voice2face": Entry(
+            "baselines.layers.front_ends:VOICE2FACE", "pauses and 64 log-mel energies as voice2face's code has them"
+        ),
+    },
+    extensible=False,
+)
+"""What `data prepare` makes of whole recordings."""

@@ -20,6 +20,7 @@ from test_cli import ALL
 from benchmark import registry
 from benchmark.configuration import Presets, resolve
 from benchmark.errors import UsageError
+from benchmark.preparation.steps import STEPS, step_called
 from benchmark.protocols.book import names as protocols
 from benchmark.results.attributes import parsed
 from benchmark.runs.scoring import metric_options
@@ -139,6 +140,9 @@ def meaning(path: tuple[str, ...], given: dict[str, list[str]]) -> None:
         assert all(name in registry.datasets for name in named.get("name", []))
     for text in given.get("by", []):
         assert parsed(text)
+    if path == ("data", "prepare") and named.get("step"):
+        preset, sets = next(iter(named.get("preset", [])), None), given.get("sets", [])
+        step_called(named["step"][0]).configured(preset, None, [item for item in sets if not open_(item)])
     for dataset in named.get("dataset", []):
         assert dataset in registry.datasets
     for task in named.get("task", []):
@@ -195,7 +199,7 @@ def test_every_option_that_is_named_exists():
         if name in ("--metrics", "--metric-set", "--face-network", "--dataset", "--task") and value:
             check(f"run {name} {value}")
         if (name == "--set" and "=" in value) or name == "--preset":
-            assert any(takes(method, f"{name} {value}") for method in registry.methods), f"{where}: {words}"
+            assert taken(f"{name} {value}"), f"{where}: {words}"
 
 
 def options_of_scripts(page: str) -> set[str]:
@@ -207,9 +211,15 @@ def options_of_scripts(page: str) -> set[str]:
     return {option for source in sources for option in re.findall(r'"(--[a-z][a-z-]*)"', source)}
 
 
-def takes(method: str, words: str) -> bool:
+def taken(words: str) -> bool:
+    """Whether some method, or some step of `data prepare`, has the preset or the setting."""
+    every = [f"run --method {method}" for method in registry.methods] + [f"data prepare {step}" for step in STEPS]
+    return any(takes(command, words) for command in every)
+
+
+def takes(command: str, words: str) -> bool:
     try:
-        check(f"run --method {method} {words}")
+        check(f"{command} {words}")
     except UsageError:
         return False
     return True
@@ -255,6 +265,8 @@ def test_scripts_and_extras_that_are_named_exist():
         "weights fetch facenet",
         "weights fits",
         "data show folders",
+        "data prepare face",
+        "data prepare faces --set sise=64",
         "show sf3f",
         "list trainer",
     ],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.cli import options
+from benchmark.cli import options, prepare
 from benchmark.errors import UsageError
 
 if TYPE_CHECKING:
@@ -230,6 +230,9 @@ def show(
                 (f"{sample.speaker}\n{about}", [read_image(path) for path in sample.targets.get("face", ())[:4]])
             )
         write_image(output, contact_sheet(rows, [f"face {number + 1}" for number in range(4)], 128, per_line=2))
+
+
+app.command("prepare")(prepare.prepare)
 
 
 @app.command("export")

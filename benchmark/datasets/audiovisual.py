@@ -23,6 +23,7 @@ from benchmark.datasets.mixtures import (
 from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.noise_lists import missing_noise_list, noise_files, noise_list
 from benchmark.datasets.pair_lists import pair_list, pair_rows
+from benchmark.datasets.prepared import framed_as_prepared
 from benchmark.errors import UsageError
 from benchmark.types import derive_seed
 
@@ -63,7 +64,7 @@ class AudioVisualCorpus(Dataset):
         noises = noise_list(root, part, finder) if pairs and task == "av_enhancement" else None
         if pairs and task == "av_enhancement" and noises is None:
             raise missing_noise_list(root, part, pairs.name)
-        named = self.utterances(part, finder)
+        named = framed_as_prepared(root, self.utterances(part, finder))
         spoken = sorted(named.values(), key=lambda utterance: utterance.id)
         of = f"{self.name} {split}"
         if not spoken:

@@ -15,6 +15,7 @@ from benchmark.datasets.media_files import MediaFinder, is_portrait, is_speech
 from benchmark.datasets.mixtures import Utterance, as_recorded_rows, with_enrolments
 from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.noise_lists import LAYOUT, NAMES
+from benchmark.datasets.prepared import RECORD, framed_as_prepared
 from benchmark.datasets.tables import lrs3_words, read_table, sex_of
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import check_header, is_audio, is_image, is_video
@@ -76,7 +77,7 @@ class Folder(AudioVisualCorpus):
             return list(self._portrayed(self.finder()))
         if split == _NOISY:
             finder = self.finder()
-            utterances = list(self.utterances(split, finder).values())
+            utterances = list(framed_as_prepared(finder.root, self.utterances(split, finder)).values())
             of = f"{self.name} {split}"
             rows = list(as_recorded_rows(utterances, of=of))
             if task == "lip2speech":
@@ -159,7 +160,7 @@ class Folder(AudioVisualCorpus):
                 finder.leave_out(path, "hidden")
             elif path.is_dir():
                 people += [path] if path.name not in but else []
-            elif path.name != _TABLE and path.name not in lists:
+            elif path.name not in (_TABLE, RECORD) and path.name not in lists:
                 finder.leave_out(path, "a stray file: expected a folder for each person")
         return people, self._people(finder.root / _TABLE, {same(path.name) for path in people})
 
