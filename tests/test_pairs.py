@@ -229,7 +229,7 @@ def test_texts_beside_the_recordings_are_utf8_and_one_a_recording(tmp_path):
     (texts / "other.lab").write_text("x")
     told = with_texts(found, str(texts))
     assert {pair.id: pair.text for pair in told.pairs} == {"b": "LAY GREEN", NFC: "set white\r\nnow"}
-    assert told.notes == (f"1 texts of {texts} are of none of these files: 'other', ...",)
+    assert told.notes == (f"1 texts of {texts} are of none of these files: 'other'",)
     (texts / "b.lab").write_text("bin blue")
     with pytest.raises(UsageError, match="'b' is there twice"):
         with_texts(found, str(texts))

@@ -285,7 +285,7 @@ def by_stem(listing: Listing, option: str) -> Listing:
     )
 
 
-def some(names: Iterable[str]) -> str:
+def some(names: Iterable[str], shown: int = 3) -> str:
     """The first of some names, for messages."""
-    shown = [name for name, _ in zip(names, range(3), strict=False)]
-    return ", ".join(f"'{name}'" for name in shown) + ", ..."
+    first = [name for name, _ in zip(names, range(shown + 1), strict=False)]
+    return ", ".join(f"'{name}'" for name in first[:shown]) + (", ..." if len(first) > shown else "")

@@ -10,12 +10,13 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.datasets.tables import FileTable, file_table, lrs3_words, read_file_table
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import read_audio
 from benchmark.pairs.listing import SPEECH, by_stem, files_below, is_single, listed, some
+from benchmark.pairs.people import read_people
 from benchmark.runs.directory import Prediction, content_hash
 from benchmark.text_files import read_text
 
@@ -34,6 +35,8 @@ class FilePair:
     """The cluster that it is resampled with; its own id where nobody knows who speaks."""
     text: str | None = None
     """The words that are said."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """What else is known of it, to group by: `sex`, `age` and others."""
 
     def version(self) -> str:
         """Changes with the content of either file, and with what is said in it."""
@@ -51,11 +54,15 @@ class Pairs:
     reference_only: tuple[str, ...] = ()
     estimate_only: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
-    """Files that are neither sound nor video, by name."""
+    """Files of another kind, by name."""
     notes: tuple[str, ...] = ()
     """What else the reader should know."""
     clusters: str = "files"
-    """What a speaker is taken to be: `files`, `folders`, or the file that says so."""
+    """What a speaker is taken to be: `files`, `folders`, `people`, or the file that says so."""
+
+    def version(self, pair: FilePair) -> str:
+        """Of one pair; changes with whatever its scores depend on."""
+        return pair.version()
 
 
 def find_pairs(estimate: Path, reference: Path | None = None) -> Pairs:
@@ -71,8 +78,8 @@ def find_pairs(estimate: Path, reference: Path | None = None) -> Pairs:
     """
     ours = listed(estimate, "--estimate", SPEECH)
     if reference is None:
-        clusters = "folders" if _folders(list(ours.files)) else "files"
-        pairs = _clustered(FilePair(key, path) for key, path in ours.files.items())
+        clusters = "folders" if in_folders(list(ours.files)) else "files"
+        pairs = clustered(FilePair(key, path) for key, path in ours.files.items())
         return Pairs(pairs, skipped=ours.skipped, clusters=clusters, notes=ours.notes)
     theirs = listed(reference, "--reference", SPEECH)
     if is_single(estimate) and is_single(reference):
@@ -88,28 +95,46 @@ def find_pairs(estimate: Path, reference: Path | None = None) -> Pairs:
         )
     both |= ours.lost
     return Pairs(
-        _clustered(FilePair(key, ours.files[key], theirs.files.get(key)) for key in both),
+        clustered(FilePair(key, ours.files[key], theirs.files.get(key)) for key in both),
         tuple(sorted(theirs.files.keys() - ours.files.keys())),
         tuple(sorted(ours.files.keys() - both)),
         ours.skipped + theirs.skipped,
         ours.notes + theirs.notes,
-        "folders" if _folders(list(both)) else "files",
+        "folders" if in_folders(list(both)) else "files",
     )
 
 
 def with_speakers(found: Pairs, source: Path) -> Pairs:
-    """Name the speaker of every pair from a table of id and speaker; see `read_file_table`.
+    """Name the speaker of every pair, where the table has a row for each file, and take what else it says.
+
+    Args:
+        source: see `read_people`.
 
     Raises:
         UsageError: not readable, or a pair that it does not name.
     """
-    table = read_file_table(source, "speaker")
-    named = [table.find(pair.id) for pair in found.pairs]
-    missing = [pair.id for pair, name in zip(found.pairs, named, strict=True) if not name]
+    table = read_people(source)
+    pairs, clusters = found.pairs, found.clusters
+    if table.files is not None:
+        named = whose(table.files, [pair.id for pair in pairs])
+        pairs = tuple(replace(pair, speaker=name) for pair, name in zip(pairs, named, strict=True))
+        clusters = str(source)
+    pairs = tuple(replace(pair, attributes=table.of(pair.speaker, pair.id)) for pair in pairs)
+    notes = (*found.notes, *table.notes, *table.told(pair.speaker for pair in pairs))
+    return replace(found, pairs=pairs, clusters=clusters, notes=notes)
+
+
+def whose(table: FileTable, ids: Sequence[str]) -> list[str]:
+    """Who each file is of.
+
+    Raises:
+        UsageError: a file that the table does not name.
+    """
+    named = [table.find(key) for key in ids]
+    missing = [key for key, name in zip(ids, named, strict=True) if not name]
     if missing:
-        raise UsageError(f"{source} names no speaker for {len(missing)} of {len(named)} files: {some(missing)}")
-    pairs = tuple(replace(pair, speaker=name or "") for pair, name in zip(found.pairs, named, strict=True))
-    return replace(found, pairs=pairs, clusters=str(source))
+        raise UsageError(f"{table.path} names no speaker for {len(missing)} of {len(named)} files: {some(missing)}")
+    return [name or "" for name in named]
 
 
 def with_texts(found: Pairs, source: str) -> Pairs:
@@ -199,12 +224,12 @@ class PairReader:
         return f"|{ALIGNED}" if self.aligns(metric) else ""
 
 
-def _clustered(pairs: Iterable[FilePair]) -> tuple[FilePair, ...]:
-    """Speakers by folder, where there are several with files in them; else every file for itself."""
+def clustered(pairs: Iterable[FilePair]) -> tuple[FilePair, ...]:
+    """Sorted; speakers by folder, where there are several with files in them, else every file for itself."""
     found = sorted(pairs, key=lambda pair: pair.id)
-    by_folder = _folders([pair.id for pair in found])
+    by_folder = in_folders([pair.id for pair in found])
     return tuple(replace(pair, speaker=pair.id.partition("/")[0] if by_folder else pair.id) for pair in found)
 
 
-def _folders(keys: Sequence[str]) -> bool:
+def in_folders(keys: Sequence[str]) -> bool:
     return all("/" in key for key in keys) and len({key.partition("/")[0] for key in keys}) > 1

