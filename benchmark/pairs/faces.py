@@ -145,7 +145,7 @@ def _by_person(ours: Listing, theirs: Listing, table: People | None, *sides: str
         raise UsageError(_nobody(strangers, alone, sides))
     told = f"whose face is whose: {reading}; {_counted(len(everybody) - len(alone), len(pairs))}"
     notes = [told, *ours.notes, *theirs.notes]
-    lower = {name.lower(): name for name in alone}
+    lower = {name.lower(): name for name in everybody}
     if alike := [f"'{name}' and '{lower[name.lower()]}'" for name in strangers if name.lower() in lower]:
         notes.append(f"{len(alike)} people differ in upper and lower case alone, and do not meet: {alike[0]}")
     return Faces(
