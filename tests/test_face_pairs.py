@@ -1,11 +1,10 @@
-"""`score` of faces without a dataset: whose face is whose, what a table says, the numbers of a run, bad files, kept work."""
+"""`score` of faces without a dataset: whose face is whose, tables, the numbers of a run, kept work, bad files."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from benchmark.pairs.faces import find_faces
 from benchmark.pairs.listing import medium_of
 from benchmark.pairs.people import read_people
 from benchmark.pairs.scoring import PairRequest, Scores, score_pairs
-from benchmark.runs.directory import Prediction, RunDirectory
+from benchmark.runs.directory import Prediction
 from benchmark.runs.scoring import FaceReader, Scorer, Work, aggregate, gallery, make_metrics
 from benchmark.weights.networks import Networks
 
@@ -77,6 +76,19 @@ def lines(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
 
 
+def close(one: dict[str, dict[str, str]], two: dict[str, dict[str, str]]) -> bool:
+    """Whether two tables are equal but for the rounding of a network that sees its pictures in other batches."""
+
+    def alike(a: str, b: str) -> bool:
+        try:
+            return float(a) == pytest.approx(float(b), abs=2e-5)
+        except ValueError:
+            return a == b
+
+    assert one.keys() == two.keys()
+    return all(alike(value, two[key][name]) for key, row in one.items() for name, value in row.items())
+
+
 def met(found) -> list[tuple[str, str]]:
     return [(pair.id, pair.speaker) for pair in found.pairs]
 
@@ -127,9 +139,8 @@ def test_two_pictures_meet_whatever_their_names(tmp_path):
 
 def test_accents_are_one_whatever_their_form_and_odd_names_are_names(tmp_path):
     made = tree(tmp_path / "made", "Zoe\u0308/1.png", "a b#c/1.png")
-    assert met(find_faces(made, tree(tmp_path / "true", "Zo\u00eb.png", "a b#c.png"))) == [
-        ("Zo\u00eb/1", "Zo\u00eb"), ("a b#c/1", "a b#c"),
-    ][::1] or met(find_faces(made, tmp_path / "true")) == [("a b#c/1", "a b#c"), ("Zo\u00eb/1", "Zo\u00eb")][::-1]  # fmt: skip
+    found = find_faces(made, tree(tmp_path / "true", "Zo\u00eb.png", "a b#c.png"))
+    assert set(met(found)) == {("Zo\u00eb/1", "Zo\u00eb"), ("a b#c/1", "a b#c")}
 
 
 def test_lists_give_one_person_several_pictures(tmp_path):
@@ -378,8 +389,7 @@ def test_a_replaced_face_is_measured_again_and_nothing_else(people):
     assert len(lines(first.folder)) == count + len(FAST)
     changed = {key for key in before if before[key] != again[key]}
     assert changed == {"p3/m0"}
-    fresh = scored(people, out=people / "fresh")
-    assert table(fresh.folder) == again
+    assert close(again, table(scored(people, out=people / "fresh").folder))
 
 
 @pytest.mark.parametrize("change", ["pictures", "people", "sex", "faces"])
@@ -395,7 +405,8 @@ def test_a_change_of_the_gallery_makes_every_row_new(people, change):
         (people / "people.csv").write_text((people / "people.csv").read_text().replace("p1,m", "p1,f"))
     else:
         put(people / "made/p3/m2.png", 99)
-    assert table(scored(people, **request).folder) == table(scored(people, **request, out=people / "fresh").folder)
+    kept, fresh = scored(people, **request), scored(people, **request, out=people / "fresh")
+    assert close(table(kept.folder), table(fresh.folder))
 
 
 def test_work_goes_on_after_a_kill(people):
@@ -404,15 +415,15 @@ def test_work_goes_on_after_a_kill(people):
     half = rows[: len(rows) // 2]
     (whole.folder / "scores.jsonl").write_text(half)
     again = scored(people)
-    assert again.result.aggregates == whole.result.aggregates and len(lines(whole.folder)) == 24
+    assert len(lines(whole.folder)) == 24
+    for one, two in zip(again.result.aggregates, whole.result.aggregates, strict=True):
+        assert (one.name, one.scored, one.value) == (two.name, two.scored, pytest.approx(two.value, abs=1e-6))
     assert (whole.folder / "scores.jsonl").read_text().startswith(half[: half.rindex("\n")])
 
 
 def test_processes_measure_as_one_does(people):
     one, two = scored(people), scored(people, workers=2, out=people / "two")
-    assert [item.model_dump() for item in one.result.aggregates] == [
-        item.model_dump() for item in two.result.aggregates
-    ]
+    assert close(table(one.folder), table(two.folder))
 
 
 # -- bad files --------------------------------------------------------------------------------------------------------
@@ -438,7 +449,7 @@ def bad(kind: str, path: Path) -> str:
         os.mkfifo(path)
     else:
         path.symlink_to("nowhere.png")
-    reasons = {"corrupt": "not a readable picture", "empty": "0 bytes", "text": "not a readable picture"}
+    reasons = {"corrupt": "cut short", "empty": "0 bytes", "text": "not a readable picture"}
     reasons |= {"cut short": "cut short", "huge": "expected at most 64 million", "floats": "floating-point"}
     return reasons.get(kind, {"pipe": "not a regular file", "link": "does not exist"}.get(kind, ""))
 
@@ -507,6 +518,7 @@ def test_copies_of_true_faces_are_told(people):
 
 def test_the_command_prints_a_table_and_draws_what_was_compared(people, monkeypatch):
     monkeypatch.chdir(people)
+    write_image(people / "made/p3/m1.png", np.full((24, 24, 3), (201, 11, 77), np.uint8))
     arguments = ["score", "-r", "true", "-e", "made", "--speakers", "people.csv", "--workers", "0"]
     done = CliRunner().invoke(app, [*arguments, "--metrics", "face_similarity,retrieval,sex_agreement"])
     assert done.exit_code == 0, done.output
@@ -520,7 +532,7 @@ def test_the_command_prints_a_table_and_draws_what_was_compared(people, monkeypa
     }
     sheet = read_image(report / "contact_sheet.png").reshape(-1, 3)
     colours = {tuple(pixel) for pixel in sheet}
-    for path in ("true/p0/0.png", "true/p5/1.png", "made/p0/m0.png", "made/p5/m1.png"):
+    for path in ("true/p0/0.png", "true/p5/1.png", "made/p3/m1.png"):
         assert tuple(read_image(people / path)[3, 3]) in colours, path
     (people / "made/p0/m0.png").write_bytes(b"")
     again = CliRunner().invoke(app, [*arguments, "--metrics", "face_similarity", "--quiet", "--json"])
@@ -542,4 +554,3 @@ def test_real_portraits_find_their_people_and_shuffled_ones_find_chance(realdata
     assert right.aggregate("recall_at_1").value >= 0.9 and right.aggregate("face_auc").value > 0.98
     assert wrong.aggregate("recall_at_1").value <= 0.1 and wrong.aggregate("face_auc").value < 0.7
     assert right.aggregate("chance_recall_at_1").value == pytest.approx(0.1)
-    assert replace(Prediction("a", "a", 0, "ok"), version="x").version and RunDirectory(tmp_path)

@@ -85,7 +85,11 @@ def test_lists_hold_paths_or_ids_and_paths(tmp_path):
 
 @pytest.mark.parametrize(
     ("estimate", "message"),
-    [("missing", "no such file or folder"), ("empty", "holds no sound"), ("picture.png", "expected a sound file or video")],
+    [
+        ("missing", "no such file or folder"),
+        ("empty", "holds no sound"),
+        ("picture.png", "expected a sound file or video"),
+    ],
 )
 def test_what_cannot_be_scored_is_said(tmp_path, estimate, message):
     (tmp_path / "empty").mkdir()
