@@ -332,6 +332,21 @@ def test_heads_of_a_named_dataset_are_taken_and_nobodys_are_refused():
         networks("face_heads")
 
 
+def test_two_folders_of_scores_are_compared_by_speaker_and_by_recording(people):
+    from benchmark.results.comparison import compare, find_scored
+
+    for number in range(6):
+        put(people / f"worse/p{number}/m0.png", 500 + number)
+        put(people / f"worse/p{number}/m1.png", 600 + number)
+    folders = scored(people).folder, scored(people, estimate=people / "worse", out=people / "less").folder
+    (found,) = compare([find_scored(str(folder), people) for folder in folders], draws=50)
+    names = {item.name for item in found.differences}
+    assert {"face_cosine", "face_auc", "recall_at_1", "recall_at_1_by_recording"} <= names
+    assert not {name for name in names if name.startswith(("chance_", "recall_at_20"))}
+    (cosine,) = (item for item in found.differences if item.name == "face_cosine")
+    assert cosine.first_is_ahead and cosine.low > 0
+
+
 # -- what a table says ------------------------------------------------------------------------------------------------
 
 

@@ -195,4 +195,6 @@ def as_asked(medium: Medium, request: PairRequest) -> None:
             if given:
                 raise UsageError(f"{option} is for speech, and --estimate {request.estimate} holds pictures")
     elif request.face_network != "dlib":
-        raise UsageError(f"--face-network is for faces, and --estimate {request.estimate} holds speech")
+        raise UsageError(
+            f"--estimate {request.estimate} holds speech, which no face network judges: drop --face-network"
+        )

@@ -53,8 +53,11 @@ def recall_curve(results: Sequence[Result | PairResult], path: Path) -> bool:
     return True
 
 
-def distributions(result: PairResult, scores: Path, path: Path) -> bool:
+def distributions(result: PairResult, scores: Path, path: Path, columns: Sequence[str] = ()) -> bool:
     """Draw how the files' scores lie, one panel a number, with the reported value; False where fewer than three were.
+
+    Args:
+        columns: numbers to draw, but for shares, of which single files have all or nothing; every number by default.
 
     A mean hides two heaps and the file at the far end; here they are seen.
     """
@@ -64,6 +67,8 @@ def distributions(result: PairResult, scores: Path, path: Path) -> bool:
         rows = list(csv.DictReader(file))
     panels = []
     for item in result.aggregates:
+        if columns and (item.name not in columns or item.unit == "%"):
+            continue
         scale = 100 if item.unit == "%" else 1
         values = [scale * float(row[item.name]) for row in rows if row.get(item.name)]
         if len(values) >= 3 and item.value is not None:
@@ -78,7 +83,8 @@ def distributions(result: PairResult, scores: Path, path: Path) -> bool:
             axes.hist(values, bins=min(40, max(5, len(values) // 4)), color="#bbbbbb")
             axes.axvline(value, color=COLOURS[1], linewidth=1.5)
             unit = f", {item.unit}" if item.unit else ""
-            axes.set_title(drawn_text(f"{item.title}{unit}: {value:.3g}\nn = {len(values)}", 60), fontsize=SMALL)
+            title = drawn_text(f"{item.title}{unit}: {value:.3g}", 36)
+            axes.set_title(f"{title}\nn = {len(values)}", fontsize=SMALL)
         figure.supylabel("files", fontsize=SMALL)
     return True
 

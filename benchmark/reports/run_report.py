@@ -60,7 +60,7 @@ def write_pair_report(scores: Scores) -> Parts:
     faces = scores.found if isinstance(scores.found, Faces) else None
     parts = _tables(run, [result], COLUMNS if faces else ())
     with parts.part("distributions.png") as path:
-        distributions(result, scores.folder / "scores.csv", path)
+        distributions(result, scores.folder / "scores.csv", path, COLUMNS if faces else ())
     if faces:
         with parts.part("recall.png") as path:
             recall_curve([result], path)

@@ -9,6 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from PIL.ImageFont import FreeTypeFont
 
 Cell = np.ndarray | None
 """A picture `[H, W, 3]` uint8, or None where there is none."""
@@ -48,7 +49,8 @@ def contact_sheet(
         left = (number % per_line) * block
         upper = top + (number // per_line) * (side + gap)
         for line, part in enumerate(name.split("\n")):
-            draw.text((left + 4, upper + 4 + 15 * line), part[:16], fill="black", font=font)
+            own = font if part.isascii() else _of_all_letters()
+            draw.text((left + 4, upper + 4 + 15 * line), part[:16], fill="black", font=own)
         for column, picture in enumerate(pictures):
             x = left + label + column * (side + gap)
             if picture is None:
@@ -58,6 +60,16 @@ def contact_sheet(
                 fitting = ImageOps.contain(Image.fromarray(picture), (side, side), Image.Resampling.BICUBIC)
                 sheet.paste(fitting, (x + (side - fitting.width) // 2, upper + (side - fitting.height) // 2))
     return np.asarray(sheet)
+
+
+def _of_all_letters() -> FreeTypeFont:
+    """A font that has more letters than Pillow's own."""
+    from pathlib import Path
+
+    import matplotlib
+    from PIL import ImageFont
+
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), 11)
 
 
 def paint_pictures(

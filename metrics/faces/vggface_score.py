@@ -134,8 +134,8 @@ class VGGFaceScore(Metric):
         """Make the metric.
 
         Args:
-            classifier: `face_heads`, linear on dlib's descriptors and fitted to the dataset's people (`face_heads:talkers`
-                for those of another one), or `vggface2_resnet50`, as in SF2F's tables.
+            classifier: `face_heads`, linear on dlib's descriptors and fitted to the dataset's people, those of another
+                one as `face_heads:talkers`; or `vggface2_resnet50`, as in SF2F's tables.
             splits: parts that are scored apart and averaged.
             seed: of the shuffle before splitting.
         """
