@@ -76,7 +76,13 @@ def score_pairs(
     if request.align and request.reference is None:
         raise UsageError("--align takes out how late an estimate is against its reference: give --reference")
     found = _found(request)
-    scorer, notes = face_scorer(request, found) if isinstance(found, Faces) else speech_scorer(request, found)
+    report = progress(request.estimate.name)
+    if isinstance(found, Faces):
+        report("look at true faces", 0, len(found.people))
+        scorer, notes = face_scorer(request, found)
+        report("look at true faces", len(found.people), len(found.people))
+    else:
+        scorer, notes = speech_scorer(request, found)
     spec = PairSpec(
         estimate=str(request.estimate.resolve()),
         reference=str(request.reference.resolve()) if request.reference else None,
@@ -104,7 +110,6 @@ def score_pairs(
             split="all",
             task=TASK_OF[_judged(found)],
         )
-        report = progress(request.estimate.name)
         at_once, reader = scorer, scorer.reader
         if isinstance(reader, PairReader):
             at_once = Scorer({n: metric for n, metric in scorer.metrics.items() if not reader.aligns(metric)}, reader)
