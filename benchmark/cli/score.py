@@ -103,8 +103,8 @@ def score(
     from benchmark.cli.console import bars, note
     from benchmark.cli.tables import retry_notes, show_failures, show_pairs
     from benchmark.pairs.measuring import COLUMNS
+    from benchmark.pairs.report import write_pair_report
     from benchmark.pairs.scoring import PairRequest, score_pairs
-    from benchmark.reports.run_report import write_pair_report
 
     request = PairRequest(
         estimate,
@@ -130,7 +130,7 @@ def score(
 
         print_json(result.model_dump())
     else:
-        shown = (*COLUMNS, *options.names(metrics)) if result.judged == "faces" else ()
+        shown = tuple(dict.fromkeys((*COLUMNS, *options.names(metrics)))) if result.judged == "faces" else ()
         show_pairs(result, signatures, options.names(columns), shown)
     for line in [*scores.notes, *write_pair_report(scores).notes]:
         note(line, quiet)

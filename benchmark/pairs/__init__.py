@@ -12,4 +12,5 @@ evaluation runs and averages over them what is a property of many faces: ROC are
     measuring   with what they are measured
     alignment   how late an estimate is
     scoring     all of it: what is measured already is kept
+    report      tables and pictures of it
 """

@@ -1,19 +1,14 @@
-"""The report of one run, or of files scored against files: tables and pictures under `report/`."""
+"""The report of one run: tables and pictures under `report/`."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.pairs.faces import TARGET, Faces
-from benchmark.pairs.measuring import COLUMNS
-from benchmark.pairs.scoring import Scores
 from benchmark.reports import tables
-from benchmark.reports.escaping import csv_cell
 from benchmark.reports.parts import Parts
-from benchmark.reports.plots import distributions, recall_curve
+from benchmark.reports.plots import recall_curve
 from benchmark.results.schema import PairResult, Result
 from benchmark.runs.directory import RunDirectory
 from benchmark.runs.evaluation import RunView
@@ -34,7 +29,7 @@ def write_report(view: RunView, results: Sequence[Result], scorer: Scorer | None
     Faces: recall.png and contact_sheet.png, and where the scorer is given and measured classes, confusion.png and
     confusion.csv. Speech, where the scorer is given: what `sound_report` names.
     """
-    parts = _tables(view.run, results, view.task.columns)
+    parts = write_tables(view.run, results, view.task.columns)
     with parts.part("recall.png") as path:
         recall_curve(results, path)
     if view.task.output == "image":
@@ -51,29 +46,8 @@ def write_report(view: RunView, results: Sequence[Result], scorer: Scorer | None
     return parts
 
 
-def write_pair_report(scores: Scores) -> Parts:
-    """Write table.md, table.csv, table.tex and distributions.png; returns the folder, and what it lacks.
-
-    Of faces also recall.png, contact_sheet.png, and confusion.png and confusion.csv where classes were measured.
-    """
-    result, run = scores.result, RunDirectory(scores.folder)
-    faces = scores.found if isinstance(scores.found, Faces) else None
-    parts = _tables(run, [result], COLUMNS if faces else ())
-    with parts.part("distributions.png") as path:
-        distributions(result, scores.folder / "scores.csv", path, COLUMNS if faces else ())
-    if faces:
-        with parts.part("recall.png") as path:
-            recall_curve([result], path)
-        with parts.part("contact_sheet.png") as path:
-            write_face_sheet(faces, scores.folder / "scores.csv", path)
-        with parts.part("confusion.png") as path:
-            from benchmark.reports import confusions
-
-            _draw_confusions(run, confusions.of_run(run, scores.scorer, scores.outputs, result.label), path)
-    return parts
-
-
-def _tables(run: RunDirectory, results: Sequence[Result | PairResult], columns: Sequence[str]) -> Parts:
+def write_tables(run: RunDirectory, results: Sequence[Result | PairResult], columns: Sequence[str]) -> Parts:
+    """Begin a report with table.md, table.csv and table.tex."""
     parts = Parts(run.path / "report")
     with parts.part("table.md"):
         run.write_document("report/table.md", tables.markdown(results, columns))
@@ -87,10 +61,11 @@ def _tables(run: RunDirectory, results: Sequence[Result | PairResult], columns: 
 def _write_confusions(view: RunView, results: Sequence[Result], scorer: Scorer, path: Path) -> None:
     from benchmark.reports import confusions
 
-    _draw_confusions(view.run, confusions.confusions(view, results, scorer), path)
+    write_confusions(view.run, confusions.confusions(view, results, scorer), path)
 
 
-def _draw_confusions(run: RunDirectory, found: Sequence[Shown], path: Path) -> None:
+def write_confusions(run: RunDirectory, found: Sequence[Shown], path: Path) -> None:
+    """Write confusion.png and confusion.csv, where classes were measured."""
     from benchmark.reports import confusions
 
     for stale in (path, path.with_suffix(".csv")):  # of an earlier report, which may have measured classes
@@ -119,63 +94,28 @@ def write_contact_sheet(view: RunView, others: Sequence[Result], path: Path) -> 
         *[name[:14] for name, _ in rest],
     ]
     rows = []
-    for sample in _spread(view.samples):
+    for sample in spread(view.samples):
         true = list(sample.targets.get(view.task.target, ()))[:2]
-        cells = [_picture(path) for path in true] + [None] * (2 - len(true))
-        cells += [_picture(own.get((sample.id, repeat))) for repeat in range(shown)]
-        cells += [_picture(made.get((sample.id, 0))) for _, made in rest]
-        rows.append((f"{sample.speaker}\n{_about(sample)}", cells))
+        cells = [picture(path) for path in true] + [None] * (2 - len(true))
+        cells += [picture(own.get((sample.id, repeat))) for repeat in range(shown)]
+        cells += [picture(made.get((sample.id, 0))) for _, made in rest]
+        rows.append((f"{sample.speaker}\n{about(sample)}", cells))
     write_image(path, contact_sheet(rows, heads))
 
 
-def write_face_sheet(found: Faces, table: Path, path: Path) -> None:
-    """Up to three faces of each of some people beside up to two true ones, with the mean cosine of all of theirs.
-
-    Args:
-        table: scores.csv.
-    """
-    from benchmark.media import write_image
-    from benchmark.reports.sheets import contact_sheet
-
-    with table.open(encoding="utf-8", newline="") as file:
-        cosines = {row["id"]: float(row["face_cosine"]) for row in csv.DictReader(file) if row.get("face_cosine")}
-    faces: dict[str, list[Path]] = {}
-    alike: dict[str, list[float]] = {}
-    for pair in found.pairs:
-        faces.setdefault(pair.speaker, []).append(pair.estimate)
-        alike.setdefault(pair.speaker, []).extend(filter(None, [cosines.get(csv_cell(pair.id))]))
-    true = {person.speaker: person.targets[TARGET] for person in found.people}
-    shown = min(3, max(map(len, faces.values())))
-    beside = min(2, max(map(len, true.values()), default=0))
-    rows = []
-    for sample in _spread([person for person in found.people if person.speaker in faces] or _alone(faces)):
-        cells: list[Cell] = []
-        for paths, count in ((true.get(sample.speaker, ()), beside), (faces[sample.speaker], shown)):
-            cells += [_picture(file) for file in paths[:count]] + [None] * (count - len(paths))
-        own = alike[sample.speaker]
-        mean = f"cos {sum(own) / len(own):.2f}" if own else ""
-        rows.append((f"{sample.speaker}\n{_about(sample)}\n{mean}", cells))
-    heads = ["true"] * beside + [f"face {n + 1}" for n in range(shown)]
-    write_image(path, contact_sheet(rows, heads, absent=""))
-
-
-def _alone(people: Iterable[str]) -> list[Sample]:
-    """People of whom no true face is known."""
-    return [Sample(person, person, {}) for person in sorted(people)]
-
-
-def _spread(samples: Sequence[Sample]) -> Sequence[Sample]:
+def spread(samples: Sequence[Sample]) -> Sequence[Sample]:
     """As many as a sheet shows, evenly spread."""
     return samples[:: max(len(samples) // SHOWN, 1)][:SHOWN]
 
 
-def _about(sample: Sample) -> str:
+def about(sample: Sample) -> str:
     """`f 33`."""
     known = (sample.attributes.get(key) for key in ("sex", "age"))
     return " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in known if value is not None)
 
 
-def _picture(path: Path | None) -> Cell:
+def picture(path: Path | None) -> Cell:
+    """A picture, or None where it cannot be read."""
     from benchmark.errors import MediaError
     from benchmark.media import read_image
 
