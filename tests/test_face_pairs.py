@@ -212,6 +212,12 @@ def test_what_is_judged_is_seen_from_the_files(tmp_path):
         medium_of(faces, sound)
     with pytest.raises(UsageError, match="holds sound files or videos, --reference .* pictures"):
         medium_of(sound / "a.wav", faces)
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "a.heic").write_bytes(b"x")
+    assert medium_of(others, faces).judged == "faces"
+    with pytest.raises(UsageError, match=r"holds no sound file, video or picture \(1 others\)"):
+        medium_of(others, None)
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,11 @@ def medium_of(estimate: Path, reference: Path | None, asked: Judged | None = Non
             f"--estimate {estimate} holds {held}, and one kind is judged at a time: give a folder or a list of one "
             "kind, or name metrics of one kind with --metrics"
         )
-    found = next((medium for medium in ours if len(ours) == 1 or medium.judged == asked), SPEECH)
     theirs = _kinds(reference) if reference is not None else {}
+    if not ours and not theirs and estimate.is_dir():
+        others = len(files_below(estimate, lambda file: True)[0])
+        raise UsageError(f"--estimate {estimate}: holds no sound file, video or picture ({others} others)")
+    found = next((medium for medium in ours if len(ours) == 1 or medium.judged == asked), next(iter(theirs), SPEECH))
     if theirs and ours and found not in theirs:
         (other,) = theirs
         raise UsageError(
