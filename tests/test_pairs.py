@@ -85,7 +85,11 @@ def test_lists_hold_paths_or_ids_and_paths(tmp_path):
 
 @pytest.mark.parametrize(
     ("estimate", "message"),
-    [("missing", "no such file or folder"), ("empty", "holds no sound"), ("picture.png", "neither a sound file")],
+    [
+        ("missing", "no such file or folder"),
+        ("empty", "holds no sound"),
+        ("picture.png", "expected a sound file or video"),
+    ],
 )
 def test_what_cannot_be_scored_is_said(tmp_path, estimate, message):
     (tmp_path / "empty").mkdir()
@@ -229,7 +233,7 @@ def test_texts_beside_the_recordings_are_utf8_and_one_a_recording(tmp_path):
     (texts / "other.lab").write_text("x")
     told = with_texts(found, str(texts))
     assert {pair.id: pair.text for pair in told.pairs} == {"b": "LAY GREEN", NFC: "set white\r\nnow"}
-    assert told.notes == (f"1 texts of {texts} are of none of these files: 'other', ...",)
+    assert told.notes == (f"1 texts of {texts} are of none of these files: 'other'",)
     (texts / "b.lab").write_text("bin blue")
     with pytest.raises(UsageError, match="'b' is there twice"):
         with_texts(found, str(texts))

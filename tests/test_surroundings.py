@@ -296,7 +296,7 @@ def test_numbers_are_printed_and_kept_where_nothing_can_be_drawn(tmp_path, monke
     def undrawable(*_: object, **__: object) -> None:
         raise RuntimeError("no fonts here")
 
-    monkeypatch.setattr("benchmark.reports.run_report.distributions", undrawable)
+    monkeypatch.setattr("benchmark.pairs.report.distributions", undrawable)
     words = ["score", "-r", "clean", "-e", "made", "--metrics", "si_sdr", "--workers", "0", "--out", "out"]
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(command_line.app, words)

@@ -19,16 +19,24 @@ def score(
         typer.Option(
             "--estimate",
             "-e",
-            help="Speech to be judged: a file, a folder, or a list (a path, or id and path, per line).",
+            help="Speech or faces to be judged: a file, a folder, or a list (a path, or id and path, per line); of "
+            "faces a folder or a picture for each person, PERSON/1.png or PERSON.png.",
         ),
     ] = None,
     reference: Annotated[
         Path | None,
-        typer.Option("--reference", "-r", help="The clean speech, named alike; without it only some metrics apply."),
+        typer.Option(
+            "--reference",
+            "-r",
+            help="The clean speech, or the true faces, named alike; without it only some metrics apply.",
+        ),
     ] = None,
     speakers: Annotated[
         Path | None,
-        typer.Option(help="Table of id and speaker, who is resampled as one.  [default: by folder, else by file]"),
+        typer.Option(
+            help="Table of id and speaker, who is resampled as one, or whose the faces are; or of person, sex and age. "
+            "Further columns are kept, to group by.  [default: by folder, else by file]"
+        ),
     ] = None,
     texts: Annotated[
         str | None,
@@ -48,7 +56,7 @@ def score(
     face_network: options.FaceNetwork = "dlib",
     metric_sets: options.MetricSets = None,
     workers: options.Workers = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; for speech.")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; for files.")] = "cpu",
     data_root: options.DataRoot = None,
     limit: options.Limit = None,
     runs: options.Runs = Path("runs"),
@@ -60,12 +68,17 @@ def score(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Score speech files against references, or a run's outputs; what is measured already is kept.
+    """Score files of speech or pictures of faces, or a run's outputs; what is measured already is kept.
+
+    Which of the two is judged is seen from the files. A face meets all true faces of its person; everybody of the
+    reference is in the gallery. With a row for each person, --speakers brings sex and age to be compared with.
 
     \b
     python -m benchmark score --reference clean/ --estimate enhanced/
     python -m benchmark score -r clean.wav -e enhanced.wav --metrics pesq_wb,estoi
     python -m benchmark score -e generated/ --texts grid --metrics wer
+    python -m benchmark score --reference portraits/ --estimate generated/ --speakers people.csv
+    python -m benchmark score -r portraits/ -e generated/ --metrics retrieval --face-network facenet140
     python -m benchmark score runs/sf2f-talkers-3f2a9c01de --metrics retrieval --face-network facenet140
     """
     from benchmark.cli.groups import check_by
@@ -75,9 +88,7 @@ def score(
     check_columns(options.names(columns))
     asked_by = check_by(by)
     if (run is None) == (estimate is None):
-        raise UsageError(
-            "score takes either a run, or files: `score RUN`, or `score --reference CLEAN --estimate ENHANCED`"
-        )
+        raise UsageError("score takes either a run, or files: `score RUN`, or `score --reference TRUE --estimate MADE`")
     if estimate is None:
         _refuse("goes with --estimate; a run has its own", reference=reference, speakers=speakers, texts=texts, out=out)
         _refuse("goes with --estimate", align=align or None, device=None if device == "cpu" else device)
@@ -90,14 +101,14 @@ def score(
     _refuse(
         "goes with a run, not with --estimate",
         data_root=data_root,
-        face_network=None if face_network == "dlib" else face_network,
         runs=None if runs == Path("runs") else runs,
     )
     from benchmark.cli.console import bars, note, print_json
     from benchmark.cli.groups import of_stored, show_all, told_with, write_all
     from benchmark.cli.tables import retry_notes, show_failures, show_pairs
+    from benchmark.pairs.measuring import COLUMNS
+    from benchmark.pairs.report import write_pair_report
     from benchmark.pairs.scoring import PairRequest, score_pairs
-    from benchmark.reports.run_report import write_pair_report
     from benchmark.results.comparison import scored_run
 
     request = PairRequest(
@@ -113,13 +124,16 @@ def score(
         limit,
         out,
         retry_failed,
+        face_network,
     )
     unwritten: list[OSError] = []
     with bars(quiet) as progress:
-        folder, result, notes = score_pairs(request, progress, unwritten)
+        scores = score_pairs(request, progress, unwritten)
+    folder, result = scores.folder, scores.result
     if not as_json:
-        show_pairs(result, signatures, options.names(columns))
-    for line in [*notes, *write_pair_report(folder, result).notes]:
+        shown = tuple(dict.fromkeys((*COLUMNS, *options.names(metrics)))) if result.judged == "faces" else ()
+        show_pairs(result, signatures, options.names(columns), shown)
+    for line in [*scores.notes, *write_pair_report(scores).notes]:
         note(line, quiet)
     groups = of_stored(scored_run(folder, result), asked_by, options.names(columns), None, quiet) if asked_by else []
     if as_json:

@@ -74,7 +74,7 @@ def _show_rows(results: Sequence[Result], items: Sequence[Aggregate], whole: boo
     return table.shown
 
 
-def _show_undefined(results: Sequence[Result], items: Sequence[Aggregate]) -> None:
+def _show_undefined(results: Sequence[Result | PairResult], items: Sequence[Aggregate]) -> None:
     """Why the first result's numbers stand on fewer outputs, and why others have none."""
     why: dict[tuple[str, str, int], list[str]] = {}
     for result in results:
@@ -122,12 +122,18 @@ def _interval_head(over: str, count: int, who: str) -> str:
     return f"95 % interval{over}" + (f" (from {FEWEST} {who} on)" if count < FEWEST else "")
 
 
-def show_pairs(result: PairResult, signatures: bool, named: Sequence[str] = ()) -> None:
-    """A line per reported number, or per number that the user named."""
-    who = result.clusters if result.clusters in ("files", "folders") else "speakers"
+def show_pairs(result: PairResult, signatures: bool, named: Sequence[str] = (), columns: Sequence[str] = ()) -> None:
+    """A line per reported number, or per number that the user named.
+
+    Args:
+        columns: the numbers shown of metrics that have many, what matters most first. Of these what no file has is left
+            out of the list and told below it.
+    """
+    who = tables.clusters(result)
     against = f" against {result.spec.reference}" if result.spec.reference else ""
     clusters = "" if who == "files" else f", {result.speakers} {who}"
-    title = f"{result.spec.estimate}{against}: {result.pairs} files{clusters}{'; PARTIAL' if result.partial else ''}"
+    files = "faces" if result.judged == "faces" else "files"
+    title = f"{result.spec.estimate}{against}: {result.pairs} {files}{clusters}{'; PARTIAL' if result.partial else ''}"
     heads = [
         "",
         "value",
@@ -137,7 +143,13 @@ def show_pairs(result: PairResult, signatures: bool, named: Sequence[str] = ()) 
     ]
     rows = []
     _note_absent(result, named)
-    for item in tables.named(result, named) or result.aggregates:
+    items = tables.named(result, named)
+    absent: list[Aggregate] = []
+    if not items:
+        items = tables.chosen([result], columns)
+        absent = [item for item in items if columns and item.value is None]
+        items = [item for item in items if item not in absent]
+    for item in items:
         row = [tables.head(item, result), tables.number(item.value, item.unit), tables.interval(item)]
         row.append(f"{item.scored}/{item.total}")
         rows.append([*row, *([item.signature] if signatures else [])])
@@ -145,7 +157,8 @@ def show_pairs(result: PairResult, signatures: bool, named: Sequence[str] = ()) 
     for reason, count in list(result.undefined.items())[:SHOWN_REASONS]:
         print_lines([f"undefined in {count}: {reason}"])
     _more(len(result.undefined))
-    print_lines(tables.without_interval(result, result.aggregates))
+    _show_undefined([result], absent)
+    print_lines(tables.without_interval(result, items if columns else result.aggregates))
 
 
 def _more(reasons: int, quiet: bool = False) -> None:

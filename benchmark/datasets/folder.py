@@ -16,7 +16,7 @@ from benchmark.datasets.mixtures import Utterance, as_recorded_rows, with_enrolm
 from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.noise_lists import LAYOUT, NAMES
 from benchmark.datasets.prepared import RECORD, framed_as_prepared
-from benchmark.datasets.tables import lrs3_words, read_table, sex_of
+from benchmark.datasets.tables import OF_PEOPLE, lrs3_words, read_table
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import check_header, is_audio, is_image, is_video
 from benchmark.text_files import read_text
@@ -178,7 +178,7 @@ class Folder(AudioVisualCorpus):
                 self.problems.append(f"{where}: {person!r} again; the first line counts")
                 continue
             found: dict[str, Any] = {}
-            for key, (read, expected) in _COLUMNS.items():
+            for key, (read, expected) in OF_PEOPLE.items():
                 if text := row.get(key, ""):
                     value = read(text)
                     if value is None:
@@ -187,20 +187,6 @@ class Folder(AudioVisualCorpus):
                         found[key] = value
             people[person] = found
         return people
-
-
-def _age(text: str) -> float | None:
-    try:
-        age = float(text)
-    except ValueError:
-        return None
-    return age if 0 < age <= 120 else None
-
-
-_COLUMNS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "sex": (sex_of, "f, m, female or male"),
-    "age": (_age, "years, above 0 and up to 120"),
-}
 
 
 def _is_medium(path: Path) -> bool:

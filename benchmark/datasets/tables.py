@@ -9,23 +9,29 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmark.datasets.names import readable
 from benchmark.errors import MissingDataset, UsageError
-from benchmark.media import is_audio, is_video
+from benchmark.media import is_audio, is_image, is_video
 from benchmark.text_files import BLANK, read_lines, read_text
 
 _MARKS = "\t|;,"
 _HEADS = {
-    "id": ("id", "uttid", "utteranceid", "utterance", "key", "file", "filename", "path", "name", "clip", "audio"),
+    "id": (
+        *("id", "uttid", "utteranceid", "utterance", "key", "file", "filename", "path", "name", "clip", "audio"),
+        *("image", "picture", "person"),
+    ),
     "text": ("text", "words", "sentence", "transcript", "transcription"),
-    "speaker": ("speaker", "speakerid", "spk", "spkid", "person", "clientid"),
-    "file": ("path", "file", "filename", "filepath", "wav", "audio", "recording", "estimate", "reference"),
+    "speaker": ("speaker", "speakerid", "spk", "spkid", "person", "identity", "clientid"),
+    "file": (
+        *("path", "file", "filename", "filepath", "wav", "audio", "recording", "estimate", "reference"),
+        *("image", "picture"),
+    ),
 }
 """Names of columns, in lower case and without spaces and dashes."""
 
@@ -78,6 +84,32 @@ def read_table(path: Path, columns: Sequence[str], delimiter: str | None = None)
 def sex_of(text: str) -> str | None:
     """ "f" or "m" from the ways in which tables write it; None for anything else."""
     return {"f": "f", "female": "f", "m": "m", "male": "m"}.get(text.strip().lower())
+
+
+def age_of(text: str) -> float | None:
+    """Years, above 0 and up to 120; None for anything else."""
+    try:
+        age = float(text)
+    except ValueError:
+        return None
+    return age if 0 < age <= 120 else None
+
+
+OF_PEOPLE: dict[str, tuple[Callable[[str], Any], str]] = {
+    "sex": (sex_of, "f, m, female or male"),
+    "age": (age_of, "years, above 0 and up to 120"),
+}
+"""Columns that say something of a person: what reads a cell, None where it cannot, and what it expects."""
+
+
+def head_of(cell: str, kinds: Iterable[str] = ("id", "text", "speaker", "file")) -> str | None:
+    """Which of these a column is by its name: `Speaker ID` is `speaker`; None where it is none of them."""
+    name = _plain(cell)
+    return next((kind for kind in kinds if name in _HEADS[kind]), None)
+
+
+def _plain(cell: str) -> str:
+    return re.sub(r"[\s_-]", "", cell.lower())
 
 
 # -- what a table says of every file ---------------------------------------------------------------------------------
@@ -136,7 +168,7 @@ def file_key(name: str) -> str:
     ('a/b', 'a/b.c')
     """
     name = readable(name.strip(BLANK))
-    return name.rpartition(".")[0] if is_audio(name) or is_video(name) else name
+    return name.rpartition(".")[0] if is_audio(name) or is_video(name) or is_image(name) else name
 
 
 def file_table(path: Path, stated: Iterable[tuple[int, str, str]]) -> FileTable:
@@ -246,7 +278,7 @@ def _between(lines: Iterable[tuple[int, str]], mark: str) -> list[Row]:
 
 def _named_columns(path: Path, rows: Sequence[Row], what: str) -> list[Row] | None:
     """An id and `what` from columns with these names; None where the first row doesn't name both."""
-    heads = [re.sub(r"[\s_-]", "", cell.lower()) for cell in rows[0].cells] if rows else []
+    heads = [_plain(cell) for cell in rows[0].cells] if rows else []
     value = next((name for name in _HEADS[what] if name in heads), None)
     key = next((name for name in _HEADS["id"] if name in heads and name != value), None)
     if key is None or value is None:

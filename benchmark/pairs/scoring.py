@@ -2,6 +2,7 @@
 
 <out>/
   run.json            what is compared, and provenance
+  manifest.jsonl      each estimate with its speaker, and what is known of it
   predictions.jsonl   the estimates, with the versions of the files
   scores.jsonl        appended; one row per file and metric
   scores.csv          the same as a table: a line per file, a column per number, reasons and remarks at the end; an id
@@ -17,61 +18,55 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmark.errors import InvalidConfig, MediaError, PrerequisiteError, UsageError
+from benchmark.datasets.manifest import Row, write_manifest
+from benchmark.errors import MediaError, UsageError
 from benchmark.media import audio_header
 from benchmark.pairs.alignment import PairDelays, decide
+from benchmark.pairs.faces import Faces, find_faces
+from benchmark.pairs.listing import FACES, Judged, medium_of, some
 from benchmark.pairs.matching import FilePair, PairReader, Pairs, find_pairs, with_speakers, with_texts
+from benchmark.pairs.measuring import TASK_OF, PairRequest, as_asked, face_scorer, judged_by, speech_scorer
 from benchmark.remarks import counted
 from benchmark.reports.escaping import csv_cell
 from benchmark.results.schema import Failures, PairResult, PairSpec
 from benchmark.results.statistics import INTERVALS
 from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
 from benchmark.runs.evaluation import Progress
-from benchmark.runs.recognition import OF_WORDS, default_recogniser
-from benchmark.runs.scoring import Scorer, Work, aggregate, make_metrics, metric_options, stacked, unscored
+from benchmark.runs.scoring import Scorer, Work, aggregate, stacked, unscored
 from benchmark.runs.session import check_limit
-from benchmark.runs.workers import WorkerPool, default_workers, pick_device
+from benchmark.runs.workers import WorkerPool, pick_device
 from benchmark.types import Sample
+from metrics.metric import Report
 
-WITH_REFERENCE = ("pesq_wb", "pesq_nb", "stoi", "si_sdr", "sdr", "dnsmos", "delay")
-WITHOUT_REFERENCE = ("dnsmos",)
-WITH_TEXTS = ("wer",)
-"""Measured by default: what needs neither the network nor a choice."""
 BATCH_FILES, BATCH_SECONDS = 32, 240.0
 """A batch holds at most so much: enough to fill one, little enough to show progress and to lose."""
 
 
-@dataclass(frozen=True)
-class PairRequest:
-    """What the user asked for, as the command line gives it."""
+class Scores(NamedTuple):
+    """What was scored, and what to tell of it."""
 
-    estimate: Path
-    reference: Path | None = None
-    speakers: Path | None = None
-    texts: str | None = None
-    align: bool = False
-    metrics: tuple[str, ...] = ()
-    metric_sets: tuple[str, ...] = ()
-    workers: int | None = None
-    device: str = "cpu"
-    limit: int | None = None
-    out: Path | None = None
-    retry_failed: bool = False
+    folder: Path
+    result: PairResult
+    notes: list[str]
+    found: Pairs
+    scorer: Scorer
+    outputs: Mapping[Key, Prediction]
+    """The estimates as they are now."""
 
 
 def score_pairs(
     request: PairRequest,
     progress: Callable[[str], Progress] = lambda label: lambda stage, done, total: None,
     unwritten: list[OSError] | None = None,
-) -> tuple[Path, PairResult, list[str]]:
-    """Score what is not scored yet; returns the folder, the result, and notes for the reader.
+) -> Scores:
+    """Score what is not scored yet.
 
     Raises:
         UsageError: nothing pairs, or an argument cannot be used.
@@ -81,7 +76,13 @@ def score_pairs(
     if request.align and request.reference is None:
         raise UsageError("--align takes out how late an estimate is against its reference: give --reference")
     found = _found(request)
-    scorer, notes = _scorer(request, found)
+    report = progress(request.estimate.name)
+    if isinstance(found, Faces):
+        report("look at true faces", 0, len(found.people))
+        scorer, notes = face_scorer(request, found)
+        report("look at true faces", len(found.people), len(found.people))
+    else:
+        scorer, notes = speech_scorer(request, found)
     spec = PairSpec(
         estimate=str(request.estimate.resolve()),
         reference=str(request.reference.resolve()) if request.reference else None,
@@ -89,27 +90,35 @@ def score_pairs(
         limit=request.limit,
     )
     run = RunDirectory(request.out or Path("scores") / spec.run_id())
-    notes = [*_pairing_notes(found), *_format_notes(found.pairs), *notes]
-    samples = tuple(Sample(pair.id, pair.speaker, {}) for pair in found.pairs)
+    notes = [*_pairing_notes(found), *_format_notes(found), *notes]
+    samples = tuple(Sample(pair.id, pair.speaker, {}, {}, pair.attributes) for pair in found.pairs)
     with run.locked():
         _write_run(run, spec, found)
         predictions = {
-            (pair.id, 0): Prediction(pair.id, pair.speaker, 0, "ok", str(pair.estimate), version=pair.version())
+            (pair.id, 0): Prediction(pair.id, pair.speaker, 0, "ok", str(pair.estimate), version=found.version(pair))
             for pair in found.pairs
         }
         run.write_document(
             "predictions.jsonl",
             "".join(json.dumps(row.__dict__, ensure_ascii=False) + "\n" for row in predictions.values()),
         )
-        reader = PairReader({pair.id: pair for pair in found.pairs}, request.align)
-        report = progress(request.estimate.name)
-        at_once = Scorer({n: metric for n, metric in scorer.metrics.items() if not reader.aligns(metric)}, reader)
+        write_manifest(
+            run.path / "manifest.jsonl",
+            [Row(sample.id, sample.speaker, {}, {}, sample.attributes) for sample in samples],
+            dataset="files",
+            revision="1",
+            split="all",
+            task=TASK_OF[_judged(found)],
+        )
+        at_once, reader = scorer, scorer.reader
+        if isinstance(reader, PairReader):
+            at_once = Scorer({n: metric for n, metric in scorer.metrics.items() if not reader.aligns(metric)}, reader)
         missing = unscored(at_once, run, predictions, request.retry_failed)
         _measure(at_once, run, found, predictions, missing, request, partial(report, "score"))
         rows = _current(run, at_once, predictions)
         delays = decide((pair.id for pair in found.pairs), rows["delay"]) if "delay" in rows else None
         if request.align:
-            assert delays is not None
+            assert delays is not None and isinstance(reader, PairReader)
             aligned = Scorer(
                 {n: metric for n, metric in scorer.metrics.items() if reader.aligns(metric)},
                 replace(reader, delays_s=delays.seconds()),
@@ -136,7 +145,7 @@ def score_pairs(
             *_cut_notes(rows),
             *(delays.notes(request.align) if delays else []),
         ]
-    return run.path, result, notes
+    return Scores(run.path, result, notes, found, scorer, predictions)
 
 
 def _measure(
@@ -163,7 +172,7 @@ def _measure(
         return
     pool = WorkerPool(scorer, request.workers if pick_device(request.device) == "cpu" else 0)
     try:
-        for number, keys in enumerate(_batches(found.pairs, missing, pool.workers)):
+        for number, keys in enumerate(_batches(found, missing, pool.workers)):
             lacking = tuple(metric for metric in scorer.metrics if missing[metric] & set(keys))
             pool.submit(Work(number, tuple(predictions[key] for key in keys), run.path, lacking))
             pool.collect(receive, wait=False)
@@ -186,77 +195,34 @@ def _without_delay(
 
 
 def _found(request: PairRequest) -> Pairs:
-    found = find_pairs(request.estimate, request.reference)
-    if request.speakers:
-        found = with_speakers(found, request.speakers)
-    if request.texts:
-        found = with_texts(found, request.texts)
+    """Everything that is to be scored, whichever kind of files it is.
+
+    Raises:
+        UsageError: nothing pairs, files of two kinds, or options that mean nothing for these.
+    """
+    medium = medium_of(request.estimate, request.reference, judged_by(request.metrics))
+    as_asked(medium, request)
+    if medium is FACES:
+        found: Pairs = find_faces(request.estimate, request.reference, request.speakers)
+    else:
+        found = find_pairs(request.estimate, request.reference)
+        if request.speakers:
+            found = with_speakers(found, request.speakers)
+        if request.texts:
+            found = with_texts(found, request.texts)
     if request.limit is not None:
         found = replace(found, pairs=found.pairs[: request.limit])
     return found
 
 
-def _scorer(request: PairRequest, found: Pairs) -> tuple[Scorer, list[str]]:
-    """The metrics asked for; or those that fit what is there, with a note for each that lacks something."""
-    from benchmark.weights.networks import Networks
-
-    device = pick_device(request.device)
-    networks = Networks(device)
-    names = tuple(dict.fromkeys(_metric(name) for name in request.metrics))
-    asked = bool(names)
-    if not names:
-        names = WITH_REFERENCE if request.reference else WITHOUT_REFERENCE
-        names += WITH_TEXTS if request.texts else ()
-    elif request.reference and "delay" not in names:
-        names += ("delay",)  # a shift that nobody knows of makes the other numbers wrong
-    options = {"device": device, **metric_options(names, "dlib", request.metric_sets)}
-    if device != "cpu" or request.workers == 0:
-        options["workers"] = request.workers or default_workers()
-    made: dict[str, Any] = {}
-    notes = []
-    if request.texts and not set(OF_WORDS).isdisjoint(names) and "recogniser" not in options:
-        options["recogniser"], why = default_recogniser(pair.text for pair in found.pairs)
-        notes.append(why)
-    for name in names:
-        try:
-            made.update(make_metrics([name], networks, options))
-        except (PrerequisiteError, ImportError, FileNotFoundError) as error:
-            if asked:
-                if isinstance(error, PrerequisiteError):
-                    raise
-                raise PrerequisiteError(f"metric '{name}': {error}") from error
-            notes.append(f"metric {name} is left out: {str(error).splitlines()[0]}")
-        except ValueError as error:
-            raise InvalidConfig(f"metric '{name}': {error}") from error
-        if name in made and made[name].paired and request.reference is None:
-            raise UsageError(f"metric '{name}' compares with a reference: give --reference")
-    numbers = {report.name for metric in made.values() for report in metric.reports}
-    for name in request.metrics:
-        if name not in numbers and name not in made:
-            raise InvalidConfig(
-                f"'{name}' is not measured with these options; '{_metric(name)}' yields {', '.join(sorted(numbers))}"
-            )
-    pairs: Mapping[str, FilePair] = {pair.id: pair for pair in found.pairs}
-    return Scorer(made, PairReader(pairs, request.align)), notes
-
-
-def _metric(name: str) -> str:
-    """The metric that yields a number: `estoi` is one of `stoi`'s."""
-    from benchmark.registry import metric_of, metrics
-
-    name = metric_of(name)
-    if metrics.described(name).task != "speech":
-        raise UsageError(f"metric '{name}' does not measure speech; `list metrics` tells which do")
-    return name
-
-
-def _batches(
-    pairs: Sequence[FilePair], missing: Mapping[str, set[Any]], workers: int
-) -> Iterator[list[tuple[str, int]]]:
+def _batches(found: Pairs, missing: Mapping[str, set[Any]], workers: int) -> Iterator[list[tuple[str, int]]]:
     """Keys that lack a score, the longest recordings first: no worker is left alone with a long one at the end."""
     lengths = []
-    for pair in pairs:
+    for pair in found.pairs:
         if any((pair.id, 0) in keys for keys in missing.values()):
+            if isinstance(found, Faces):
+                lengths.append((0.0, pair.id))
+                continue
             try:
                 lengths.append((audio_header(pair.estimate).seconds, pair.id))
             except MediaError:
@@ -318,6 +284,7 @@ def _conclude(
         run_id=spec.run_id(),
         label=request.estimate.name,
         spec=spec,
+        judged=_judged(found),
         pairs=len(found.pairs),
         speakers=len({pair.speaker for pair in found.pairs}),
         clusters=found.clusters,
@@ -350,16 +317,20 @@ def _per_file(
     lacking: dict[str, list[str]] = {pair.id: [] for pair in pairs}
     columns = []
     for name, metric in scorer.metrics.items():
-        columns += [report.name for report in metric.reports]
+        own = [report.name for report in metric.reports if _of_one_file(report)]
+        columns += own
         good = [row for row in rows[name].values() if row.status == "ok"]
         for start in range(0, len(good), 256):
             part = good[start : start + 256]
-            for report, each in metric.aggregate(stacked(part), np.eye(len(part))).items():
-                for row, value in zip(part, each, strict=True):
-                    if np.isfinite(value):
-                        values[row.sample][report] = float(value)
+            found = metric.aggregate(stacked(part), np.eye(len(part))) if own else {}
+            for place, row in enumerate(part):
+                undefined: dict[str, list[str]] = {}
+                for report in own:
+                    if np.isfinite(found[report][place]):
+                        values[row.sample][report] = float(found[report][place])
                     else:
-                        lacking[row.sample].append(f"{report} undefined: {metric.why_undefined(report)}")
+                        undefined.setdefault(metric.why_undefined(report), []).append(report)
+                lacking[row.sample] += [f"{' '.join(names)} undefined: {why}" for why, names in undefined.items()]
     faults, heard = _faults(rows), _remarks(rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -375,6 +346,11 @@ def _per_file(
         told = "; ".join(heard.get(pair.id, ()))
         writer.writerow([csv_cell(pair.id), csv_cell(pair.speaker), *cells, csv_cell(reasons), csv_cell(told)])
     return text.getvalue()
+
+
+def _of_one_file(report: Report) -> bool:
+    """Whether a number says something of a single file, and not only of many together."""
+    return report.interval not in ("correlation", "smooth") and not report.no_interval
 
 
 def _faults(rows: Mapping[str, Mapping[str, ScoreRow]]) -> dict[str, dict[tuple[str, str], list[str]]]:
@@ -407,7 +383,13 @@ def _remarks(rows: Mapping[str, Mapping[str, ScoreRow]]) -> dict[str, list[str]]
     return found
 
 
+def _judged(found: Pairs) -> Judged:
+    return "faces" if isinstance(found, Faces) else "speech"
+
+
 def _pairing_notes(found: Pairs) -> list[str]:
+    if isinstance(found, Faces):
+        return _meeting_notes(found)
     notes = []
     for side, names in (("reference", found.reference_only), ("estimate", found.estimate_only)):
         if names:
@@ -419,8 +401,37 @@ def _pairing_notes(found: Pairs) -> list[str]:
     return [*notes, *found.notes]
 
 
-def _format_notes(pairs: Sequence[FilePair]) -> list[str]:
+def _meeting_notes(found: Faces) -> list[str]:
+    """Who met, who did not, and what makes these numbers others than a run's."""
+    notes = [*found.notes]
+    if found.reference_only:
+        notes.append(
+            f"{len(found.reference_only)} people of the reference have no face to be judged and are in the gallery "
+            f"alone: {some(found.reference_only, 5)}"
+        )
+    if found.estimate_only:
+        notes.append(
+            f"{len(found.estimate_only)} people of the estimate are not in the reference and are not scored: "
+            f"{some(found.estimate_only, 5)}"
+        )
+    if found.skipped:
+        shown = some((Path(name).name for name in found.skipped), 5)
+        notes.append(f"{len(found.skipped)} files are no pictures: {shown}")
+    if copies := found.copies():
+        notes.append(f"{len(copies)} faces are copies of true pictures, byte for byte: {some(copies, 5)}")
+    if max(found.judged.values(), default=1) > 1:
+        notes.append(
+            "several faces of a person count together; `run` takes them as evaluation runs, whose ROC areas, VGGFace "
+            "scores and correlations it averages"
+        )
+    return notes
+
+
+def _format_notes(found: Pairs) -> list[str]:
     """What was done to files that are not mono, or not of one rate."""
+    if isinstance(found, Faces):
+        return []
+    pairs = found.pairs
     meetings: Counter[tuple[int, int]] = Counter()
     several = 0
     for pair in pairs:

@@ -26,7 +26,7 @@ from benchmark.results.schema import Aggregate, PairResult, Result
 _RECALL = re.compile(r"recall_at_(\d+)$")
 
 
-def recall_curve(results: Sequence[Result], path: Path) -> bool:
+def recall_curve(results: Sequence[Result | PairResult], path: Path) -> bool:
     """Draw recall over K for every row, with its 95 % interval and the floor; False where no row has a recall.
 
     SF2F's Table 3 prints four points of this curve; the distance from the floor and from the ceiling is easier seen.
@@ -53,8 +53,11 @@ def recall_curve(results: Sequence[Result], path: Path) -> bool:
     return True
 
 
-def distributions(result: PairResult, scores: Path, path: Path) -> bool:
+def distributions(result: PairResult, scores: Path, path: Path, columns: Sequence[str] = ()) -> bool:
     """Draw how the files' scores lie, one panel a number, with the reported value; False where fewer than three were.
+
+    Args:
+        columns: numbers to draw, but for shares, of which single files have all or nothing; every number by default.
 
     A mean hides two heaps and the file at the far end; here they are seen.
     """
@@ -64,6 +67,8 @@ def distributions(result: PairResult, scores: Path, path: Path) -> bool:
         rows = list(csv.DictReader(file))
     panels = []
     for item in result.aggregates:
+        if columns and (item.name not in columns or item.unit == "%"):
+            continue
         scale = 100 if item.unit == "%" else 1
         values = [scale * float(row[item.name]) for row in rows if row.get(item.name)]
         if len(values) >= 3 and item.value is not None:
@@ -78,16 +83,17 @@ def distributions(result: PairResult, scores: Path, path: Path) -> bool:
             axes.hist(values, bins=min(40, max(5, len(values) // 4)), color="#bbbbbb")
             axes.axvline(value, color=COLOURS[1], linewidth=1.5)
             unit = f", {item.unit}" if item.unit else ""
-            axes.set_title(drawn_text(f"{item.title}{unit}: {value:.3g}\nn = {len(values)}", 60), fontsize=SMALL)
+            title = drawn_text(f"{item.title}{unit}: {value:.3g}", 36)
+            axes.set_title(f"{title}\nn = {len(values)}", fontsize=SMALL)
         figure.supylabel("files", fontsize=SMALL)
     return True
 
 
-def looks(results: Sequence[Result]) -> list[dict[str, Any]]:
+def looks(results: Sequence[Result | PairResult]) -> list[dict[str, Any]]:
     """Of each row's line: methods in colours, floors grey, ceilings black, and no two alike."""
     found, counts = [], {"": 0, "floor": 0, "ceiling": 0}
     for result in results:
-        name = result.spec.method
+        name = getattr(result.spec, "method", "")
         title = registry.methods.entries[name].title if name in registry.methods else ""
         kind = next((kind for kind in ("floor", "ceiling") if title.startswith(kind)), "")
         number, counts[kind] = counts[kind], counts[kind] + 1
@@ -98,7 +104,7 @@ def looks(results: Sequence[Result]) -> list[dict[str, Any]]:
     return found
 
 
-def _named(result: Result, prefix: str = "") -> list[tuple[int, Aggregate]]:
+def _named(result: Result | PairResult, prefix: str = "") -> list[tuple[int, Aggregate]]:
     found = []
     for item in result.aggregates:
         match = _RECALL.fullmatch(item.name.removeprefix(prefix)) if item.name.startswith(prefix) else None
@@ -107,7 +113,7 @@ def _named(result: Result, prefix: str = "") -> list[tuple[int, Aggregate]]:
     return sorted(found, key=lambda pair: pair[0])
 
 
-def _points(result: Result) -> list[tuple[int, float, float, float]]:
+def _points(result: Result | PairResult) -> list[tuple[int, float, float, float]]:
     points = []
     for k, item in _named(result):
         if item.value is not None:

@@ -1,17 +1,23 @@
-"""The report of one run, or of files scored against files: tables and pictures under `report/`."""
+"""The report of one run: tables and pictures under `report/`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.reports import tables
 from benchmark.reports.parts import Parts
-from benchmark.reports.plots import distributions, recall_curve
+from benchmark.reports.plots import recall_curve
 from benchmark.results.schema import PairResult, Result
 from benchmark.runs.directory import RunDirectory
 from benchmark.runs.evaluation import RunView
 from benchmark.runs.scoring import Scorer
+from benchmark.types import Sample
+
+if TYPE_CHECKING:
+    from benchmark.reports.confusions import Shown
+    from benchmark.reports.sheets import Cell
 
 SHOWN = 20
 """Speakers on a contact sheet."""
@@ -23,7 +29,7 @@ def write_report(view: RunView, results: Sequence[Result], scorer: Scorer | None
     Faces: recall.png and contact_sheet.png, and where the scorer is given and measured classes, confusion.png and
     confusion.csv. Speech, where the scorer is given: what `sound_report` names.
     """
-    parts = _tables(view.run, results, view.task.columns)
+    parts = write_tables(view.run, results, view.task.columns)
     with parts.part("recall.png") as path:
         recall_curve(results, path)
     if view.task.output == "image":
@@ -40,15 +46,8 @@ def write_report(view: RunView, results: Sequence[Result], scorer: Scorer | None
     return parts
 
 
-def write_pair_report(folder: Path, result: PairResult) -> Parts:
-    """Write table.md, table.csv, table.tex and distributions.png; returns the folder, and what it lacks."""
-    parts = _tables(RunDirectory(folder), [result], ())
-    with parts.part("distributions.png") as path:
-        distributions(result, folder / "scores.csv", path)
-    return parts
-
-
-def _tables(run: RunDirectory, results: Sequence[Result | PairResult], columns: Sequence[str]) -> Parts:
+def write_tables(run: RunDirectory, results: Sequence[Result | PairResult], columns: Sequence[str]) -> Parts:
+    """Begin a report with table.md, table.csv and table.tex."""
     parts = Parts(run.path / "report")
     with parts.part("table.md"):
         run.write_document("report/table.md", tables.markdown(results, columns))
@@ -62,25 +61,24 @@ def _tables(run: RunDirectory, results: Sequence[Result | PairResult], columns: 
 def _write_confusions(view: RunView, results: Sequence[Result], scorer: Scorer, path: Path) -> None:
     from benchmark.reports import confusions
 
-    found = confusions.confusions(view, results, scorer)
+    write_confusions(view.run, confusions.confusions(view, results, scorer), path)
+
+
+def write_confusions(run: RunDirectory, found: Sequence[Shown], path: Path) -> None:
+    """Write confusion.png and confusion.csv, where classes were measured."""
+    from benchmark.reports import confusions
+
     for stale in (path, path.with_suffix(".csv")):  # of an earlier report, which may have measured classes
         stale.unlink(missing_ok=True)
     if found:
-        view.run.write_document("report/confusion.csv", confusions.as_csv(found))
+        run.write_document("report/confusion.csv", confusions.as_csv(found))
         confusions.draw(found, path)
 
 
 def write_contact_sheet(view: RunView, others: Sequence[Result], path: Path) -> None:
     """Three evaluation runs of the method and one of each other row, beside two true faces, for the first speakers."""
-    from benchmark.errors import MediaError
-    from benchmark.media import read_image, write_image
-    from benchmark.reports.sheets import Cell, contact_sheet
-
-    def picture(path: Path | None) -> Cell:
-        try:
-            return read_image(path) if path else None
-        except MediaError:
-            return None
+    from benchmark.media import write_image
+    from benchmark.reports.sheets import contact_sheet
 
     def outputs(run: RunDirectory) -> dict[tuple[str, int], Path]:
         made = run.predictions()
@@ -95,15 +93,33 @@ def write_contact_sheet(view: RunView, others: Sequence[Result], path: Path) -> 
         *[f"{view.spec.method} {n + 1}"[:14] for n in range(shown)],
         *[name[:14] for name, _ in rest],
     ]
-    step = max(len(view.samples) // SHOWN, 1)
     rows = []
-    for sample in view.samples[::step][:SHOWN]:
+    for sample in spread(view.samples):
         true = list(sample.targets.get(view.task.target, ()))[:2]
         cells = [picture(path) for path in true] + [None] * (2 - len(true))
         cells += [picture(own.get((sample.id, repeat))) for repeat in range(shown)]
         cells += [picture(made.get((sample.id, 0))) for _, made in rest]
-        about = " ".join(
-            str(sample.attributes[key]) for key in ("sex", "age") if sample.attributes.get(key) is not None
-        )
-        rows.append((f"{sample.speaker}\n{about}", cells))
+        rows.append((f"{sample.speaker}\n{about(sample)}", cells))
     write_image(path, contact_sheet(rows, heads))
+
+
+def spread(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """As many as a sheet shows, evenly spread."""
+    return samples[:: max(len(samples) // SHOWN, 1)][:SHOWN]
+
+
+def about(sample: Sample) -> str:
+    """`f 33`."""
+    known = (sample.attributes.get(key) for key in ("sex", "age"))
+    return " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in known if value is not None)
+
+
+def picture(path: Path | None) -> Cell:
+    """A picture, or None where it cannot be read."""
+    from benchmark.errors import MediaError
+    from benchmark.media import read_image
+
+    try:
+        return read_image(path) if path else None
+    except MediaError:
+        return None

@@ -9,13 +9,18 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from PIL.ImageFont import FreeTypeFont
 
 Cell = np.ndarray | None
 """A picture `[H, W, 3]` uint8, or None where there is none."""
 
 
 def contact_sheet(
-    rows: Sequence[tuple[str, Sequence[Cell]]], heads: Sequence[str], side: int = 96, per_line: int = 1
+    rows: Sequence[tuple[str, Sequence[Cell]]],
+    heads: Sequence[str],
+    side: int = 96,
+    per_line: int = 1,
+    absent: str = "no output",
 ) -> np.ndarray:
     """Draw labelled rows of pictures on white.
 
@@ -24,11 +29,12 @@ def contact_sheet(
         heads: a word above each column.
         side: edge of each picture in pixels.
         per_line: how many rows stand side by side.
+        absent: what stands in the frame of a missing picture.
 
     Returns:
         `[H, W, 3]` uint8.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw, ImageFont, ImageOps
 
     gap, top, label = 6, 22, 110
     font = ImageFont.load_default(12)
@@ -43,15 +49,27 @@ def contact_sheet(
         left = (number % per_line) * block
         upper = top + (number // per_line) * (side + gap)
         for line, part in enumerate(name.split("\n")):
-            draw.text((left + 4, upper + 4 + 15 * line), part[:16], fill="black", font=font)
+            own = font if part.isascii() else _of_all_letters()
+            draw.text((left + 4, upper + 4 + 15 * line), part[:16], fill="black", font=own)
         for column, picture in enumerate(pictures):
             x = left + label + column * (side + gap)
             if picture is None:
                 draw.rectangle((x, upper, x + side - 1, upper + side - 1), outline="grey")
-                draw.text((x + 8, upper + side // 2 - 8), "no output", fill="grey", font=font)
+                draw.text((x + 8, upper + side // 2 - 8), absent, fill="grey", font=font)
             else:
-                sheet.paste(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC), (x, upper))
+                fitting = ImageOps.contain(Image.fromarray(picture), (side, side), Image.Resampling.BICUBIC)
+                sheet.paste(fitting, (x + (side - fitting.width) // 2, upper + (side - fitting.height) // 2))
     return np.asarray(sheet)
+
+
+def _of_all_letters() -> FreeTypeFont:
+    """A font that has more letters than Pillow's own."""
+    from pathlib import Path
+
+    import matplotlib
+    from PIL import ImageFont
+
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), 11)
 
 
 def paint_pictures(

@@ -169,10 +169,15 @@ def _protocol(result: Result | PairResult) -> list[str]:
     return [f"Protocol {escaping.markdown(followed.name)}{about}", "", *departures, *([""] if departures else [])]
 
 
+def clusters(result: Result | PairResult) -> str:
+    """What an interval is over, in a word."""
+    known = getattr(result, "clusters", "speakers")
+    return known if known in ("files", "folders", "people") else "speakers"
+
+
 def legend(results: Sequence[Result | PairResult]) -> list[str]:
     """What the marks of a table mean, a sentence a line."""
-    clusters = getattr(results[0], "clusters", "speakers")
-    who = clusters if clusters in ("files", "folders") else "speakers"
+    who = clusters(results[0])
     lines = [f"Brackets: 95 % interval over {who}, from {FEWEST} on; n: outputs that a number stands on."]
     if any(result.partial for result in results):
         lines.append(PARTIAL)

@@ -359,10 +359,11 @@ def _wanted(metric: Any, asked: Sequence[str], columns: Mapping[str, None]) -> s
 
 
 def columns_of(result: Result | PairResult) -> dict[str, None]:
-    """Names of the numbers of the task's table, in order; none for files that were scored."""
-    from benchmark.tasks import TASKS
+    """Names of the numbers of the task's table, in order; none for speech files that were scored."""
+    from benchmark.tasks import SPEECH2FACE, TASKS
 
-    task = TASKS.get(result.spec.task) if isinstance(result, Result) else None
+    faces = SPEECH2FACE if isinstance(result, PairResult) and result.judged == "faces" else None
+    task = TASKS.get(result.spec.task) if isinstance(result, Result) else faces
     return dict.fromkeys(task.columns if task else ())
 
 

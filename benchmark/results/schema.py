@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -179,11 +179,12 @@ class PairResult(BaseModel):
     run_id: str
     label: str
     spec: PairSpec
+    judged: Literal["speech", "faces"] = "speech"
     pairs: int
     speakers: int
     """Clusters of the intervals."""
     clusters: str
-    """What a cluster is: `files`, `folders`, or the table that named the speakers."""
+    """What a cluster is: `files`, `folders`, `people`, or the table that named the speakers."""
     reference_only: list[str]
     estimate_only: list[str]
     partial: bool

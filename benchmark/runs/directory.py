@@ -309,6 +309,8 @@ def read_row(record: dict[str, Any], kind: type[Row]) -> tuple[int, Row]:
 
 def content_hash(path: Path) -> str:
     """Sixteen hexadecimal digits of the sha256 of a file's content, or `-` where it cannot be read."""
+    if not path.is_file():  # a pipe would block for ever
+        return "-"
     try:
         with open(path, "rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()[:16]

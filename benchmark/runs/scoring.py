@@ -233,6 +233,23 @@ def make_metrics(names: Sequence[str], networks: Any, options: Mapping[str, Any]
     return made
 
 
+def check_face_network(networks: Any, name: str) -> None:
+    """Raise for a network of `--face-network` that cannot be had.
+
+    Raises:
+        PrerequisiteError: it lacks a file or a package.
+        InvalidConfig: it is none, or of another kind.
+    """
+    from benchmark.errors import InvalidConfig, PrerequisiteError
+
+    try:
+        networks(name)
+    except (FileNotFoundError, ImportError) as error:
+        raise PrerequisiteError(f"--face-network {name}: {error}") from error
+    except ValueError as error:
+        raise InvalidConfig(f"--face-network {name}: {error}") from error
+
+
 def takes_one_of(metric: str, face_network: str, sets: Sequence[str]) -> bool:
     """Whether a metric is made by something that `--face-network` or `--metric-set` chose."""
     import inspect

@@ -33,7 +33,15 @@ from benchmark.runs.evaluation import (
     source_here,
 )
 from benchmark.runs.recognition import OF_WORDS, default_recogniser
-from benchmark.runs.scoring import Scorer, SpeechReader, gallery, make_metrics, metric_options, takes_one_of
+from benchmark.runs.scoring import (
+    Scorer,
+    SpeechReader,
+    check_face_network,
+    gallery,
+    make_metrics,
+    metric_options,
+    takes_one_of,
+)
 from benchmark.runs.workers import WorkerPool, parse_shard, pick_device
 from benchmark.tasks import Protocol, Task, get_task
 from benchmark.types import Sample
@@ -222,12 +230,7 @@ class Session:
                 raise UsageError(f"Metric '{name}' measures {what}, not {task.name}; see `list metrics`")
         metric_options(names, self.request.face_network, self.request.metric_sets)
         if task.output == "image":
-            try:
-                Networks()(self.request.face_network)
-            except (FileNotFoundError, ImportError) as error:
-                raise PrerequisiteError(f"--face-network {self.request.face_network}: {error}") from error
-            except ValueError as error:
-                raise InvalidConfig(f"--face-network {self.request.face_network}: {error}") from error
+            check_face_network(Networks(), self.request.face_network)
 
     def scorer(self, task: Task, manifest: Manifest, protocol: Protocol) -> Scorer:
         """The metrics, told the gallery of the whole split (also where `--limit` asks for a part of it)."""

