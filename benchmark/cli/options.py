@@ -87,6 +87,10 @@ Columns = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would run, with every setting resolved, and stop.")]
+Label = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Name of the row in tables.  [default: the method with what was set of it]"),
+]
 
 
 def names(given: list[str] | None) -> tuple[str, ...]:

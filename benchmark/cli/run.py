@@ -36,6 +36,7 @@ def run(
     runs: options.Runs = Path("runs"),
     retry_failed: options.RetryFailed = False,
     fresh: options.Fresh = False,
+    label: options.Label = None,
     fail_on_error: options.FailOnError = 0,
     dry_run: options.DryRun = False,
     columns: options.Columns = None,
@@ -88,6 +89,7 @@ def run(
         runs=runs,
         retry_failed=retry_failed,
         fresh=fresh,
+        label=label,
     )
     with bars(quiet) as progress:
         session = Session(request, lambda line: note(line, quiet), progress)
