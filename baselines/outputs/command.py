@@ -288,20 +288,44 @@ class Runner:
         shutil.rmtree(self.work, ignore_errors=True)
 
     def outputs(self, examples: Sequence[Example]) -> list[np.ndarray | Remarked | Exception]:
-        """One output per example, each by a call of its own, or all by one call."""
-        if self.program.form == "output":
-            return [output for example in examples for output in self._call([example])]
-        return self._call(examples)
+        """One output per example, each by a call of its own, or all by one call.
 
-    def _call(self, examples: Sequence[Example]) -> list[np.ndarray | Remarked | Exception]:
+        Where a call for several ends before all are made, the first that is missing may be at fault: the rest is asked
+        for again without it, and it alone at the end, so that one input costs no other its output. Two calls in a row
+        that make nothing are the end of it.
+        """
+        if self.program.form.by == "output":
+            return [self._call([example])[0][0] for example in examples]
+        made: dict[tuple[str, int], Remarked | Exception] = {}
+        waiting, suspects, idle = list(examples), [], 0
+        while waiting:
+            outputs, well = self._call(waiting)
+            made |= {example.key: output for example, output in zip(waiting, outputs, strict=True)}
+            lacking = [example for example in waiting if isinstance(made[example.key], ProgramFailed)]
+            idle = idle + 1 if len(lacking) == len(waiting) else 0
+            if well or not lacking or idle == 2 or len(examples) == 1:
+                break
+            suspects.append(lacking[0])
+            waiting = lacking[1:]
+        if any(isinstance(output, Remarked) for output in made.values()):
+            made |= {example.key: self._call([example])[0][0] for example in suspects}
+        return [made[example.key] for example in examples]
+
+    def _call(self, examples: Sequence[Example]) -> tuple[list[Remarked | Exception], bool]:
+        """Run the program once; returns an output per example, and whether it ended well."""
         self._calls += 1
         folder = self.work / f"{self._calls:05d}"
         try:
             jobs: list[_Job | Exception] = [self._written(folder, n, example) for n, example in enumerate(examples)]
             good = [job for job in jobs if isinstance(job, _Job)]
-            (folder / "output").mkdir(parents=True)
-            ended = self._ran(folder, good) if good else None
-            return [job if isinstance(job, Exception) else self._read(job, ended, good) for job in jobs]
+            if not good:
+                return [job for job in jobs if isinstance(job, Exception)], True
+            (folder / "output").mkdir()
+            ended = self._ran(folder, good)
+            files = sorted(path for path in (folder / "output").rglob("*") if path.is_file())
+            alone = len(good) == 1
+            read = [job if isinstance(job, Exception) else self._read(job, ended, files, alone) for job in jobs]
+            return read, ended.well
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -386,45 +410,35 @@ class Runner:
                 writer.writerow([job.example.sample.id, job.example.repeat, job.seed, *files, job.output])
         return path
 
-    def _read(self, job: _Job, ended: _Ended | None, jobs: Sequence[_Job]) -> Remarked | Exception:
+    def _read(self, job: _Job, ended: _Ended, files: Sequence[Path], alone: bool) -> Remarked | Exception:
         """What the program wrote for one output; of a call for several that failed, what it had written by then."""
-        assert ended is not None
-        if len(jobs) == 1 and not ended.well:
+        if alone and not ended.well:
             return ended.failed("")
-        found = self._found(job)
+        found = self._found(job, files)
         if found is None:
-            others = sorted(path.name for path in job.output.parent.rglob("*") if path.is_file())
-            wrote = f"it wrote {', '.join(others[:3])}" if others and len(jobs) == 1 else "it wrote nothing there"
-            return ended.failed(
-                f" without the output {job.output.name} ({wrote})" if ended.well else " before this output"
-            )
+            wrote = f"wrote {', '.join(path.name for path in files[:3])}" if files and alone else "wrote nothing there"
+            why = f" without the output {job.output.name} (it {wrote})" if ended.well else " before this output"
+            return ended.failed(why)
         try:
             return read_output(found, self.program.wanted, self.program.rate)
         except MediaError as error:
-            if not ended.well:
-                return ended.failed(f" at this output ({_without(error, job)})")
-            return MethodError(f"the command's output {_without(error, job)}")
+            told = str(error).replace(f"{job.output.parent}/", "")  # the folder is gone when it is read
+            return (
+                MethodError(f"the command's output {told}") if ended.well else ended.failed(f" at this output ({told})")
+            )
 
-    def _found(self, job: _Job) -> Path | None:
+    def _found(self, job: _Job, files: Sequence[Path]) -> Path | None:
         """The file that is called as it was asked to be, with any suffix of its kind, or with more behind its name."""
-        suffixes = SUFFIXES[self.program.wanted]
-        files = [path for path in sorted(job.output.parent.rglob("*")) if path.suffix.lower() in suffixes]
-        named = [path for path in files if path.stem == job.name]
-        longer = (
-            [path for path in files if path.stem.startswith(job.name) and not path.stem[len(job.name)].isalnum()]
-            if not named
-            else []
-        )
+        if job.output in files:
+            return job.output
+        fit = [path for path in files if path.suffix.lower() in SUFFIXES[self.program.wanted]]
+        named = [path for path in fit if path.stem == job.name]
+        longer = [path for path in fit if re.fullmatch(rf"{re.escape(job.name)}[._-].+", path.stem)]
         found = named or longer
-        return job.output if job.output in found else found[0] if len(found) == 1 else None
+        return found[0] if len(found) == 1 else None
 
 
 _SUFFIX = {"image": ".png", "audio": ".wav"}
-
-
-def _without(error: MediaError, job: _Job) -> str:
-    """An error without the folder, which is gone when it is read."""
-    return str(error).replace(f"{job.output.parent}/", "")
 
 
 def _told(status: int | None, limit_s: float) -> str:

@@ -145,6 +145,6 @@ def _of_files(place: Path, task: Any, samples: Sequence[Sample]) -> GatheredFile
 
 def _of_program(place: Path, task: Any) -> GatheredProgram:
     program = read_program(place, task)
-    hashed = f"by their content {some(program.hashes, 5)}" if program.hashes else "no file"
-    note = f"the outputs of {place} depend on the command, and on {hashed}; `files` in it names others"
+    hashed = f"on the content of {some(program.hashes, 5)}" if program.hashes else "on no file"
+    note = f"by {place} outputs depend on the command and {hashed}; `files` in it names what else they depend on"
     return GatheredProgram(place.stem, place, program.sha256, Config(), program.hears, None, (note,), program)
