@@ -320,7 +320,7 @@ class Runner:
             good = [job for job in jobs if isinstance(job, _Job)]
             if not good:
                 return [job for job in jobs if isinstance(job, Exception)], True
-            (folder / "output").mkdir()
+            (folder / "output").mkdir(parents=True)
             ended = self._ran(folder, good)
             files = sorted(path for path in (folder / "output").rglob("*") if path.is_file())
             alone = len(good) == 1

@@ -119,8 +119,10 @@ class _Names:
                 return _Match(found[0], int(numbered["number"]))
         for depth in range(len(parts) - 1, 0, -1):
             if found := self.ending(parts[:depth]):
-                run = next(filter(None, (way.fullmatch(parts[-1]) for way in (_FOLDER_OF_RUN, *_NUMBERED))), None)
-                return _Match(found[0], int(run["number"]) if run else None, ordered=True)
+                below = (
+                    way.fullmatch(part) for part in reversed(parts[depth:]) for way in (_FOLDER_OF_RUN, *_NUMBERED)
+                )
+                return _Match(found[0], next((int(run["number"]) for run in below if run), None), ordered=True)
         return None
 
 
