@@ -3,28 +3,33 @@ own row's reason."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from commands import ended
+from commands import ROOT
 from PIL import Image
-from toys import Painter
+from test_evaluation import finish, numbers, plan_of, pool_of
 
 from baselines.outputs.files import find_outputs
+from benchmark.datasets.folder import Folder
 from benchmark.datasets.names import safe_ids
-from benchmark.errors import InvalidConfig, UsageError
-from benchmark.media import read_image, write_audio, write_image
-from benchmark.runs.evaluation import RunPlan, conclude, evaluate, gathered, plan_method
+from benchmark.errors import UsageError
+from benchmark.media import read_audio, read_image, write_video
+from benchmark.reports import tables
+from benchmark.results.comparison import find_scored
+from benchmark.runs.evaluation import RunPlan, checked_label, conclude, evaluate, gathered, plan_method, read_result
 from benchmark.runs.export import Export, write_mixtures
-from benchmark.tasks import TASKS, Protocol, get_task
+from benchmark.runs.session import Request, Session
+from benchmark.tasks import Protocol, get_task
 from benchmark.types import Audio
-from test_evaluation import finish, numbers, plan_of, pool_of
 
 FACES = get_task("speech2face")
 NAMES = ("anna", "bo", "cleo")
@@ -327,3 +332,140 @@ def test_pictures_of_any_form_and_size_are_read(tiny_corpus, tmp_path):
     image = {name: read_image(plan.run.path / rows[name, 0].file) for name in ("p00", "p01", "p02")}
     assert np.array_equal(image["p00"], pixels) and np.array_equal(image["p02"], pixels)
     assert np.array_equal(image["p01"], np.repeat(pixels[..., :1], 3, axis=2))
+
+
+# -- sound -------------------------------------------------------------------------------------------------------------
+
+RATE = 16_000
+
+
+def voice(number: int, seconds: float = 1.5) -> np.ndarray:
+    random = np.random.default_rng(number)
+    time = np.arange(round(seconds * RATE)) / RATE
+    return (0.1 * (1 + np.sin(2 * np.pi * (3 + number) * time)) * random.standard_normal(len(time))).astype(np.float32)
+
+
+@pytest.fixture
+def talks(tmp_path: Path) -> Path:
+    """Six people with a video and its sound each."""
+    root = tmp_path / "talks"
+    for number, person in enumerate(("anna", "bo", "cy", "dan", "eve", "fay")):
+        (root / person).mkdir(parents=True)
+        frames = np.random.default_rng(number).integers(0, 255, (38, 48, 64), np.uint8)
+        write_video(root / person / "clip.mkv", frames, 25, Audio(voice(number), RATE))
+    return root
+
+
+def session(talks: Path, tmp_path: Path, *sets: str, method: str = "outputs", **more) -> Session:
+    return Session(
+        Request(method, task="av_enhancement", dataset="folder", data_root=talks, references=False, workers=0,
+                sets=sets, metrics=("si_sdr", "rtf"), device="cpu", runs=tmp_path / "runs", **more)
+    )  # fmt: skip
+
+
+def test_what_is_exported_and_handed_back_scores_as_noisy_itself(talks, tmp_path):
+    manifest = Folder(talks, tmp_path / "home").open("test", "av_enhancement")
+    write_mixtures(Export(manifest, get_task("av_enhancement"), Protocol(None, 1), tmp_path / "exported"))
+    noisy = session(talks, tmp_path, method="noisy")
+    (own,) = noisy.run(noisy.plans())
+    handed = session(talks, tmp_path, f"folder={tmp_path / 'exported' / 'noisy'}", label="Nothing done")
+    (again,) = handed.run(handed.plans())
+    assert numbers(again)[0] == numbers(own)[0] and again.label == "Nothing done"
+    assert again.aggregate("rtf").reasons == {"undefined: the time that making it took is not known": 6}
+    wrong = session(talks, tmp_path, f"folder={tmp_path / 'exported'}")
+    with pytest.raises(UsageError, match="several files stand for each sample, such as clean/.+ noisy/"):
+        wrong.plans()
+
+
+def test_crops_of_speech_are_those_of_each_evaluation_run(tiny_corpus, tmp_path):
+    export = Export(tiny_corpus, FACES, Protocol(0.5, 3), tmp_path / "out", seed=4)
+    made = write_mixtures(export, 5)
+    assert made.mixtures == 15 and write_mixtures(export).kept == 15
+    with (tmp_path / "out" / "crops.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 36 and list(rows[0]) == ["id", "sample", "repeat", "speaker", "seconds", "speech"]
+    samples = {sample.id: sample for sample in tiny_corpus.samples}
+    for row in rows:
+        given = FACES.open(samples[row["sample"]], int(row["repeat"]), export.protocol, 4, "any").inputs["speech"]
+        assert np.array_equal(read_audio(tmp_path / "out" / row["speech"], None).samples, given.samples)
+        shutil.copyfile(picture(tmp_path / "x.png"), picture(tmp_path / "faces" / f"{Path(row['speech']).stem}.png"))
+    files = find_outputs(tmp_path / "faces", "image", list(samples)).files
+    assert {key: [file.shown for file in found] for key, found in files.items()} == {
+        (row["sample"], int(row["repeat"])): [f"{row['id']}.png"] for row in rows
+    }
+    with pytest.raises(UsageError, match="another export .it differs in repeats"):
+        write_mixtures(replace(export, protocol=Protocol(0.5, 2)))
+    write_mixtures(replace(export, protocol=Protocol(0.5, 1), folder=tmp_path / "one"))
+    assert {path.stem for path in (tmp_path / "one" / "speech").iterdir()} == set(samples), "no number for one run"
+
+
+def test_sound_of_any_rate_and_channels_is_read_and_what_cannot_be_used_fails(talks, tmp_path):
+    names = [sample.id for sample in Folder(talks, tmp_path / "home").open("test", "av_enhancement").samples]
+    folder = tmp_path / "out"
+    folder.mkdir()
+    soundfile.write(folder / f"{names[0]}.WAV", voice(0), RATE, subtype="FLOAT")
+    soundfile.write(folder / f"{names[1]}.wav", np.repeat(voice(1), 3), 48_000, subtype="FLOAT")
+    soundfile.write(folder / f"{names[2]}.flac", np.stack([voice(2), np.zeros_like(voice(2))], 1), RATE)
+    soundfile.write(
+        folder / f"{names[3]}.wav", np.where(np.arange(24_000) == 9, np.nan, voice(3)), RATE, subtype="FLOAT"
+    )
+    soundfile.write(folder / f"{names[4]}.wav", np.zeros(24_000), RATE)
+    soundfile.write(folder / f"{names[5]}.wav", voice(5, 0.7), RATE)
+    run = session(talks, tmp_path, f"folder={folder}")
+    (plan,) = run.plans()
+    (result,) = run.run([plan])
+    rows = {key[0]: row for key, row in plan.run.predictions().items()}
+    read = {name: read_audio(plan.run.path / row.file, None) for name, row in rows.items() if row.file}
+    assert np.array_equal(read[names[0]].samples, voice(0)) and not rows[names[0]].remarks
+    assert len(read[names[1]].samples) == 24_000 and "48000 Hz, converted to 16000 Hz" in rows[names[1]].remarks[0]
+    assert np.allclose(read[names[2]].samples, voice(2) / 2, atol=1e-4)
+    assert "2 channels, of which the mean is taken" in rows[names[2]].remarks[0]
+    assert "1 of 24000 samples are NaN or infinite" in rows[names[3]].reason
+    assert any("48000 Hz, converted" in note for note in run.notes)
+    reasons = " ".join(result.aggregate("si_sdr").reasons)
+    assert "silent" in reasons and "differ by 0.80 s" in reasons, "the lengths and levels are the metrics' to judge"
+    assert result.aggregate("si_sdr").scored == 3
+
+
+# -- names of rows -----------------------------------------------------------------------------------------------------
+
+
+def test_two_names_of_the_same_outputs_are_two_rows(talks, tmp_path):
+    made = {}
+    for label in ("Mine", "Mine, again", None):
+        run = session(talks, tmp_path, method="noisy", label=label)
+        (plan,) = run.plans()
+        (result,) = run.run([plan])
+        about = json.loads((plan.run.path / "run.json").read_text())
+        assert result.label == about["label"] == (label or "noisy") and about["spec"]["label"] == label
+        made[plan.run.path] = numbers(result)[0]
+    assert len(made) == 3 and len(set(made.values())) == 1
+    assert find_scored("Mine", tmp_path / "runs").result.label == "Mine"
+
+
+def test_a_run_without_a_name_has_the_id_that_it_had_before_names_were():
+    spec = read_result(next((ROOT / "leaderboards" / "results").rglob("sf2f-talkers-*.json")))
+    assert spec.spec.label is None and spec.spec.run_id() == spec.run_id
+
+
+@pytest.mark.parametrize(
+    "label", ["", "  ", "x" * 61, "two\nlines", "\x1b[31mred", "left\u202eright", "sf2f", "sf2f (steps=3)", "outputs"]
+)
+def test_a_name_that_could_mislead_is_refused(label):
+    with pytest.raises(UsageError, match="--label"):
+        checked_label(label)
+
+
+@pytest.mark.parametrize("label", ["Speech2Face", "SF2F (official)", "  spaces around ", "<b>&|$_", "声から顔へ"])
+def test_other_names_are_taken(label):
+    assert checked_label(label) == label.strip()
+
+
+def test_a_name_is_text_wherever_it_is_printed(tiny_corpus, tmp_path, painted):
+    _, folder = painted
+    plan = outputs_plan(tiny_corpus, folder, tmp_path / "runs")
+    label = "<script>|`$x_y$"
+    plan = replace(plan, method=replace(plan.method, label=label, given_label=label))
+    result = finish(plan, pool_of(tiny_corpus))
+    for text in (tables.markdown([result], ["brightness_error"]), tables.latex([result], ["brightness_error"])):
+        assert label not in text and "script" in text
