@@ -314,7 +314,7 @@ def test_the_gaps_of_a_folder_are_noted(tiny_corpus, tmp_path):
     notes = "\n".join(outputs_plan(tiny_corpus, tmp_path / "out", tmp_path).method.gathered.notes)
     assert "has outputs of 1 evaluation run, where speech2face has 10" in notes
     assert "2 of 12 samples have no file in" in notes and "p10, p11" in notes
-    assert "1 files of" in notes and "belong to no sample: zoe.png" in notes
+    assert "1 file of" in notes and "belongs to no sample: zoe.png" in notes
 
 
 def test_pictures_of_any_form_and_size_are_read(tiny_corpus, tmp_path):

@@ -134,7 +134,9 @@ def _of_files(place: Path, task: Any, samples: Sequence[Sample]) -> GatheredFile
     ]:
         notes.append(f"{len(without)} of {len(samples)} samples have no file in {place}: {some(without)}")
     if found.strangers:
-        notes.append(f"{len(found.strangers)} files of {place} belong to no sample: {some(found.strangers)}")
+        count = len(found.strangers)
+        belong = f"file of {place} belongs" if count == 1 else f"files of {place} belong"
+        notes.append(f"{count} {belong} to no sample: {some(found.strangers)}")
     if found.links:
         notes.append(f"links to folders are not followed: {some(found.links)}")
     name = place.resolve().name

@@ -57,6 +57,7 @@ def run(
     python -m benchmark run --method flowavse --task av_separation --set video=shuffled
     python -m benchmark run --method lipdiffuser --enrolment clean
     python -m benchmark run --method wiener --task lip2speech --split test_snr
+    python -m benchmark run --method outputs --set folder=FACES --label "Speech2Face"
     """
     from benchmark.cli.console import bars, note, print_json
     from benchmark.cli.tables import check_columns, finish
