@@ -1,6 +1,6 @@
 """A program of another project, in an environment and a folder of its own, that is given inputs as files.
 
-    command = ["venv/bin/python", "infer.py", "--audio", "{speech}", "--out", "{output}"]
+    command = ["venv/bin/python", "infer.py", "-i", "{speech}", "-o", "{output}"]
     directory = "."        # where it runs; relative to this file, whose folder is the default
     limit_s = 300          # seconds that it may take for each output
     files = ["weights/*.pt", "models/**/*.py"]      # what outputs depend on besides the files that the command names

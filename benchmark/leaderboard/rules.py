@@ -199,7 +199,7 @@ def names(submission: Submission, against: Known) -> Iterator[str]:
 def label(submission: Submission, against: Known) -> Iterator[str]:
     """The row is called by its method, and by its preset and settings where they are not the default.
 
-    A system from elsewhere is called as its author says (`run --label`), whose outputs `outputs` reads; so may a
+    A system from elsewhere is called as its author says (`--label`), whose outputs `outputs` reads; so may a
     plug-in be.
     """
     from benchmark.configuration import checked_fields
