@@ -68,7 +68,7 @@ class Outputs:
     def sha256(self) -> str:
         """Of what belongs to samples: its place, its kind and its content."""
         lines = sorted(
-            f"{sample}\0{repeat}\0{file.path.suffix.lower()}\0{file.sha256 or file.problem}\n"
+            f"{sample}\0{repeat}\0{file.path.suffix.lower()}\0{file.sha256 or '-'}\n"
             for (sample, repeat), found in self.files.items()
             for file in found
         )

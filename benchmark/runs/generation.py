@@ -94,9 +94,8 @@ def generate(
             if enhance is not None:
                 inputs = _enhanced(inputs, enhance)
             good = [entry.example for entry in inputs if isinstance(entry.example, Example)]
-            if (
-                good and timed and not warm
-            ):  # the first call loads kernels and allocates; the times of the rest are to be fair
+            # The first call loads kernels and allocates; the times of the rest are to be fair.
+            if good and timed and not warm:
                 outputs_of(method, good[:1])
                 warm = True
             start = clock()
