@@ -160,13 +160,14 @@ def looked_for(sample: str, repeat: int, wanted: str) -> str:
 def _of_folder(folder: Path, wanted: str, names: _Names) -> Outputs:
     matched: dict[str, list[tuple[_Match, OutputFile]]] = {}
     strangers, links, others = [], [], []
+    real = folder.resolve()
     for file, shown, linked in _walk(folder):
         if linked:
             links.append(shown)
         elif file.suffix.lower() not in SUFFIXES[wanted]:
             others.append(shown)
         elif match := names.match(shown[: len(shown) - len(file.suffix)].split("/")):
-            matched.setdefault(match.sample, []).append((match, _checked(folder, file, shown)))
+            matched.setdefault(match.sample, []).append((match, _checked(folder, real, file, shown)))
         else:
             strangers.append(shown)
     files, repeats = _by_run(matched)
@@ -197,6 +198,7 @@ def _of_table(table: Path, names: _Names) -> Outputs:
         raise UsageError(str(error)) from error
     matched: dict[str, list[tuple[_Match, OutputFile]]] = {}
     strangers = []
+    real = table.parent.resolve()
     for row in rows:
         number = row.get("repeat", "")
         if number and not re.fullmatch(r"\d{1,9}", number):
@@ -206,7 +208,7 @@ def _of_table(table: Path, names: _Names) -> Outputs:
             strangers.append(f"{readable(row['file'])} (sample '{readable(row['sample'])}')")
             continue
         match = _Match(sample, int(number) if number else None, ordered=True)
-        checked = _checked(table.parent, table.parent / row["file"], readable(row["file"]))
+        checked = _checked(table.parent, real, table.parent / row["file"], readable(row["file"]))
         matched.setdefault(sample, []).append((match, checked))
     files, repeats = _by_run(matched)
     return Outputs(table.parent, files, repeats, strangers)
@@ -260,11 +262,15 @@ def _by_run(
     return files, 1 + max((run for _, run in files), default=0)
 
 
-def _checked(root: Path, file: Path, shown: str) -> OutputFile:
-    """A file with the hash of its content, if it may be used at all."""
+def _checked(root: Path, real_root: Path, file: Path, shown: str) -> OutputFile:
+    """A file with the hash of its content, if it may be used at all.
+
+    Args:
+        real_root: the folder that nothing may lie outside of, without links.
+    """
     try:
         real = file.resolve()
-        if not real.is_relative_to(root.resolve()):
+        if not real.is_relative_to(real_root):
             way = "behind a link" if file.is_symlink() else "by its path"
             return OutputFile(file, shown, problem=f"{shown} lies outside {root} ({way}): put a copy inside")
         if not real.exists():
