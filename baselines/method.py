@@ -4,12 +4,39 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from benchmark.types import Example, Grey, Sample
+
+
+class Remarked(NamedTuple):
+    """An output with what is to be known of it, a line each: `<file>: <what>`."""
+
+    output: np.ndarray
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What a method takes from outside this project, as it is now: outputs that are made, or a program."""
+
+    name: str
+    """Stands in brackets behind the method's name, where the user gives no label."""
+    source: Path
+    """Where it lies."""
+    sha256: str
+    """Hash of all that outputs depend on: it takes the place of that of weights, and so makes the run another one."""
+    config: Any
+    """The settings without what only says where things lie."""
+    hears: tuple[str, ...] | None = None
+    """The inputs that it makes use of, as `Method.hears`; None where nobody knows."""
+    repeats: int | None = None
+    """How many evaluation runs it has outputs for; None where it has them for any number."""
+    notes: tuple[str, ...] = ()
 
 
 class Method(ABC):
@@ -42,6 +69,10 @@ class Method(ABC):
     """How `run` takes the weights that its authors publish: `--preset official --weights FILE.ckpt`. May be empty."""
     grey: Grey = "luma"
     """How the colours of the videos that it is given become grey."""
+    timed: ClassVar[bool] = True
+    """False where the time that `generate` takes says nothing of the system."""
+    gathered: Gathered | None = None
+    """What `gather` found."""
 
     def __init__(self, config: Any, weights: Path | None = None, training: Sequence[Sample] = ()) -> None:
         """Keep the configuration; touch no file yet.
@@ -55,6 +86,19 @@ class Method(ABC):
         self.weights = weights
         self.training = training
 
+    @classmethod
+    def gather(cls, config: Any, task: Any, samples: Sequence[Sample]) -> Gathered | None:
+        """What it takes from outside for the samples of a task; None for methods that take nothing.
+
+        Args:
+            config: an instance of `Config`.
+            task: one of `benchmark.tasks`.
+
+        Raises:
+            UsageError: there is nothing to be used.
+        """
+        return None
+
     @abstractmethod
     def load(self, device: str) -> None:
         """Build the network on `device` ("cpu", "cuda", "cuda:1") and load its weights."""
@@ -62,7 +106,7 @@ class Method(ABC):
     # A method that also has `load_random(device, seed)` can be timed where its preset has no weights.
 
     @abstractmethod
-    def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Exception]:
+    def generate(self, examples: Sequence[Example]) -> list[np.ndarray | Remarked | Exception]:
         """One output per example, in order: `[H, W, 3]` uint8 RGB for a face, `[T]` float32 for sound.
 
         An input that cannot be used takes a MethodError in its place; the others of the batch are not lost.

@@ -99,7 +99,8 @@ def resolve(
         elif key.startswith("population."):
             _set_population(drawn, key, text)
         else:
-            values |= checked_fields(config_class, {key: literal(text)}, "--set")
+            is_text = typing.get_type_hints(config_class).get(key) is str  # a folder may be called 2026-11-27
+            values |= checked_fields(config_class, {key: _text(text) if is_text else literal(text)}, "--set")
     try:
         config = config_class(**values)
     except (TypeError, ValueError) as error:
@@ -130,6 +131,11 @@ def literal(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _text(text: str) -> str:
+    """A text as TOML writes it, or as it is."""
+    return value if isinstance(value := literal(text), str) else text
 
 
 def _set_population(drawn: dict[str, Any], key: str, text: str) -> None:

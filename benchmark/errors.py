@@ -12,6 +12,7 @@
     |   `-- ChecksumMismatch       a file is not what its recorded sha256 says
     |-- MediaError                 a recording or a picture cannot be used; of a list, one row fails
     |-- MethodError                a method could not make an output; one row fails
+    |   `-- ProgramFailed          the program of another project that was to make it
     |-- MetricError                a metric could not be computed; one row fails
     `-- SubmissionError            a result file breaks a rule of the leaderboard
 
@@ -70,6 +71,19 @@ class MediaError(BenchmarkError):
 
 class MethodError(BenchmarkError):
     """A method could not make an output for one sample."""
+
+
+class ProgramFailed(MethodError):
+    """A program of another project made no output.
+
+    Args:
+        reason: one line.
+        printed: the command, how it ended and the end of what it printed.
+    """
+
+    def __init__(self, reason: str, printed: str) -> None:
+        super().__init__(reason)
+        self.printed = printed
 
 
 class MetricError(BenchmarkError):

@@ -140,6 +140,11 @@ methods = Registry(
             "LipDiffuser, speech from lips (de Oliveira et al. 2025)",
             "lip2speech",
         ),
+        "outputs": Entry(
+            "baselines.outputs.method:Outputs",
+            "outputs of a system from elsewhere: a folder of files, or a command",
+            "speech2face, av_enhancement, av_separation, lip2speech",
+        ),
         "noisy": Entry(
             "baselines.reference_speech:Noisy",
             "floor: the mixture as it is",

@@ -1,8 +1,10 @@
-"""What foreign code raised: whole on disk, once for each place; its last lines for the screen."""
+"""What foreign code raised or printed when it failed: whole on disk, once for each place; its last lines for the
+screen."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -10,13 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.errors import BenchmarkError, MethodError
+from benchmark.errors import BenchmarkError, MethodError, ProgramFailed
 
 if TYPE_CHECKING:
     from benchmark.runs.directory import Prediction, RunDirectory
 
 SHOWN = 3
 """Places whose last lines are shown."""
+SHOWN_LINES = 6
+"""Of what has no frames: the end of what a program printed."""
 
 
 def last_lines(error: BaseException) -> str:
@@ -34,25 +38,32 @@ def _end(text: str) -> str:
     """
     lines = text.rstrip().splitlines()
     frames = [number for number, line in enumerate(lines) if line.startswith('  File "')]
-    return "\n".join(f"  {line}" for line in lines[frames[-1] if frames else 0 :])
+    return "\n".join(f"  {line}" for line in lines[frames[-1] if frames else -SHOWN_LINES :])
 
 
 def keep(error: BaseException, what: str, run: RunDirectory, kept: dict[str, str]) -> str | None:
     """Write the traceback of what a method raised; returns the file, relative to the run directory.
 
-    Errors that a method raises on purpose (MethodError) say all in their reason, unless something else caused them.
+    Errors that a method raises on purpose (MethodError) say all in their reason, unless something else caused them. For
+    a program of another project, it is what that printed.
 
     Args:
         what: what the method was doing.
         kept: files that are written already, by place: a fault that fails every output is one file.
     """
+    if isinstance(error, ProgramFailed):
+        return _written(re.sub(r"\d+", "", error.printed), what, error.printed + "\n", run, kept)
     if error.__traceback__ is None or (isinstance(error, BenchmarkError) and error.__cause__ is None):
         return None
     frames = traceback.extract_tb(error.__traceback__)
     place = "\n".join([type(error).__name__, *(f"{frame.filename}:{frame.lineno}" for frame in frames)])
+    return _written(place, what, "".join(traceback.format_exception(error)), run, kept)
+
+
+def _written(place: str, what: str, text: str, run: RunDirectory, kept: dict[str, str]) -> str:
     if place not in kept:
         name = f"tracebacks/{hashlib.sha256(place.encode()).hexdigest()[:10]}.txt"
-        run.write_document(name, f"First while {what}\n\n" + "".join(traceback.format_exception(error)))
+        run.write_document(name, f"First while {what}\n\n{text}")
         kept[place] = name
     return kept[place]
 

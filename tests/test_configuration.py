@@ -39,6 +39,18 @@ def test_later_layers_win(presets, tmp_path):
     assert settings.weights == tmp_path / "small.safetensors"
 
 
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [("123", "123"), ("2026-11-27", "2026-11-27"), ('"1 2"', "1 2"), ("a b", "a b"), ("true", "true")],
+)
+def test_whatever_is_given_for_a_text_is_one(given, text):
+    @dataclass(frozen=True)
+    class Place:
+        folder: str = ""
+
+    assert resolve(Place, Presets(None), sets=[f"folder={given}"]).config.folder == text
+
+
 def test_an_integer_serves_for_a_float(presets):
     assert resolve(Config, presets, sets=["width=2"]).config.width == 2.0
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from benchmark.cli.main import app
 from benchmark.datasets.folder import Folder
 from benchmark.errors import UsageError
-from benchmark.media import read_audio, read_video, write_audio, write_video
+from benchmark.media import read_audio, read_video, write_audio, write_image, write_video
 from benchmark.pairs.scoring import PairRequest, score_pairs
 from benchmark.runs.export import Export, write_mixtures
 from benchmark.runs.session import Request, Session
@@ -234,10 +234,11 @@ def test_the_command(root: Path, tmp_path: Path) -> None:
     assert "export 3/3" in err and "1 left out" in err
     code, out, err = command(*words, "--json", "--quiet")
     assert json.loads(out) == {"folder": str(tmp_path / "out"), "mixtures": 4, "kept": 3, "failed": {}} and not err
-    with pytest.raises(UsageError, match="av_enhancement, av_separation"):
-        command(*words, "--task", "speech2face")
-    with pytest.raises(UsageError, match="hq_voxceleb has no mixtures to export"):
-        command("data", "export", "hq_voxceleb", "--output", tmp_path / "x")
+    for person in ("anna", "bo"):
+        write_image(root / person / "face.png", np.zeros((8, 8, 3), np.uint8))
+    code, out, err = command(*words[:-1], tmp_path / "crops", "--task", "speech2face", "--repeats", 2)
+    assert code == 0 and "4 crops, for 2 evaluation runs, 0 of them from before" in err
+    assert sorted(path.name for path in (tmp_path / "crops" / "speech").iterdir())[:2] == ["anna.0.wav", "anna.1.wav"]
     with pytest.raises(UsageError, match="expected 1 or more"):
         command(*words, "--limit", 0)
 

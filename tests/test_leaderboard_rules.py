@@ -158,14 +158,21 @@ def test_a_result_with_one_wrong_value_is_refused_with_its_reason(root, change, 
         assert "expected" in fault.told and (";" in fault.told), fault
 
 
-def named(label: str, method: str = "sf2f", preset: str | None = "talkers", weights: str | None = None, **changed: Any):
+def named(
+    label: str,
+    method: str = "sf2f",
+    preset: str | None = "talkers",
+    weights: str | None = None,
+    given: str | None = None,
+    **changed: Any,
+):
     """What the rule says of a label, without all else that a result holds."""
     from benchmark.leaderboard.submissions import place_of
     from benchmark.runs.evaluation import plan_method
 
     result, _ = made(VALUES, PEOPLE)
     config = plan_method(method, preset).settings.as_dict() if method == "sf2f" else {}
-    about = {"method": method, "config": config | changed, "weights_sha256": weights}
+    about = {"method": method, "config": config | changed, "weights_sha256": weights, "label": given}
     new = result.model_copy(
         update={"spec": result.spec.model_copy(update=about), "preset": preset, "label": label}
     ).model_dump_json()
@@ -194,6 +201,22 @@ def test_a_row_of_a_method_that_is_not_known_here_is_called_by_it():
     for label in ("sf2f", "mine (", "minerva", "the best"):
         (why,) = named(label, "mine", None)
         assert "expected the label mine" in why and "unchanged" in why
+
+
+def test_a_system_from_elsewhere_is_called_as_its_author_says():
+    files = {"folder": "", "command": "", "weights": "f" * 64}
+    assert named("Speech2Face", "outputs", None, given="Speech2Face", **files) == []
+    assert named("My method", "mine", None, given="My method") == [], "a plug-in, too"
+    for stated, given, words in (
+        ("outputs (faces)", None, "expected a name of the system.* --label"),
+        ("Speech2Face", "Other", "expected the label Other that was given"),
+        ("sf2f", "sf2f", "expected a name that --label takes"),
+        ("x" * 61, "x" * 61, "expected a name that --label takes"),
+    ):
+        (why,) = named(stated, "outputs", None, given=given, **files)
+        assert re.search(words, why) and ";" in why
+    (why,) = named("Mine", "sf2f", given="Mine")
+    assert "expected a row of sf2f to be called by it" in why
 
 
 # -- files that are none -----------------------------------------------------------------------------------------------

@@ -25,7 +25,8 @@ from benchmark.types import Audio
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Add a method")[2].partition("\n## ")[0]
-METHOD, ENTRY_POINTS = (re.search(rf"```{kind}\n(.+?)```", README, re.DOTALL)[1] for kind in ("python", "toml"))
+PACKAGE = ROOT / "tests" / "plug_in"
+METHOD = (PACKAGE / "my_package" / "__init__.py").read_text(encoding="utf-8")
 
 
 def install(site: Path, points: str, package: str = "my-package", **modules: str) -> Path:
@@ -74,9 +75,14 @@ GOOD = """
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of the README, and its weights."""
-    points = ENTRY_POINTS.replace('[project.entry-points."facevoice_bench.methods"]', "[facevoice_bench.methods]")
-    site = install(tmp_path_factory.mktemp("site"), points.replace('"', ""), my_package=METHOD)
+    """The package of the README as pip installs it, and its weights."""
+    folder = tmp_path_factory.mktemp("plug_in")
+    shutil.copytree(PACKAGE, folder / "package")  # a build leaves its files there
+    site = folder / "site"
+    offline = ["--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--quiet"]
+    line = [sys.executable, "-m", "pip", "install", *offline, "--target", str(site), str(folder / "package")]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
     layer = np.random.default_rng(0).uniform(0, 0.2, (64 * 64 * 3, 257)).astype(np.float32)
     save_file({"layer": layer}, site / "my.safetensors")
     return site
@@ -113,6 +119,24 @@ def command(site: Path, *words: object, code: int = 0) -> subprocess.CompletedPr
 def generate(site: Path, people: Path, runs: Path, *more: object, code: int = 0) -> subprocess.CompletedProcess:
     words = ["generate", "-m", "my_method", "--dataset", "folder", "--data-root", people, "--runs", runs]
     return command(site, *words, "--weights", site / "my.safetensors", "--repeats", 2, *more, code=code)
+
+
+def test_the_example_of_the_readme_is_the_package():
+    blocks = {kind: re.findall(rf"```{kind}\n(.+?)```", README, re.DOTALL) for kind in ("python", "toml")}
+    assert blocks["python"] == [METHOD] and METHOD.count("\n") <= 30
+    assert blocks["toml"] == [(PACKAGE / "pyproject.toml").read_text(encoding="utf-8")]
+
+
+def test_the_example_of_the_readme_gets_the_table_of_its_task(site, people, tmp_path):
+    words = ["run", "-m", "my_method", "--weights", site / "my.safetensors", "--label", "Mine <i>"]
+    words += ["--dataset", "folder", "--data-root", people, "--runs", tmp_path, "--repeats", 1, "--workers", 0]
+    done = command(site, *words)
+    for head in ("R@10", "R@1 ", "AUC", "cos ", "L1", "face found"):
+        assert head in done.stdout, head
+    assert re.search(r"^-- methods? -+\nMine <i> ", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^-- ceilings? -+\nground_truth ", done.stdout, re.MULTILINE)
+    (result,) = (json.loads(file.read_text()) for file in tmp_path.glob("my_method-*/result.json"))
+    assert result["label"] == "Mine <i>" and result["spec"]["method"] == "my_method"
 
 
 def test_the_example_of_the_readme_runs(site, people, tmp_path):
@@ -170,7 +194,7 @@ def test_a_raising_method_leaves_its_traceback_and_its_last_lines(site, people, 
     assert all("\n" not in row["reason"] for row in rows)
     (file,) = {row["traceback"] for row in rows}  # one fault in one place is one file
     text = (run / file).read_text()
-    assert "face = self.layer @ spectrum[:10]" in text and "ValueError: matmul" in text and "Traceback (most" in text
+    assert "(self.layer @ spectrum[:10])" in text and "ValueError: matmul" in text and "Traceback (most" in text
     assert text.startswith("First while my_method made sample 'anna', repeat 0\n")
     assert f"6 outputs failed where the method raised; traceback: {run / file}" in done.stderr
     assert re.search(r'File ".+my_package/__init__.py", line \d+, in face', done.stderr)

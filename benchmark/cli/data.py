@@ -244,13 +244,16 @@ def export(
     split: options.Split = "test",
     task: Annotated[
         str | None,
-        typer.Option(help="av_enhancement, av_separation or lip2speech.  [default: the dataset's first of them]"),
+        typer.Option(
+            help="Whose inputs are wanted.  [default: the dataset's first task with mixtures, else its first]"
+        ),
     ] = None,
     data_root: options.DataRoot = None,
     seconds: options.Seconds = None,
+    repeats: options.Repeats = None,
     enrolment: options.Enrolment = None,
     seed: options.Seed = 0,
-    limit: Annotated[int | None, typer.Option(help="Only the first N mixtures; more can be added later.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N samples; more can be added later.")] = None,
     video: Annotated[
         str,
         typer.Option(
@@ -258,17 +261,19 @@ def export(
         ),
     ] = "crops",
     fail_on_error: Annotated[
-        int, typer.Option(metavar="N", help="Exit with 1 where more than N mixtures cannot be made.")
+        int, typer.Option(metavar="N", help="Exit with 1 where more than N files cannot be made.")
     ] = 0,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write the mixtures of a list as files, for a system from elsewhere to enhance; score what it makes with `score`.
+    """Write what methods are given as files, for a system from elsewhere; score what it makes by `--method outputs`.
 
-    They are what a method is given by `run`, sample for sample. The same command goes on where it was stopped.
+    Mixtures with videos, or for speech2face a crop of speech for each evaluation run, as `run` gives them. The same
+    command goes on where it was stopped.
 
     \b
     python -m benchmark data export talkers --output exported
+    python -m benchmark data export talkers --task speech2face --output crops
     python -m benchmark data export folder --data-root my_people --split test_snr --output exported --video files
     """
     from benchmark.cli.console import bars, note, print_json
@@ -279,14 +284,13 @@ def export(
     from benchmark.tasks import TASKS, get_task, with_protocol
 
     check_limit(limit)
-    mixed = [known for known in TASKS if "noisy" in TASKS[known].inputs]
-    served = [known for known in datasets.load(name).tasks if known in mixed]
-    chosen = get_task(task) if task else TASKS[served[0]] if served else None
-    if chosen is None or chosen.name not in mixed:
-        raise UsageError(f"{task or name} has no mixtures to export; tasks that have some: {', '.join(mixed)}")
+    served = [known for known in datasets.load(name).tasks if known in TASKS]
+    if not served:
+        raise UsageError(f"{name} has nothing to export: it serves no task")
+    chosen = get_task(task) if task else TASKS[next((t for t in served if "noisy" in TASKS[t].inputs), served[0])]
     with bars(quiet) as progress:
         manifest = _manifest(name, split, chosen.name, data_root, progress)
-        wanted = Export(manifest, chosen, with_protocol(chosen, seconds, 1, enrolment), output, seed, video)
+        wanted = Export(manifest, chosen, with_protocol(chosen, seconds, repeats, enrolment), output, seed, video)
         made = write_mixtures(wanted, limit, lambda done, total: progress(f"{name} {split}")("export", done, total))
     for line in [*left_out(manifest), *made.remarks]:
         note(line, quiet)
@@ -296,7 +300,9 @@ def export(
         print(output)
     for sample, reason in list(made.failed.items())[:10]:
         note(f"failed: {sample}: {reason}", quiet)
-    note(f"{made.mixtures} mixtures, {made.kept} of them from before; {len(made.failed)} cannot be made", quiet)
+    told = "" if wanted.table == "mixtures" else f", for {wanted.protocol.repeats} evaluation runs"
+    kept = f"{made.kept} of them from before; {len(made.failed)} cannot be made"
+    note(f"{made.mixtures} {wanted.table}{told}, {kept}", quiet)
     if len(made.failed) > fail_on_error:
         raise typer.Exit(1)
 

@@ -30,6 +30,7 @@ def generate(
     runs: options.Runs = Path("runs"),
     retry_failed: options.RetryFailed = False,
     fresh: options.Fresh = False,
+    label: options.Label = None,
     fail_on_error: options.FailOnError = 0,
     dry_run: options.DryRun = False,
     as_json: options.Json = False,
@@ -68,6 +69,7 @@ def generate(
         references=False,
         runs=runs,
         fresh=fresh,
+        label=label,
     )
     with bars(quiet) as progress:
         session = Session(request, lambda line: note(line, quiet), progress)

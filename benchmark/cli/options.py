@@ -128,6 +128,10 @@ By = Annotated[
         "age:18,30,50 cuts at edges; sex,snr takes two at once. Repeatable.",
     ),
 ]
+Label = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Name of the row in tables.  [default: the method with what was set of it]"),
+]
 
 
 def names(given: list[str] | None) -> tuple[str, ...]:

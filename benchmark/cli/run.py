@@ -42,6 +42,7 @@ def run(
     runs: options.Runs = Path("runs"),
     retry_failed: options.RetryFailed = False,
     fresh: options.Fresh = False,
+    label: options.Label = None,
     fail_on_error: options.FailOnError = 0,
     dry_run: options.DryRun = False,
     columns: options.Columns = None,
@@ -66,6 +67,7 @@ def run(
     python -m benchmark run --method lipdiffuser --enrolment clean
     python -m benchmark run --method wiener --task lip2speech --split test_snr
     python -m benchmark run --method sf2f --protocol sf2f/table3
+    python -m benchmark run --method outputs --set folder=FACES --label "Speech2Face"
     """
     from dataclasses import replace
 
@@ -103,6 +105,7 @@ def run(
         runs=runs,
         retry_failed=retry_failed,
         fresh=fresh,
+        label=label,
     )
     followed = None
     if protocol is not None:

@@ -197,7 +197,11 @@ def names(submission: Submission, against: Known) -> Iterator[str]:
 
 
 def label(submission: Submission, against: Known) -> Iterator[str]:
-    """The row is called by its method, and by its preset and settings where they are not the default."""
+    """The row is called by its method, and by its preset and settings where they are not the default.
+
+    A system from elsewhere is called as its author says (`--label`), whose outputs `outputs` reads; so may a
+    plug-in be.
+    """
     from benchmark.configuration import checked_fields
     from benchmark.errors import BenchmarkError
     from benchmark.registry import methods
@@ -205,6 +209,9 @@ def label(submission: Submission, against: Known) -> Iterator[str]:
 
     result, spec = submission.result, submission.result.spec
     stated = result.label
+    if spec.label is not None or gathers(spec.method):
+        yield from _given_label(result)
+        return
     if spec.method not in methods.builtin:  # of a plug-in, whose defaults are not known here
         if stated != spec.method and not (stated.startswith(f"{spec.method} (") and stated.endswith(")")):
             yield f"expected the label {spec.method}, or it with settings in brackets, got {stated[:80]!r}; {UNCHANGED}"
@@ -223,6 +230,41 @@ def label(submission: Submission, against: Known) -> Iterator[str]:
     own = spec.weights_sha256 is None or spec.weights_sha256 in shipped_weights(spec.method)
     if stated not in ((plain, marked) if own else (marked,)):
         yield f"expected the label {plain if own else marked} of these settings, got {stated[:80]!r}; {UNCHANGED}"
+
+
+def gathers(method: str) -> bool:
+    """Whether a method of this project takes its outputs from elsewhere: its own name says nothing of the system."""
+    from baselines.method import Method
+    from benchmark.registry import methods
+
+    return method in methods.builtin and methods.load(method).gather.__func__ is not Method.gather.__func__
+
+
+def _given_label(result: Result) -> Iterator[str]:
+    """What is wrong with a name that somebody gave to a row."""
+    from benchmark.errors import UsageError
+    from benchmark.registry import methods
+    from benchmark.runs.evaluation import checked_label, enrolled_label
+
+    spec = result.spec
+    if spec.label is None:
+        yield f"expected a name of the system, got {result.label[:80]!r}; run it again with --label NAME"
+        return
+    if spec.method in methods.builtin and not gathers(spec.method):
+        yield (
+            f"expected a row of {spec.method} to be called by it and by its settings, got {spec.label[:80]!r}; run it "
+            "again without --label"
+        )
+        return
+    try:
+        label = checked_label(spec.label)
+    except UsageError as error:
+        yield f"expected a name that --label takes, got another: {str(error)[:200]}; {UNCHANGED}"
+        return
+    if spec.task in TASKS:
+        label = enrolled_label(label, TASKS[spec.task], spec.enrolment)
+    if result.label != label:
+        yield f"expected the label {label} that was given, got {result.label[:80]!r}; {UNCHANGED}"
 
 
 def path(submission: Submission, against: Known) -> Iterator[str]:
@@ -465,9 +507,10 @@ def hashes(submission: Submission, against: Known) -> Iterator[str]:
         return
     listed_weights = [item.sha256 for item in against.weights if item.method == spec.method]
     if spec.weights_sha256 not in (*listed_weights, *shipped_weights(spec.method)):
+        what = "outputs" if gathers(spec.method) else f"weights that are shipped with {spec.method} or"
         yield (
-            f"expected weights that are shipped with {spec.method} or listed in known.toml, got "
-            f"{spec.weights_sha256[:12]}; say in known.toml where anybody can get them"
+            f"expected {what} listed in known.toml, got {spec.weights_sha256[:12]}; say in known.toml, under weights, "
+            "where anybody can get them"
         )
 
 

@@ -35,13 +35,17 @@ class RunSpec(BaseModel):
     """Whose voice a method was told to give (`benchmark.tasks.Protocol.enrolment`); None where it hears none."""
     enhancer: str | None = None
     """Hash of settings and weights of the method that enhanced the enrolment."""
+    label: str | None = None
+    """The row's name, where the user gave one: it changes no output, but two names are two rows."""
 
     def run_id(self) -> str:
         """`sf2f-talkers-3f2a9c01de`."""
         import hashlib
         import json
 
-        unset = {name for name in ("enrolment", "enhancer") if getattr(self, name) is None}  # older than these are runs
+        unset = {
+            name for name in ("enrolment", "enhancer", "label") if getattr(self, name) is None
+        }  # older than these are runs
         text = json.dumps(self.model_dump(exclude=unset), sort_keys=True)
         return f"{self.method}-{self.dataset}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 

@@ -52,8 +52,8 @@ class Prediction:
     file: str | None = None
     """Relative to the run directory."""
     reason: str | None = None
-    seconds: float = 0.0
-    """Wall time of the batch over its items."""
+    seconds: float | None = 0.0
+    """Wall time of the batch over its items; None where the method's time says nothing of the system."""
     version: str = ""
     """Hash of the output's content when it was made; of files that this program did not make, as they are now. What
     was measured on another version is void."""

@@ -45,6 +45,10 @@ class MethodPlan:
     label: str
     source: str = ""
     """Hash of the code that its outputs depend on, as it was when the plan was made."""
+    given_label: str | None = None
+    """The row's name as the user gave it."""
+    gathered: Any = None
+    """What the method takes from outside this project (`Method.gather`)."""
 
     def __post_init__(self) -> None:
         # Now, not when outputs are made: by then the files may have been edited, and what runs is what was imported.
@@ -53,6 +57,13 @@ class MethodPlan:
     @property
     def weights_id(self) -> str:
         return self.weights_sha256 or "none"
+
+    @property
+    def hears(self) -> tuple[str, ...] | None:
+        """The inputs that it makes use of; None where that may be all."""
+        if self.gathered is not None:
+            return self.gathered.hears
+        return getattr(self.kind, "hears", None)  # a plug-in's class need not come from ours
 
 
 def plan_method(
@@ -135,7 +146,7 @@ def protocol_for(
     """The task's protocol with what the user set, as it is for one method: who hears no enrolment is given none.
 
     Args:
-        kind: the Method class.
+        kind: the Method class, or its plan.
 
     Raises:
         UsageError: as `with_protocol`.
@@ -150,6 +161,47 @@ def enrolled_label(label: str, task: Task, enrolment: str | None) -> str:
     if enrolment in (None, task.protocol.enrolment):
         return label
     return f"{f'{label[:-1]}, ' if label.endswith(')') else f'{label} ('}enrolment={enrolment})"
+
+
+LONGEST_LABEL = 60
+
+
+def checked_label(text: str) -> str:
+    """A row's name as a user gives it, without spaces around.
+
+    Raises:
+        UsageError: empty, too long, with what does not show, or what rows of a method here are called.
+    """
+    from benchmark.registry import methods
+    from benchmark.reports.escaping import printable
+
+    text = text.strip()
+    if not text or len(text) > LONGEST_LABEL or printable(text) != text:
+        raise UsageError(f"--label {text[:80]!r}: expected 1 to {LONGEST_LABEL} letters that can be printed on a line")
+    if (first := text.partition(" (")[0]) in methods:
+        raise UsageError(f"--label {text!r}: rows of the method '{first}' are called that; choose another name")
+    return text
+
+
+def gathered(method: MethodPlan, task: Task, samples: Sequence[Sample]) -> MethodPlan:
+    """The plan with what its method takes from outside this project, whose hash stands for that of weights.
+
+    Raises:
+        UsageError: there is nothing to be used, or weights are given besides.
+    """
+    found = method.kind.gather(method.settings.config, task, samples)
+    if found is None:
+        return method
+    if method.weights is not None:
+        raise UsageError(f"--weights {method.weights}: '{method.name}' takes what it needs from its settings alone")
+    return replace(
+        method,
+        settings=replace(method.settings, config=found.config),
+        weights=found.source,
+        weights_sha256=found.sha256,
+        label=f"{method.name} ({found.name})",
+        gathered=found,
+    )
 
 
 def _shown(value: Any) -> str:
@@ -220,6 +272,7 @@ class RunPlan:
             seed=self.seed,
             enrolment=self.protocol.enrolment,
             enhancer=self.enhancer and _identity(self.enhancer),
+            label=self.method.given_label,
         )
 
     @property
@@ -384,6 +437,8 @@ def _make(plan: RunPlan, todo: Sequence[Batch], finished: Callable[[Batch, list[
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # what a method prints is no part of the table
         with tracebacks.of_loading(plan.method.name, run):
             method = plan.method.kind(plan.method.settings.config, plan.method.weights, training)
+            if plan.method.gathered is not None:
+                method.gathered = plan.method.gathered
             method.load(plan.device)
         stack.callback(method.close)
         enhance = None
@@ -538,7 +593,7 @@ def conclude(view: RunView, scorer: Scorer, unwritten: list[OSError] | None = No
             scoring=dict(scoring.most_common()),
             rows=len(failed),
         ),
-        generation_seconds=sum(row.seconds for row in rows),
+        generation_seconds=sum(row.seconds or 0.0 for row in rows),
         generated_by=makers,
         sources=sources,
         changed=changed,
@@ -604,7 +659,7 @@ def peers(view: RunView) -> list[Result]:
             result = read_result(path)
         except UsageError:  # of another kind
             continue
-        plan = plans.get(result.spec.method)
+        plan = plans.get(result.spec.method) if result.spec.label is None else None
         same = all(getattr(result.spec, name) == getattr(view.spec, name) for name in shared)
         same = same and result.spec.enrolment in (None, view.spec.enrolment or view.task.protocol.enrolment)
         if not plan or not same or result.samples != len(view.samples) or result.run_id == view.spec.run_id():

@@ -1,4 +1,4 @@
-"""Write the mixtures of a list as files, so that a system from elsewhere can enhance them.
+"""Write what methods are given as files, for a system from elsewhere: the mixtures of a list, or crops of speech.
 
 <folder>/
   export.json        which list and clips these are; written first
@@ -6,11 +6,15 @@
   clean/<id>.wav     the speech in it, where it is known: the reference for `score`
   video/<id>.mkv     the pictures that a method is given: grey, 25 a second, lossless, in time with the sound; of the
                      face 112 x 112, or where lips are read of the mouth 96 x 96
+  speech/<id>.N.wav  where a face is to be drawn: the crop of evaluation run N; <id>.wav where there is one run
   enrolment/<id>.wav where lips are read: the voice that a method is told to give
   source/...         instead of video/, where asked for: the videos of the corpus as they are
   mixtures.csv       a line per mixture: its id, who speaks, noise and SNR, its files, where in the recording it begins
                      (`start_s`), the words
   mixtures.jsonl     the same with all attributes
+  crops.csv, .jsonl  in their place where a face is to be drawn: id, sample, evaluation run (`repeat`), file
+
+The method `outputs` finds what is made of them by the same names, with any suffix.
 
 The same list gives the same bytes. A file is whole or not there, and what is there is kept: the same command goes on
 where it was stopped, and a larger limit adds to what a smaller one made.
@@ -47,9 +51,10 @@ from benchmark.types import Audio, Sample
 FORMAT = 1
 PICTURES = ("crops", "files", "none")
 """What is written of the videos: what a method is given, the corpus's own files, nothing."""
-_KINDS = ("noisy", "clean", "video", "enrolment")
+_KINDS = ("noisy", "clean", "video", "enrolment", "speech")
 COLUMNS = ("id", "speaker", "noise", "snr_db", "seconds", "noisy", "clean", "video", "start_s", "text")
-_ABOUT, _ROWS, _TABLE = "export.json", "mixtures.jsonl", "mixtures.csv"
+OF_CROPS = ("id", "sample", "repeat", "speaker", "seconds", "speech")
+_ABOUT = "export.json"
 _AHEAD = 4
 """Mixtures that are read while one is written."""
 
@@ -68,6 +73,22 @@ class Export:
     pictures: str = "crops"
     """One of PICTURES."""
 
+    @property
+    def table(self) -> str:
+        """What the table of its rows is called, without suffix."""
+        return "mixtures" if "noisy" in self.task.inputs else "crops"
+
+    @property
+    def items(self) -> list[tuple[str, Sample, int]]:
+        """Each file's name, with its sample and evaluation run: a mixture is the same in all, a crop is not."""
+        names = safe_ids(sample.id for sample in self.manifest.samples)
+        repeats = 1 if self.table == "mixtures" else self.protocol.repeats
+        return [
+            (names[sample.id] if repeats == 1 else f"{names[sample.id]}.{repeat}", sample, repeat)
+            for sample in self.manifest.samples
+            for repeat in range(repeats)
+        ]
+
     def identity(self) -> dict[str, Any]:
         """What the files depend on."""
         return {
@@ -81,6 +102,7 @@ class Export:
             "seconds": self.protocol.seconds,
             "seed": self.seed,
             **({"enrolment": self.protocol.enrolment} if self.protocol.enrolment else {}),
+            **({"repeats": self.protocol.repeats} if self.table == "crops" else {}),
             "video": self.pictures,
             "code": source_of_modules(__name__, within=("benchmark.runs.export", *INPUTS)),
         }
@@ -103,12 +125,12 @@ class Exported:
 class Clip:
     """One mixture as a method gets it, and what its row of the table says; read by a thread."""
 
-    def __init__(self, export: Export, sample: Sample) -> None:
+    def __init__(self, export: Export, sample: Sample, repeat: int = 0) -> None:
         """
         Raises:
             BenchmarkError: what the mixture needs cannot be read or used.
         """
-        self.sample = sample
+        self.sample, self.repeat = sample, repeat
         self.heard: tuple[str, ...] = ()
         self.source: Path | None = None
         self.start_s = 0.0
@@ -117,11 +139,11 @@ class Clip:
         if reason := task.lacks_enrolment(sample, protocol):
             remark(f"{sample.id}: exported without an enrolment, for {reason}")
             protocol = replace(protocol, enrolment=None)
-        if export.pictures == "crops" or "enrolment" in task.inputs:
+        if export.pictures == "crops" or "enrolment" in task.inputs or export.table == "crops":
             wanted = None if export.pictures == "crops" else ("noisy", "enrolment")
-            example = task.open(sample, 0, protocol, export.seed, "none", wanted=wanted)
+            example = task.open(sample, repeat, protocol, export.seed, "none", wanted=wanted)
             self.inputs, self.noisy, self.clean = example.inputs, example.inputs.get("noisy"), example.truth
-        if export.pictures != "crops":
+        if export.pictures != "crops" and export.table == "mixtures":
             known = task.signals(sample, protocol, export.seed)
             self.noisy = None if known.noisy is None else Audio(known.noisy, task.rate)
             self.clean = None if known.clean is None else Audio(known.clean, task.rate)
@@ -134,13 +156,16 @@ class Clip:
         about = self.sample.attributes
         row: dict[str, Any] = {"id": name, "sample": self.sample.id, "speaker": self.sample.speaker}
         sounds = {"noisy": self.noisy, "clean": self.clean, "enrolment": self.inputs.get("enrolment")}
-        row["start_s"] = self.start_s
+        if export.table == "crops":
+            row["repeat"], sounds = self.repeat, {"speech": self.inputs["speech"]}
+        else:
+            row["start_s"] = self.start_s
         for kind, sound in sounds.items():
             if sound is not None:
                 row[kind] = f"{kind}/{name}.wav"
                 write_audio(export.folder / row[kind], sound)
         pictures = self.inputs.get("video") or self.inputs.get("mouth")
-        if (lasting := self.noisy or self.clean) is not None:
+        if (lasting := self.noisy or self.clean or self.inputs.get("speech")) is not None:
             row["seconds"] = lasting.seconds
         elif pictures is not None:
             row["seconds"] = len(pictures.frames) / FPS
@@ -175,34 +200,35 @@ def write_mixtures(
     if reason := export.task.all_lack(export.manifest.samples, replace(export.protocol, enrolment=None), seen):
         about = export.manifest
         raise UsageError(f"{about.dataset} {about.split} has nothing to export for {export.task.name}: {reason}")
-    folder, samples = export.folder, export.manifest.samples[:limit]
+    folder = export.folder
     _claim(folder, export.identity())
-    names = safe_ids(sample.id for sample in export.manifest.samples)
-    rows = {row["id"]: row for row in _rows(folder) if _is_whole(folder, row)}
-    _write_tables(folder, rows)  # without what a kill has torn, so that lines can be added
-    todo = [sample for sample in samples if names[sample.id] not in rows]
-    kept, failed, heard = len(samples) - len(todo), {}, []
-    progress(kept, len(samples))
-    with ThreadPoolExecutor(2) as pool, (folder / _ROWS).open("a", encoding="utf-8") as table:
-        for done, (sample, clip) in enumerate(_ahead(pool, partial(_opened, export), todo), kept + 1):
+    limited = {sample.id for sample in export.manifest.samples[:limit]}
+    items = [item for item in export.items if item[1].id in limited]
+    rows = {row["id"]: row for row in _rows(folder / f"{export.table}.jsonl") if _is_whole(folder, row)}
+    _write_tables(export, rows)  # without what a kill has torn, so that lines can be added
+    todo = [item for item in items if item[0] not in rows]
+    kept, failed, heard = len(items) - len(todo), {}, []
+    progress(kept, len(items))
+    with ThreadPoolExecutor(2) as pool, (folder / f"{export.table}.jsonl").open("a", encoding="utf-8") as table:
+        for done, (name, clip) in enumerate(_ahead(pool, partial(_opened, export), todo), kept + 1):
             if isinstance(clip, PrerequisiteError):  # every mixture would fail for the same lack
                 raise clip
             if isinstance(clip, Exception):
-                failed[sample.id] = str(clip)
+                failed[name] = str(clip)
             else:
                 heard.append(clip.heard)
-                row = rows[names[sample.id]] = clip.write(export, names[sample.id])
+                row = rows[name] = clip.write(export, name)
                 table.write(_line(row))
                 table.flush()
-            progress(done, len(samples))
-    _write_tables(folder, rows)
-    return Exported(len(samples) - len(failed), kept, failed, counted(heard))
+            progress(done, len(items))
+    _write_tables(export, rows)
+    return Exported(len(items) - len(failed), kept, failed, counted(heard))
 
 
-def _opened(export: Export, sample: Sample) -> Clip | Exception:
+def _opened(export: Export, sample: Sample, repeat: int) -> Clip | Exception:
     try:
         with remarks() as heard:
-            clip = Clip(export, sample)
+            clip = Clip(export, sample, repeat)
         clip.heard = tuple(heard)
         return clip
     except (BenchmarkError, OSError, ValueError, LookupError, ArithmeticError) as error:  # as a run would
@@ -210,16 +236,18 @@ def _opened(export: Export, sample: Sample) -> Clip | Exception:
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, opened: Callable[[Sample], Clip | Exception], todo: Iterable[Sample]
-) -> Iterator[tuple[Sample, Clip | Exception]]:
-    waiting: deque[tuple[Sample, Future[Clip | Exception]]] = deque()
-    for sample in todo:
-        waiting.append((sample, pool.submit(opened, sample)))
+    pool: ThreadPoolExecutor,
+    opened: Callable[[Sample, int], Clip | Exception],
+    todo: Iterable[tuple[str, Sample, int]],
+) -> Iterator[tuple[str, Clip | Exception]]:
+    waiting: deque[tuple[str, Future[Clip | Exception]]] = deque()
+    for name, sample, repeat in todo:
+        waiting.append((name, pool.submit(opened, sample, repeat)))
         if len(waiting) > _AHEAD:
             first, future = waiting.popleft()
             yield first, future.result()
-    for sample, future in waiting:
-        yield sample, future.result()
+    for name, future in waiting:
+        yield name, future.result()
 
 
 def _claim(folder: Path, identity: Mapping[str, Any]) -> None:
@@ -247,9 +275,8 @@ def _claim(folder: Path, identity: Mapping[str, Any]) -> None:
     RunDirectory(folder).write_document(_ABOUT, json.dumps(identity, indent=2, ensure_ascii=False) + "\n")
 
 
-def _rows(folder: Path) -> Iterator[dict[str, Any]]:
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows that were written, without a last line that was never finished."""
-    path = folder / _ROWS
     if not path.is_file():
         return
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
@@ -269,18 +296,19 @@ def _is_whole(folder: Path, row: Mapping[str, Any]) -> bool:
     return all(content_hash(folder / row[kind]) == row.get("hashes", {}).get(kind) for kind in _KINDS if kind in row)
 
 
-def _write_tables(folder: Path, rows: Mapping[str, Mapping[str, Any]]) -> None:
+def _write_tables(export: Export, rows: Mapping[str, Mapping[str, Any]]) -> None:
     """Both tables, in order of id."""
-    run, ordered = RunDirectory(folder), [rows[name] for name in sorted(rows)]
-    run.write_document(_ROWS, "".join(map(_line, ordered)))
+    run, ordered = RunDirectory(export.folder), [rows[name] for name in sorted(rows)]
+    run.write_document(f"{export.table}.jsonl", "".join(map(_line, ordered)))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = (*COLUMNS, *(["enrolment"] if any("enrolment" in row for row in ordered) else []))
+    columns = OF_CROPS if export.table == "crops" else columns
     writer.writerow(columns)
     for row in ordered:
         known = {**row["attributes"], **row}
         writer.writerow([_cell(name, known.get(name)) for name in columns])
-    run.write_document(_TABLE, text.getvalue())
+    run.write_document(f"{export.table}.csv", text.getvalue())
 
 
 def _cell(name: str, value: Any) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from baselines.method import Remarked
 from benchmark import tracebacks
 from benchmark.errors import BenchmarkError, MediaError, MethodError, PrerequisiteError
 from benchmark.remarks import remarks
@@ -76,6 +77,7 @@ def generate(
     raised: dict[str, str] = {}
     grey = getattr(method, "grey", "luma")  # a plug-in's class need not come from ours
     wanted = getattr(method, "hears", None)
+    timed = getattr(method, "timed", True)
 
     def opened(item: tuple[Sample, int]) -> _Opened:
         sample, repeat = item
@@ -93,15 +95,18 @@ def generate(
             if enhance is not None:
                 inputs = _enhanced(inputs, enhance)
             good = [entry.example for entry in inputs if isinstance(entry.example, Example)]
-            if good and not warm:  # the first call loads kernels and allocates; the times of the rest are to be fair
+            # The first call loads kernels and allocates; the times of the rest are to be fair.
+            if good and timed and not warm:
                 outputs_of(method, good[:1])
                 warm = True
             start = clock()
             outputs = dict(zip([example.key for example in good], outputs_of(method, good), strict=True))
-            seconds = (clock() - start) / max(len(good), 1)
+            seconds = (clock() - start) / max(len(good), 1) if timed else None
             rows = []
             for (sample, repeat), (entry, heard) in zip(batch.items, inputs, strict=True):
                 output = entry if isinstance(entry, Exception) else outputs[sample.id, repeat]
+                if isinstance(output, Remarked):
+                    heard = [*heard, *output.remarks]
                 row = replace(_keep(output, sample, repeat, task, run), made_by=made_by, remarks=tuple(heard))
                 if isinstance(entry, Example):
                     if isinstance(output, Exception):
@@ -246,6 +251,8 @@ def _kind(value: Any) -> str:
 
 
 def _array(output: Any, wanted: str) -> np.ndarray:
+    if isinstance(output, Remarked):
+        output = output.output
     if isinstance(output, np.ndarray):
         return output
     if type(output).__module__.partition(".")[0] == "torch":

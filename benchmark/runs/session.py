@@ -23,10 +23,12 @@ from benchmark.runs.evaluation import (
     Progress,
     RunPlan,
     RunView,
+    checked_label,
     conclude,
     enrolled_label,
     evaluate,
     fuller_result,
+    gathered,
     plan_method,
     protocol_for,
     rescore,
@@ -84,6 +86,8 @@ class Request:
     """Delete what an earlier run of the same identity made, and begin anew."""
     followed: FollowedProtocol | None = None
     """The paper's protocol that filled these options, for the record."""
+    label: str | None = None
+    """The row's name; None takes the method's, with what was set of it."""
 
 
 @dataclass
@@ -113,6 +117,7 @@ class Session:
                 "--fresh deletes the outputs of all shards, also those that another one is making: give it to a "
                 "command without --shard, or delete the run's folder"
             )
+        label = request.label if request.label is None else checked_label(request.label)
         main = plan_method(request.method, request.preset, request.config, request.sets, request.weights)
         task = get_task(request.task or main.kind.task)
         if not serves(main.kind, task.name):
@@ -121,6 +126,10 @@ class Session:
         device = pick_device(request.device)
         self.check_metrics(task)  # before minutes go into data
         manifest = self.open(request.split, task)
+        main = replace(gathered(main, task, manifest.samples), given_label=label)
+        if main.gathered is not None:
+            self.notes.extend(main.gathered.notes)
+            request = self.request = replace(request, repeats=request.repeats or main.gathered.repeats)
         plans = [self._plan(main, task, manifest, device)]
         if request.enrolment and plans[0].protocol.enrolment is None:
             self.notes.append(
@@ -137,7 +146,7 @@ class Session:
                     self.notes.append(f"{name} is left out: the true {task.target} of no sample is known")
                     continue
                 plan = self._plan(method, task, manifest, device)
-                if plan.spec != plans[0].spec:
+                if plan.spec != plans[0].spec.model_copy(update={"label": None}):
                     plans.append(plan)
             except (PrerequisiteError, UsageError) as error:
                 self.notes.append(f"{name} is left out: {str(error).splitlines()[0]}")
@@ -149,14 +158,14 @@ class Session:
             UsageError: no sample has what the method needs.
         """
         request = self.request
-        protocol = protocol_for(method.kind, task, request.seconds, request.repeats, request.enrolment)
-        heard = getattr(method.kind, "hears", None)
-        if reason := task.all_lack(manifest.samples, protocol, heard):
+        protocol = protocol_for(method, task, request.seconds, request.repeats, request.enrolment)
+        if reason := task.all_lack(manifest.samples, protocol, method.hears):
             raise UsageError(
                 f"{method.name} can make nothing of {manifest.dataset} {manifest.split} for {task.name}: {reason}"
             )
         enhancer = self._enhancer(protocol.enhancer, task) if protocol.enhancer else None
-        method = replace(method, label=enrolled_label(method.label, task, protocol.enrolment))
+        label = enrolled_label(method.given_label or method.label, task, protocol.enrolment)
+        method = replace(method, label=label)
         training = self._training(task, method.kind) if method.kind.uses_training_split else None
         return RunPlan(
             method,
