@@ -86,6 +86,18 @@ def test_folder_lists_each_person_once_with_sorted_files(people: Path, tmp_path:
     )
 
 
+def test_a_corpus_is_found_where_the_user_keeps_corpora(people: Path, tmp_path: Path, monkeypatch) -> None:
+    kept = tmp_path / "corpora"
+    kept.mkdir()
+    monkeypatch.setenv("FACEVOICE_BENCH_DATA", str(kept))
+    with pytest.raises(MissingDataset, match=r"no --data-root was given, and \$FACEVOICE_BENCH_DATA/folder is not"):
+        Folder(None, tmp_path / "home").open("test", "speech2face")
+    (kept / "folder").symlink_to(people)
+    found = Folder(None, tmp_path / "home").open("test", "speech2face")
+    assert found.sha256 == opened(Folder, people, tmp_path).sha256
+    assert Folder(tmp_path, tmp_path / "home").root == tmp_path, "what is given wins"
+
+
 def test_folder_reads_videos_for_their_sound(people: Path, tmp_path: Path) -> None:
     frames = np.zeros((5, 16, 16, 3), np.uint8)
     write_video(people / "v" / "talk.mp4", frames, 25, Audio(np.zeros(3200, np.float32), 16_000))

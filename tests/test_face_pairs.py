@@ -17,7 +17,7 @@ from benchmark.datasets.manifest import Row, read_manifest, write_manifest
 from benchmark.errors import MissingWeights, PrerequisiteError, UsageError
 from benchmark.media import read_image, write_image
 from benchmark.pairs.faces import find_faces
-from benchmark.pairs.listing import medium_of
+from benchmark.pairs.listing import FACES, listed, medium_of
 from benchmark.pairs.people import read_people
 from benchmark.pairs.scoring import PairRequest, Scores, score_pairs
 from benchmark.runs.directory import Prediction
@@ -163,6 +163,15 @@ def test_a_list_of_paths_alone_is_read_as_the_folder_that_they_share(tmp_path):
         (tmp_path / f"{side}.txt").write_text("\n".join(names) + "\n")
     found = find_faces(tmp_path / "made.txt", tmp_path / "true.txt")
     assert met(found) == [("ann/1", "ann"), ("bob/1", "bob")] and held(found)["ann"] == ["1.png", "2.png"]
+
+
+@pytest.mark.parametrize("line", [".", "/", ".."])
+def test_a_line_that_names_a_folder_is_a_lost_file_like_others(tmp_path, line):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    listing = tmp_path / "list.txt"
+    listing.write_text(f"a.png\n{line}\n")
+    found = listed(listing, "--estimate", FACES)
+    assert len(found.files) == 2 and len(found.lost) == 1 and tmp_path / "a.png" in found.files.values()
 
 
 def test_a_table_says_whose_each_picture_is(tmp_path):

@@ -130,6 +130,8 @@ def test_few_numbers_are_groups_and_many_are_cut_into_thirds_of_the_speakers():
     ends, own = labels_of("skin_tone", people(face=[{"skin_tone": float(tone)} for tone in tones]))
     assert ends == ["under 0.33", "0.33 to 0.67", "from 0.67"]
     assert [own.count(label) for label in ends] == [10, 11, 10]
+    ends, own = labels_of("year", people(year=list(range(2001, 2016))))
+    assert [own.count(label) for label in ends] == [5, 4, 6], "two digits do not tell years apart"
 
 
 def test_text_truth_and_numbers_written_as_text_make_groups():

@@ -91,6 +91,15 @@ def test_files_in_a_folder_of_a_sample_need_no_numbers(tmp_path):
     assert found(tmp_path)["bo", 2] == ["bo/up.png"] and len(found(tmp_path)) == 9
 
 
+def test_folders_that_are_called_by_numbers_are_no_runs_where_each_sample_has_one_file(tmp_path):
+    names = ("84-121123-0000", "84-121123-0001", "84-121550-0000", "1995-1826-0003")
+    for name in names:
+        speaker, chapter, _ = name.split("-")
+        picture(tmp_path / speaker / chapter / f"{name}.png")
+    assert {key for key in found(tmp_path, names)} == {(name, 0) for name in names}
+    assert find_outputs(tmp_path, "image", names).repeats == 1
+
+
 def test_ids_that_end_in_numbers_or_hold_one_another_are_told_apart(tmp_path):
     names = ("talker_2", "talker_20", "talker_20_1", "s1/bbaf2n", "s2/bbaf2n", "bbaf2n")
     for name in ("talker_2_1", "talker_20", "talker_20_1", "talker_20_2", "s1/bbaf2n", "x/s2/bbaf2n", "bbaf2n.0"):

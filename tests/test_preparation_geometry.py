@@ -40,8 +40,9 @@ def test_two_pupils_determine_the_crop(case: int) -> None:
     place = similarity(as_complex(left), as_complex(right), size, apart, height)
     points = RNG.uniform(-100, 600, (7, 2))
     expected = np.stack([a * points[:, 0] - b * points[:, 1] + c, b * points[:, 0] + a * points[:, 1] + d], axis=1)
-    np.testing.assert_allclose(place.to_crop(points), expected, rtol=1e-9, atol=1e-6)
-    np.testing.assert_allclose(place.to_crop(np.array([left, right])), wanted, atol=1e-9)
+    for there, here in ((points, expected), (np.array([left, right]), np.array(wanted))):
+        z = place.step * (here @ [1, 1j]) + place.corner
+        np.testing.assert_allclose(np.stack([z.real, z.imag], axis=1), there, rtol=1e-9, atol=1e-6)
 
 
 @pytest.mark.parametrize(("distance", "degrees"), [(60, 0), (60, 25), (25, -40), (130, 10)])

@@ -3,7 +3,9 @@
 A file belongs to the sample whose id is its name without suffix, or the end of its path (`s1/bbaf2n` where ids have
 slashes), or the name of a folder above it. Ids are taken as they are, or as `benchmark.datasets.names.safe_ids` writes
 them. Several files of a sample are told apart by a number: `ID.0`, `ID_1`, `ID/2`, `run_3/ID`. The numbers of all files
-together, in rising order, are the evaluation runs, so that a file that is missing moves no other.
+together, in rising order, are the evaluation runs, so that a file that is missing moves no other. A folder above that
+is called by a number alone (`2/ID`) tells runs apart only where a sample has several files: corpora have chapters and
+speakers of such names.
 
 Nothing outside the folder is read, whatever a table or a link says: outputs may come from anybody.
 """
@@ -33,7 +35,7 @@ _NUMBERED = tuple(
     for between in ("[._ -]", rf"[._ -]{_RUN}[._ -]?")
 )
 """A name with a number behind it: `ID.0` and `ID_1`; `ID_run2` and `ID-seed-3`."""
-_FOLDER_OF_RUN = re.compile(rf"(?:{_RUN}[._ -]?)?(?P<number>\d{{1,9}})", re.IGNORECASE)
+_FOLDER_OF_RUN = re.compile(rf"(?P<word>{_RUN}[._ -]?)?(?P<number>\d{{1,9}})", re.IGNORECASE)
 """A folder or a file that is called by a number: `0`, `run_1`, `seed42`."""
 
 
@@ -83,6 +85,8 @@ class _Match(NamedTuple):
     """That it is told apart by."""
     ordered: bool = False
     """Whether files without numbers are told apart by their order."""
+    doubtful: bool = False
+    """Whether the number may be of something else than a run."""
 
 
 @dataclass
@@ -112,8 +116,9 @@ class _Names:
         """
         if found := self.ending(parts):
             sample, count = found
-            above = (_FOLDER_OF_RUN.fullmatch(part) for part in reversed(parts[:-count]))
-            return _Match(sample, next((int(run["number"]) for run in above if run), None))
+            above = filter(None, (_FOLDER_OF_RUN.fullmatch(part) for part in reversed(parts[:-count])))
+            run = next(above, None)
+            return _Match(sample, int(run["number"]), doubtful=not run["word"]) if run else _Match(sample, None)
         for numbered in filter(None, (way.fullmatch(parts[-1]) for way in _NUMBERED)):
             if found := self.ending([*parts[:-1], numbered["name"]]):
                 return _Match(found[0], int(numbered["number"]))
@@ -251,6 +256,11 @@ def _by_run(
     matched: Mapping[str, Sequence[tuple[_Match, OutputFile]]],
 ) -> tuple[dict[tuple[str, int], list[OutputFile]], int]:
     """The files by sample and evaluation run, and how many runs there are."""
+    if all(len(found) == 1 for found in matched.values()):
+        matched = {
+            sample: [(match._replace(number=None) if match.doubtful else match, file) for match, file in found]
+            for sample, found in matched.items()
+        }
     numbers = sorted({match.number for found in matched.values() for match, _ in found if match.number is not None})
     runs = {number: run for run, number in enumerate(numbers)}
     files: dict[tuple[str, int], list[OutputFile]] = {}

@@ -308,14 +308,13 @@ def export(
 
 
 def _adapter(name: str, data_root: Path | None, workers: int | None) -> Dataset:
-    from benchmark.datasets.places import known_root
     from benchmark.processes import cores
     from benchmark.registry import datasets
     from benchmark.weights.table import home
 
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: expected 1 or more")
-    adapter: Dataset = datasets.load(name)(data_root or known_root(name), home())
+    adapter: Dataset = datasets.load(name)(data_root, home())
     adapter.workers = workers or cores()
     return adapter
 

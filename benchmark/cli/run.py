@@ -118,7 +118,7 @@ def run(
     with bars(quiet) as progress:
         session = Session(request, lambda line: note(line, quiet), progress)
         plans = session.plans()
-        check_by(by, plans[0].samples if by else None, f"{dataset} {split}")
+        check_by(by, plans[0].samples if by else None, f"{request.dataset} {request.split}")
         if dry_run:
             print_json([plan.describe() for plan in plans])
             return

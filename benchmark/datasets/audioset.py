@@ -51,7 +51,7 @@ class AudioSet(Dataset):
     landmarks: ClassVar[tuple[str, ...]] = ("*_segments.csv",)
     obtain: ClassVar[str] = (
         "The lists of segments (csv). They name parts of YouTube videos: fetch the sound of those that still exist "
-        "yourself (one in six was gone by 2023)."
+        "yourself."
     )
     where: ClassVar[str] = "https://research.google.com/audioset/download.html (no form)."
     terms: ClassVar[str] = (

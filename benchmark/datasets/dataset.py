@@ -15,6 +15,7 @@ from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.lengths import Lengths
 from benchmark.datasets.manifest import Manifest, Row, write_manifest
 from benchmark.datasets.media_files import MediaFinder, Progress
+from benchmark.datasets.places import VARIABLE, known_root
 from benchmark.datasets.population import Population
 from benchmark.datasets.roots import advice, unpacked
 from benchmark.errors import MissingDataset, UsageError
@@ -51,10 +52,11 @@ class Dataset(ABC):
     def __init__(self, root: Path | None, home: Path) -> None:
         """
         Args:
-            root: where the user keeps the corpus; None for a generated one.
+            root: where the user keeps the corpus; None for a generated one, or to look where the user keeps corpora
+                (`benchmark.datasets.places`).
             home: the folder in which manifests, and generated corpora, are kept.
         """
-        self.root = root
+        self.root = root or (known_root(self.name) if self.needs_root else None)
         self.home = home
         self.workers = 1
         """Processes that look at files where that takes long; more than one in programs with a main guard alone."""
@@ -95,7 +97,8 @@ class Dataset(ABC):
     def present_root(self) -> Path:
         """The folder of the corpus, or MissingDataset."""
         if self.root is None or not self.root.is_dir():
-            where = f"'{self.root}' is not a folder" if self.root else "no --data-root was given"
+            where = f"no --data-root was given, and ${VARIABLE}/{self.name} is not there"
+            where = f"'{self.root}' is not a folder" if self.root else where
             raise MissingDataset(
                 f"Dataset '{self.name}' needs its corpus on disk, but {where}. Expected under it:\n{self.layout}"
                 f"{unpacked(self.root) if self.root else ''}"

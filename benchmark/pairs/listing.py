@@ -236,7 +236,7 @@ def _by_person(found: list[Found]) -> list[Found]:
         if each.named:
             key = f"{each.id}/{_stem(each.path.name)}" if times[each.id] > 1 else each.id
         else:
-            key = readable(each.path.absolute().relative_to(above).with_suffix("").as_posix())
+            key = readable(os.path.splitext(each.path.absolute().relative_to(above))[0])
         renamed.append(each._replace(id=key))
     return renamed
 
@@ -267,7 +267,7 @@ def _named(folder: Path, text: str) -> Path | None:
 
 
 def _stem(text: str) -> str:
-    return readable(PurePosixPath(text).with_suffix("").name)
+    return readable(PurePosixPath(text).stem or text)
 
 
 def is_single(path: Path) -> bool:

@@ -37,11 +37,6 @@ class Similarity(NamedTuple):
     corner: complex
     """Where the upper left corner of the crop lies in the picture."""
 
-    def to_crop(self, points: np.ndarray) -> np.ndarray:
-        """Places in the picture, `[..., 2]`, as places in the crop, `[..., 2]`."""
-        found = (np.asarray(points, float) @ np.array([1, 1j]) - self.corner) / self.step
-        return np.stack([found.real, found.imag], axis=-1)
-
 
 def pupils(points: np.ndarray) -> tuple[complex, complex]:
     """Middles of the eyes, x + iy, of the one on the left first.

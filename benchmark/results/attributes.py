@@ -280,7 +280,7 @@ def _numbers(
         for sample, number in numbers.items():
             own.setdefault(speakers[sample], []).append(number)
         middles = [float(np.mean(each)) for each in own.values()]
-        edges = tuple(dict.fromkeys(float(f"{edge:.2g}") for edge in np.quantile(middles, [1 / 3, 2 / 3])))
+        edges = _rounded(np.quantile(middles, [1 / 3, 2 / 3]), min(numbers.values()), max(numbers.values()))
         cut = "cut into thirds of the speakers"
     ends = [f"{edge:g}{unit}" for edge in edges]
     labels = [f"under {ends[0]}", *(f"{a} to {b}" for a, b in zip(ends, ends[1:], strict=False)), f"from {ends[-1]}"]
@@ -291,6 +291,13 @@ def _numbers(
         [label for place, label in enumerate(labels) if place in present],
         cut,
     )
+
+
+def _rounded(edges: Iterable[float], least: float, most: float) -> tuple[float, ...]:
+    """Edges by as few digits, two at least, as leave some numbers on the outer sides: of years, two are too few."""
+    exact = list(edges)
+    tried = [tuple(dict.fromkeys(float(f"{edge:.{digits}g}") for edge in exact)) for digits in range(2, 7)]
+    return next((each for each in tried if len(each) == 2 and least < each[0] and each[1] <= most), tried[0])
 
 
 def _crossed(one: Grouping, two: Grouping) -> Grouping:

@@ -10,7 +10,6 @@ from typing import Any
 from benchmark import tracebacks
 from benchmark.datasets.dataset import left_out
 from benchmark.datasets.manifest import Manifest
-from benchmark.datasets.places import known_root
 from benchmark.errors import BenchmarkError, InvalidConfig, MissingDataset, PrerequisiteError, UsageError
 from benchmark.processes import cores
 from benchmark.registry import metric_of
@@ -201,8 +200,7 @@ class Session:
         from benchmark.registry import datasets
         from benchmark.weights.table import home
 
-        root = self.request.data_root or known_root(self.request.dataset)
-        adapter = datasets.load(self.request.dataset)(root, home())
+        adapter = datasets.load(self.request.dataset)(self.request.data_root, home())
         adapter.workers = cores()
         progress = self.progress(f"{self.request.dataset} {split}")
         extra = {"fields": fields} if fields and not adapter.needs_root else {}
