@@ -20,7 +20,7 @@ from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.talkers.corpus import Talkers
 from benchmark.datasets.verification import Verification, look_at, verify
-from benchmark.errors import MissingDataset
+from benchmark.errors import MissingDataset, UsageError
 from benchmark.media import write_audio, write_image, write_video
 from benchmark.types import Audio
 
@@ -249,6 +249,14 @@ def test_a_report_of_something_else_is_begun_anew(root: Path, monkeypatch: pytes
     assert checked(root.with_name("moved")).kept == 0
     monkeypatch.setattr(Choir, "forms", {"sound": Form(rate=8000)})
     assert checked(root.with_name("moved")).bad["wrong rate"] == 5
+
+
+def test_a_file_that_is_no_report_is_left_alone(root: Path) -> None:
+    own = root.parent / "thesis.tex"
+    own.write_text("\\section{Corpora}\n")
+    with pytest.raises(UsageError, match="no report of `data verify`"):
+        verify(Choir(root, root.parent / "home"), own)
+    assert own.read_text() == "\\section{Corpora}\n"
 
 
 def test_without_files_there_is_nothing_to_verify(tmp_path: Path) -> None:

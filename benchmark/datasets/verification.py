@@ -135,6 +135,7 @@ def verify(
 
     Raises:
         MissingDataset: there is no such folder, or no file in it.
+        UsageError: the report is a file of something else.
     """
     if dataset.needs_root:
         dataset.present_root()
@@ -143,6 +144,8 @@ def verify(
     header = {"verified": VERSION, "dataset": dataset.name, "root": str(root.resolve())}
     header["forms"] = {kind: asdict(form) for kind, form in sorted(dataset.forms.items())}
     header = json.loads(json.dumps(header))
+    if report.is_file() and report.stat().st_size and "verified" not in next(_records(report), {}):
+        raise UsageError(f"{report} is no report of `data verify`, and is not overwritten: name another file")
     earlier = {} if fresh else dict(_earlier(report, header))
     finder = MediaFinder(root, [], but=dataset.home if dataset.needs_root else None)
     present = {file: _stamp(root / file) for place in dataset.places() for file in finder.media(place, _any, _nothing)}

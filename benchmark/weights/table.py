@@ -1,7 +1,8 @@
 """Where pretrained networks come from: found, fetched, verified and loaded safely. `published` has the table's rows.
 
 Files are kept in `$FACEVOICE_BENCH_HOME/weights`. Where the published sha256 is not known, the one of the first copy is
-recorded in `weights.lock.json` beside it, and every later use is held to it. Pickled code is never loaded.
+recorded in `weights.lock.json` beside it, and every later use is held to it. What this suite reads itself
+never runs pickled code; a `.nemo` file is read by NeMo, which does as it likes.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class QuartzNet:
 
 
 def load(kind: str, model: str | None, device: str = "cpu") -> QuartzNet:
-    """The recogniser from a `.nemo` file.
+    """The recogniser from a `.nemo` file, which NeMo reads, and may unpickle: take one only from whom you trust.
 
     Raises:
         ModuleNotFoundError: NeMo is not installed.
