@@ -530,7 +530,7 @@ def shipped_weights(method: str) -> tuple[str, ...]:
     kind = methods.load(method)
     file = sys.modules[kind.__module__].__file__
     assert file is not None
-    found = [item.sha256 for item in TABLE.values() if item.sha256]
+    found = [file.sha256 for item in TABLE.values() for file in item.files if file.sha256]
     for preset in Presets.beside(Path(file).parent).tables or (None,):
         try:
             digest = plan_method(method, preset).weights_sha256
