@@ -41,7 +41,7 @@ class Presets:
             return {}
         if name not in self.tables:
             known = ", ".join(self.tables) or "none"
-            raise UnknownName(f"Unknown preset '{name}'.{did_you_mean(name, self.tables)} This method has: {known}")
+            raise UnknownName(f"Unknown preset '{name}'.{did_you_mean(name, self.tables)} Presets: {known}")
         return self.tables[name]
 
 

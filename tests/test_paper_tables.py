@@ -299,6 +299,10 @@ def test_weights_trained_otherwise_are_only_known_by_name():
     assert any("cannot be ranked: partial" in n for n in tables.page(fill(seven, [], given={"w/o L_1": part})).notes)
 
 
+def test_a_table_is_called_as_its_protocol_is():
+    assert named("sf2f/table3") == named("sf2f/3")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

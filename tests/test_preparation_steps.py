@@ -506,3 +506,10 @@ def test_methods_that_enhance_nothing_are_refused(method: str) -> None:
         Enhance(method=method).identity()
     with pytest.raises(UsageError, match="Unknown method"):
         Enhance(method="wienr").check()
+
+
+def test_a_long_name_keeps_both_of_its_ends_on_a_sheet():
+    from benchmark.preparation.sheets import _fitting
+
+    assert _fitting("bbaf2n.mpg") == "bbaf2n.mpg"
+    assert _fitting("id2_vcd_swwp2s.mpg") == "id2_v..p2s.mpg"

@@ -187,6 +187,18 @@ def test_predict_reads_real_recordings_and_sound_tracks(realdata, tmp_path):
         method.close()
 
 
+def test_voices_without_faces_make_a_sheet_of_what_is_made_alone(people, tmp_path):
+    for number, person in enumerate(sorted(path for path in people.iterdir() if path.is_dir()), 11):
+        (tmp_path / f"voices/{number}").mkdir(parents=True)
+        shutil.copy(next(person.glob("*.flac")), tmp_path / f"voices/{number}/{number}-1-0000.flac")
+    words = ["run", "-m", "sf2f", "--dataset", "librispeech", "--data-root", tmp_path / "voices"]
+    words += ["--task", "speech2face", "--runs", tmp_path / "runs"]
+    done = command(*words, "--repeats", 2, "--workers", 0, "--no-references")
+    assert "the true face of 3 of 3 samples is not known" in done.stderr and "no readable face" not in done.stderr
+    (sheet,) = (tmp_path / "runs").glob("*/report/contact_sheet.png")
+    assert read_image(sheet).shape[1] == 110 + 2 * (96 + 6) + 12, "a column of labels and two of faces"
+
+
 def test_real_voices_with_real_faces_go_through_a_folder(realdata, tmp_path):
     folder = tmp_path / "people"
     voices = sorted(path for path in (realdata / "librispeech").iterdir() if path.is_dir())[:4]

@@ -291,6 +291,14 @@ def test_the_command_ends_with_1_where_something_is_bad(clips: Path, tmp_path: P
     assert rows(output)["s2/lbax4n.mpg"]["fault"] == "empty"
 
 
+def test_a_folder_of_something_else_is_no_sound_corpus(tmp_path: Path) -> None:
+    (tmp_path / "faces").mkdir()
+    write_image(tmp_path / "faces" / "1.png", np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+    done = ended("data", "verify", "grid", "--root", tmp_path / "faces", "--workers", 1)
+    assert done.returncode == 1 and "1 files (1 picture): none bad" in done.stdout
+    assert "no video is here, which grid is made of; `data info grid` says what is expected" in done.stderr
+
+
 def test_fewer_files_than_published_are_a_fault_unless_meant(tmp_path: Path) -> None:
     for number in range(2):
         path = tmp_path / "lrs3" / "test" / "0Fi83BHQsMA" / f"{number:05d}.mp4"

@@ -433,6 +433,13 @@ def test_add_wants_a_file(pinned: str, tmp_path: Path, name: str, words: str) ->
         weights.add(pinned, tmp_path / name)
 
 
+def test_the_name_of_a_network_leads_to_its_weights() -> None:
+    with pytest.raises(UnknownName, match="'facenet140' uses facenet_vggface2. List them with"):
+        weights.entry("facenet140")
+    with pytest.raises(UnknownName, match="Did you mean 'facenet_vggface2'"):
+        weights.entry("facenet_vggface")
+
+
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 3000000\n"
 IN_ITS_PLACE = {
     b"": "empty",

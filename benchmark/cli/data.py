@@ -192,7 +192,11 @@ def verify(
         note(f"{found.kept} files had been opened before and have not changed since", quiet)
     for one in lacking:
         note(f"{one.what}: {one.published - one.here:,} fewer than published; --partial if that is meant", quiet)
-    if found.bad or lacking:
+    foreign = bool(adapter.forms) and not adapter.forms.keys() & found.kinds.keys()
+    if foreign:
+        kinds = " or ".join(sorted(adapter.forms))
+        note(f"no {kinds} is here, which {name} is made of; `data info {name}` says what is expected", quiet)
+    if found.bad or lacking or foreign:
         raise typer.Exit(1)
 
 

@@ -191,8 +191,8 @@ def _tell(step: Step, sources: Sources, made: Prepared, out: Path, as_json: bool
             note(f"... and {len(lines) - SHOWN} like the last", quiet)
     for line in [*sources.strays[:20], *made.heard]:
         note(line, quiet)
-    others = f"; {made.others} other files passed over" if made.others else ""
-    gone = f"; products of {made.removed} files that are gone deleted" if made.removed else ""
+    others = f"; other files passed over: {made.others}" if made.others else ""
+    gone = f"; sources that are gone, their products deleted: {made.removed}" if made.removed else ""
     there = f"{made.kept} of {len(made.lines)} were there from before{others}{gone}"
     note(f"{there}; what came from what: {out / RECORD}", quiet)
 

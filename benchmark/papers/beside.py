@@ -207,7 +207,7 @@ def needed(cells: Sequence[Cell], dataset: str) -> RunNeeded:
 
 
 def named(text: str) -> list[Table]:
-    """The tables that a name stands for: `sf2f/3`, `sf2f` for all of a paper, `all`.
+    """The tables that a name stands for: `sf2f/3` or `sf2f/table3`, `sf2f` for all of a paper, `all`.
 
     Raises:
         UnknownName: there is no such paper or table.
@@ -219,7 +219,7 @@ def named(text: str) -> list[Table]:
     if not slash:
         return list(tables)
     for table in tables:
-        if str(table.number) == number:
+        if str(table.number) == number.removeprefix("table"):
             return [table]
     names = [table.name for table in tables]
     raise UnknownName(

@@ -39,7 +39,7 @@ def before_and_after(prepared: Prepared, root: Path, out: Path) -> np.ndarray:
 def _label(line: Line) -> str:
     path = Path(line.source)
     words = line.kind.split() if line.state != MADE else []
-    named = [path.parent.name[:16], path.name[-16:]] if path.parent.name else [path.name[-16:]]
+    named = [_fitting(name) for name in (path.parent.name, path.name) if name]
     text, rows = "", []
     for word in words:
         if len(text) + len(word) > 15:
@@ -47,6 +47,11 @@ def _label(line: Line) -> str:
             text = ""
         text = f"{text} {word}".strip()
     return "\n".join([*named, *rows, text][:7])
+
+
+def _fitting(name: str) -> str:
+    """The two ends of a name that is too long for the sheet."""
+    return name if len(name) <= 14 else f"{name[:5]}..{name[-7:]}"
 
 
 def _spread(lines: Sequence[Line], count: int) -> list[Line]:

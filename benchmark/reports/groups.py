@@ -227,7 +227,7 @@ def draw(runs: Sequence[Grouped], path: Path) -> bool:
         kind = role(spec.method) if isinstance(found.run.result, Result) and place else "method"
         look["color"] = {"floor": GREY, "ceiling": INK}.get(kind, COLOURS[place % len(COLOURS)])
         looks.append(look)
-    with figure_file(path, PAGE / 4 * max(columns, 2), (1.75 if turned else 1.5) * lines + 0.35) as figure:
+    with figure_file(path, PAGE / 4 * max(columns, 2), (1.75 if turned else 1.5) * lines + 0.5) as figure:
         for at, each in enumerate(shown, 1):
             axes = figure.add_subplot(lines, columns, at)
             scale = 100 if each.item.unit == "%" else 1
@@ -243,8 +243,9 @@ def draw(runs: Sequence[Grouped], path: Path) -> bool:
             arrow = "" if each.item.higher_is_better is None else " ↑" if each.item.higher_is_better else " ↓"
             axes.set_title(drawn_text(title(each.item), 26) + arrow, fontsize=SMALL)
             grid(axes, "y")
-        what = f"{runs[0].run.name} by {runs[0].grouping.name}"
-        figure.suptitle(drawn_text(what, 90), x=0.01, ha="left", fontsize=TEXT)
+        what = drawn_text(f"{runs[0].run.name} by {runs[0].grouping.name}", 90)
+        signs = f"bars: 95 % intervals; dashed: all together; *: differs, p < {SURE:g}"
+        figure.suptitle(f"{what}\n{signs}", x=0.01, ha="left", fontsize=TEXT)
         legends = [axes.get_legend_handles_labels() for axes in figure.axes]
         drawn = {name: handle for handles, names in legends for handle, name in zip(handles, names, strict=True)}
         order = [name for found in runs if (name := drawn_text(found.run.name, 30)) in drawn]

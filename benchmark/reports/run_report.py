@@ -76,7 +76,9 @@ def write_confusions(run: RunDirectory, found: Sequence[Shown], path: Path) -> N
 
 
 def write_contact_sheet(view: RunView, others: Sequence[Result], path: Path) -> None:
-    """Three evaluation runs of the method and one of each other row, beside two true faces, for the first speakers."""
+    """Three evaluation runs of the method and one of each other row, for speakers evenly spread, beside two true faces
+    where any are known.
+    """
     from benchmark.media import write_image
     from benchmark.reports.sheets import contact_sheet
 
@@ -87,16 +89,17 @@ def write_contact_sheet(view: RunView, others: Sequence[Result], path: Path) -> 
     own = outputs(view.run)
     rest = [(result.label, outputs(RunDirectory(view.run.path.parent / result.run_id))) for result in others]
     shown = min(3, view.spec.repeats)
+    samples = spread(view.samples)
+    known = min(2, max((len(sample.targets.get(view.task.target, ())) for sample in samples), default=0))
     heads = [
-        "true",
-        "true",
-        *[f"{view.spec.method} {n + 1}"[:14] for n in range(shown)],
+        *["true"] * known,
+        *[f"{view.label[:12].rstrip(' (')} {n + 1}" for n in range(shown)],
         *[name[:14] for name, _ in rest],
     ]
     rows = []
-    for sample in spread(view.samples):
-        true = list(sample.targets.get(view.task.target, ()))[:2]
-        cells = [picture(path) for path in true] + [None] * (2 - len(true))
+    for sample in samples:
+        true = list(sample.targets.get(view.task.target, ()))[:known]
+        cells = [picture(path) for path in true] + [None] * (known - len(true))
         cells += [picture(own.get((sample.id, repeat))) for repeat in range(shown)]
         cells += [picture(made.get((sample.id, 0))) for _, made in rest]
         rows.append((f"{sample.speaker}\n{about(sample)}", cells))

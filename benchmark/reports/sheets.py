@@ -44,7 +44,8 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     for place in range(per_line):
         for column, head in enumerate(heads):
-            draw.text((place * block + label + column * (side + gap), 5), head, fill="black", font=font)
+            own = font if head.isascii() else _of_all_letters()
+            draw.text((place * block + label + column * (side + gap), 5), head, fill="black", font=own)
     for number, (name, pictures) in enumerate(rows):
         left = (number % per_line) * block
         upper = top + (number // per_line) * (side + gap)

@@ -310,7 +310,7 @@ def gallery(samples: Iterable[Sample]) -> tuple[list[Any], list[str]]:
         if images:
             about = attributes[speaker]
             identities.append(Identity(speaker, images, about.get("sex"), about.get("age"), recordings[speaker]))
-        else:
+        elif paths[speaker]:
             problems.append(f"'{speaker}' has no readable face and is not in the gallery")
     return identities, problems
 

@@ -70,9 +70,9 @@ def entry(name: str) -> Weights:
     """The table's row; UnknownName with the nearest name otherwise."""
     if name in TABLE:
         return TABLE[name]
-    raise UnknownName(
-        f"Unknown weights '{name}'.{did_you_mean(name, TABLE)} List them with: python -m benchmark list weights"
-    )
+    asking = [key for key, row in TABLE.items() if name in re.split(r"[ ,=]+", row.used_by)]
+    nearest = f" '{name}' uses {', '.join(asking)}." if asking else did_you_mean(name, TABLE)
+    raise UnknownName(f"Unknown weights '{name}'.{nearest} List them with: python -m benchmark list weights")
 
 
 def is_here(name: str) -> bool:
