@@ -95,6 +95,9 @@ class SubmissionError(BenchmarkError):
 
 
 def did_you_mean(name: str, names: object) -> str:
-    """' Did you mean 'sf2f'?' or nothing."""
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)  # type: ignore[call-overload]
-    return f" Did you mean '{near[0]}'?" if near else ""
+    """' Did you mean 'sf2f'?' or nothing; two or three that begin with the name are all meant."""
+    known = list(names)  # type: ignore[call-overload]
+    begun = [each for each in known if name and each.startswith(name)]
+    near = begun if 1 < len(begun) < 4 else difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    meant = " or ".join(f"'{each}'" for each in near)
+    return f" Did you mean {meant}?" if near else ""

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import ended
 from PIL import Image
-from typer.testing import CliRunner
 
-from benchmark.cli.main import app
 from benchmark.datasets.manifest import Row, read_manifest, write_manifest
 from benchmark.errors import MissingWeights, PrerequisiteError, UsageError
 from benchmark.media import read_image, write_image
@@ -546,14 +545,13 @@ def test_copies_of_true_faces_are_told(people):
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_prints_a_table_and_draws_what_was_compared(people, monkeypatch):
-    monkeypatch.chdir(people)
+def test_the_command_prints_a_table_and_draws_what_was_compared(people):
     write_image(people / "made/p3/m1.png", np.full((24, 24, 3), (201, 11, 77), np.uint8))
     arguments = ["score", "-r", "true", "-e", "made", "--speakers", "people.csv", "--workers", "0"]
-    done = CliRunner().invoke(app, [*arguments, "--metrics", "face_similarity,retrieval,sex_agreement"])
-    assert done.exit_code == 0, done.output
+    done = ended(*arguments, "--metrics", "face_similarity,retrieval,sex_agreement", cwd=people)
+    assert done.returncode == 0, done.stderr
     for text in ("12 faces, 6 people", "R@1 by speaker % (of 6, chance 16.7)", "95 % interval over people", "12/12"):
-        assert text in done.output
+        assert text in done.stdout
     (folder,) = (people / "scores").iterdir()
     report = folder / "report"
     assert {path.name for path in report.iterdir()} == {
@@ -565,8 +563,8 @@ def test_the_command_prints_a_table_and_draws_what_was_compared(people, monkeypa
     for path in ("true/p0/0.png", "true/p5/1.png", "made/p3/m1.png"):
         assert tuple(read_image(people / path)[3, 3]) in colours, path
     (people / "made/p0/m0.png").write_bytes(b"")
-    again = CliRunner().invoke(app, [*arguments, "--metrics", "face_similarity", "--quiet", "--json"])
-    assert again.exit_code == 1 and json.loads(again.stdout)["judged"] == "faces"
+    again = ended(*arguments, "--metrics", "face_similarity", "--quiet", "--json", cwd=people)
+    assert again.returncode == 1 and json.loads(again.stdout)["judged"] == "faces"
 
 
 def test_real_portraits_find_their_people_and_shuffled_ones_find_chance(realdata, tmp_path):

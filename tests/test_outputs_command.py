@@ -248,7 +248,10 @@ def test_an_interrupt_ends_the_program_and_the_run_goes_on_later(tmp_path):
     words = ["generate", "-m", "outputs", "--set", f"command={toml}", "--dataset", "folder", "--data-root"]
     words += [tmp_path / "people", "--runs", tmp_path / "runs", "--repeats", 1, "--batch-size", 1, "--json"]
     line = [sys.executable, "-m", "benchmark", *map(str, words)]
+    # A shell has its background jobs ignore interrupts, which a child inherits.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    signal.signal(signal.SIGINT, before)
     mark = tmp_path / "it" / "second"
     for _ in range(1200):
         if mark.exists() and mark.read_text():
