@@ -95,9 +95,11 @@ class SubmissionError(BenchmarkError):
 
 
 def did_you_mean(name: str, names: object) -> str:
-    """' Did you mean 'sf2f'?' or nothing; two or three that begin with the name are all meant."""
+    """' Did you mean 'sf2f'?' or nothing; where none is as good as the name, two or three that begin with it."""
     known = list(names)  # type: ignore[call-overload]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     begun = [each for each in known if name and each.startswith(name)]
-    near = begun if 1 < len(begun) < 4 else difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if 1 < len(begun) < 4 and not difflib.get_close_matches(name, near, cutoff=0.9):
+        near = begun
     meant = " or ".join(f"'{each}'" for each in near)
     return f" Did you mean {meant}?" if near else ""

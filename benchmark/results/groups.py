@@ -70,6 +70,12 @@ class Rows:
     metric: Any
     rows: Mapping[Key, ScoreRow]
 
+    def values(self, keys: Iterable[Key]) -> dict[str, float]:
+        """All numbers over some of the rows, computed as those of a whole run; NaN where one has no value."""
+        runs = self.parts(keys)
+        found = speaker_values(self.metric, runs, self.speakers)(np.ones((1, self.speakers))) if runs else {}
+        return {report.name: float(found[report.name][0]) if runs else math.nan for report in self.metric.reports}
+
     def parts(self, keys: Iterable[Key]) -> Runs:
         """Of each evaluation run those of the rows, with their speakers' numbers among the speakers of all rows."""
         chosen = sorted(keys)
