@@ -10,6 +10,7 @@ a gap, is said by `benchmark.remarks.remark`; nothing is ever repaired silently.
     containers   tracks and frames, by ffmpeg
     time_stamps  where pictures and samples lie
     sound, pictures, video
+    squares      squares cut out of pictures
     face_video   a speaker's face, found, followed and cropped
     mouth_video  a speaker's mouth, by landmarks of the face
     video_cache  what was read from videos last
