@@ -23,6 +23,7 @@ the command names. Where the one output that was asked for cannot be made, or to
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 
 
 class BenchmarkError(Exception):
@@ -103,3 +104,14 @@ def did_you_mean(name: str, names: object) -> str:
         near = begun
     meant = " or ".join(f"'{each}'" for each in near)
     return f" Did you mean {meant}?" if near else ""
+
+
+def some(items: Iterable[object], most: int = 3, between: str = ", ") -> str:
+    """The first few of what a message has to name, and how many there are besides.
+
+    >>> some(["a.wav", "b.wav", "c.wav", "d.wav"])
+    'a.wav, b.wav, c.wav and 1 more'
+    """
+    texts = [str(item) for item in items]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return between.join(texts[:most]) + more
