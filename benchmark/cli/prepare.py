@@ -26,14 +26,18 @@ SHOWN = 3
 def prepare(
     step: Annotated[
         str | None,
-        typer.Argument(help="What to make; without one all steps are listed, without anything to read its settings."),
+        typer.Argument(
+            help="What to make. Without a step all are listed; without a folder or dataset, the step's settings."
+        ),
     ] = None,
     source: Annotated[
         Path | None, typer.Argument(help="Folder to read, with files at any depth; it is never written into.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for the products, under the same names: new, empty, or of before."),
+        typer.Option(
+            "--out", "-o", help="Folder for the products, under the same names: new, empty, or of an earlier command."
+        ),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Read the files of a dataset's split instead of a folder.")
