@@ -9,6 +9,7 @@
     dnsmos_models, nisqa_model   opinion scores
 
     weight_files  state dicts in the files that authors publish; `inert_pickle` unpickles and runs nothing
+    carried       files of weights that an installed package carries
     onnx_files    networks and weights in ONNX files
     not_weights   what lies where a download went wrong
     state         weights put into a network, all names and shapes as they must be

