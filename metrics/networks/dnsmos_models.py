@@ -209,7 +209,7 @@ def load(path: Path | None = None, device: str = "cpu") -> DnsmosModels:
         ModuleNotFoundError: no folder is given and the package speechmos is not installed.
         FileNotFoundError: the folder lacks a file.
     """
-    path = path or carried("DNSMOS's networks", "speechmos", "speechmos/dnsmos_models")
+    path = path or carried("DNSMOS's networks", "speechmos", "speechmos/dnsmos_models", "pip install speechmos")
     files = [Path(path) / name for name in ("model_v8.onnx", "sig_bak_ovr.onnx")]
     for file in files:
         if not file.is_file():

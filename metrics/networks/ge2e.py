@@ -116,7 +116,7 @@ def carried_file() -> Path:
     Raises:
         ModuleNotFoundError: the package is not installed.
     """
-    return carried("GE2E's weights", "resemblyzer", "resemblyzer/pretrained.pt", alone=True)
+    return carried("GE2E's weights", "resemblyzer", "resemblyzer/pretrained.pt", "pip install --no-deps resemblyzer")
 
 
 def load(path: Path | None = None, device: str = "cpu") -> Ge2e:
