@@ -13,7 +13,6 @@
     |-- MediaError                 a recording or a picture cannot be used; of a list, one row fails
     |-- MethodError                a method could not make an output; one row fails
     |   `-- ProgramFailed          the program of another project that was to make it
-    |-- MetricError                a metric could not be computed; one row fails
     `-- SubmissionError            a result file breaks a rule of the leaderboard
 
 UsageError and PrerequisiteError end a command with exit code 2 and no traceback; so does a MediaError of a file that
@@ -85,10 +84,6 @@ class ProgramFailed(MethodError):
     def __init__(self, reason: str, printed: str) -> None:
         super().__init__(reason)
         self.printed = printed
-
-
-class MetricError(BenchmarkError):
-    """A metric could not be computed for one sample."""
 
 
 class SubmissionError(BenchmarkError):

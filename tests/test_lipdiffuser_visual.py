@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.checkpoints import load_state
 from baselines.lipdiffuser import clips as clips_module
 from baselines.lipdiffuser import visual_encoder, visual_training
-from baselines.lipdiffuser.clips import MemoryClips, ShardClips
+from baselines.lipdiffuser.clips import Phonemes, ShardClips
 from baselines.lipdiffuser.config import Config, Training
 from baselines.lipdiffuser.visual_encoder import VisualEncoder, centre, seen_of
 from baselines.lipdiffuser.visual_features import read_features
@@ -154,6 +158,32 @@ def test_clips_are_augmented_differently_and_within_bounds() -> None:
 
 
 # ---- learning
+
+
+@dataclass(frozen=True)
+class MemoryClips:
+    """Clips that lie in memory."""
+
+    mouths: Sequence[Tensor]
+    speeches: Sequence[Tensor]
+    """May be empty where a training asks for none."""
+    speakers: Sequence[str]
+    spoken: Sequence[Phonemes | None]
+
+    def __len__(self) -> int:
+        return len(self.mouths)
+
+    def mouth(self, number: int) -> Tensor:
+        return self.mouths[number]
+
+    def speech(self, number: int) -> Tensor:
+        return self.speeches[number]
+
+    def speaker(self, number: int) -> str:
+        return self.speakers[number]
+
+    def phonemes(self, number: int) -> Phonemes | None:
+        return self.spoken[number]
 
 
 def lips(count: int, frames: int, seed: int) -> MemoryClips:

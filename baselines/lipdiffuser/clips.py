@@ -1,4 +1,4 @@
-"""Training clips: mouths with the speech that belongs to them, from shards or from memory."""
+"""Training clips: mouths with the speech that belongs to them, from shards."""
 
 from __future__ import annotations
 
@@ -44,32 +44,6 @@ class Clips(Protocol):
 
     def phonemes(self, number: int) -> Phonemes | None:
         """None where they are not known."""
-
-
-@dataclass(frozen=True)
-class MemoryClips:
-    """Clips that lie in memory."""
-
-    mouths: Sequence[Tensor]
-    speeches: Sequence[Tensor]
-    """May be empty where a training asks for none."""
-    speakers: Sequence[str]
-    spoken: Sequence[Phonemes | None]
-
-    def __len__(self) -> int:
-        return len(self.mouths)
-
-    def mouth(self, number: int) -> Tensor:
-        return self.mouths[number]
-
-    def speech(self, number: int) -> Tensor:
-        return self.speeches[number]
-
-    def speaker(self, number: int) -> str:
-        return self.speakers[number]
-
-    def phonemes(self, number: int) -> Phonemes | None:
-        return self.spoken[number]
 
 
 class ShardClips:
