@@ -10,14 +10,14 @@ People of one's own, and people who are made:
     folder; talkers, where `corpus` is the adapter, `identity` draws the people, `voice` and `face` what they sound and
     look like, `lips` when the mouth moves, and `population` as many more as a training asks for
 
-    dataset      what an adapter is, and how the harness opens one
-    manifest     the list of samples that an adapter makes, as JSON lines
-    facts        what is known of a corpus before anyone has it: `data info`
-    media_files  the files of a corpus, each that is left out named; `lengths` remembers how long they are
-    mixtures     speech with noise: lists drawn once; by published ones, `pair_lists` and `noise_lists`
-    tables       tables of text that come with a corpus; `names` in them and on disk
-    places       where the user keeps corpora; `roots` says what is wrong with a folder that holds none
-    prepared     folders that `data prepare` made
-    verification every file opened to its end: `data verify`
-    population   how many people a training is to draw
+    dataset       what an adapter is, and how the harness opens one
+    manifest      the list of samples that an adapter makes, as JSON lines
+    facts         what is known of a corpus before anyone has it: `data info`
+    media_files   the files of a corpus, each that is left out named; `lengths` remembers how long they are
+    mixtures      speech with noise: lists drawn once; by published ones, `pair_lists` and `noise_lists`
+    tables        tables of text that come with a corpus; `names` in them and on disk
+    places        where the user keeps corpora; `roots` says what is wrong with a folder that holds none
+    prepared      folders that `data prepare` made
+    verification  every file opened to its end: `data verify`
+    population    how many people a training is to draw
 """
