@@ -63,3 +63,10 @@ def test_cutting_interpolates_linearly_and_repeats_the_edges(middle: complex, st
 def test_a_large_face_is_averaged_before_it_shrinks() -> None:
     stripes = np.tile(np.array([0, 255], np.uint8), (600, 300))
     assert np.abs(cut_turned(stripes, 300 + 300j, 4 + 0j, 96).astype(float) - 127.5).max() <= 1
+
+
+def test_colours_of_a_turned_square_are_cut_alike() -> None:
+    picture = RNG.integers(0, 256, (120, 150, 3)).astype(np.uint8)
+    crop = cut_turned(picture, 140 + 20j, 1.7 + 0.6j, 48)  # reaches beyond the picture
+    for plane in range(3):
+        np.testing.assert_array_equal(crop[..., plane], cut_turned(picture[..., plane], 140 + 20j, 1.7 + 0.6j, 48))

@@ -10,5 +10,5 @@
     figures       the house style of pictures
     escaping      foreign text made safe for what it is printed into
 
-Results come in, text and pictures go out; nothing is measured here.
+Results and the folders of runs come in, text and pictures go out; nothing is measured here.
 """

@@ -7,8 +7,7 @@
     finding     result files, below whatever folder
     frame       numbers of many as a table for pandas
 
-`groups` uses `attributes` and `comparison`, these `statistics` and `schema`. How a run comes about is for
-`benchmark.runs` to know.
+`benchmark.runs` writes a result by `schema` and `statistics`; the others read what it has written.
 """
 
 from benchmark.results.frame import frame
