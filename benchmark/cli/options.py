@@ -50,10 +50,10 @@ Enrolment = Annotated[
     str | None,
     typer.Option(
         metavar="KIND",
-        help="The recording from which a method that gives lips a voice knows the voice: `other`, another utterance of "
-        "the speaker; `clean`, the clean speech itself; `noisy`, that in noise at -10 dB; `enhanced:METHOD`, the "
-        "noisy one as a method enhances it. All are of the speaker; such methods have a setting that gives them "
-        "somebody else's instead, `--set enrolment=shuffled`, to see what it is worth.  [default: other]",
+        help="For methods that give silent lips a voice: the recording by which they know it. `other` is another "
+        "utterance of the speaker; `clean` the clean speech itself; `noisy` that in noise at -10 dB; `enhanced:METHOD` "
+        "the noisy one as a method enhances it. All are of the speaker; the method's setting `--set "
+        "enrolment=shuffled` takes somebody else's, to see what the voice is worth.  [default: other]",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of crops and of everything random in a method.")]

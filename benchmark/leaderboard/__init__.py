@@ -2,7 +2,7 @@
 
     submissions  a result as it is published, read and written; `add` makes one of a run
     rules        what a result has to be, a function for each rule
-    board        the tables, in whose rows `ranks` tells apart what the outputs can; `readme` those in README
+    board        the tables; `ranks` tells which of their rows are ahead of which, `readme` makes those in README
     page         index.html, with small `drawings`
     examples     a few outputs to see and to hear; `figures` are the papers'
     refresh      makes again what is no longer current
