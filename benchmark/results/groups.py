@@ -376,11 +376,13 @@ def _differences(
 ) -> tuple[dict[tuple[str, str], Apart], set[str]]:
     """Group and number to how far the group lies from the others; and numbers that depend on the size of groups."""
     names = [item.name for item in items]
-    sides = [label for label in labels if keys[label]]
-    sides = sides[:1] if len(sides) == 2 else sides if len(sides) > 2 else []
+    # Of two groups the second would tell the same again; of more each is told, whichever are empty for this metric.
+    sides = [label for label in (labels[:1] if len(labels) == 2 else labels) if keys[label]]
     found: dict[tuple[str, str], Apart] = {}
     for label in sides:
         rest = [key for other in labels if other != label for key in keys[other]]
+        if not rest:
+            continue
         others = _estimates(rows, rest, names)
         many = _counted(rows, rest, names)
         shared = {rows.rows[key].speaker for key in keys[label]} & {rows.rows[key].speaker for key in rest}
