@@ -373,12 +373,12 @@ def test_each_of_several_groups_is_held_against_all_others_and_two_against_one_a
     rows, samples = si_sdr(values)
     found = by(run_of(rows), samples, "age", draws=50)
     own = of(found, "si_sdr")
-    assert list(own) == ["20s", "30s", "40s"] and not found.of_two and found.tests == 3
+    assert list(own) == ["20s", "30s", "40s"] and not found.grouping.of_two and found.tests == 3
     for label, each in own.items():
         sides = [[v for about, v in values.values() if (f"{about['age'] // 10}0s" == label) == side] for side in (1, 0)]
         assert each.apart.difference == pytest.approx(np.mean(sides[0]) - np.mean(sides[1]))
     two = by(run_of(rows), samples, "age:35", draws=50)
-    assert two.of_two and two.tests == 1
+    assert two.grouping.of_two and two.tests == 1
     assert [each.apart is None for each in of(two, "si_sdr").values()] == [False, True]
 
 
@@ -390,7 +390,7 @@ def test_where_one_of_three_groups_is_empty_the_other_two_are_each_held_against_
     heard = [each for each in rows if samples[each.sample].attributes["noise"] != "white"]
     found = by(run_of(heard), samples, "noise", draws=50)
     own = of(found, "si_sdr")
-    assert not found.of_two and found.tests == 2
+    assert not found.grouping.of_two and found.tests == 2
     assert (own["white"].value, own["white"].apart) == (None, None)
 
     def mean_and_half(noise):
