@@ -20,6 +20,11 @@ from benchmark.results.statistics import FEWEST
 
 SURE = 0.05
 """A difference whose p, corrected, is below is told as one."""
+EVERYBODY = (
+    "The faces of a group are looked for among everybody: galleries, mismatched pairs and chance levels are those of "
+    "all groups."
+)
+ONE = "There is one group only: nothing to hold it against."
 PANELS = 12
 """Numbers that are drawn at most."""
 
@@ -51,12 +56,17 @@ def caption(found: Grouped) -> str:
     """`sf2f on talkers test (speech2face) by sex. f: 50 samples of 50 speakers; m: 50 of 50`."""
     spec = found.run.result.spec
     where = f" on {spec.dataset} {spec.split} ({spec.task})" if isinstance(found.run.result, Result) else ""
+    return f"{found.run.name}{where} by {sizes(found)}"
+
+
+def sizes(found: Grouped) -> str:
+    """`sex. f: 50 samples of 50 speakers; m: 50 of 50`: what makes the groups, and how large they are."""
     cut = f", {found.grouping.cut}" if found.grouping.cut else ""
-    sizes = [
+    told = [
         f"{label}: {samples} {'samples ' if not place else ''}of {speakers}{' speakers' if not place else ''}"
         for place, (label, (samples, speakers)) in enumerate(found.sizes.items())
     ]
-    return f"{found.run.name}{where} by {found.grouping.name}{cut}. {'; '.join(sizes)}"
+    return f"{found.grouping.name}{cut}. {'; '.join(told)}"
 
 
 def notes(found: Grouped) -> list[str]:
@@ -68,36 +78,43 @@ def notes(found: Grouped) -> list[str]:
     elif len(stated) > 2:
         told.append("Difference: each group less all other groups together.")
     else:
-        told.append("There is one group only: nothing to hold it against.")
+        told.append(ONE)
     if found.tests:
         told.append(
             "p: how often a difference is as large when the groups are dealt at random, corrected for "
             f"{found.tests} difference{'s' if found.tests > 1 else ''} (Holm)."
         )
-    if any(setting(each.item, found.run.result) or "|others:" in each.item.signature for each in found.numbers):
-        told.append(
-            "The faces of a group are looked for among everybody: galleries, mismatched pairs and chance levels are "
-            "those of all groups."
-        )
+    if any(among_everybody(each, found) for each in found.numbers):
+        told.append(EVERYBODY)
     for why, titles in _by_reason(_of_groups(found.numbers, "no_value")).items():
         told.append(f"No value: {', '.join(titles)}: {why}.")
     for why, titles in _by_reason((each.no_difference, each.item.title) for each in found.numbers).items():
         told.append(f"No difference: {', '.join(titles)}: {why}.")
-    few = [label for label in found.grouping.labels if found.sizes[label][1] < FEWEST]
-    if few:
+    if few := _few(found):
         told.append(f"No interval and no test, for fewer than {FEWEST} speakers: {', '.join(few)}.")
     for why, titles in _by_reason(_of_groups(found.numbers, "no_interval", few)).items():
         told.append(f"No interval: {', '.join(titles)}: {why}.")
-    if NOT_STATED in found.sizes:
-        samples, speakers = found.sizes[NOT_STATED]
-        told.append(
-            f"{found.grouping.name} is not stated of {samples} samples of {speakers} speakers: they stand in a line of "
-            "their own and on neither side of a difference."
-        )
+    told += not_stated(found)
     told += [f"Left out: {name}: {why}" for name, why in found.left_out.items()]
     if why := found.run.result.why_unranked:
         told.append(f"{found.run.name} cannot be ranked: {why}.")
     return told
+
+
+def among_everybody(each: Number, found: Grouped) -> bool:
+    """Whether outputs of a group are held against the people of all groups."""
+    return bool(setting(each.item, found.run.result)) or "|others:" in each.item.signature
+
+
+def not_stated(found: Grouped) -> list[str]:
+    """What is said of samples of which the attribute is not known; nothing where there are none."""
+    if NOT_STATED not in found.sizes:
+        return []
+    samples, speakers = found.sizes[NOT_STATED]
+    return [
+        f"{found.grouping.name} is not stated of {samples} samples of {speakers} speakers: they stand for themselves, "
+        "and on neither side of a difference."
+    ]
 
 
 def _of_groups(numbers: Iterable[Number], lacking: str, known: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
@@ -317,6 +334,19 @@ def beside(each: Number, found: Grouped, written: Callable[[float], str]) -> lis
         return [[*values, apart[0]]]
     labels = [f"{own.group} ({found.sizes[own.group][1]})" for own in each.groups]
     return [list(line) for line in zip(labels, values, apart, strict=True)]
+
+
+def lacks(each: Number, found: Grouped) -> list[str]:
+    """What of one number's groups there is not, and why; but for intervals of so few that a table says it of all."""
+    told = [f"no difference: {each.no_difference}"] if each.no_difference else []
+    for what, name, known in (("no value", "no_value", []), ("no interval", "no_interval", _few(found))):
+        told += [f"{what}{of.removeprefix(each.item.title)}: {why}" for why, of in _of_groups([each], name, known)]
+    return told
+
+
+def _few(found: Grouped) -> list[str]:
+    """Groups without intervals."""
+    return [label for label in found.grouping.labels if found.sizes[label][1] < FEWEST]
 
 
 def _with_interval(value: float | None, low: float | None, high: float | None, written: Callable[[float], str]) -> str:
