@@ -173,8 +173,8 @@ def _remarks(told: ByGroups) -> list[str]:
         lines.append(report.ONE)
     lines.append(
         f"Brackets behind numbers: 95 % interval over the speakers of a group, from {FEWEST} on; of a difference that "
-        "of the difference. Of 20 such differences that are none, one leaves out 0 by chance: "
-        "`show RUN --by ATTRIBUTE` tests those of one run together."
+        "of the difference. Of 20 such differences that are none, one leaves out 0 by chance; those of one "
+        "run are tested together by: python -m benchmark show RUN --by ATTRIBUTE"
     )
     if any(
         report.among_everybody(own.number, own.found)

@@ -46,6 +46,7 @@ from benchmark.results.comparison import (
     holm,
     measured_rows,
     metric_of_rows,
+    spoken_by,
 )
 from benchmark.results.schema import Aggregate, Result, stated_signature
 from benchmark.results.statistics import FEWEST, Estimate, Shape, Values, Weigh, speaker_index, with_intervals
@@ -249,7 +250,7 @@ def _of_metric(
     if not good:
         raise NotCompared("none of its rows holds a value")
     metric = metric_of_rows([run], name, signature, [good])
-    good = {key: replace(good[key], speaker=samples[key[0]].speaker) for key in sorted(good) if key[0] in samples}
+    good = {key: spoken_by(good[key], samples[key[0]].speaker) for key in sorted(good) if key[0] in samples}
     rows = Rows(metric, good)
     repeats = run.result.spec.repeats if isinstance(run.result, Result) else 1
     keys = {label: [key for key in good if grouping.of[key[0]] == label] for label in grouping.labels}
@@ -396,8 +397,10 @@ def _differences(
         rest = [key for other in labels if other != label for key in keys[other]]
         if not rest:
             continue
-        others = _estimates(rows, rest, names)
-        many = _counted(rows, rest, names)
+        if len(labels) == 2:
+            others, many = estimates[labels[1]], counted[labels[1]]
+        else:
+            others, many = _estimates(rows, rest, names), _counted(rows, rest, names)
         shared = {rows.rows[key].speaker for key in keys[label]} & {rows.rows[key].speaker for key in rest}
         paired = _paired(rows, keys[label], rest, names) if shared else {}
         for name in names:
