@@ -25,6 +25,8 @@ EVERYBODY = (
     "all groups."
 )
 ONE = "There is one group only: nothing to hold it against."
+LEGEND = 90
+"""Letters of names that a line of the legend has room for."""
 PANELS = 12
 """Numbers that are drawn at most."""
 
@@ -259,7 +261,8 @@ def draw(runs: Sequence[Grouped], path: Path) -> bool:
         for at, each in enumerate(shown, 1):
             axes = figure.add_subplot(lines, columns, at)
             scale = 100 if each.item.unit == "%" else 1
-            if each.item.value is not None:
+            # Where a number grows with how many outputs it stands on, that of all is no measure of a group's.
+            if each.item.value is not None and not each.no_difference:
                 axes.axhline(scale * each.item.value, color=looks[0]["color"], linewidth=0.8, linestyle=(0, (4, 2)))
             for place, (found, look) in enumerate(zip(runs, looks, strict=True)):
                 _draw_run(axes, found, each, scale, (place - (len(runs) - 1) / 2) * 0.16, look, labels, first=not place)
@@ -271,14 +274,25 @@ def draw(runs: Sequence[Grouped], path: Path) -> bool:
             arrow = "" if each.item.higher_is_better is None else " ↑" if each.item.higher_is_better else " ↓"
             axes.set_title(drawn_text(title(each.item), 26) + arrow, fontsize=SMALL)
             grid(axes, "y")
+            _number_ticks(axes)
         what = drawn_text(f"{runs[0].run.name} by {runs[0].grouping.name}", 90)
         signs = f"bars: 95 % intervals; dashed: all together; *: differs, p < {SURE:g}"
         figure.suptitle(f"{what}\n{signs}", x=0.01, ha="left", fontsize=TEXT)
         legends = [axes.get_legend_handles_labels() for axes in figure.axes]
         drawn = {name: handle for handles, names in legends for handle, name in zip(handles, names, strict=True)}
-        order = [name for found in runs if (name := drawn_text(found.run.name, 30)) in drawn]
-        figure.legend([drawn[name] for name in order], order, loc="outside lower center", ncols=4)
+        order = [name for found in runs if (name := drawn_text(found.run.name)) in drawn]
+        fit = max(1, min(4, LEGEND // max(map(len, order))))
+        figure.legend([drawn[name] for name in order], order, loc="outside lower center", ncols=fit)
     return True
+
+
+def _number_ticks(axes: Any) -> None:
+    """Every tick of the values says its whole number: no power of ten and no offset stand apart from them."""
+    most = max(map(abs, axes.get_ylim()))
+    if 1e-3 <= most < 1e5:
+        axes.ticklabel_format(axis="y", style="plain", useOffset=False)
+    else:
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
 
 
 def _draw_run(
@@ -301,7 +315,7 @@ def _draw_run(
         axes.errorbar(
             [x + offset], [scale * one.value], [[scale * (one.value - low)], [scale * (high - one.value)]],
             color=look["color"], marker=look["marker"], linestyle="none", markersize=3.5, elinewidth=1.0,
-            label=drawn_text(found.run.name, 30) if not place else None,
+            label=drawn_text(found.run.name) if not place else None,
         )  # fmt: skip
         if first and one.apart and one.apart.p_holm is not None and one.apart.p_holm < SURE:
             axes.annotate("*", (x + offset, scale * high), (0, 0), textcoords="offset points", ha="center", color=INK)
