@@ -567,7 +567,7 @@ def generated(root: Path = ROOT) -> list[str]:
     ]
     found += [page.NAME] if (root / page.NAME).is_file() else []
     published = everything(root)
-    return sorted([*found, *examples.stale(published, root), *figures.stale(published, root)])
+    return sorted([*found, *(name for each in (examples, figures, groups) for name in each.stale(published, root))])
 
 
 def build(root: Path = ROOT) -> list[str]:

@@ -192,8 +192,24 @@ def generated(root: Path = ROOT) -> list[str]:
 
 def place_of(result: Result) -> PurePosixPath:
     """Where the samples of a result are told of, below the folder of leaderboards."""
-    spec = result.spec
-    return PurePosixPath(FOLDER, spec.task, spec.dataset, f"{spec.manifest_sha256[:12]}.csv")
+    return place(result.spec.task, result.spec.dataset, result.spec.manifest_sha256)
+
+
+def place(task: str, dataset: str, manifest: str) -> PurePosixPath:
+    """The same of data, by the hash of their manifest."""
+    return PurePosixPath(FOLDER, task, dataset, f"{manifest[:12]}.csv")
+
+
+def text(samples: Mapping[str, Known]) -> str:
+    """The file's content."""
+    flat = {sample: flattened(each.attributes) for sample, each in samples.items()}
+    names = [name for name in KEPT if any(name in each for each in flat.values())]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["sample", "speaker", *names])
+    for sample in sorted(samples):
+        writer.writerow([sample, samples[sample].speaker, *(flat[sample].get(name, "") for name in names)])
+    return out.getvalue()
 
 
 def write(name: str, runs: Path, root: Path = ROOT, progress: Progress | None = None) -> Path:
@@ -219,18 +235,17 @@ def write(name: str, runs: Path, root: Path = ROOT, progress: Progress | None = 
             f"expected data that known.toml lists, got manifest {result.spec.manifest_sha256[:12]} of "
             f"'{result.spec.dataset}'"
         )
-    samples = known_samples(scored, progress=progress)
-    flat = {sample: flattened(each.attributes) for sample, each in samples.items()}
-    names = [name for name in KEPT if any(name in each for each in flat.values())]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["sample", "speaker", *names])
-    for sample in sorted(samples):
-        values = (flat[sample].get(name, "") for name in names)
-        writer.writerow([sample, samples[sample].speaker, *(f"{v:g}" if isinstance(v, float) else v for v in values)])
+    content = text(known_samples(scored, progress=progress))
     path = root / place_of(result)
-    write_whole(path, lambda partial: partial.write_text(out.getvalue(), encoding="utf-8"))
+    write_whole(path, lambda partial: partial.write_text(content, encoding="utf-8"))
     return path
+
+
+def stale(submissions: Iterable[Submission], root: Path = ROOT) -> list[str]:
+    """Files of samples that no published row was made from."""
+    wanted = {str(place_of(each.result)) for each in submissions}
+    there = (path.relative_to(root).as_posix() for path in (root / FOLDER).rglob("*") if path.is_file())
+    return sorted(name for name in there if name not in wanted)
 
 
 class Kept:
