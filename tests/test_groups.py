@@ -631,3 +631,33 @@ def test_files_that_were_scored_are_grouped_by_what_their_table_says(tmp_path):
 def test_files_of_which_nothing_is_known_say_so(tmp_path):
     with pytest.raises(UsageError, match="Nothing is known of the files of files but whose they are"):
         known_samples(files(tmp_path, table=False))
+
+
+def test_ticks_of_a_picture_say_whole_numbers():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    for values in ([2.4e-6, 2.6e-6], [1.0e6, 1.2e6], [0.9701, 0.9702], [60.0, 80.0]):
+        figure = Figure()
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.plot(values)
+        report._number_ticks(axes)
+        figure.draw_without_rendering()
+        assert axes.yaxis.get_offset_text().get_text() == ""
+        told = {
+            tick.get_position()[1]: float(tick.get_text().replace("\N{MINUS SIGN}", "-"))
+            for tick in axes.get_yticklabels()
+        }
+        assert list(told.values()) == pytest.approx(list(told), rel=1e-3)
+
+
+def test_a_group_without_a_value_says_why():
+    rows, samples = faces(np.random.default_rng(3), people=12, repeats=1)
+    samples = {name: Known(each.speaker, {"sex": "f" if name < "p02" else "m"}) for name, each in samples.items()}
+    lost = [each for each in rows if each.metric != "retrieval" or each.sample >= "p02"]
+    found = by(run_of(lost), samples, "sex", ("recall_at_5", "recall_at_50", "vggface_score"), draws=20)
+    assert of(found, "recall_at_5")["f"].no_value == "none of its outputs was measured"
+    told = " ".join(report.notes(found))
+    assert "No value: R@5 by speaker of f: none of its outputs was measured." in told
+    assert of(found, "vggface_score")["f"].no_value and "No value: VFS of f: " in told

@@ -35,7 +35,7 @@ FOLDER = "samples"
 KEPT = ("sex", "age", "noise", "snr_db")
 """Attributes that are published: those that tables are made of, and no more of what a corpus knows of a person."""
 BY = ("sex", "noise")
-"""What there are tables by, where it makes groups; `leaderboard show --by` makes one by anything else."""
+"""What there are tables by, where it makes groups; `leaderboard show` makes one by anything else."""
 MOST = 1 << 20
 """Bytes of a file of samples."""
 

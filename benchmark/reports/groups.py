@@ -292,7 +292,7 @@ def _number_ticks(axes: Any) -> None:
     if 1e-3 <= most < 1e5:
         axes.ticklabel_format(axis="y", style="plain", useOffset=False)
     else:
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.6g}")
 
 
 def _draw_run(
