@@ -373,13 +373,39 @@ def test_each_of_several_groups_is_held_against_all_others_and_two_against_one_a
     rows, samples = si_sdr(values)
     found = by(run_of(rows), samples, "age", draws=50)
     own = of(found, "si_sdr")
-    assert list(own) == ["20s", "30s", "40s"] and not found.of_two and found.tests == 3
+    assert list(own) == ["20s", "30s", "40s"] and not found.grouping.of_two and found.tests == 3
     for label, each in own.items():
         sides = [[v for about, v in values.values() if (f"{about['age'] // 10}0s" == label) == side] for side in (1, 0)]
         assert each.apart.difference == pytest.approx(np.mean(sides[0]) - np.mean(sides[1]))
     two = by(run_of(rows), samples, "age:35", draws=50)
-    assert two.of_two and two.tests == 1
+    assert two.grouping.of_two and two.tests == 1
     assert [each.apart is None for each in of(two, "si_sdr").values()] == [False, True]
+
+
+def test_where_one_of_three_groups_is_empty_the_other_two_are_each_held_against_what_is_left():
+    random = np.random.default_rng(9)
+    noises = ["babble", "pink", "white"]
+    values = {f"p{n:02d}": ({"noise": noises[n % 3]}, random.normal(n % 3, 1, 2)) for n in range(30)}
+    rows, samples = si_sdr(values)
+    heard = [each for each in rows if samples[each.sample].attributes["noise"] != "white"]
+    found = by(run_of(heard), samples, "noise", draws=50)
+    own = of(found, "si_sdr")
+    assert not found.grouping.of_two and found.tests == 2
+    assert (own["white"].value, own["white"].apart) == (None, None)
+
+    def mean_and_half(noise):
+        """Of speakers, who have two recordings each: Student's interval."""
+        means = np.array([each.mean() for about, each in values.values() if about["noise"] == noise])
+        return means.mean(), scipy.stats.t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / math.sqrt(len(means))
+
+    (one, half_one), (two, half_two) = mean_and_half("babble"), mean_and_half("pink")
+    half = math.hypot(half_one, half_two)
+    for noise, difference in (("babble", one - two), ("pink", two - one)):
+        apart = own[noise].apart
+        expected = (difference, difference - half, difference + half)
+        assert (apart.difference, apart.low, apart.high) == pytest.approx(expected), noise
+    alone = by(run_of([each for each in heard if samples[each.sample].attributes["noise"] == "pink"]), samples, "noise")
+    assert all(each.apart is None for each in of(alone, "si_sdr").values()) and alone.tests == 0
 
 
 def test_few_speakers_have_no_interval_and_no_test_and_what_is_not_stated_is_on_no_side():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,18 @@ from benchmark.results.statistics import FEWEST
 
 SURE = 0.05
 """A difference whose p, corrected, is below is told as one."""
+EVERYBODY = (
+    "The faces of a group are looked for among everybody: galleries, mismatched pairs and chance levels are those of "
+    "all groups."
+)
+ONE = "There is one group only: nothing to hold it against."
 PANELS = 12
 """Numbers that are drawn at most."""
 
 
 def heads(found: Grouped) -> list[str]:
     """Of the columns of `lines`."""
-    return ["", found.grouping.name, "value", "95 % interval", _against(found), "p", "scored", "speakers"]
+    return ["", found.grouping.name, "value", "95 % interval", found.grouping.against, "p", "scored", "speakers"]
 
 
 def lines(found: Grouped) -> list[list[str]]:
@@ -50,57 +56,79 @@ def caption(found: Grouped) -> str:
     """`sf2f on talkers test (speech2face) by sex. f: 50 samples of 50 speakers; m: 50 of 50`."""
     spec = found.run.result.spec
     where = f" on {spec.dataset} {spec.split} ({spec.task})" if isinstance(found.run.result, Result) else ""
+    return f"{found.run.name}{where} by {sizes(found)}"
+
+
+def sizes(found: Grouped) -> str:
+    """`sex. f: 50 samples of 50 speakers; m: 50 of 50`: what makes the groups, and how large they are."""
     cut = f", {found.grouping.cut}" if found.grouping.cut else ""
-    sizes = [
+    told = [
         f"{label}: {samples} {'samples ' if not place else ''}of {speakers}{' speakers' if not place else ''}"
         for place, (label, (samples, speakers)) in enumerate(found.sizes.items())
     ]
-    return f"{found.run.name}{where} by {found.grouping.name}{cut}. {'; '.join(sizes)}"
+    return f"{found.grouping.name}{cut}. {'; '.join(told)}"
 
 
 def notes(found: Grouped) -> list[str]:
     """What a reader has to know, a sentence a line."""
     told = [f"Brackets: 95 % interval over the speakers of a group, from {FEWEST} on."]
     stated = found.grouping.stated
-    if found.of_two:
+    if found.grouping.of_two:
         told.append(f"Difference: {stated[0]} less {stated[1]}.")
     elif len(stated) > 2:
         told.append("Difference: each group less all other groups together.")
     else:
-        told.append("There is one group only: nothing to hold it against.")
+        told.append(ONE)
     if found.tests:
         told.append(
             "p: how often a difference is as large when the groups are dealt at random, corrected for "
             f"{found.tests} difference{'s' if found.tests > 1 else ''} (Holm)."
         )
-    if any(setting(each.item, found.run.result) or "|others:" in each.item.signature for each in found.numbers):
-        told.append(
-            "The faces of a group are looked for among everybody: galleries, mismatched pairs and chance levels are "
-            "those of all groups."
-        )
+    if any(among_everybody(each, found) for each in found.numbers):
+        told.append(EVERYBODY)
+    for why, titles in _by_reason(_of_groups(found.numbers, "no_value")).items():
+        told.append(f"No value: {', '.join(titles)}: {why}.")
     for why, titles in _by_reason((each.no_difference, each.item.title) for each in found.numbers).items():
         told.append(f"No difference: {', '.join(titles)}: {why}.")
-    few = [label for label in found.grouping.labels if found.sizes[label][1] < FEWEST]
-    if few:
+    if few := _few(found):
         told.append(f"No interval and no test, for fewer than {FEWEST} speakers: {', '.join(few)}.")
-    reasons = (
-        (own.no_interval, f"{each.item.title} of {own.group}")
-        for each in found.numbers
-        for own in each.groups
-        if own.group not in few
-    )
-    for why, titles in _by_reason(reasons).items():
+    for why, titles in _by_reason(_of_groups(found.numbers, "no_interval", few)).items():
         told.append(f"No interval: {', '.join(titles)}: {why}.")
-    if NOT_STATED in found.sizes:
-        samples, speakers = found.sizes[NOT_STATED]
-        told.append(
-            f"{found.grouping.name} is not stated of {samples} samples of {speakers} speakers: they stand in a line of "
-            "their own and on neither side of a difference."
-        )
+    told += not_stated(found)
     told += [f"Left out: {name}: {why}" for name, why in found.left_out.items()]
     if why := found.run.result.why_unranked:
         told.append(f"{found.run.name} cannot be ranked: {why}.")
     return told
+
+
+def among_everybody(each: Number, found: Grouped) -> bool:
+    """Whether outputs of a group are held against the people of all groups."""
+    return bool(setting(each.item, found.run.result)) or "|others:" in each.item.signature
+
+
+def not_stated(found: Grouped) -> list[str]:
+    """What is said of samples of which the attribute is not known; nothing where there are none."""
+    if NOT_STATED not in found.sizes:
+        return []
+    samples, speakers = found.sizes[NOT_STATED]
+    return [
+        f"{found.grouping.name} is not stated of {samples} samples of {speakers} speakers: they stand for themselves, "
+        "and on neither side of a difference."
+    ]
+
+
+def _of_groups(numbers: Iterable[Number], lacking: str, known: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """Reasons why groups lack something, with what each is of: `WER`, or `WER of f` where not all groups lack it so.
+
+    Args:
+        lacking: `no_value` or `no_interval`.
+        known: groups of which it is told elsewhere.
+    """
+    for each in numbers:
+        told = [own for own in each.groups if own.group not in known]
+        whose = _by_reason((getattr(own, lacking), own.group) for own in told)
+        for why, labels in whose.items():
+            yield why, each.item.title + (f" of {', '.join(labels)}" if len(labels) < len(told) else "")
 
 
 def _by_reason(reasons: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -184,7 +212,7 @@ def as_dict(found: Grouped) -> dict[str, Any]:
         "label": found.run.result.label,
         "by": found.grouping.name,
         "cut": found.grouping.cut,
-        "difference": _against(found),
+        "difference": found.grouping.against,
         "tests": found.tests,
         "groups": [
             {"group": label, "samples": samples, "speakers": speakers}
@@ -279,6 +307,64 @@ def _draw_run(
             axes.annotate("*", (x + offset, scale * high), (0, 0), textcoords="offset points", ha="center", color=INK)
 
 
+# -- beside other rows ------------------------------------------------------------------------------------------------
+
+
+def beside_heads(found: Grouped) -> list[str]:
+    """Of the columns of `beside`, with how many speakers are in each of two groups."""
+    if not found.grouping.of_two:
+        return [found.grouping.name, "value", found.grouping.against]
+    return [*(f"{label} ({found.sizes[label][1]})" for label in found.grouping.labels), found.grouping.against]
+
+
+def beside(each: Number, found: Grouped, written: Callable[[float], str]) -> list[list[str]]:
+    """One number of a run for a table whose rows are runs: values with intervals and how far groups lie apart.
+
+    Two groups stand beside each other, in one line; of more each has a line, with how many speakers are in it.
+
+    Args:
+        written: a value as the table prints it.
+    """
+    values = [_with_interval(own.value, own.low, own.high, written) for own in each.groups]
+    apart = [
+        _signed(_with_interval(own.apart.difference, own.apart.low, own.apart.high, written)) if own.apart else "-"
+        for own in each.groups
+    ]
+    if found.grouping.of_two:
+        return [[*values, apart[0]]]
+    labels = [f"{own.group} ({found.sizes[own.group][1]})" for own in each.groups]
+    return [list(line) for line in zip(labels, values, apart, strict=True)]
+
+
+def lacks(each: Number, found: Grouped) -> list[str]:
+    """What of one number's groups there is not, and why; but for intervals of so few that a table says it of all."""
+    told = [f"no difference: {each.no_difference}"] if each.no_difference else []
+    for what, name, known in (("no value", "no_value", []), ("no interval", "no_interval", _few(found))):
+        told += [f"{what}{of.removeprefix(each.item.title)}: {why}" for why, of in _of_groups([each], name, known)]
+    return told
+
+
+def _few(found: Grouped) -> list[str]:
+    """Groups without intervals."""
+    return [label for label in found.grouping.labels if found.sizes[label][1] < FEWEST]
+
+
+def _with_interval(value: float | None, low: float | None, high: float | None, written: Callable[[float], str]) -> str:
+    if value is None:
+        return "-"
+    return written(value) + ("" if low is None or high is None else f" [{written(low)}, {written(high)}]")
+
+
+def _signed(text: str) -> str:
+    """A plus before a difference that is more than nothing.
+
+    >>> _signed("0.3 [0.1, 0.5]"), _signed("-0.3"), _signed("0.0 [-1.0, 1.0]")
+    ('+0.3 [0.1, 0.5]', '-0.3', '0.0 [-1.0, 1.0]')
+    """
+    first = text.split(" ")[0]
+    return text if first.startswith("-") or not float(first) else f"+{text}"
+
+
 # -- cells ------------------------------------------------------------------------------------------------------------
 
 
@@ -288,20 +374,13 @@ def _head(each: Number, found: Grouped) -> str:
     return f"{title(each.item)}{f' ({about})' if about else ''}{arrow}"
 
 
-def _against(found: Grouped) -> str:
-    stated = found.grouping.stated
-    return f"{stated[0]} less {stated[1]}" if found.of_two else "less all others"
-
-
 def _interval(low: float | None, high: float | None, unit: str) -> str:
     return "-" if low is None or high is None else f"[{number(low, unit)}, {number(high, unit)}]"
 
 
 def signed_interval(value: float, low: float | None, high: float | None, unit: str) -> str:
     """`+15.6 [3.2, 28.2]`; no brackets where there is no interval."""
-    text = number(value, unit)
-    sign = "" if text.startswith("-") or not float(text) else "+"
-    return f"{sign}{text}" + ("" if low is None else f" {_interval(low, high, unit)}")
+    return _signed(_with_interval(value, low, high, partial(number, unit=unit)))
 
 
 def p_text(apart: Apart | None) -> str:

@@ -57,6 +57,8 @@ DRAWS = 4_000
 FEW = f"fewer than {FEWEST} speakers on one side"
 GROWS = "it depends on how many outputs it stands on, so that random groups of these sizes differ too"
 """Why groups are not held against each other."""
+NOT_MEASURED = "none of its outputs was measured"
+"""Why a group has no number."""
 TRIALS = 200
 """Dealings that tell whether random groups differ."""
 _CHUNK_WEIGHTS = 2_000_000
@@ -132,6 +134,8 @@ class GroupNumber:
     high: float | None
     no_interval: str
     """Why there is no interval, where there is a value and none."""
+    no_value: str
+    """Why there is no value."""
     scored: int
     """Outputs that the value stands on."""
     total: int
@@ -169,10 +173,13 @@ class Grouped:
     sizes: Mapping[str, tuple[int, int]]
     """Samples and speakers of each group, as far as they were asked for."""
 
-    @property
-    def of_two(self) -> bool:
-        """Whether the groups are held against one another, and not each against the others."""
-        return len(self.grouping.stated) == 2
+    def of(self, name: str) -> Number | None:
+        """The number of that name."""
+        return next((each for each in self.numbers if each.item.name == name), None)
+
+    def why_none(self, name: str, metric: str) -> str:
+        """Why there is no number of that name."""
+        return self.left_out.get(name) or self.left_out.get(metric) or "it has no value"
 
 
 def grouped(
@@ -199,6 +206,7 @@ def grouped(
     left_out: dict[str, str] = {}
     for metric in dict.fromkeys(item.metric for item in items):
         own = [item for item in items if item.metric == metric and item.value is not None]
+        left_out |= {item.name: _why_no_value(item) for item in items if item.metric == metric and item.value is None}
         try:
             numbers += _of_metric(run, own, samples, grouping, draws, tested) if own else []
         except NotCompared as error:
@@ -215,6 +223,10 @@ def grouped(
         those = [sample for sample in samples if grouping.of[sample] == label]
         sizes[label] = len(those), len({samples[sample].speaker for sample in those})
     return Grouped(run, grouping, tuple(numbers), left_out, len(tests), sizes)
+
+
+def _why_no_value(item: Aggregate) -> str:
+    return max(item.reasons, key=lambda why: (item.reasons[why], why), default="it has no value")
 
 
 def _corrected(each: GroupNumber, p: Any) -> GroupNumber:
@@ -260,6 +272,7 @@ def _of_metric(
                     _number(estimate.low) if estimate else None,
                     _number(estimate.high) if estimate else None,
                     estimate.why if estimate and value is not None else "",
+                    "" if value is not None else metric.why_undefined(item.name) if keys[label] else NOT_MEASURED,
                     scored if value is not None else 0,
                     totals[label],
                     speakers if value is not None else 0,
@@ -376,11 +389,13 @@ def _differences(
 ) -> tuple[dict[tuple[str, str], Apart], set[str]]:
     """Group and number to how far the group lies from the others; and numbers that depend on the size of groups."""
     names = [item.name for item in items]
-    sides = [label for label in labels if keys[label]]
-    sides = sides[:1] if len(sides) == 2 else sides if len(sides) > 2 else []
+    # Of two groups the second would tell the same again; of more each is told, whichever are empty for this metric.
+    sides = [label for label in (labels[:1] if len(labels) == 2 else labels) if keys[label]]
     found: dict[tuple[str, str], Apart] = {}
     for label in sides:
         rest = [key for other in labels if other != label for key in keys[other]]
+        if not rest:
+            continue
         others = _estimates(rows, rest, names)
         many = _counted(rows, rest, names)
         shared = {rows.rows[key].speaker for key in keys[label]} & {rows.rows[key].speaker for key in rest}
