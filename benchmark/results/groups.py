@@ -23,8 +23,8 @@ p: how often the difference is as large when groups are dealt at random: speaker
 the outputs of one speaker exchange theirs within the speaker, where they are of several groups. Each difference is
 measured in standard errors of its own dealing, from what each output does to the number (its influence), summed over
 speakers: a small group that merely scatters wider than the others is then not called another one (Janssen, Statistics
-& Probability Letters 36 (1997) 9-21; Chung & Romano, Annals of Statistics 41 (2013) 484-507). "As large" is counted from
-the median over all dealings, since numbers that depend on how many outputs they stand on differ between groups of
+& Probability Letters 36 (1997) 9-21; Chung & Romano, Annals of Statistics 41 (2013) 484-507). "As large" is counted
+from the median over all dealings, since numbers that depend on how many outputs they stand on differ between groups of
 unequal size even so. p is corrected, after Holm (1979), for all numbers and groups that were looked at.
 """
 
@@ -500,8 +500,10 @@ def dealings(
     runs = []
     for (index, statistics), places in zip(rows.parts(group), _sample_places(group, of_sample), strict=True):
         runs.append((index, rows.metric.placed(statistics), places))
-    names = {name for _, name in pairs}
-    influence = [_influences(rows.metric, index, statistics, names) for index, statistics, _ in runs] if in_errors else []
+    influence = []
+    if in_errors:
+        names = {name for _, name in pairs}
+        influence = [_influences(rows.metric, index, statistics, names) for index, statistics, _ in runs]
     wanted = sorted({labels[name] for name, _ in pairs})
     found: dict[tuple[str, str], list[np.ndarray]] = {pair: [] for pair in pairs}
     random = np.random.default_rng(seed)
