@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io.wavfile
 import scipy.stats
 from commands import ended as command
 
@@ -669,3 +670,13 @@ def test_files_that_were_scored_are_grouped_by_what_their_table_says(tmp_path):
 def test_files_of_which_nothing_is_known_say_so(tmp_path):
     with pytest.raises(UsageError, match="Nothing is known of the files of files but whose they are"):
         known_samples(files(tmp_path, table=False))
+
+
+def test_an_attribute_that_nobody_knows_is_refused_before_anything_is_measured(tmp_path):
+    for n, name in enumerate("ab"):
+        (tmp_path / "made").mkdir(exist_ok=True)
+        scipy.io.wavfile.write(tmp_path / "made" / f"{name}.wav", 16000, np.float32(np.sin(np.arange(8000) * (n + 1))))
+    out = tmp_path / "out"
+    refused = command("score", "--estimate", str(tmp_path / "made"), "--out", str(out), "--by", "colour")
+    assert refused.returncode == 2 and "--by colour" in refused.stderr
+    assert not list(out.rglob("scores*"))
