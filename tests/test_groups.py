@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io.wavfile
 import scipy.stats
 from commands import ended as command
 
@@ -446,6 +447,44 @@ def test_p_of_few_speakers_is_near_the_exact_one():
     assert p == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 4000))
 
 
+def test_p_of_groups_of_unequal_size_and_spread_is_that_of_differences_in_standard_errors():
+    random = np.random.default_rng(10)
+    sides = [random.normal(0.8, 3, 5), random.normal(0, 1, 9)]
+    values = {f"p{n:02d}": ({"sex": "fm"[n > 4]}, [value]) for n, value in enumerate(np.concatenate(sides))}
+    rows, samples = si_sdr(values)
+    p = of(by(run_of(rows), samples, "sex", draws=4000), "si_sdr")["f"].apart.p
+
+    def welch(x, y, axis):
+        return scipy.stats.ttest_ind(x, y, axis=axis, equal_var=False).statistic
+
+    def mean(x, y, axis):
+        return x.mean(axis) - y.mean(axis)
+
+    def exact(statistic):
+        """Over all 2,002 ways to choose five of fourteen."""
+        found = scipy.stats.permutation_test(sides, statistic, n_resamples=np.inf, vectorized=True)
+        middle = np.median(found.null_distribution)
+        return np.mean(abs(found.null_distribution - middle) >= abs(found.statistic - middle) - 1e-9)
+
+    assert p == pytest.approx(exact(welch), abs=0.03) and abs(exact(mean) - exact(welch)) > 0.1
+
+
+@pytest.mark.parametrize(("few", "wide"), [(10, 3.0), (30, 1 / 3)])
+@pytest.mark.parametrize("recordings", [1, 2])
+def test_a_small_group_that_scatters_wider_is_not_called_another(few, wide, recordings):
+    random = np.random.default_rng(few)
+    called = 0
+    for _ in range(150):
+        values = {}
+        for n in range(60):
+            spread = wide if n < few else 1.0
+            voice = random.normal(0, spread)
+            values[f"p{n:02d}"] = ({"sex": "fm"[n < few]}, voice + random.normal(0, spread / 3, recordings))
+        rows, samples = si_sdr(values)
+        called += of(by(run_of(rows), samples, "sex", draws=99), "si_sdr")["f"].apart.p <= 0.05
+    assert 1 <= called <= 17, "of 150, where 7.5 are expected"
+
+
 @pytest.mark.parametrize("design", ["speakers", "within", "some of each"])
 def test_p_is_even_where_the_groups_say_nothing(design):
     """Voices differ, and recordings of one voice are alike: what is dealt has to keep that."""
@@ -661,3 +700,13 @@ def test_a_group_without_a_value_says_why():
     told = " ".join(report.notes(found))
     assert "No value: R@5 by speaker of f: none of its outputs was measured." in told
     assert of(found, "vggface_score")["f"].no_value and "No value: VFS of f: " in told
+
+
+def test_an_attribute_that_nobody_knows_is_refused_before_anything_is_measured(tmp_path):
+    for n, name in enumerate("ab"):
+        (tmp_path / "made").mkdir(exist_ok=True)
+        scipy.io.wavfile.write(tmp_path / "made" / f"{name}.wav", 16000, np.float32(np.sin(np.arange(8000) * (n + 1))))
+    out = tmp_path / "out"
+    refused = command("score", "--estimate", str(tmp_path / "made"), "--out", str(out), "--by", "colour")
+    assert refused.returncode == 2 and "--by colour" in refused.stderr
+    assert not list(out.rglob("scores*"))

@@ -270,7 +270,11 @@ def of_stored(
     run: Scored, by: Sequence[str], columns: Sequence[str], data_root: Path | None, quiet: bool
 ) -> list[list[Grouped]]:
     """Of each `--by` the groups of a run that is on disk, and of the reference rows that lie beside it."""
+    from benchmark.results.attributes import grouped_by
+
     samples = _known(run, data_root, quiet)
+    for each in by:  # so that none is refused when others have been worked out
+        grouped_by(each, samples, run.name)
     beside = _peers(run, data_root)
     note("Holding groups against each other", quiet)
     return [grouped_runs(run, each, columns, samples, beside) for each in by]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -127,6 +128,7 @@ def score(
         out,
         retry_failed,
         face_network,
+        partial(check_by, by, of=estimate.name),
     )
     unwritten: list[OSError] = []
     with bars(quiet) as progress:
@@ -178,6 +180,7 @@ def _score_run(
     quiet: bool,
 ) -> None:
     from benchmark.cli.console import bars, note
+    from benchmark.cli.groups import check_by
     from benchmark.cli.tables import finish
     from benchmark.runs.evaluation import find_run, peers
     from benchmark.runs.session import score_run
@@ -195,6 +198,7 @@ def _score_run(
             limit=limit,
             retry_failed=retry_failed,
             unwritten=unwritten,
+            look_at=partial(check_by, by, of=path.name),
             say=lambda line: note(line, quiet),
             progress=progress,
         )

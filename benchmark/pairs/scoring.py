@@ -76,6 +76,8 @@ def score_pairs(
     if request.align and request.reference is None:
         raise UsageError("--align takes out how late an estimate is against its reference: give --reference")
     found = _found(request)
+    samples = tuple(Sample(pair.id, pair.speaker, {}, {}, pair.attributes) for pair in found.pairs)
+    request.look_at(samples)
     report = progress(request.estimate.name)
     if isinstance(found, Faces):
         report("look at true faces", 0, len(found.people))
@@ -91,7 +93,6 @@ def score_pairs(
     )
     run = RunDirectory(request.out or Path("scores") / spec.run_id())
     notes = [*_pairing_notes(found), *_format_notes(found), *notes]
-    samples = tuple(Sample(pair.id, pair.speaker, {}, {}, pair.attributes) for pair in found.pairs)
     with run.locked():
         _write_run(run, spec, found)
         predictions = {

@@ -444,10 +444,14 @@ def score_run(
     limit: int | None = None,
     retry_failed: bool = False,
     unwritten: list[OSError] | None = None,
+    look_at: Callable[[Sequence[Sample]], object] = len,
     say: Say = lambda line: None,
     progress: Callable[[str], Progress] = lambda label: lambda stage, done, total, about="": None,
 ) -> tuple[RunView, Result, list[str], Scorer]:
     """Score a run that is on disk, against the data that it was made from.
+
+    Args:
+        look_at: given the samples, raises what should be refused before the work.
 
     Raises:
         UsageError: not a run.
@@ -481,6 +485,7 @@ def score_run(
             f"here it is {manifest.sha256[:12]} ({manifest.path}): the data have changed"
         )
     samples = manifest.samples[: limit if limit is not None else about.get("limit")]
+    look_at(samples)
     view = RunView(run, task, spec, about.get("label", spec.method), about.get("preset"), manifest, samples)
     say("Preparing metrics")
     scorer = session.scorer(task, manifest, Protocol(spec.seconds, spec.repeats, spec.enrolment))
