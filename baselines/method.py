@@ -66,7 +66,8 @@ class Method(ABC):
     """The inputs of its tasks that it makes use of, where those are not all: what is costly to read is then not read.
     Without any of them in a dataset it cannot run there."""
     published: ClassVar[str] = ""
-    """How `run` takes the weights that its authors publish: `--preset official --weights FILE.ckpt`. May be empty."""
+    """How `run` takes the weights that its authors publish: `--preset official --weights NAME`, a name of the
+    table of weights. May be empty."""
     grey: Grey = "luma"
     """How the colours of the videos that it is given become grey."""
     timed: ClassVar[bool] = True

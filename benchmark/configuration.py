@@ -58,6 +58,8 @@ class Settings:
     """The preset's `training` table."""
     population: Population = Population()
     """The preset's `population` table."""
+    drawn_people: str = ""
+    """Dataset of drawn people who are all that the preset's weights learnt; empty where that is not so."""
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self.config)
@@ -74,6 +76,7 @@ def resolve(
     """
     table = dict(presets.table(preset))
     weights = table.pop("weights", None)
+    drawn_people = table.pop("drawn_people", "")
     training = dict(table.pop("training", {}))
     values: dict[str, Any] = {}
     drawn: dict[str, Any] = {}
@@ -107,7 +110,7 @@ def resolve(
         raise InvalidConfig(f"{config_class.__name__}: {error}") from error
     if weights is not None and (presets.folder / str(weights)).suffix:
         weights = presets.folder / str(weights)
-    return Settings(preset or presets.default, config, weights, training, Population(**drawn))
+    return Settings(preset or presets.default, config, weights, training, Population(**drawn), drawn_people)
 
 
 def population_of(sets: Sequence[str]) -> Population:

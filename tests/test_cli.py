@@ -88,8 +88,11 @@ def test_examples_in_help_use_real_options(path):
         (("run", "--method", "sf2f", "--set", "widht=1"), "unknown key 'widht'. Did you mean 'width'"),
         (("run", "--method", "sf2f", "--preset", "papr"), "Did you mean 'paper'"),
         (("run", "--method", "sf2f", "--preset", "paper"), "train --method sf2f --preset paper"),
-        (("run", "--method", "sf2f", "--preset", "paper"), "publish with `--preset official --weights FILE.pt`"),
-        (("run", "--method", "flowavse", "--preset", "small"), "`--preset official --weights FILE.ckpt`, train them"),
+        (("run", "--method", "sf2f", "--preset", "paper"), "publish with `--preset official --weights sf2f_official`"),
+        (
+            ("run", "--method", "flowavse", "--preset", "small"),
+            "weights fetch flowavse_official` says how they are had), train them",
+        ),
         (("run", "--method", "lipdiffuser", "--preset", "paper"), "preset 'paper': train them with"),
         (("run", "--method", "sf2f", "--weights", "nowhere.safetensors"), "nowhere.safetensors is not a file"),
         (("run", "--method", "sf2f", "--dataset", "folder"), "no --data-root was given"),
@@ -141,7 +144,7 @@ def test_each_preset_that_takes_published_weights_is_there():
     for name in methods:
         kind = methods.load(name)
         if kind.published:
-            preset = re.fullmatch(r"--preset (\S+) --weights (FILE\.\w+|FOLDER)", kind.published)[1]
+            preset = re.fullmatch(rf"--preset (\S+) --weights {name}_official", kind.published)[1]
             assert presets_of(kind).table(preset).get("weights") is None
             named[name] = preset
     assert named == {

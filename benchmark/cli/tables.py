@@ -34,6 +34,7 @@ def show_results(
     items = items or tables.chosen(results, columns)
     if len(results) == 1:
         _show_list(results[0], items)
+        print_lines(tables.of_drawn_people(results))
     else:
         items = _show_rows(results, items, whole)
     _show_undefined(results, items)

@@ -139,11 +139,19 @@ class Result(BaseModel):
     """Outputs whose files are not as they were made."""
     protocol: FollowedProtocol | None = None
     """None where no paper's protocol was asked for, and in older files."""
+    drawn_people: str = ""
+    """Dataset of drawn people who are all that the weights learnt; empty where they learnt others or nothing, where
+    nobody knows, and in older files."""
     provenance: dict[str, Any]
     """The same as `generated_by`, of what scored them."""
 
     def aggregate(self, name: str) -> Aggregate | None:
         return next((item for item in self.aggregates if item.name == name), None)
+
+    @property
+    def learnt_others(self) -> bool:
+        """Whether drawn people are all that was learnt, and these are others."""
+        return self.drawn_people not in ("", self.spec.dataset)
 
     @property
     def why_unranked(self) -> str:

@@ -49,6 +49,8 @@ class MethodPlan:
     """The row's name as the user gave it."""
     gathered: Any = None
     """What the method takes from outside this project (`Method.gather`)."""
+    drawn_people: str = ""
+    """Dataset of drawn people who are all that the weights learnt, where the preset says so of its own."""
 
     def __post_init__(self) -> None:
         # Now, not when outputs are made: by then the files may have been edited, and what runs is what was imported.
@@ -84,7 +86,7 @@ def plan_method(
         UnknownName, InvalidConfig: as `configuration.resolve`.
         MissingWeights: a preset without weights, or a file that is not there.
     """
-    from benchmark.registry import methods, trainers
+    from benchmark.registry import methods
     from benchmark.weights import table
 
     kind = methods.load(name)
@@ -96,13 +98,9 @@ def plan_method(
     weights = table.given(weights) if weights else None
     path = weights or shipped or (table.locate(settings.weights) if isinstance(settings.weights, str) else None)
     if path is None and presets.tables:
-        ways = []
-        if published := getattr(kind, "published", ""):  # a plug-in's class need not come from ours
-            ways.append(f"take those that its authors publish with `{published}`, ")
-        if name in trainers:
-            ways.append(f"train them with `python -m benchmark train --method {name} --preset {settings.preset}`, or ")
         raise MissingWeights(
-            f"Method '{name}' has no weights for preset '{settings.preset}': {''.join(ways)}give a file with --weights"
+            f"Method '{name}' has no weights for preset '{settings.preset}': "
+            f"{_ways_to_weights(name, kind, settings.preset)}"
         )
     if path is not None and not path.exists():
         meant = did_you_mean(weights.name, table.TABLE) if weights and not weights.suffix else ""
@@ -110,7 +108,24 @@ def plan_method(
     digest = _digest(path) if path else None
     given = digest if weights and not (shipped and shipped.exists() and _digest(shipped) == digest) else None
     label = label_of(name, kind, settings.preset, settings.as_dict(), given)
-    return MethodPlan(name, kind, settings, path, digest, label)
+    drawn_people = "" if given or path is None else settings.drawn_people
+    return MethodPlan(name, kind, settings, path, digest, label, drawn_people=drawn_people)
+
+
+def _ways_to_weights(name: str, kind: Any, preset: str | None) -> str:
+    """How weights are had that a preset lacks: `take those that ..., train them with ..., or give a file ...`."""
+    from benchmark.registry import trainers
+    from benchmark.weights import table
+
+    ways = []
+    if published := getattr(kind, "published", ""):  # a plug-in's class need not come from ours
+        *_, known = published.split()
+        away = known in table.TABLE and not table.is_here(known)
+        getting = f" (`python -m benchmark weights fetch {known}` says how they are had)" if away else ""
+        ways.append(f"take those that its authors publish with `{published}`{getting}, ")
+    if name in trainers:
+        ways.append(f"train them with `python -m benchmark train --method {name} --preset {preset}`, or ")
+    return f"{''.join(ways)}give a file with --weights"
 
 
 def presets_of(kind: Any) -> Presets:
@@ -232,6 +247,8 @@ class RunView:
     samples: Sequence[Sample]
     followed: FollowedProtocol | None = None
     """The paper's protocol by which it is measured."""
+    drawn_people: str = ""
+    """As of `MethodPlan`."""
 
 
 @dataclass(frozen=True)
@@ -293,7 +310,10 @@ class RunPlan:
     def view(self) -> RunView:
         about = self.method
         preset = about.settings.preset
-        return RunView(self.run, self.task, self.spec, about.label, preset, self.manifest, self.samples, self.followed)
+        return RunView(
+            self.run, self.task, self.spec, about.label, preset, self.manifest, self.samples, self.followed,
+            about.drawn_people,
+        )  # fmt: skip
 
     def describe(self) -> dict[str, Any]:
         followed = {"protocol": self.followed.model_dump()} if self.followed else {}
@@ -308,6 +328,7 @@ class RunPlan:
             "root": str(self.manifest.root),
             "device": self.device,
             "limit": self.limit,
+            **({"drawn_people": self.method.drawn_people} if self.method.drawn_people else {}),
             **followed,
         }
 
@@ -598,6 +619,7 @@ def conclude(view: RunView, scorer: Scorer, unwritten: list[OSError] | None = No
         sources=sources,
         changed=changed,
         protocol=view.followed,
+        drawn_people=view.drawn_people,
         provenance=provenance.collect(),
     )
     if fuller_result(view) is None:

@@ -130,6 +130,12 @@ class Session:
             self.notes.extend(main.gathered.notes)
             request = self.request = replace(request, repeats=request.repeats or main.gathered.repeats)
         plans = [self._plan(main, task, manifest, device)]
+        if main.drawn_people and main.drawn_people != manifest.dataset:  # now, before minutes go into it
+            self.say(
+                f"{main.name} learnt the drawn people of {main.drawn_people} alone, and {manifest.dataset} has others: "
+                "the numbers will say how far these weights carry, not what the method can do. --weights takes others; "
+                f"`python -m benchmark show {main.name}` tells of such"
+            )
         if request.enrolment and plans[0].protocol.enrolment is None:
             self.notes.append(
                 f"--enrolment {request.enrolment} changes nothing of {main.name}, which is not told whose voice to give"
@@ -481,7 +487,10 @@ def score_run(
             f"here it is {manifest.sha256[:12]} ({manifest.path}): the data have changed"
         )
     samples = manifest.samples[: limit if limit is not None else about.get("limit")]
-    view = RunView(run, task, spec, about.get("label", spec.method), about.get("preset"), manifest, samples)
+    view = RunView(
+        run, task, spec, about.get("label", spec.method), about.get("preset"), manifest, samples,
+        drawn_people=about.get("drawn_people", ""),
+    )  # fmt: skip
     say("Preparing metrics")
     scorer = session.scorer(task, manifest, Protocol(spec.seconds, spec.repeats, spec.enrolment))
     pool = WorkerPool(scorer, workers)
