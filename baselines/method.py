@@ -55,7 +55,8 @@ class Method(ABC):
     title: ClassVar[str]
     """One line for `list methods`."""
     Config: ClassVar[type]
-    """A frozen dataclass; its fields are what `--set`, `--config` and presets may give."""
+    """A frozen dataclass; its fields are what `--set`, `--config` and presets may give. Those that name files are told
+    by `baselines.settings.FILES`."""
     uses_targets: ClassVar[bool] = False
     """True only for reference rows that hand the truth through: `ground_truth`."""
     uses_training_split: ClassVar[bool] = False

@@ -64,6 +64,15 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self.config)
 
+    def for_identity(self) -> dict[str, Any]:
+        """The same, with files by their names alone: they may lie anywhere, and which they are their hashes tell."""
+        return self.as_dict() | {name: Path(text).name for name, text in self.files().items()}
+
+    def files(self) -> dict[str, str]:
+        """The settings that name files or folders, where they name any: `names_files` is in their fields' metadata."""
+        fields = (item for item in dataclasses.fields(self.config) if item.metadata.get("names_files"))
+        return {item.name: text for item in fields if (text := getattr(self.config, item.name))}
+
 
 def resolve(
     config_class: type, presets: Presets, preset: str | None = None, file: Path | None = None, sets: Sequence[str] = ()

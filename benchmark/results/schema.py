@@ -37,15 +37,16 @@ class RunSpec(BaseModel):
     """Hash of settings and weights of the method that enhanced the enrolment."""
     label: str | None = None
     """The row's name, where the user gave one: it changes no output, but two names are two rows."""
+    files: dict[str, str] | None = None
+    """sha256 of the files and folders that settings name, by setting; None where none does."""
 
     def run_id(self) -> str:
         """`sf2f-talkers-3f2a9c01de`."""
         import hashlib
         import json
 
-        unset = {
-            name for name in ("enrolment", "enhancer", "label") if getattr(self, name) is None
-        }  # older than these are runs
+        later = ("enrolment", "enhancer", "label", "files")  # than the first runs, whose ids stay
+        unset = {name for name in later if getattr(self, name) is None}
         text = json.dumps(self.model_dump(exclude=unset), sort_keys=True)
         return f"{self.method}-{self.dataset}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 

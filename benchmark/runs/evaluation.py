@@ -9,7 +9,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,6 +51,8 @@ class MethodPlan:
     """What the method takes from outside this project (`Method.gather`)."""
     drawn_people: str = ""
     """Dataset of drawn people who are all that the weights learnt, where the preset says so of its own."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of the content of files and folders that settings name, by setting."""
 
     def __post_init__(self) -> None:
         # Now, not when outputs are made: by then the files may have been edited, and what runs is what was imported.
@@ -107,9 +109,25 @@ def plan_method(
         raise MissingWeights(f"Weights of '{name}' not found: {path} is not a file.{meant}")
     digest = _digest(path) if path else None
     given = digest if weights and not (shipped and shipped.exists() and _digest(shipped) == digest) else None
-    label = label_of(name, kind, settings.preset, settings.as_dict(), given)
+    label = label_of(name, kind, settings.preset, settings.for_identity(), given)
     drawn_people = "" if given or path is None else settings.drawn_people
-    return MethodPlan(name, kind, settings, path, digest, label, drawn_people=drawn_people)
+    files = {name: _digest(_named_file(name, text)) for name, text in settings.files().items()}
+    return MethodPlan(name, kind, settings, path, digest, label, drawn_people=drawn_people, files=files)
+
+
+def _named_file(setting: str, text: str) -> Path:
+    """The file or folder that a setting names.
+
+    Raises:
+        MissingWeights: there is none; or, where it names weights of the table, as `table.given`.
+    """
+    from benchmark.weights import table
+
+    path = table.given(text)
+    if not path.exists():
+        near = did_you_mean(text, table.TABLE) or f" It is looked for from here, {Path.cwd()}"
+        raise MissingWeights(f"--set {setting}={text}: expected a file, a folder or a name of `weights list`.{near}")
+    return path
 
 
 def _ways_to_weights(name: str, kind: Any, preset: str | None) -> str:
@@ -225,12 +243,14 @@ def _shown(value: Any) -> str:
 
 
 def _digest(path: Path) -> str:
-    """sha256 of a weights file; of the names and hashes of its files where weights come as a folder."""
+    """sha256 of a file; of a folder, that of the names and hashes of the files in it."""
     from benchmark.weights.table import sha256_of
 
     if path.is_file():
         return sha256_of(path)
-    listing = "\n".join(f"{file.name} {sha256_of(file)}" for file in sorted(path.iterdir()) if file.is_file())
+    listing = "\n".join(
+        f"{file.relative_to(path).as_posix()} {sha256_of(file)}" for file in sorted(path.rglob("*")) if file.is_file()
+    )
     return hashlib.sha256(listing.encode()).hexdigest()
 
 
@@ -277,7 +297,7 @@ class RunPlan:
             task=self.task.name,
             task_version=self.task.version,
             method=self.method.name,
-            config=self.method.settings.as_dict(),
+            config=self.method.settings.for_identity(),
             weights_sha256=self.method.weights_sha256,
             dataset=self.manifest.dataset,
             dataset_revision=self.manifest.revision,
@@ -290,6 +310,7 @@ class RunPlan:
             enrolment=self.protocol.enrolment,
             enhancer=self.enhancer and _identity(self.enhancer),
             label=self.method.given_label,
+            files=dict(self.method.files) or None,
         )
 
     @property
@@ -324,6 +345,7 @@ class RunPlan:
             "spec": self.spec.model_dump(),
             **({"enhancer": _about(self.enhancer)} if self.enhancer else {}),
             "weights": str(self.method.weights) if self.method.weights else None,
+            **({"files": self.method.settings.files()} if self.method.files else {}),
             "manifest": str(self.manifest.path),
             "root": str(self.manifest.root),
             "device": self.device,
@@ -686,7 +708,7 @@ def peers(view: RunView) -> list[Result]:
         same = same and result.spec.enrolment in (None, view.spec.enrolment or view.task.protocol.enrolment)
         if not plan or not same or result.samples != len(view.samples) or result.run_id == view.spec.run_id():
             continue
-        own = plan.settings.as_dict(), plan.weights_sha256
+        own = plan.settings.for_identity(), plan.weights_sha256
         if (result.spec.config, result.spec.weights_sha256) == own:
             found[plan.name] = result
     return [found[name] for name in view.task.references if name in found]
