@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 import typer
 from commands import ROOT, ended
 
+from benchmark.cli.ending import heeded
 from benchmark.cli.main import app
 from benchmark.media import write_audio
 from benchmark.registry import methods
@@ -204,3 +208,24 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path):
 
 def test_an_empty_runs_folder_lists_nothing(tmp_path):
     assert json.loads(ended("list", "runs", "--json", "--runs", str(tmp_path)).stdout) == []
+
+
+def test_a_second_request_to_end_disturbs_nothing_and_handlers_are_as_before():
+    before = signal.getsignal(signal.SIGTERM)
+    with heeded() as requests:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        assert requests.first is signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_request_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with heeded():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -234,8 +234,15 @@ def gone(pid: int) -> bool:
     return False
 
 
-def test_an_interrupt_ends_the_program_and_the_run_goes_on_later(tmp_path):
-    """The command line itself, as Ctrl-C meets it."""
+@pytest.mark.parametrize(
+    ("request_to_end", "deaf", "code", "words_of_it"),
+    [
+        (signal.SIGINT, False, 130, "Interrupted."),
+        (signal.SIGTERM, True, 143, "SIGTERM."),  # a background job of a shell, which no Ctrl-C reaches
+    ],
+)
+def test_an_interrupt_ends_the_program_and_the_run_goes_on_later(tmp_path, request_to_end, deaf, code, words_of_it):
+    """The command line itself, as Ctrl-C, `kill` and schedulers meet it."""
     for number, name in enumerate(("anna", "bo", "cleo")):
         write_audio(tmp_path / "people" / name / "a.wav", Audio(np.full(16_000, 0.1, np.float32), 16_000))
         write_image(tmp_path / "people" / name / "f.png", np.full((8, 8, 3), 60 * number, np.uint8))
@@ -249,7 +256,7 @@ def test_an_interrupt_ends_the_program_and_the_run_goes_on_later(tmp_path):
     words += [tmp_path / "people", "--runs", tmp_path / "runs", "--repeats", 1, "--batch-size", 1, "--json"]
     line = [sys.executable, "-m", "benchmark", *map(str, words)]
     # A shell has its background jobs ignore interrupts, which a child inherits.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if deaf else signal.default_int_handler)
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     signal.signal(signal.SIGINT, before)
     mark = tmp_path / "it" / "second"
@@ -258,9 +265,9 @@ def test_an_interrupt_ends_the_program_and_the_run_goes_on_later(tmp_path):
             break
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(request_to_end)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Interrupted. What was finished is kept" in told
+    assert process.returncode == code and f"{words_of_it} What was finished is kept" in told
     assert gone(int(mark.read_text()))
     done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

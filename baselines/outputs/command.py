@@ -379,7 +379,7 @@ class Runner:
             except subprocess.TimeoutExpired:
                 status = None
             finally:
-                _end(process)  # also at Ctrl-C, and whatever it left behind
+                _end(process)  # also at Ctrl-C or SIGTERM, and whatever it left behind
             return _Ended(_told(status, limit_s), status == 0, shlex.join(words), _tail(printed))
 
     def _filled(self, word: str, folder: Path, jobs: Sequence[_Job]) -> str:
@@ -449,12 +449,14 @@ def _told(status: int | None, limit_s: float) -> str:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a program and all that it started: asked first, if it is still there, and then not asked any more."""
-    if process.poll() is None:
-        _signal(process, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_S)
-    _signal(process, signal.SIGKILL)
-    process.wait()
+    try:
+        if process.poll() is None:
+            _signal(process, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_S)
+    finally:  # also where it is Ctrl-C again that ends the wait
+        _signal(process, signal.SIGKILL)
+        process.wait()
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:

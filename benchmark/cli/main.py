@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from benchmark import __version__
+from benchmark.cli.ending import Requests, heeded
 from benchmark.cli.streams import steady
 from benchmark.errors import BenchmarkError, MediaError, PrerequisiteError, UsageError
 from benchmark.reports.escaping import printable_lines
@@ -85,11 +86,13 @@ def main() -> None:
     """Run a verb.
 
     Exit codes: 0 fine, 1 more failures than allowed, 2 usage (a file that is named and cannot be used is one) or a
-    missing prerequisite (room on a disk is one), 130 interrupted.
+    missing prerequisite (room on a disk is one), 130 interrupted, 128 and its number where a signal asked for the end
+    (143 for SIGTERM).
     """
     output = steady()
     _settle_matplotlib()
-    code = _exit_code()
+    with heeded() as requests:
+        code = _exit_code(requests)
     output.flush()
     if output.failure is not None and not isinstance(output.failure, BrokenPipeError):
         _complain(f"standard output: {output.failure.strerror}")
@@ -109,17 +112,13 @@ def _settle_matplotlib() -> None:
         os.environ.setdefault("MPLCONFIGDIR", str(home() / "matplotlib"))
 
 
-def _exit_code() -> Any:
+def _exit_code(requests: Requests) -> Any:
     try:
         app(prog_name="python -m benchmark", standalone_mode=True)
     except SystemExit as ended:
-        if ended.code != 130:
-            return ended.code
-        _interrupted()
-        return 130
+        return _interrupted(requests) if ended.code == 130 else ended.code
     except KeyboardInterrupt:
-        _interrupted()
-        return 130
+        return _interrupted(requests)
     except (UsageError, PrerequisiteError, MediaError) as error:  # a file in a list is a row; this one was named
         _complain(str(error))
         return 2
@@ -156,5 +155,7 @@ def _complain(what: str) -> None:
     print(printable_lines(f"error: {what}"), file=sys.stderr)
 
 
-def _interrupted() -> None:
-    print("Interrupted. What was finished is kept: the same command continues from there.", file=sys.stderr)
+def _interrupted(requests: Requests) -> int:
+    why, code = ("Interrupted", 130) if requests.first is None else (requests.first.name, 128 + requests.first)
+    print(f"{why}. What was finished is kept: the same command continues from there.", file=sys.stderr)
+    return code
