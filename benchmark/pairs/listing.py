@@ -90,6 +90,11 @@ def medium_of(estimate: Path, reference: Path | None, asked: Judged | None = Non
     return found
 
 
+def holds_both(path: Path) -> bool:
+    """Whether there are files of both kinds, so that the metrics decide what is judged."""
+    return len(_kinds(path)) > 1
+
+
 def _kinds(path: Path) -> dict[Medium, int]:
     """How many files of each kind there are, the commonest kind first."""
     if path.is_dir():

@@ -174,13 +174,17 @@ class PairSpec(BaseModel):
     reference: str | None
     align: bool
     limit: int | None = None
+    of_both: Literal["speech", "faces"] | None = None
+    """What is judged, where the estimate holds both kinds of files: each has scores of its own. None elsewhere."""
 
     def run_id(self) -> str:
         """`enhanced-3f2a9c01de`."""
         import hashlib
         from pathlib import Path
 
-        return f"{Path(self.estimate).stem}-{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:10]}"
+        unset = {"of_both"} if self.of_both is None else set()
+        text = self.model_dump_json(exclude=unset)
+        return f"{Path(self.estimate).stem}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
 class PairResult(BaseModel):
