@@ -194,15 +194,35 @@ def test_a_program_that_makes_nothing_is_not_started_for_each(tiny_corpus, tmp_p
 def test_an_output_of_another_name_or_none_is_told(tiny_corpus, tmp_path):
     other = ONE.replace("draw(output,", "draw(os.path.join(os.path.dirname(output), 'face.png'),")
     _, rows = made(tiny_corpus, system(tmp_path / "it", other), tmp_path / "runs")
-    assert re.fullmatch(
-        r"the command ended with status 0 without the output 0000_p00.png \(it wrote face.png\)", rows["p00", 0].reason
-    )
+    told = "the command ended with status 0 without the output {output} (it wrote face.png)"
+    assert {row.reason for row in rows.values()} == {told}, "one cause is one reason"
     _, rows = made(tiny_corpus, system(tmp_path / "two", "pass\n"), tmp_path / "runs")
-    assert rows["p00", 0].reason.endswith("without the output 0000_p00.png (it wrote nothing there)")
+    assert {row.reason for row in rows.values()} == {
+        "the command ended with status 0 without the output {output} (it wrote nothing there)"
+    }
     _, rows = made(
         tiny_corpus, system(tmp_path / "three", "import sys; open(sys.argv[2], 'w').write('x')"), tmp_path / "r"
     )
-    assert "the command's output 0000_p00.png: not a readable picture" in rows["p00", 0].reason
+    (told,) = {row.reason for row in rows.values()}
+    assert told.startswith("the command's output {output}: not a readable picture")
+    said = "import sys; sys.exit(f'cannot read {sys.argv[1]}')"
+    _, rows = made(tiny_corpus, system(tmp_path / "four", said), tmp_path / "r")
+    assert {row.reason for row in rows.values()} == {"the command ended with status 1: cannot read {speech}"}
+
+
+@pytest.mark.parametrize("words", ['"{list}"', '"{speech_folder}", "{output_folder}"'])
+def test_of_a_batch_one_cause_is_one_reason(tiny_corpus, tmp_path, words):
+    _, rows = made(tiny_corpus, system(tmp_path / "it", "pass\n", words), tmp_path / "runs", batch_size=12)
+    assert {row.reason for row in rows.values()} == {
+        "the command ended with status 0 without the output output/NAME.png (it wrote nothing there)"
+    }
+
+
+def test_a_script_that_is_not_there_is_told_before_anything_is_made(tmp_path):
+    toml = system(tmp_path / "it", "pass\n")
+    (tmp_path / "it" / "infer.py").unlink()
+    with pytest.raises(PrerequisiteError, match=rf"infer\.py is not there: looked for {tmp_path}/it/infer\.py"):
+        read_program(toml, get_task("speech2face"))
 
 
 def test_the_time_limit_ends_the_program_and_all_that_it_started(tiny_corpus, tmp_path):

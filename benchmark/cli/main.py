@@ -12,10 +12,10 @@ from typing import Any
 import typer
 
 from benchmark import __version__
+from benchmark.cli.console import complain
 from benchmark.cli.ending import Requests, heeded
 from benchmark.cli.streams import steady
 from benchmark.errors import BenchmarkError, MediaError, PrerequisiteError, UsageError
-from benchmark.reports.escaping import printable_lines
 
 app = typer.Typer(
     name="benchmark",
@@ -95,7 +95,7 @@ def main() -> None:
         code = _exit_code(requests)
     output.flush()
     if output.failure is not None and not isinstance(output.failure, BrokenPipeError):
-        _complain(f"standard output: {output.failure.strerror}")
+        complain(f"standard output: {output.failure.strerror}")
         code = 2
     raise SystemExit(code)
 
@@ -120,15 +120,15 @@ def _exit_code(requests: Requests) -> Any:
     except KeyboardInterrupt:
         return _interrupted(requests)
     except (UsageError, PrerequisiteError, MediaError) as error:  # a file in a list is a row; this one was named
-        _complain(str(error))
+        complain(str(error))
         return 2
     except BenchmarkError as error:
-        _complain(str(error))
+        complain(str(error))
         return 1
     except OSError as error:  # a path of the user's that cannot be read or written, or a full disk
         if error.filename is None and error.errno not in _SURROUNDINGS:
             raise
-        _complain(_told(error))
+        complain(_told(error))
         return 2
     return 0
 
@@ -149,10 +149,6 @@ def _told(error: OSError) -> str:
     if error.errno in _FORBIDDEN and Path(os.fsdecode(error.filename or "")) in (home(), *home().parents):
         return f"{told}. Data are kept in {home()}; set FACEVOICE_BENCH_HOME to another folder"
     return told
-
-
-def _complain(what: str) -> None:
-    print(printable_lines(f"error: {what}"), file=sys.stderr)
 
 
 def _interrupted(requests: Requests) -> int:

@@ -654,6 +654,13 @@ def conclude(view: RunView, scorer: Scorer, unwritten: list[OSError] | None = No
     return result
 
 
+def made_nothing(view: RunView) -> bool:
+    """Whether outputs were asked for, and not one could be made."""
+    asked = {sample.id for sample in view.samples}
+    rows = [row for row in view.run.predictions().values() if row.sample in asked]
+    return bool(rows) and all(row.status != "ok" for row in rows)
+
+
 def fuller_result(view: RunView) -> Result | None:
     """The run's `result.json`, where it stands on more samples than are looked at now."""
     try:

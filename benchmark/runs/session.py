@@ -28,6 +28,7 @@ from benchmark.runs.evaluation import (
     evaluate,
     fuller_result,
     gathered,
+    made_nothing,
     plan_method,
     protocol_for,
     rescore,
@@ -339,6 +340,9 @@ class Session:
                 if plan is first:
                     self.notes.extend(notes_on_inputs(plan.view))
                 self.notes.extend(notes_on(plan.view, results[-1], scorer, plan.source))
+                if plan is first and len(plans) > 1 and made_nothing(plan.view):
+                    self.notes.append(f"the rows beside {plan.method.label} are left out until it makes something")
+                    break
         finally:
             pool.close()
         if kept:
