@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from benchmark.cli.console import complain
 from benchmark.cli.ending import Requests, heeded
 from benchmark.cli.streams import steady
 from benchmark.errors import BenchmarkError, MediaError, PrerequisiteError, UsageError
+from benchmark.reports.escaping import printable_lines
 
 app = typer.Typer(
     name="benchmark",
@@ -116,6 +118,9 @@ def _exit_code(requests: Requests) -> Any:
     try:
         app(prog_name="python -m benchmark", standalone_mode=True)
     except SystemExit as ended:
+        if ended.code == 2:  # the words of the command are wrong, which it has said
+            for line in whose_options(sys.argv[1:]):
+                print(printable_lines(line), file=sys.stderr)
         return _interrupted(requests) if ended.code == 130 else ended.code
     except KeyboardInterrupt:
         return _interrupted(requests)
@@ -131,6 +136,29 @@ def _exit_code(requests: Requests) -> Any:
         complain(_told(error))
         return 2
     return 0
+
+
+def whose_options(words: Sequence[str]) -> list[str]:
+    """Of the options of a command line that its verb does not take, those that others do; a line for each."""
+    verbs = {verb.name: verb for verb in app.registered_commands}
+    taken = {name: _options_of(verb) for name, verb in verbs.items() if name}
+    own = taken.get(words[0]) if words else None
+    if own is None:
+        return []
+    asked = dict.fromkeys(word.partition("=")[0] for word in words[1:] if word.startswith("--"))
+    found = {word: [name for name, options in taken.items() if word in options] for word in asked if word not in own}
+    return [
+        f"{word} is an option of {', '.join(f'`{name}`' for name in names)}, not of `{words[0]}`"
+        + (", which takes a run, or files, as they are" if words[0] == "score" else "")
+        for word, names in found.items()
+        if names
+    ]
+
+
+def _options_of(verb: typer.models.CommandInfo) -> set[str]:
+    """`--label` and all others."""
+    command = typer.main.get_command_from_info(verb, pretty_exceptions_short=False, rich_markup_mode=None)
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

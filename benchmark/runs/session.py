@@ -120,9 +120,7 @@ class Session:
         label = request.label if request.label is None else checked_label(request.label)
         main = plan_method(request.method, request.preset, request.config, request.sets, request.weights)
         task = get_task(request.task or main.kind.task)
-        if not serves(main.kind, task.name):
-            able = ", ".join((main.kind.task, *main.kind.further_tasks))
-            raise UsageError(f"'{request.method}' does not serve task '{task.name}'; it serves: {able}")
+        check_serves(request.method, main.kind, task.name)
         device = pick_device(request.device)
         self.check_metrics(task)  # before minutes go into data
         manifest = self.open(request.split, task)
@@ -436,6 +434,20 @@ def notes_on(view: RunView, result: Result, scorer: Scorer, source: str | None =
         notes += delay_note(label, [row for key, row in late.items() if key[0] in wanted])
     rows = [row for row in view.run.predictions().values() if row.sample in wanted]
     return [*notes, *tracebacks.notes(view.run.path, rows)]
+
+
+def check_serves(name: str, kind: Any, task: str, why: str = "") -> None:
+    """
+    Args:
+        kind: the Method class.
+        why: who asks for the task, where that is not said by its name.
+
+    Raises:
+        UsageError: the method cannot run it.
+    """
+    if not serves(kind, task):
+        able = ", ".join((kind.task, *kind.further_tasks))
+        raise UsageError(f"'{name}' does not serve task '{task}'{why}; it serves: {able}")
 
 
 def serves(kind: Any, task: str) -> bool:
