@@ -61,7 +61,7 @@ TAKEN = {
 def check_suits(option: str, key: str, name: str) -> None:
     """
     Args:
-        option: as the user gives it, `--face-network` or `--metric-set recogniser`.
+        option: as the user gives it.
         key: of `TAKEN`; what is not there is not looked at.
 
     Raises:
