@@ -65,6 +65,9 @@ def test_an_option_of_other_verbs_is_told(people: Path):
         "as they are"
     ]
     assert whose_options(["run", "--no-references", "--nosuch", "--method", "sf2f"]) == []
+    assert whose_options(["run", "--method", "outputs", "--set", "a=b", "folder=faces"]) == [
+        "A setting stands behind --set: --set folder=faces"
+    ]
     assert whose_options(["weights", "list", "--label"]) == whose_options([]) == []
 
 
@@ -133,3 +136,27 @@ def test_one_output_is_enough_for_a_table(people: Path):
     done = ended(*words, "--runs", "runs", cwd=people)
     assert done.returncode == 1 and "face found" in done.stdout and "made none" not in done.stderr
     assert "1 failed in generation: the command ended with status 1: no" in done.stderr
+
+
+# -- folders -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", ["--estimate", "--reference"])
+def test_a_folder_that_is_not_there_is_told_before_what_the_other_one_holds(people: Path, option: str):
+    words = {"--estimate": "people", "--reference": "people", option: "peple"}
+    done = ended("score", *(word for pair in words.items() for word in pair), cwd=people)
+    assert done.returncode == 2 and done.stderr == f"error: {option} peple: no such file or folder\n"
+
+
+def test_true_pictures_that_are_given_as_outputs_are_told(people: Path):
+    words = ("run", "--method", "outputs", "--dataset", "folder", "--data-root", "people", "--metrics")
+    words += ("face_detection_rate", "--workers", "0", "--no-references", "--runs", "runs", "--set")
+    done = ended(*words, "folder=people", cwd=people)
+    assert "2 files of people are true ones of the dataset themselves: p0/face.png, p1/face.png" in done.stderr
+    (people / "copies").mkdir()
+    for number in range(2):
+        (people / f"copies/p{number}.png").write_bytes((people / f"people/p{number}/face.png").read_bytes())
+    assert "true ones" not in ended(*words, "folder=copies", cwd=people).stderr
+    (people / "empty").mkdir()
+    done = ended(*words, "folder=empty", cwd=people)
+    assert done.returncode == 2 and "--set folder=empty: holds no file. Expected pictures" in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -139,12 +140,20 @@ def _exit_code(requests: Requests) -> Any:
 
 
 def whose_options(words: Sequence[str]) -> list[str]:
-    """Of the options of a command line that its verb does not take, those that others do; a line for each."""
+    """Of the options of a command line that its verb does not take, those that others do; and settings without --set.
+
+    A line for each.
+    """
     verbs = {verb.name: verb for verb in app.registered_commands}
     taken = {name: _options_of(verb) for name, verb in verbs.items() if name}
     own = taken.get(words[0]) if words else None
     if own is None:
         return []
+    loose = [
+        word
+        for before, word in zip(words, words[1:], strict=False)
+        if re.match(r"[a-z_.]+=", word) and not before.startswith("-")
+    ]
     asked = dict.fromkeys(word.partition("=")[0] for word in words[1:] if word.startswith("--"))
     found = {word: [name for name, options in taken.items() if word in options] for word in asked if word not in own}
     return [
@@ -152,7 +161,7 @@ def whose_options(words: Sequence[str]) -> list[str]:
         + (", which takes a run, or files, as they are" if words[0] == "score" else "")
         for word, names in found.items()
         if names
-    ]
+    ] + [f"A setting stands behind --set: --set {word}" for word in loose if "--set" in own]
 
 
 def _options_of(verb: typer.models.CommandInfo) -> set[str]:
