@@ -638,6 +638,9 @@ def test_folders_of_one_kind_keep_the_names_that_they_had(people):
 
 
 def test_scores_never_lie_among_the_files(people, monkeypatch):
+    (people / "file").touch()
+    with pytest.raises(UsageError, match=r"--out .*file is a file; expected the folder of the scores"):
+        scored(people, out=people / "file")
     with pytest.raises(UsageError, match=r"lies in --estimate .*made.*: give --out a folder elsewhere"):
         scored(people, out=people / "made/scores")
     monkeypatch.chdir(people / "true")

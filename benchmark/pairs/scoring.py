@@ -76,13 +76,6 @@ def score_pairs(
     if request.align and request.reference is None:
         raise UsageError("--align takes out how late an estimate is against its reference: give --reference")
     found = _found(request)
-    report = progress(request.estimate.name)
-    if isinstance(found, Faces):
-        report("look at true faces", 0, len(found.people))
-        scorer, notes = face_scorer(request, found)
-        report("look at true faces", len(found.people), len(found.people))
-    else:
-        scorer, notes = speech_scorer(request, found)
     spec = PairSpec(
         estimate=str(request.estimate.resolve()),
         reference=str(request.reference.resolve()) if request.reference else None,
@@ -91,7 +84,14 @@ def score_pairs(
         of_both=_judged(found) if holds_both(request.estimate) else None,
     )
     run = RunDirectory(request.out or Path("scores") / spec.run_id())
-    _refuse_inside(run.path, request)
+    _refuse_place(run, request, spec, _judged(found))
+    report = progress(request.estimate.name)
+    if isinstance(found, Faces):
+        report("look at true faces", 0, len(found.people))
+        scorer, notes = face_scorer(request, found)
+        report("look at true faces", len(found.people), len(found.people))
+    else:
+        scorer, notes = speech_scorer(request, found)
     notes = [*_pairing_notes(found), *_format_notes(found), *notes]
     samples = tuple(Sample(pair.id, pair.speaker, {}, {}, pair.attributes) for pair in found.pairs)
     with run.locked():
@@ -243,31 +243,31 @@ def _batches(found: Pairs, missing: Mapping[str, set[Any]], workers: int) -> Ite
 
 
 def _write_run(run: RunDirectory, spec: PairSpec, found: Pairs) -> None:
-    """Write `run.json` before anything else.
-
-    Raises:
-        UsageError: the folder is that of other scores.
-    """
     from benchmark.runs import provenance
 
-    judged = _judged(found)
     if (run.path / "run.json").is_file():
-        _refuse_others(run, spec, judged)
+        _refuse_others(run, spec, _judged(found))  # another command may have begun in the meantime
     about = {
         "kind": "pairs",
         "spec": spec.model_dump(),
-        "judged": judged,
+        "judged": _judged(found),
         "clusters": found.clusters,
         "provenance": provenance.collect(),
     }
     run.write_document("run.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
 
 
-def _refuse_inside(out: Path, request: PairRequest) -> None:
+def _refuse_place(run: RunDirectory, request: PairRequest, spec: PairSpec, judged: Judged) -> None:
     """
     Raises:
-        UsageError: scores would lie among the files, and the pictures of their report be taken for some.
+        UsageError: the folder of the scores is none, or that of others; or it would lie among the files, and the
+            pictures of its report be taken for some of them.
     """
+    out = run.path
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; expected the folder of the scores")
+    if (out / "run.json").is_file():
+        _refuse_others(run, spec, judged)
     for option, place in (("--estimate", request.estimate), ("--reference", request.reference)):
         if place is not None and place.is_dir() and out.resolve().is_relative_to(place.resolve()):
             raise UsageError(
