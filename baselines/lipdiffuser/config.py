@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from baselines.lipdiffuser.diffusion import Denoiser
 from baselines.lipdiffuser.mel import BANDS, Framing
 from baselines.lipdiffuser.speaker import SpeakerKind
 from baselines.lipdiffuser.unet import UNet
-from baselines.settings import check
+from baselines.settings import FILES, check
 from benchmark.errors import InvalidConfig
 from benchmark.weights import table as weights
 
@@ -63,10 +63,10 @@ class Config:
     visual: Literal["braven", "talkers", "features"] = "braven"
     """What sees the lips: BRAVEn, with `visual_weights`; a small encoder that learns to read phonemes from Talkers'
     lips; or nothing, where `visual_features` were computed before."""
-    visual_weights: str = ""
+    visual_weights: str = field(default="", metadata=FILES)
     """A checkpoint of BRAVEn's official code, of its video encoder or of a lip reader with one: a file, or a name of
     the table of weights, `braven_large`."""
-    visual_features: str = ""
+    visual_features: str = field(default="", metadata=FILES)
     """A folder with `<id>.npy` of each sample: features `[N, visual_dim]`, one row for each frame at 25 a second."""
     visual_dim: int = 1024
     """Channels of the features; of the encoder for Talkers 128 are enough. BRAVEn's are those of its checkpoint."""
@@ -95,7 +95,7 @@ class Config:
     speaker: SpeakerKind = "wespeaker"
     """What embeds the enrolment: WeSpeaker from a file, GE2E as resemblyzer carries it, or `talkers`, the recogniser of
     voice2face that ships with the method of that name."""
-    speaker_model: str = ""
+    speaker_model: str = field(default="", metadata=FILES)
     """WeSpeaker's model, exported as ONNX: a file, or a name of the table of weights; by default
     `wespeaker_resnet221`."""
 
@@ -105,7 +105,7 @@ class Config:
     torchaudio and vocoders trained by SpeechBrain."""
     vocoder_channels: int = 512
     """Of HiFi-GAN's first layer: 512 is its V1, 128 its V2."""
-    vocoder_weights: str = ""
+    vocoder_weights: str = field(default="", metadata=FILES)
     """A published HiFi-GAN generator for 16 kHz, 80 bands and a hop of 256, in place of one that is trained here: a
     file, or a name of the table of weights, `hifigan_16khz`."""
     vocoder_equalised: int = 0

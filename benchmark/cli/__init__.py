@@ -1,6 +1,6 @@
 """The verbs: parsing only; whatever is heavy is imported inside the functions.
 
-    main      `python -m benchmark`: all verbs under one command, and how errors end it
+    main      `python -m benchmark`: all verbs under one command, and how errors end it; `ending`: how signals do
     run, generate, score, compare, table, figure, predict, train, speed, leaderboard, show, data, weights, doctor
               a verb each; `list` is in `listing`, `data prepare` in `prepare`
     options   options that several verbs share

@@ -46,8 +46,9 @@ class Faces(Pairs):
 
     @cached_property
     def hashes(self) -> Mapping[Path, str]:
-        """Of all true pictures."""
-        return {path: content_hash(path) for person in self.people for path in person.targets[TARGET]}
+        """Of all pictures, true ones and those to be judged, each read once."""
+        true = (path for person in self.people for path in person.targets[TARGET])
+        return {path: content_hash(path) for path in dict.fromkeys([*true, *(pair.estimate for pair in self.pairs)])}
 
     @cached_property
     def gallery_version(self) -> str:
@@ -66,12 +67,12 @@ class Faces(Pairs):
 
     def version(self, pair: FilePair) -> str:
         """Changes with the content of the picture and of the gallery."""
-        return f"{content_hash(pair.estimate)} {self.gallery_version}"
+        return f"{self.hashes[pair.estimate]} {self.gallery_version}"
 
     def copies(self) -> list[str]:
         """Ids of faces that are true pictures themselves, byte for byte."""
-        true = set(self.hashes.values()) - {"-"}
-        return [pair.id for pair in self.pairs if content_hash(pair.estimate) in true]
+        true = {self.hashes[path] for person in self.people for path in person.targets[TARGET]} - {"-"}
+        return [pair.id for pair in self.pairs if self.hashes[pair.estimate] in true]
 
 
 class PictureReader(FaceReader):

@@ -69,6 +69,9 @@ def medium_of(estimate: Path, reference: Path | None, asked: Judged | None = Non
     Raises:
         UsageError: both kinds and nothing that decides, or an estimate of one kind and a reference of the other.
     """
+    for option, path in (("--estimate", estimate), ("--reference", reference)):
+        if path is not None and not path.exists():
+            raise UsageError(f"{option} {path}: no such file or folder")
     ours = _kinds(estimate)
     if len(ours) > 1 and asked is None:
         held = " and ".join(f"{count} {_plural(medium)}" for medium, count in ours.items())
@@ -88,6 +91,11 @@ def medium_of(estimate: Path, reference: Path | None, asked: Judged | None = Non
             "compared with faces, and speech with speech"
         )
     return found
+
+
+def holds_both(path: Path) -> bool:
+    """Whether there are files of both kinds, so that the metrics decide what is judged."""
+    return len(_kinds(path)) > 1
 
 
 def _kinds(path: Path) -> dict[Medium, int]:
