@@ -9,9 +9,10 @@ from typing import ClassVar
 from benchmark.datasets.audiovisual import AudioVisualCorpus, held_out, name_below, spoken_by, with_own_sound
 from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.media_files import MediaFinder, is_speech
-from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.noise_lists import LAYOUT
+from benchmark.datasets.spilled import Spilled
 from benchmark.datasets.tables import lrs3_words
+from benchmark.datasets.utterances import Utterances
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import check_header, is_audio
 from benchmark.text_files import read_text
@@ -58,15 +59,15 @@ class LRS3(AudioVisualCorpus):
     forms: ClassVar[Mapping[str, Form]] = {"video": Form(fps=25, size=(224, 224))}
     pair_lists: ClassVar[tuple[str, ...]] = ("lrs3_test", "lrs_test")
 
-    def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
+    def utterances(self, split: str, finder: MediaFinder) -> Utterances:
         """By `<video>/<utterance>`."""
         root = self.media_root()
         base = root / "lrs3" if (root / "lrs3").is_dir() else root
         part = base / ("test" if split == "test" else "trainval")
         below = part.relative_to(root).as_posix()
-        speech: dict[str, str] = {}
-        video: dict[str, str] = {}
-        texts: dict[str, str] = {}
+        speech: Spilled[str] = Spilled()
+        video: Spilled[str] = Spilled()
+        texts: Spilled[str] = Spilled()
         talks = [
             talk for talk in finder.folders(part) if split == "test" or held_out("lrs3", talk.name) == (split == "val")
         ]
@@ -75,16 +76,16 @@ class LRS3(AudioVisualCorpus):
                 name = name_below(file, below)
                 kind = texts if _is_text(Path(file)) else speech if is_audio(file) else video
                 if name.count("/") == 1:
-                    kind.setdefault(name, file)
+                    kind.offer(name, file)
                 else:
                     finder.leave_out(root / file, "a stray file: expected <video>/<utterance>")
         with_own_sound(video, speech, finder)
 
         def about(name: str) -> dict[str, str]:
             text, reason = None, f"no usable .txt beside it ({_EXPECTED})"
-            if name in texts:
+            if file := texts.get(name):
                 try:
-                    text = lrs3_words(read_text(root / texts[name]))
+                    text = lrs3_words(read_text(root / file))
                 except UsageError as error:
                     reason = str(error).removeprefix(f"{root}/")
             if text is None:

@@ -10,9 +10,10 @@ from benchmark.datasets.audiovisual import held_out, shortened
 from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.manifest import Row
-from benchmark.datasets.mixtures import Utterance, with_enrolments
+from benchmark.datasets.mixtures import with_enrolments
 from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.tables import read_table, sex_of
+from benchmark.datasets.utterances import Utterance, Utterances
 from benchmark.datasets.voxceleb import SpeakerFolders
 from benchmark.errors import MissingDataset
 
@@ -85,20 +86,26 @@ class VoxCeleb1(Dataset):
             self.problems.append(f"{_TABLE}: {lacking} of the speakers of {split} have no folder here")
         ids = safe_ids(people)
         heard = speech.recordings([name] for name in wanted)
-        spoken: list[Utterance] = []
-        for name, recordings in zip(wanted, heard, strict=True):
-            row = people[name]
-            about = {"sex": sex_of(row[_SEX]), "nationality": row[_NATION] or None}
-            about = {key: value for key, value in about.items() if value}
-            if not recordings:
-                self.problems.append(f"{_TABLE}, line {row['line']}: {row[_ID]!r} has no usable recording")
-            elif task == "speech2face":
-                yield Row(ids[name], ids[name], {"speech": tuple(recordings)}, {}, about)
-            else:
-                spoken += [_utterance(ids[name], file, about) for file in recordings]
+
+        def voices() -> Iterator[Row]:
+            for name, recordings in zip(wanted, heard, strict=True):
+                row = people[name]
+                about = {"sex": sex_of(row[_SEX]), "nationality": row[_NATION] or None}
+                about = {key: value for key, value in about.items() if value}
+                if recordings:
+                    yield Row(ids[name], ids[name], {"speech": tuple(recordings)}, {}, about)
+                else:
+                    self.problems.append(f"{_TABLE}, line {row['line']}: {row[_ID]!r} has no usable recording")
+
+        if task == "speech2face":
+            yield from voices()
+        else:
+            spoken = Utterances.of(
+                _utterance(one.speaker, file, one.attributes) for one in voices() for file in one.inputs["speech"]
+            )
+            rows = (Row(one.id, one.speaker, {}, {"speech": (one.speech,)}, one.attributes) for one in spoken)
+            yield from with_enrolments(rows, spoken, of=f"{self.name} {split}")
         self.problems[:] = shortened(self.problems)
-        rows = (Row(one.id, one.speaker, {}, {"speech": (one.speech,)}, one.attributes) for one in spoken)
-        yield from with_enrolments(rows, spoken, of=f"{self.name} {split}")
 
 
 def _split_of(row: Mapping[str, str]) -> str:
