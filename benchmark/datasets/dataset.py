@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 import re
+import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -93,6 +94,11 @@ class Dataset(ABC):
             return write_manifest(path, rows, **about, problems=self.problems, root=self.media_root())
         except MissingDataset as error:
             raise MissingDataset(f"{error}{advice(root, self.landmarks)}") from error
+        except sqlite3.OperationalError as error:
+            raise MissingDataset(
+                f"The index of '{self.name}' needs a temporary file, and it cannot be written ({error}): set TMPDIR "
+                "to a folder that can be written and has room"
+            ) from error
 
     def present_root(self) -> Path:
         """The folder of the corpus, or MissingDataset."""

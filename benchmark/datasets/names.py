@@ -97,8 +97,10 @@ def on_disk(path: Path) -> Path | None:
 
 
 def _plain(name: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", name)
-    text = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    text = name
+    if not name.isascii():
+        decomposed = unicodedata.normalize("NFKD", name)
+        text = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:100]
 
 

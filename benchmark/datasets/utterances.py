@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import sqlite3
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, overload
 
 import numpy as np
@@ -30,6 +32,8 @@ class Utterance:
     """The clean speech of a recording that is noisy as it is; looked at by `as_recorded_rows` alone."""
 
 
+_KEPT = 4000
+"""Utterances that are kept in memory, those that were drawn last."""
 _FIELDS = "id, speaker, speech, video, attributes, clean"
 
 
@@ -48,6 +52,7 @@ class Utterances(Sequence[Utterance]):
         self._table.execute(f"CREATE TABLE spoken (place INTEGER PRIMARY KEY, {_FIELDS}, name)")
         self._table.execute(f"INSERT INTO spoken ({_FIELDS}, name) SELECT * FROM unsorted ORDER BY id, rowid")
         self._table.execute("DROP TABLE unsorted")
+        self._at = _reader(self._table)
         self._count: int = self._table.execute("SELECT COUNT(*) FROM spoken").fetchone()[0]
         self._indexed: set[str] = set()
 
@@ -68,9 +73,7 @@ class Utterances(Sequence[Utterance]):
     def __getitem__(self, index: int | slice) -> Utterance | list[Utterance]:
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(self._count))]
-        place = range(self._count)[index]
-        row = self._table.execute(f"SELECT {_FIELDS} FROM spoken WHERE place = ?", (place + 1,)).fetchone()
-        return _utterance(row)
+        return self._at(range(self._count)[index] + 1)
 
     def __iter__(self) -> Iterator[Utterance]:
         return (utterance for _, utterance in self.named())
@@ -124,6 +127,16 @@ class Utterances(Sequence[Utterance]):
         if key not in self._indexed:
             self._table.execute(f"CREATE INDEX by_{key} ON spoken ({key})")
             self._indexed.add(key)
+
+
+def _reader(table: sqlite3.Connection) -> Callable[[int], Utterance]:
+    """What reads the utterance at a place, counted from 1; those of a small split stay in memory."""
+
+    @lru_cache(_KEPT)
+    def read(place: int) -> Utterance:
+        return _utterance(table.execute(f"SELECT {_FIELDS} FROM spoken WHERE place = ?", (place,)).fetchone())
+
+    return read
 
 
 def _record(named: tuple[str, Utterance]) -> tuple[str | None, ...]:
