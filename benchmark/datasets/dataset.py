@@ -18,7 +18,7 @@ from benchmark.datasets.manifest import Manifest, Row, write_manifest
 from benchmark.datasets.media_files import MediaFinder, Progress
 from benchmark.datasets.places import VARIABLE, known_root
 from benchmark.datasets.population import Population
-from benchmark.datasets.roots import advice, unpacked
+from benchmark.datasets.roots import advice, held, unpacked
 from benchmark.errors import MissingDataset, UsageError
 
 
@@ -99,6 +99,29 @@ class Dataset(ABC):
                 f"The index of '{self.name}' needs a temporary file, and it cannot be written ({error}): set TMPDIR "
                 "to a folder that can be written and has room"
             ) from error
+
+    def unrecognised(self) -> str:
+        """Why the root does not look like this corpus: no split has a sample there. Empty where one has."""
+        root = self.present_root()
+        reasons: dict[str, None] = {}
+        for split, task in itertools.product(sorted(self.splits, key="test".__ne__), self.tasks):
+            self.problems = []
+            try:
+                self.check(split, task)
+                if next(iter(self.rows(split, task)), None) is not None:
+                    return ""
+            except UsageError:  # no such split for this task, or for a corpus of this form
+                continue
+            except MissingDataset as error:
+                reasons[str(error).partition("\n")[0].removesuffix(" Expected:")] = None
+            reasons.update(dict.fromkeys(self.problems[:3]))
+        return (
+            f"This does not look like {self.name}: not one sample of it is in {root}. Expected below it:\n{self.layout}\n"
+            f"  it holds: {held(root)}"
+            + "".join(f"\n  {line}" for line in list(reasons)[:5])
+            + advice(root, self.landmarks)
+            + f"\n  `data info {self.name}` says what to get; --data-root names the folder that holds this tree"
+        )
 
     def present_root(self) -> Path:
         """The folder of the corpus, or MissingDataset."""

@@ -14,7 +14,7 @@ from benchmark.datasets.mixtures import with_enrolments
 from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.tables import read_table, sex_of
 from benchmark.datasets.utterances import Utterance, Utterances
-from benchmark.datasets.voxceleb import SpeakerFolders
+from benchmark.datasets.voxceleb import TERMS, SpeakerFolders
 from benchmark.errors import MissingDataset
 
 _TABLE = "vox1_meta.csv"
@@ -35,7 +35,7 @@ class VoxCeleb1(Dataset):
     layout: ClassVar[str] = """\
   vox1_meta.csv                             tab-separated: VoxCeleb1 ID, VGGFace1 ID, Gender, Nationality, Set
   {dev,test}/wav/<id>/<video>/<number>.wav  the recordings; also wav/<id>/... without dev and test"""
-    landmarks: ClassVar[tuple[str, ...]] = (_TABLE, "dev/wav", "test/wav", "dev/id1*", "test/id1*", "wav/id1*", "id1*")
+    landmarks: ClassVar[tuple[str, ...]] = (_TABLE, "dev/wav", "test/wav", "dev/id1*", "test/id1*", "wav/id1*")
     obtain: ClassVar[str] = (
         "The table vox1_meta.csv and the archives vox1_dev_wav and vox1_test_wav, unpacked. The lists of pairs for "
         "verification (veri_test2.txt) are not read: no task here verifies speakers."
@@ -44,11 +44,7 @@ class VoxCeleb1(Dataset):
         "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html describes it and has the metadata; the files are "
         "handed out, by a form, at https://mm.kaist.ac.kr/datasets/voxceleb/"
     )
-    terms: ClassVar[str] = (
-        "CC BY 4.0 for what the authors made; the videos belong to those who uploaded them. For research. The people "
-        "are celebrities of YouTube who were not asked: no identification of private persons, no impersonation; keep "
-        "to the authors' privacy notice, and delete what they withdraw."
-    )
+    terms: ClassVar[str] = TERMS
     use: ClassVar[str] = (
         "The voices of hq_voxceleb and vggface_voxceleb1, which need its files in their own layouts. Alone: faces "
         "made of voices whose portraits are not at hand, and speech for LipDiffuser to learn from."

@@ -12,6 +12,7 @@ from benchmark.datasets.media_files import MediaFinder
 from benchmark.datasets.noise_lists import LAYOUT
 from benchmark.datasets.spilled import Spilled
 from benchmark.datasets.utterances import Utterances
+from benchmark.datasets.voxceleb import TERMS
 from benchmark.media import is_audio, is_video
 
 
@@ -39,11 +40,7 @@ class VoxCeleb2(AudioVisualCorpus):
         "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox2.html describes it and has the metadata; the files "
         "are handed out, by a form, at https://mm.kaist.ac.kr/datasets/voxceleb/"
     )
-    terms: ClassVar[str] = (
-        "CC BY 4.0 for what the authors made; the videos belong to those who uploaded them. For research. The "
-        "people are celebrities of YouTube who were not asked: no identification of private persons, no "
-        "impersonation; keep to the authors' privacy notice, and delete what they withdraw."
-    )
+    terms: ClassVar[str] = TERMS
     use: ClassVar[str] = (
         "FlowAVSE and AVDiffuSS train and test on it: enhancement in AudioSet's noise, separation of two talkers."
     )
