@@ -48,7 +48,7 @@ def test_methods_know_little_of_the_harness_and_nothing_of_metrics(path):
 def test_the_harness_names_no_particular_method_or_metric(path):
     # Files of weights have one reader, at the bottom, for metrics and methods alike.
     contracts = ("metrics.metric", "metrics.speech.items")
-    contracts += ("metrics.networks.weight_files", "metrics.networks.not_weights")
+    contracts += ("metrics.networks.weight_files", "metrics.networks.not_weights", "metrics.sizes")
     contracts += ("baselines.method", "baselines.settings", "baselines.training")
     for name in imports(path) - {"metrics", "baselines"}:
         if name.split(".")[0] in ("metrics", "baselines"):

@@ -116,8 +116,8 @@ class Dataset(ABC):
                 reasons[str(error).partition("\n")[0].removesuffix(" Expected:")] = None
             reasons.update(dict.fromkeys(self.problems[:3]))
         return (
-            f"This does not look like {self.name}: not one sample of it is in {root}. Expected below it:\n{self.layout}\n"
-            f"  it holds: {held(root)}"
+            f"This does not look like {self.name}: not one sample of it is in {root}. Expected below it:\n{self.layout}"
+            f"\n  it holds: {held(root)}"
             + "".join(f"\n  {line}" for line in list(reasons)[:5])
             + advice(root, self.landmarks)
             + f"\n  `data info {self.name}` says what to get; --data-root names the folder that holds this tree"
