@@ -69,9 +69,16 @@ def info(
     print_table(["", ""], [[key, value] for key, value in told.items() if value])
     print_lines(["", "expected below --data-root:" if about["needs_root"] else "expected on disk:"])
     print(about["layout"])
-    if about["needs_root"]:
-        print_lines(["", "Terms are as they were known when this was written; those on the page count. Then:"])
-        print(f"  python -m benchmark data verify {name} --data-root FOLDER")
+    root = " --data-root FOLDER" if about["needs_root"] else ""
+    split = "test" if "test" in about["splits"] else about["splits"][0]
+    if root:
+        print_lines(
+            ["", "Places and terms are as they were known when this was written; those on the page count. Then:"]
+        )
+        print(f"  python -m benchmark data verify {name}{root}")
+    else:
+        print_lines(["", "Then:"])
+    print(f"  python -m benchmark data build {name} --split {split}{root}")
 
 
 def _about(name: str, kind: type[Dataset]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Grid(AudioVisualCorpus):
     obtain: ClassVar[str] = (
         "The clips of the speakers, in normal (mpg) or high quality (mpg_6000), unpacked; or a few clips in one folder."
     )
-    where: ClassVar[str] = "https://zenodo.org/records/3625687 (no form)."
+    where: ClassVar[str] = "https://zenodo.org/records/3625687 (no form, some 16 GB in normal quality)."
     terms: ClassVar[str] = "CC BY 4.0. The people sat for it and agreed to its use in research."
     use: ClassVar[str] = (
         "Sentences of a small grammar, with the words in the file's name, so that word errors can be told "

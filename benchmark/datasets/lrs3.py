@@ -36,16 +36,21 @@ class LRS3(AudioVisualCorpus):
 {LAYOUT}"""
     landmarks: ClassVar[tuple[str, ...]] = ("test/*/*.mp4", "trainval/*/*.mp4", "lrs3/test", "lrs3/trainval")
     obtain: ClassVar[str] = (
-        "The archives trainval and test with videos and texts, unpacked; pretrain is not read. For the published "
-        "mixtures lrs3_test.pckl of FlowAVSE's repository, and a list of recordings of AudioSet."
+        "The archives trainval and test with videos and texts, unpacked; pretrain is not read. For the "
+        "published mixtures lrs3_test.pckl of FlowAVSE's repository (https://github.com/kaistmm/FlowAVSE), "
+        "and a list of recordings of AudioSet."
     )
     where: ClassVar[str] = (
-        "https://www.robots.ox.ac.uk/~vgg/data/lip_reading/lrs3.html, which says whether and how it is handed out "
-        "at present: by name and password after an agreement."
+        "It is handed out no more, as far as is known here: its page, "
+        "https://www.robots.ox.ac.uk/~vgg/data/lip_reading/lrs3.html, is reported to be gone since 2024, and "
+        "https://mmai.io/datasets/lip_reading/, which followed it, to say that downloads are no longer "
+        "available. Look there, or use a copy from before."
     )
     terms: ClassVar[str] = (
-        "TED's terms of use: CC BY-NC-ND 4.0, so for research that earns nothing, and no changed copies are "
-        "passed on. The people spoke in public, not for this: no identification, no impersonation."
+        "Told in two ways: CC BY-NC-ND 4.0 by the page that is gone, CC BY 4.0 by the one that followed; the "
+        "talks themselves are TED's, under CC BY-NC-ND 4.0. By the stricter: research that earns nothing, and "
+        "no changed copies are passed on. The people spoke in public, not for this: no identification, no "
+        "impersonation."
     )
     use: ClassVar[str] = (
         "The second test of FlowAVSE; training, validation and test of LipDiffuser, in lrs3_chime3 with noise."

@@ -49,11 +49,12 @@ class NTCDTIMIT(Dataset):
         "volunteers beside them."
     )
     where: ClassVar[str] = (
-        "https://zenodo.org/records/260228 (no form) for the sound; for the videos see `data info tcd_timit`."
+        "https://zenodo.org/records/260228 (no form, some 45 GB) for the sound; for the videos see `data info "
+        "tcd_timit`."
     )
     terms: ClassVar[str] = (
-        "CC BY-NC 4.0 for the sound: research that earns nothing. For the videos, and for the people in them, the "
-        "terms of TCD-TIMIT."
+        "CC BY-NC 4.0 for the sound, as its Zenodo record is reported to say: research that earns nothing. "
+        "For the videos, and for the people in them, the terms of TCD-TIMIT."
     )
     use: ClassVar[str] = "LipDiffuser's Table 2: the test at -5 dB, as recorded; nothing is mixed."
     published: ClassVar[tuple[Published, ...]] = (

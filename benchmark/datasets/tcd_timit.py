@@ -53,8 +53,8 @@ class TCDTIMIT(AudioVisualCorpus):
         "with their texts."
     )
     where: ClassVar[str] = (
-        "https://sigmedia.tv/datasets/tcd_timit/ (before: sigmedia.tcd.ie/TCDTIMIT): asked for by mail, from an "
-        "academic address."
+        "https://sigmedia.tv/datasets/tcd_timit/ (before: sigmedia.tcd.ie/TCDTIMIT): asked for by mail, as "
+        "that page says; from an academic address, at least before it moved."
     )
     terms: ClassVar[str] = (
         "For academic research, by the agreement of Trinity College Dublin; not to be passed on. The people sat "

@@ -12,9 +12,10 @@ from benchmark.datasets.media_files import MediaFinder, is_speech
 from benchmark.datasets.names import same
 
 TERMS = (
-    "CC BY 4.0 for what the authors made; the videos belong to those who uploaded them. For research. The people are "
-    "celebrities of YouTube who were not asked: no identification of private persons, no impersonation; keep to the "
-    "authors' privacy notice, and delete what they withdraw."
+    "Told in two ways: CC BY 4.0 where the files are handed out, for research; CC BY-SA 4.0, for the metadata, on "
+    "Oxford's pages. The videos belong to those who uploaded them. The people are celebrities of YouTube who were not "
+    "asked: no identification of private persons, no impersonation; keep to the authors' privacy notice, and delete "
+    "what they withdraw."
 )
 """Of both."""
 _PARTS = ("dev", "test", "wav", "aac", "mp4")

@@ -41,8 +41,9 @@ class VoxCeleb1(Dataset):
         "verification (veri_test2.txt) are not read: no task here verifies speakers."
     )
     where: ClassVar[str] = (
-        "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html describes it and has the metadata; the files are "
-        "handed out, by a form, at https://mm.kaist.ac.kr/datasets/voxceleb/"
+        "https://mm.kaist.ac.kr/datasets/voxceleb/ hands out the files, by a form, and has the table at "
+        "meta/vox1_meta.csv; https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html describes the corpus "
+        "and has its files no more."
     )
     terms: ClassVar[str] = TERMS
     use: ClassVar[str] = (

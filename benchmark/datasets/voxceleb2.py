@@ -32,13 +32,15 @@ class VoxCeleb2(AudioVisualCorpus):
 {LAYOUT}"""
     landmarks: ClassVar[tuple[str, ...]] = ("dev/mp4", "test/mp4", "vox2/dev", "vox2/test")
     obtain: ClassVar[str] = (
-        "The archives of the videos (vox2_dev_mp4, vox2_test_mp4) and of the sound (vox2_dev_aac, vox2_test_aac), "
-        "unpacked. For the published mixtures vox_test.pckl of FlowAVSE's or AVDiffuSS's repository, and a list "
+        "The archives of the videos (vox2_dev_mp4, vox2_test_mp4) and of the sound (vox2_dev_aac, "
+        "vox2_test_aac), unpacked. For the published mixtures vox_test.pckl of FlowAVSE's or AVDiffuSS's "
+        "repository (https://github.com/kaistmm/FlowAVSE, https://github.com/kaistmm/AVDiffuSS), and a list "
         "of recordings of AudioSet."
     )
     where: ClassVar[str] = (
-        "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox2.html describes it and has the metadata; the files "
-        "are handed out, by a form, at https://mm.kaist.ac.kr/datasets/voxceleb/"
+        "https://mm.kaist.ac.kr/datasets/voxceleb/ hands out the files, by a form; "
+        "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox2.html describes the corpus and has its files no "
+        "more."
     )
     terms: ClassVar[str] = TERMS
     use: ClassVar[str] = (
