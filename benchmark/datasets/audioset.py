@@ -108,7 +108,7 @@ class AudioSet(Dataset):
 
 
 def _listed(path: Path, finder: MediaFinder) -> Spilled[str] | None:
-    """YouTube id to start and labels, as JSON; None where there is no such list. Lines that begin with `#` are remarks."""
+    """YouTube id to start and labels, as JSON; None where there is no such list. Lines with `#` first are remarks."""
     if not path.is_file():
         return None
     expected = "expected lines of YTID, start_seconds, end_seconds and labels in quotes"

@@ -104,9 +104,17 @@ def spoken_by(
         return ((name, own, other) for name, own, other in _together(speech, video) if other is not None)
 
     people: Spilled[str] = Spilled()
-    for name, _, _ in both():
-        people.offer(speaker(name), "")
-    ids, persons = SafeIds(name for name, _, _ in both()), SafeIds(people)
+
+    def names() -> Iterator[str]:
+        last = ""
+        for name, _, _ in both():
+            yield name
+            if (person := speaker(name)) != last:
+                people.offer(person, "")
+            last = person
+
+    ids = SafeIds(names())
+    persons = SafeIds(people)
     return Utterances(
         (name, Utterance(ids[name], persons[speaker(name)], own, seen, about(name))) for name, own, seen in both()
     )
