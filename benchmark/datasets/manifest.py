@@ -308,5 +308,4 @@ def _twice(path: Path, name: str) -> MissingDataset:
     return MissingDataset(f"Manifest {path} holds the id '{name}' more than once")
 
 
-def _dumps(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_dumps = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

@@ -47,11 +47,16 @@ class Utterances(Sequence[Utterance]):
         """
         self._table = scratch()
         weakref.finalize(self, self._table.close)
-        self._table.execute(f"CREATE TABLE unsorted ({_FIELDS}, name)")
-        self._table.executemany("INSERT INTO unsorted VALUES (?, ?, ?, ?, ?, ?, ?)", map(_record, named))
         self._table.execute(f"CREATE TABLE spoken (place INTEGER PRIMARY KEY, {_FIELDS}, name)")
-        self._table.execute(f"INSERT INTO spoken ({_FIELDS}, name) SELECT * FROM unsorted ORDER BY id, rowid")
-        self._table.execute("DROP TABLE unsorted")
+        self._table.executemany(
+            f"INSERT INTO spoken ({_FIELDS}, name) VALUES (?, ?, ?, ?, ?, ?, ?)", self._records(named)
+        )
+        if not self._in_order:
+            self._table.execute("ALTER TABLE spoken RENAME TO unsorted")
+            self._table.execute(f"CREATE TABLE spoken (place INTEGER PRIMARY KEY, {_FIELDS}, name)")
+            fields = f"{_FIELDS}, name"
+            self._table.execute(f"INSERT INTO spoken ({fields}) SELECT {fields} FROM unsorted ORDER BY id, place")
+            self._table.execute("DROP TABLE unsorted")
         self._at = _reader(self._table)
         self._count: int = self._table.execute("SELECT COUNT(*) FROM spoken").fetchone()[0]
         self._indexed: set[str] = set()
@@ -116,6 +121,14 @@ class Utterances(Sequence[Utterance]):
         for speaker, own in itertools.groupby(map(_utterance, rows), key=lambda one: one.speaker):
             yield speaker, list(own)
 
+    def _records(self, named: Iterable[tuple[str, Utterance]]) -> Iterator[tuple[str | None, ...]]:
+        last, self._in_order = "", True
+        for name, one in named:
+            self._in_order &= last <= one.id
+            last = one.id
+            about = json.dumps(dict(one.attributes)) if one.attributes else None
+            yield one.id, one.speaker, one.speech, one.video, about, one.clean, same(name)
+
     def _drawn(self, where: str, about: tuple[str, ...], random: np.random.Generator) -> Utterance | None:
         count = self._table.execute(f"SELECT COUNT(*) FROM spoken WHERE {where}", about).fetchone()[0]
         if not count:
@@ -137,12 +150,6 @@ def _reader(table: sqlite3.Connection) -> Callable[[int], Utterance]:
         return _utterance(table.execute(f"SELECT {_FIELDS} FROM spoken WHERE place = ?", (place,)).fetchone())
 
     return read
-
-
-def _record(named: tuple[str, Utterance]) -> tuple[str | None, ...]:
-    name, one = named
-    about = json.dumps(dict(one.attributes)) if one.attributes else None
-    return one.id, one.speaker, one.speech, one.video, about, one.clean, same(name)
 
 
 def _utterance(row: Sequence[Any]) -> Utterance:
