@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmark.datasets import manifest
 from benchmark.datasets import spilled as spilling
+from benchmark.datasets.manifest import Row, write_manifest
 from benchmark.datasets.names import SafeIds, safe_ids
 from benchmark.datasets.spilled import Spilled
 from benchmark.datasets.utterances import Utterance, Utterances
+from benchmark.errors import MissingDataset
 
 
 def test_it_does_what_a_dict_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +45,19 @@ def test_it_does_what_a_dict_does(monkeypatch: pytest.MonkeyPatch) -> None:
     for missing in (lambda: ours["a"], lambda: ours.pop("a")):
         with pytest.raises(KeyError):
             missing()
+
+
+def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def small() -> sqlite3.Connection:
+        database = spilling.scratch()
+        database.execute("PRAGMA max_page_count = 3")
+        return database
+
+    monkeypatch.setattr(manifest, "scratch", small)
+    about = {"dataset": "d", "revision": "1", "split": "test", "task": "speech2face"}
+    with pytest.raises(MissingDataset, match=r"disk is full\): set TMPDIR to a folder"):
+        write_manifest(tmp_path / "m.jsonl", (Row(str(n), "ann", {}, {}, {"k": "x" * 999}) for n in range(99)), **about)
+    assert not list(tmp_path.iterdir())
 
 
 def spoken(count: int) -> list[Utterance]:

@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import os
 import re
-import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from benchmark.datasets.media_files import MediaFinder, Progress
 from benchmark.datasets.places import VARIABLE, known_root
 from benchmark.datasets.population import Population
 from benchmark.datasets.roots import advice, held, unpacked
+from benchmark.datasets.spilled import room
 from benchmark.errors import MissingDataset, UsageError
 
 
@@ -83,7 +83,8 @@ class Dataset(ABC):
         about = {"dataset": self.name, "revision": self.revision, "split": split, "task": task}
         try:
             rows = iter(self.rows(split, task))
-            first = next(rows, None)
+            with room():
+                first = next(rows, None)
             if first is None:
                 raise MissingDataset(
                     f"No usable sample of '{self.name}' ({split}) under {self.root}. Expected:\n{self.layout}"
@@ -94,11 +95,6 @@ class Dataset(ABC):
             return write_manifest(path, rows, **about, problems=self.problems, root=self.media_root())
         except MissingDataset as error:
             raise MissingDataset(f"{error}{advice(root, self.landmarks)}") from error
-        except sqlite3.OperationalError as error:
-            raise MissingDataset(
-                f"The index of '{self.name}' needs a temporary file, and it cannot be written ({error}): set TMPDIR "
-                "to a folder that can be written and has room"
-            ) from error
 
     def unrecognised(self) -> str:
         """Why the root does not look like this corpus: no split has a sample there. Empty where one has."""

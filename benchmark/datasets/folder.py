@@ -88,6 +88,7 @@ class Folder(AudioVisualCorpus):
         else:
             rows = super().rows(split, task)
         digests: Spilled[str] = Spilled()
+        faults = []
 
         def digest(file: str) -> bytes:
             if file not in digests:
@@ -98,9 +99,10 @@ class Folder(AudioVisualCorpus):
             try:
                 media = _together(digest(file) for file in _files(row))
             except MediaError as error:
-                self.problems.append(f"{row.id}: {error}")
+                faults.append(f"{row.id}: {error}")
             else:
                 yield replace(row, attributes={**row.attributes, "media": media})
+        self.problems += faults
 
     def utterances(self, split: str, finder: MediaFinder) -> Utterances:
         """The usable videos by `<person>/<name>`: with their clean speech, or in the split `noisy` with their sound."""

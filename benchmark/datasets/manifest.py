@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
-from benchmark.datasets.spilled import scratch
+from benchmark.datasets.spilled import room, scratch
 from benchmark.errors import MissingDataset
 from benchmark.files import write_whole
 from benchmark.types import Sample
@@ -123,7 +123,7 @@ def write_manifest(
         What was written, not read back: by then another process may have written the same path.
 
     Raises:
-        MissingDataset: two rows with one id.
+        MissingDataset: two rows with one id, or no room for temporary files.
     """
     header = {"manifest": FORMAT, "dataset": dataset, "revision": revision, "split": split, "task": task}
     packer = _Packer(header)
@@ -139,7 +139,8 @@ def write_manifest(
                 packer.add(line)
                 file.write(line + "\n")
 
-    write_whole(path, write)
+    with room():
+        write_whole(path, write)
     return packer.manifest(path, root or path.parent, problems)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import weakref
 from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
 from typing import Generic, TypeVar, cast
+
+from benchmark.errors import MissingDataset
 
 _CACHE_KIB = 512
 """Of a file's pages, in memory."""
@@ -22,6 +25,22 @@ def scratch() -> sqlite3.Connection:
     database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     database.execute("BEGIN")  # never ended: nothing of it is to last
     return database
+
+
+@contextlib.contextmanager
+def room() -> Iterator[None]:
+    """Say what to do where temporary files cannot be written.
+
+    Raises:
+        MissingDataset: there is no room for them, or no folder.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise MissingDataset(
+            f"An index needs a temporary file, and it cannot be written ({error}): set TMPDIR to a folder that can be "
+            "written and has room"
+        ) from error
 
 
 class Spilled(MutableMapping[str, Value], Generic[Value]):
