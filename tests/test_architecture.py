@@ -50,6 +50,7 @@ def test_the_harness_names_no_particular_method_or_metric(path):
     # Files of weights have one reader, at the bottom, for metrics and methods alike.
     contracts = ("metrics.metric", "metrics.speech.items")
     contracts += ("metrics.networks.weight_files", "metrics.networks.not_weights", "metrics.networks.onnx_files")
+    contracts += ("metrics.sizes",)
     contracts += ("baselines.method", "baselines.settings", "baselines.training")
     for name in imports(path) - {"metrics", "baselines"}:
         if name.split(".")[0] in ("metrics", "baselines"):

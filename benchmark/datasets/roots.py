@@ -24,7 +24,7 @@ def advice(root: Path, landmarks: Sequence[str]) -> str:
         landmarks: patterns of paths; one of them is below the right folder.
     """
     lines = []
-    if not _fits(root, landmarks):
+    if not fits(root, landmarks):
         found = _elsewhere(root, landmarks)
         lines = [f"\n  {root} is not its folder. Did you mean {found}?"] if found else _other_case(root, landmarks)
     return "".join([*lines, unpacked(root)])
@@ -45,8 +45,16 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(_ARCHIVES) or fnmatch.fnmatchcase(name, _PARTS)
 
 
-def _fits(folder: Path, landmarks: Sequence[str]) -> bool:
+def fits(folder: Path, landmarks: Sequence[str]) -> bool:
+    """Whether one of the landmarks is below a folder."""
     return any(_is_there(folder, pattern.split("/")) for pattern in landmarks)
+
+
+def held(root: Path) -> str:
+    """What lies in a folder, in a line: the first names, and how many more there are."""
+    names = [f"{path.name}/" if path.is_dir() else path.name for path in (root / name for name in _names(root))]
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return f"{', '.join(ascii(name)[1:-1] for name in names[:5])}{more}" if names else "nothing"
 
 
 def _is_there(folder: Path, parts: Sequence[str]) -> bool:
@@ -59,9 +67,9 @@ def _is_there(folder: Path, parts: Sequence[str]) -> bool:
 
 
 def _elsewhere(root: Path, landmarks: Sequence[str]) -> Path | None:
-    """The nearest folder above or below that fits."""
-    above = [root.absolute().parent, root.absolute().parent.parent]
-    return next((place for place in (*_below(root), *above) if _fits(place, landmarks)), None)
+    """The nearest folder above or below with the first landmark, else with the second, and so on."""
+    places = [*_below(root), root.absolute().parent, root.absolute().parent.parent]
+    return next((place for landmark in landmarks for place in places if fits(place, [landmark])), None)
 
 
 def _other_case(root: Path, landmarks: Sequence[str]) -> list[str]:
