@@ -5,6 +5,7 @@
     speech    metrics of speech
     networks  pretrained networks inside metrics
     plain     torch as it is before anybody has set anything
+    sizes     how the size of a file is told
 
 `faces` and `speech` use `metric`, and are handed `networks`.
 """
