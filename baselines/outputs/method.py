@@ -138,7 +138,8 @@ def _of_files(place: Path, task: Any, samples: Sequence[Sample]) -> GatheredFile
         belong = f"file of {place} belongs" if count == 1 else f"files of {place} belong"
         notes.append(f"{count} {belong} to no sample: {some(found.strangers)}")
     true = {path.resolve() for sample in samples for paths in sample.targets.values() for path in paths}
-    if copies := [file.shown for files in found.files.values() for file in files if file.path.resolve() in true]:
+    used = [file for files in found.files.values() for file in files if not file.problem]
+    if copies := [file.shown for file in used if file.path.resolve() in true]:
         notes.append(f"{len(copies)} files of {place} are true ones of the dataset themselves: {some(copies)}")
     if found.links:
         notes.append(f"links to folders are not followed: {some(found.links)}")
