@@ -20,6 +20,7 @@ from benchmark.papers import reported
 from benchmark.papers.beside import fill
 from benchmark.papers.figures import FIGURES
 from benchmark.papers.making import Runner
+from benchmark.preparation.steps import STEPS
 from benchmark.protocols import book, telling
 from benchmark.protocols.following import OPTIONS, Following, follow, on_this_machine
 from benchmark.reports import fitted, tables
@@ -126,6 +127,58 @@ def test_sizes_of_splits_are_those_that_the_papers_state():
     printed = reported.table("avp_gan", 3)
     (test,) = [row.values[0].value for row in printed.rows if row.label == "Test"]
     assert book.load("avp_gan").corpora["voxceleb1"].speakers == test == 189
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_what_a_method_sees_and_is_compared_with_is_said_of_every_protocol(name):
+    """The crops, where the paper states them, and what `data prepare` makes them by."""
+    crops = [rule for rule in book.find(name).rules if rule.key.startswith("crops")]
+    assert crops
+    for rule in crops:
+        step, *preset = rule.prepare.split(" --preset ")
+        assert preset and preset[0] in STEPS[step].presets
+        text = telling.text(book.find(name))
+        assert f"`python -m benchmark data prepare {rule.prepare}`" in text and (not rule.place or rule.place in text)
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "words"),
+    [
+        ("flowavse/table1", {"size": 112}, "112 x 112"),
+        ("lipdiffuser/table1", {"size": 96}, "88 x 88"),
+        ("avp_gan/table4", {"size": 64}, "3 x 64 x 64"),
+        ("speech2face_ddpm/table3", {"of_several": "refuse"}, "a single face"),
+        ("sf2f/table3", {"background": "white"}, "white"),
+    ],
+)
+def test_crops_are_those_of_the_paper(name, step, words):
+    (rule,) = [rule for rule in book.find(name).rules if rule.key == "crops"]
+    kind, _, preset = rule.prepare.partition(" --preset ")
+    made = STEPS[kind].configured(preset)
+    assert {key: getattr(made, key) for key in step} == step
+    assert words in rule.paper
+    if PRINTED:
+        text = Path(PRINTED, f"{book.find(name).book}.md").read_text(encoding="utf-8")
+        digits = re.compile(re.sub(r"\s*x\s*", r"\\W*(?:times)?\\W*", words))
+        assert digits.search(text)
+
+
+def test_true_faces_that_somebody_else_cuts_are_a_departure():
+    own = plain("speech2face_ddpm/table2", dataset="avspeech").departures
+    assert any("cut out by whoever fetched the clips" in line and "MediaPipe" in line for line in own)
+    elsewhere = plain("speech2face_ddpm/table3").departures
+    assert [line for line in elsewhere if "MediaPipe" in line] == [
+        "true faces of this corpus as they are, where the paper has MediaPipe's crops of frames with a single face"
+    ]
+
+
+def test_both_lengths_that_avp_gan_states_of_its_comparison_keep_to_it():
+    assert plain("avp_gan/figure8").options["seconds"] == 8
+    for seconds, kept in ((6.0, True), (8.0, True), (4.0, False)):
+        told = [line for line in plain("avp_gan/figure8", seconds=seconds).departures if "--seconds" in line]
+        assert (told == []) is kept
+    (rule,) = [rule for rule in book.find("avp_gan/figure8").rules if rule.seconds]
+    assert rule.decided and "Sec. 4.2" in rule.place
 
 
 def test_enrolments_and_snrs_are_those_of_the_paper():
@@ -443,6 +496,9 @@ seconds = 3"""
             "differs = { text = 'x', where = '--repeats 3' }",
             "rules.lengths: differs: expected --dataset or --seconds or --enrolment with a value, got '--repeats 3'",
         ),
+        ("seconds = 3", "prepare = 'face'", "mine: Unknown step 'face'. Did you mean 'faces'?"),
+        ("seconds = 3", "prepare = 'faces --preset sf2'", "mine: Unknown preset 'sf2'."),
+        ("seconds = 3", "prepare = 'faces -p x'", "mine: prepare = 'faces -p x': expected 'STEP' or 'STEP --preset"),
         ("seconds = 3", "differs = { txt = 'x' }", "rules.lengths: differs: unknown key 'txt'. Did you mean 'text'?"),
         ("seconds = 3", "differs = 3", "rules.lengths: differs: expected a table, got 3"),
         (

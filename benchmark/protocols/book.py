@@ -25,6 +25,7 @@ A key that is no field of the classes below is refused.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -139,6 +140,8 @@ class Rule:
     enrolment: tuple[str, ...] = ()
     ours: str = ""
     """What is done here, where `run` has no option that says it."""
+    prepare: str = ""
+    """What `data prepare` is told to make the like of other material: `faces --preset flowavse`."""
     decided: str = ""
     """Why so, where the paper leaves it open or its code does otherwise."""
     differs: tuple[Remark, ...] = ()
@@ -303,6 +306,9 @@ def check(protocol: PaperProtocol) -> None:
             for remark in (*part.differs, *(part.elsewhere if isinstance(part, Rule) else ())):
                 for text in (*remark.where, *remark.unless):
                     _check_option(text, task)
+        for rule in protocol.rules:
+            if rule.prepare:
+                _check_prepare(rule.prepare)
         for number in protocol.numbers:
             if (what := metrics.described(metric_of(number)).task) != kind:
                 raise refuse(f"number '{number}' is of {what}, not of {task.name}")
@@ -435,6 +441,19 @@ def _check_option(text: str, task: Any) -> None:
             with_protocol(task, float(value), None)
         except ValueError as error:
             raise UsageError(f"{text}: expected seconds") from error
+
+
+def _check_prepare(text: str) -> None:
+    """
+    Raises:
+        UsageError, UnknownName: `data prepare` has no such step or preset.
+    """
+    from benchmark.preparation.steps import step_called
+
+    found = re.fullmatch(r"(\S+)(?: --preset (\S+))?", text)
+    if found is None:
+        raise UsageError(f"prepare = {text!r}: expected 'STEP' or 'STEP --preset NAME'")
+    step_called(found[1]).configured(found[2])
 
 
 def _listed(kind: type, given: Any) -> Any:

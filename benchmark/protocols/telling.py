@@ -78,7 +78,8 @@ def _of_rule(rule: Rule) -> Part:
     if rule.enrolment:
         others = " or ".join(rule.enrolment[1:])
         options.append(f"--enrolment {rule.enrolment[0]}" + (f"; {others} as well" if others else ""))
-    here = "; ".join([*options, *filter(None, [rule.ours])])
+    prepare = rule.prepare and f"`python -m benchmark data prepare {rule.prepare}` makes the like of other material"
+    here = "; ".join([*options, *filter(None, [rule.ours, prepare])])
     differs, elsewhere = _joined(rule.differs), _joined(rule.elsewhere)
     return Part(rule.about, _said(rule.paper, rule.place), here, rule.decided, differs, elsewhere)
 
