@@ -498,7 +498,7 @@ seconds = 3"""
         ),
         ("seconds = 3", "prepare = 'face'", "mine: Unknown step 'face'. Did you mean 'faces'?"),
         ("seconds = 3", "prepare = 'faces --preset sf2'", "mine: Unknown preset 'sf2'."),
-        ("seconds = 3", "prepare = 'faces -p x'", "mine: prepare = 'faces -p x': expected 'STEP' or 'STEP --preset"),
+        ("seconds = 3", "prepare = 'faces -p x'", "mine: prepare = 'faces -p x': expected a step, or one with"),
         ("seconds = 3", "differs = { txt = 'x' }", "rules.lengths: differs: unknown key 'txt'. Did you mean 'text'?"),
         ("seconds = 3", "differs = 3", "rules.lengths: differs: expected a table, got 3"),
         (

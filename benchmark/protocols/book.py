@@ -25,7 +25,6 @@ A key that is no field of the classes below is refused.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -450,10 +449,10 @@ def _check_prepare(text: str) -> None:
     """
     from benchmark.preparation.steps import step_called
 
-    found = re.fullmatch(r"(\S+)(?: --preset (\S+))?", text)
-    if found is None:
-        raise UsageError(f"prepare = {text!r}: expected 'STEP' or 'STEP --preset NAME'")
-    step_called(found[1]).configured(found[2])
+    step, *more = text.split() or [""]
+    if more and (len(more) != 2 or more[0] != "--preset"):
+        raise UsageError(f"prepare = {text!r}: expected a step, or one with `--preset NAME`")
+    step_called(step).configured(more[1] if more else None)
 
 
 def _listed(kind: type, given: Any) -> Any:
