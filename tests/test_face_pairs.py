@@ -382,6 +382,15 @@ def test_what_the_table_says_is_with_every_row_and_in_the_gallery(people):
     assert scores.result.aggregate("recall_at_1_within").scored == 10
 
 
+def test_of_one_person_it_is_said_that_nobody_else_is_there(tmp_path):
+    put(tmp_path / "true/ann.png")
+    put(tmp_path / "made/ann.png", 1)
+    result = scored(tmp_path, metrics=("retrieval",)).result
+    for name in ("recall_at_1", "recall_at_1_full"):
+        (reason,) = result.aggregate(name).reasons
+        assert "holds nobody else" in reason
+
+
 def test_tables_that_are_none_are_refused_with_what_is_expected(tmp_path):
     def message(content: bytes, name: str = "t.csv") -> str:
         (tmp_path / name).write_bytes(content)
