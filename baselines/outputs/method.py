@@ -36,6 +36,12 @@ class GatheredFiles(Gathered):
     """`image` or `audio`."""
     rate: int = 0
 
+    def notes_on(self, samples: Sequence[Sample]) -> tuple[str, ...]:
+        have = {sample for sample, _ in self.files}
+        without = [sample.id for sample in samples if sample.id not in have]
+        lacking = f"{len(without)} of {len(samples)} samples have no file in {self.source}: {some(without)}"
+        return (*self.notes, lacking) if without else self.notes
+
 
 @dataclass(frozen=True)
 class GatheredProgram(Gathered):
@@ -129,10 +135,6 @@ def _of_files(place: Path, task: Any, samples: Sequence[Sample]) -> GatheredFile
             f"{place} has outputs of {runs}, where {task.name} has {task.protocol.repeats} by default: files of one "
             "sample that are numbered, as ID.0 and ID.1, are several"
         )
-    if without := [
-        sample.id for sample in samples if not any((sample.id, run) in found.files for run in range(found.repeats))
-    ]:
-        notes.append(f"{len(without)} of {len(samples)} samples have no file in {place}: {some(without)}")
     if found.strangers:
         count = len(found.strangers)
         belong = f"file of {place} belongs" if count == 1 else f"files of {place} belong"
