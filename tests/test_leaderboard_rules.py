@@ -279,10 +279,12 @@ def line(**changes: Any) -> bytes:
         (gzip.compress(line(statistics=[1])), "line 1"),
         (gzip.compress(line(statistics={"x": {"f4": "AAAA", "shape": [10**9]}})), "line 1"),
         (gzip.compress(line(statistics={"x": {"f4": "!"}})), "line 1"),
+        (gzip.compress(line(statistics={"x": {"planes": "AAAA", "shape": [1]}})), "line 1"),
+        (gzip.compress(line(statistics={"x": {"planes": "AAAAAA==", "shape": [10**9]}})), "line 1"),
         (gzip.compress(b'{"statistics": {"x": NaN}}\n'), "NaN"),
         (gzip.compress(b"[" * 50_000 + b"\n"), "nesting"),
     ],
-    ids=range(16),
+    ids=range(18),
 )
 def test_hostile_rows_are_refused(root, packed, words):
     rows_of(the_file(root)).write_bytes(packed)

@@ -3,6 +3,7 @@ runs are added, replaced and made again."""
 
 from __future__ import annotations
 
+import base64
 import csv
 import dataclasses
 import gzip
@@ -11,6 +12,7 @@ import itertools
 import json
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +32,7 @@ from benchmark.registry import role
 from benchmark.results.schema import Aggregate
 from benchmark.results.statistics import INTERVALS
 from benchmark.runs import provenance
+from benchmark.runs.directory import ScoreRow, read_row
 from benchmark.runs.evaluation import plan_method
 
 PEOPLE = samples(20, 3)
@@ -453,6 +456,21 @@ def test_the_same_rows_give_the_same_bytes():
     assert pack(rows) == pack(list(rows))
     text = unpacked(pack(rows))
     assert gzip.decompress(pack(rows)) == text and pack(rows)[4:8] == b"\0\0\0\0", "no time of packing"
+
+
+def test_numbers_of_a_row_are_kept_byte_by_byte_and_those_of_older_runs_are_read():
+    _, rows = made(numbers(1), PEOPLE)
+    values = np.float32([[1.5, -2.0e-30, 3.0e38], [0.0, np.inf, 0.1]])
+    old, new = dict(rows[0].statistics), dict(rows[0].statistics)
+    new["x"] = values
+    record = json.loads(unpacked(pack([dataclasses.replace(rows[0], statistics=new)])))
+    planes = base64.b64decode(record["statistics"]["x"]["planes"])
+    assert [planes[i::6] for i in range(6)] == [struct.pack(">f", number) for number in values.flat]
+    record["statistics"]["old"] = {"f4": base64.b64encode(struct.pack("<2f", 0.5, -7)).decode(), "shape": [2]}
+    _, row = read_row(record, ScoreRow)
+    np.testing.assert_array_equal(row.statistics.pop("x"), values)
+    np.testing.assert_array_equal(row.statistics.pop("old"), [0.5, -7])
+    assert row.statistics == old
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,12 @@ from baselines.lipdiffuser.mel import BANDS, Framing
 from baselines.lipdiffuser.speaker import SpeakerKind
 from baselines.lipdiffuser.unet import UNet
 from baselines.settings import check
+from benchmark.errors import InvalidConfig
+from benchmark.weights import table as weights
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from baselines.lipdiffuser.network import LipDiffuserNetwork
 
 INFERENCE_ALONE = frozenset(
@@ -152,14 +156,42 @@ class Config:
         """
         from baselines.lipdiffuser.braven import BRAVEn
         from baselines.lipdiffuser.network import LipDiffuserNetwork
-        from baselines.lipdiffuser.visual_encoder import build_visual_encoder
         from baselines.lipdiffuser.vocoder import Generator
 
-        visual = build_visual_encoder(self) if published or self.visual != "braven" else BRAVEn()
+        visual = self.visual_encoder() if published or self.visual != "braven" else BRAVEn()
         denoiser = self.denoiser(SPEAKER_DIMS[self.speaker], self.visual_dim)
         return LipDiffuserNetwork(
             visual, denoiser, Generator(self.vocoder_channels), self.framing, self.vocoder_equalised
         )
+
+    def visual_encoder(self) -> nn.Module | None:
+        """What sees the lips: `[B, N, 88, 88]` in [0, 1] -> `[B, N, visual_dim]`; None where features were computed
+        before.
+
+        Raises:
+            InvalidConfig: `visual = braven` without its weights, or with those of another `visual_dim`.
+            MissingWeights: a file that holds none.
+        """
+        if self.visual == "features":
+            return None
+        if self.visual == "talkers":
+            from baselines.lipdiffuser.visual_encoder import VisualEncoder
+
+            return VisualEncoder(self.visual_dim)
+        from baselines.lipdiffuser.braven import read_visual
+
+        if not self.visual_weights:
+            raise InvalidConfig(
+                "visual = braven needs visual_weights: braven_large (`weights show braven_large` tells how to get it), "
+                "or another checkpoint of BRAVEn's video encoder. For Talkers set visual = talkers, for features that "
+                "were computed before visual = features"
+            )
+        found = read_visual(weights.given(self.visual_weights))
+        if found.dim != self.visual_dim:
+            raise InvalidConfig(
+                f"{self.visual_weights} gives features of {found.dim} numbers; expected visual_dim = {self.visual_dim}"
+            )
+        return found
 
     def denoiser(self, speaker: int, features: int, dropout: float = 0.0) -> Denoiser:
         """

@@ -11,9 +11,9 @@ import numpy as np
 
 from baselines.method import Gathered, Method, Remarked
 from baselines.outputs.command import Program, read_program
-from baselines.outputs.files import OutputFile, content_sha256, find_outputs, looked_for, some
+from baselines.outputs.files import OutputFile, content_sha256, find_outputs, looked_for
 from baselines.outputs.reading import read_output
-from benchmark.errors import InvalidConfig, MediaError, MethodError, UsageError
+from benchmark.errors import InvalidConfig, MediaError, MethodError, UsageError, some
 from benchmark.types import Example, Sample
 
 

@@ -220,7 +220,7 @@ def show(
 ) -> None:
     """Print what is here of a dataset.
 
-    With --output, a picture of its people. What a corpus is, and where to get it, says `data info`.
+    With --output, a picture of its people. `data info` says what a corpus is and where to get it.
 
     \b
     python -m benchmark data show talkers --output talkers.png

@@ -136,14 +136,14 @@ def validate(
 
 @app.command("examples")
 def examples(
-    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories, ids or labels; published.")],
+    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Directories, ids or labels of published runs.")],
     runs: options.Runs = Path("runs"),
     root: Root = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Keep a few outputs of published runs for the page: faces to look at, sounds to listen to.
 
-    Which ones hangs on the split alone: the first people, or the first mixture of each kind of noise. A run of a part
+    Which ones depends on the split alone: the first people, or the first mixture of each kind of noise. A run of a part
     of the split (run --limit) will do.
 
     \b
@@ -161,7 +161,8 @@ def examples(
 @app.command("figures")
 def figures(
     names: Annotated[
-        list[str], typer.Argument(metavar="PAPER/N", help="Figures; of a paper, or `all`, those that can be drawn.")
+        list[str],
+        typer.Argument(metavar="PAPER/N", help="Figures, as sf2f/4; of a paper, or of `all`, those that can be drawn."),
     ],
     runs: options.Runs = Path("runs"),
     root: Root = None,
@@ -240,7 +241,7 @@ def refresh(
 ) -> None:
     """Run again what is not current, by the commands in commands.toml, add it, and make the tables.
 
-    Rows of which only the intervals are made otherwise now are added again as they are published; nothing is run.
+    Rows of which only the intervals are computed otherwise now are added again; nothing is run for them.
     """
     from benchmark.cli.console import note
     from benchmark.leaderboard.board import build as built

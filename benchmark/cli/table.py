@@ -30,8 +30,8 @@ def table(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Dataset to measure on.  [default: the paper's where results of it or --data-root are, or to --run on "
-            "where it is at hand, else talkers]"
+            help="Dataset to measure on.  [default: the paper's, if there are results on it, --data-root is given, or "
+            "--run finds it on this machine; else talkers]"
         ),
     ] = None,
     data_root: options.DataRoot = None,

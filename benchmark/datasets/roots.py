@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmark.errors import did_you_mean
+from benchmark.errors import did_you_mean, some
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
 _PARTS = "*_part[a-z][a-z]"
@@ -37,8 +37,7 @@ def unpacked(root: Path) -> str:
     names = [path.relative_to(root).as_posix() for path in _below(root, folders=False) if is_archive(path.name)]
     if not names:
         return ""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"\n  archives are not read; unpack them, if that is still to be done: {', '.join(names[:3])}{more}"
+    return f"\n  archives are not read; unpack them, if that is still to be done: {some(names)}"
 
 
 def is_archive(name: str) -> bool:
@@ -48,7 +47,7 @@ def is_archive(name: str) -> bool:
 
 def fits(folder: Path, landmarks: Sequence[str]) -> bool:
     """Whether one of the landmarks is below a folder."""
-    return any(_some(folder, pattern.split("/")) for pattern in landmarks)
+    return any(_is_there(folder, pattern.split("/")) for pattern in landmarks)
 
 
 def held(root: Path) -> str:
@@ -58,13 +57,13 @@ def held(root: Path) -> str:
     return f"{', '.join(ascii(name)[1:-1] for name in names[:5])}{more}" if names else "nothing"
 
 
-def _some(folder: Path, parts: Sequence[str]) -> bool:
+def _is_there(folder: Path, parts: Sequence[str]) -> bool:
     """Whether a path of these patterns is there; `**` is none of them, so that little is looked at."""
     if not parts:
         return True
     if not any(mark in parts[0] for mark in "*?["):
-        return (folder / parts[0]).exists() and _some(folder / parts[0], parts[1:])
-    return any(_some(folder / name, parts[1:]) for name in _names(folder) if fnmatch.fnmatchcase(name, parts[0]))
+        return (folder / parts[0]).exists() and _is_there(folder / parts[0], parts[1:])
+    return any(_is_there(folder / name, parts[1:]) for name in _names(folder) if fnmatch.fnmatchcase(name, parts[0]))
 
 
 def _elsewhere(root: Path, landmarks: Sequence[str]) -> Path | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UsageError
 from benchmark.media import read_image
-from benchmark.pairs.listing import FACES, Listing, by_stem, is_single, listed, some
+from benchmark.pairs.listing import FACES, Listing, by_stem, is_single, listed, quoted
 from benchmark.pairs.matching import FilePair, Pairs, clustered, in_folders, whose
 from benchmark.pairs.people import People, read_people
 from benchmark.runs.directory import Prediction, content_hash
@@ -168,7 +168,7 @@ def _refuse_strangers(ours: Listing, theirs: Listing, sides: tuple[str, ...]) ->
 def _nobody(mine: Iterable[str], others: Iterable[str], sides: tuple[str, ...]) -> str:
     one, two = sides
     return (
-        f"Nobody is on both sides: {one} {some(mine)}, {two} {some(others)}. A face meets the true faces of its "
+        f"Nobody is on both sides: {one} {quoted(mine)}, {two} {quoted(others)}. A face meets the true faces of its "
         "person: name folders alike, `PERSON/1.png` and `PERSON/a.jpg`, or pictures, `PERSON.png`; or say whose each "
         "is by lists of `PERSON path`, or by --speakers with a table `id,person`"
     )

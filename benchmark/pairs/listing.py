@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from benchmark.datasets.names import on_disk, readable
 from benchmark.datasets.tables import two_columns
-from benchmark.errors import UsageError
+from benchmark.errors import UsageError, some
 from benchmark.media import is_audio, is_image, is_video
 from benchmark.text_files import BLANK, read_lines
 
@@ -288,7 +288,6 @@ def by_stem(listing: Listing, option: str) -> Listing:
     )
 
 
-def some(names: Iterable[str], shown: int = 3) -> str:
-    """The first of some names, for messages."""
-    first = [name for name, _ in zip(names, range(shown + 1), strict=False)]
-    return ", ".join(f"'{name}'" for name in first[:shown]) + (", ..." if len(first) > shown else "")
+def quoted(names: Iterable[str], most: int = 3) -> str:
+    """The first few names, each in quotes, and how many there are besides."""
+    return some((f"'{name}'" for name in names), most)

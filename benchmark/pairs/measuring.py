@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import InvalidConfig, PrerequisiteError, UsageError
+from benchmark.errors import InvalidConfig, PrerequisiteError, UsageError, some
 from benchmark.pairs.faces import Faces, PictureReader
-from benchmark.pairs.listing import Judged, Medium, some
+from benchmark.pairs.listing import Judged, Medium, quoted
 from benchmark.pairs.matching import PairReader, Pairs
 from benchmark.remarks import counted
 from benchmark.runs.recognition import OF_WORDS, default_recogniser
@@ -132,8 +132,8 @@ def _without_face(made: Mapping[str, Any], identities: Sequence[Any]) -> list[st
     if not lost:
         return []
     return [
-        f"no face is found in {len(lost)} of {len(items)} true pictures, of {some(dict.fromkeys(lost))}: they count as "
-        "they are, with eyes where a cropped face has them"
+        f"no face is found in {len(lost)} of {len(items)} true pictures, of {quoted(dict.fromkeys(lost))}: they count "
+        "as they are, with eyes where a cropped face has them"
     ]
 
 

@@ -30,7 +30,7 @@ from benchmark.errors import MediaError, UsageError
 from benchmark.media import audio_header
 from benchmark.pairs.alignment import PairDelays, decide
 from benchmark.pairs.faces import Faces, find_faces
-from benchmark.pairs.listing import FACES, Judged, medium_of, some
+from benchmark.pairs.listing import FACES, Judged, medium_of, quoted
 from benchmark.pairs.matching import FilePair, PairReader, Pairs, find_pairs, with_speakers, with_texts
 from benchmark.pairs.measuring import TASK_OF, PairRequest, as_asked, face_scorer, judged_by, speech_scorer
 from benchmark.remarks import counted
@@ -393,10 +393,9 @@ def _pairing_notes(found: Pairs) -> list[str]:
     notes = []
     for side, names in (("reference", found.reference_only), ("estimate", found.estimate_only)):
         if names:
-            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-            notes.append(f"{len(names)} files of the {side} have no partner and are not scored: {shown}")
+            notes.append(f"{len(names)} files of the {side} have no partner and are not scored: {quoted(names, 5)}")
     if found.skipped:
-        shown = ", ".join(Path(name).name for name in found.skipped[:5]) + (", ..." if len(found.skipped) > 5 else "")
+        shown = quoted((Path(name).name for name in found.skipped), 5)
         notes.append(f"{len(found.skipped)} files are neither sound nor video: {shown}")
     return [*notes, *found.notes]
 
@@ -407,18 +406,18 @@ def _meeting_notes(found: Faces) -> list[str]:
     if found.reference_only:
         notes.append(
             f"{len(found.reference_only)} people of the reference have no face to be judged and are in the gallery "
-            f"alone: {some(found.reference_only, 5)}"
+            f"alone: {quoted(found.reference_only, 5)}"
         )
     if found.estimate_only:
         notes.append(
             f"{len(found.estimate_only)} people of the estimate are not in the reference and are not scored: "
-            f"{some(found.estimate_only, 5)}"
+            f"{quoted(found.estimate_only, 5)}"
         )
     if found.skipped:
-        shown = some((Path(name).name for name in found.skipped), 5)
+        shown = quoted((Path(name).name for name in found.skipped), 5)
         notes.append(f"{len(found.skipped)} files are no pictures: {shown}")
     if copies := found.copies():
-        notes.append(f"{len(copies)} faces are copies of true pictures, byte for byte: {some(copies, 5)}")
+        notes.append(f"{len(copies)} faces are copies of true pictures, byte for byte: {quoted(copies, 5)}")
     if max(found.judged.values(), default=1) > 1:
         notes.append(
             "several faces of a person count together; `run` takes them as evaluation runs, whose ROC areas, VGGFace "
