@@ -1,10 +1,9 @@
-"""Training clips: mouths with the speech that belongs to them, from shards or from memory."""
+"""Training clips: mouths with the speech that belongs to them, from shards."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.shards import Part, Progress, Shard, Shards
+from baselines.shards import Part, Progress, Shard, Shards, starts
 from benchmark.errors import MediaError, MissingDataset
 from benchmark.media import read_audio, since_sound
 from benchmark.media.face_video import FPS
@@ -44,32 +43,6 @@ class Clips(Protocol):
 
     def phonemes(self, number: int) -> Phonemes | None:
         """None where they are not known."""
-
-
-@dataclass(frozen=True)
-class MemoryClips:
-    """Clips that lie in memory."""
-
-    mouths: Sequence[Tensor]
-    speeches: Sequence[Tensor]
-    """May be empty where a training asks for none."""
-    speakers: Sequence[str]
-    spoken: Sequence[Phonemes | None]
-
-    def __len__(self) -> int:
-        return len(self.mouths)
-
-    def mouth(self, number: int) -> Tensor:
-        return self.mouths[number]
-
-    def speech(self, number: int) -> Tensor:
-        return self.speeches[number]
-
-    def speaker(self, number: int) -> str:
-        return self.speakers[number]
-
-    def phonemes(self, number: int) -> Phonemes | None:
-        return self.spoken[number]
 
 
 class ShardClips:
@@ -167,9 +140,9 @@ class ClipMaker:
             mouth.append(frames)
         arrays = {
             "speech": torch.from_numpy(np.concatenate(speech)),
-            "speech_starts": _starts(speech),
+            "speech_starts": starts(speech),
             "mouth": torch.from_numpy(np.concatenate(mouth)),
-            "mouth_starts": _starts(mouth),
+            "mouth_starts": starts(mouth),
         }
         return Shard(arrays, {"faults": faults})
 
@@ -184,7 +157,3 @@ def _both(recording: Recording, grey: Grey) -> tuple[np.ndarray, np.ndarray]:
     if not count:
         raise MediaError(f"{recording.speech}: {len(sound) / RATE:.3f} s of speech, expected a video frame at least")
     return sound[: count * FRAME], frames[:count]
-
-
-def _starts(pieces: Sequence[np.ndarray]) -> Tensor:
-    return torch.tensor([0, *accumulate(len(piece) for piece in pieces)])

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from benchmark.datasets.names import readable, safe_ids
 from benchmark.datasets.tables import read_table
-from benchmark.errors import MissingDataset, UsageError
+from benchmark.errors import MissingDataset, UsageError, some
 from benchmark.media import AUDIO_SUFFIXES, IMAGE_SUFFIXES
 
 SUFFIXES = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES}
@@ -295,10 +295,3 @@ def _checked(root: Path, real_root: Path, file: Path, shown: str) -> OutputFile:
 def content_sha256(path: Path) -> str:
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def some(names: Iterable[str], most: int = 3) -> str:
-    """The first few names, and how many there are besides."""
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
