@@ -299,6 +299,57 @@ def test_weights_trained_otherwise_are_only_known_by_name():
     assert any("cannot be ranked: partial" in n for n in tables.page(fill(seven, [], given={"w/o L_1": part})).notes)
 
 
+def test_a_system_that_is_not_built_here_is_measured_by_the_run_that_is_named_for_it():
+    one, label = table("lipdiffuser", 1), "Lip-to-Speech, LipVoicer, V"
+    spec = {"method": "outputs", "config": {"folder": "files"}, "weights_sha256": None, "enrolment": None}
+    theirs = kept(one, "Noisy", spec=spec, about={"label": "LipVoicer"}, dnsmos_p808=3.1, nisqa_mos=3.4)
+    filled = fill(one, [], given={label: theirs})
+    assert (at(filled, label, "DNSMOS").value, at(filled, label, "NISQA").value) == (3.1, 3.4)
+    assert at(filled, label, "WER").reason == "no result of this row has this number"
+    others = [line for line in filled.lines if line.cell.row.label != label]
+    assert all(line.value is None for line in others)
+    answers = dict(tables.page(filled).commands)
+    assert answers[label] == ("measured by LipVoicer, the run that --row names",)
+    untold = answers["Lip-to-Speech, DiffV2S, V"][0]
+    assert "`run --method outputs --task lip2speech --set folder=FOLDER`" in untold and "--row" in untold
+    check("run --method outputs --task lip2speech --set folder=FOLDER")
+    # another dataset, task or split is another table's
+    for changed in ({"dataset": "folder"}, {"task": "av_enhancement"}, {"split": "val"}):
+        foreign = kept(one, "Noisy", spec={**spec, **changed}, dnsmos_p808=3.1)
+        with pytest.raises(UsageError, match="expected lip2speech on talkers, test split"):
+            fill(one, [], given={label: foreign})
+
+
+def test_a_named_system_is_in_order_with_the_methods_of_the_table():
+    one = table("lipdiffuser", 1)
+    labels = ("Lip-to-Speech, LipVoicer, V", "Lip-to-Speech, DiffV2S, V", "SE, AV-Gen, A+V")
+    given = {label: kept(one, "Noisy", dnsmos_p808=value) for label, value in zip(labels, (3, 2, 1), strict=True)}
+    assert fill(one, [], given=given, columns=["DNSMOS"]).sections[0].order.rows == 3
+
+
+def test_what_no_number_here_measures_stays_so_for_a_named_run():
+    one, label = table("flowavse", 1), "AV-Gen [4], 30"
+    filled = fill(one, [], given={label: kept(one, "AVDiffuSS [26], 30", pesq_wb=1.5)}, columns=["Params (M)", "PESQ"])
+    assert at(filled, label, "Params (M)").value is None and at(filled, label, "Params (M)").reason
+    assert [line.value for line in filled.lines if line.cell.row.label == label and line.value] == [1.5, 1.5]
+
+
+def test_a_named_run_that_is_another_than_the_rows_says_how():
+    three, label = table("lipdiffuser", 3), "Same utterance"
+    steps = {"config": kept(three, label).result.spec.config | {"steps": 3}}
+    for changed, told in (
+        ({"enrolment": "other"}, "enrolment other, not clean"),
+        (steps, "steps 3, not 8"),
+        ({"method": "outputs", "config": {}}, "method outputs, not lipdiffuser"),
+        ({"seconds": 2.0}, "seconds 2.0, not whole"),
+        ({}, ""),
+    ):
+        made = kept(three, label, spec=changed, about={"preset": "talkers"}, wer_by_clip=0.5)
+        notes = tables.page(fill(three, [], given={label: made})).notes
+        ends = [note.partition("is another: ")[2] for note in notes if "named for this row" in note]
+        assert ends == ([told] if told else [])
+
+
 def test_a_table_is_called_as_its_protocol_is():
     assert named("sf2f/table3") == named("sf2f/3")
 

@@ -242,7 +242,8 @@ def fill(
         results: where measured numbers are looked for; of two that fit a place alike the first is taken. Those that
             cannot be ranked (partial, mixed, changed) are not.
         dataset: on which rows are measured; None takes the paper's where a result of it fits, else Talkers.
-        given: label of a row to the result that measures it, whatever its settings.
+        given: label of a row to the result that measures it, whatever its settings; also of a row that nothing here
+            makes, such as a system whose outputs lie at hand (`run --method outputs`).
         columns: heads, keys or numbers of ours of the columns to keep; all where there are none.
         at_hand: datasets on which the rows of papers that used them are measured, though no result is there yet.
 
@@ -357,15 +358,23 @@ class _Filling:
                 self._runs[key] = str(error).splitlines()[0]
         return self._runs[key]
 
+    def _named(self, cell: Cell, dataset: str) -> Kept | None:
+        """The result that is named for the cell's row, where it is of this dataset."""
+        named = self.given.get(cell.row.label)
+        if named is None:
+            return None
+        spec = named.result.spec
+        return named if (spec.task, spec.dataset, spec.split) == (cell.task, dataset, SPLIT) else None
+
     def _candidates(self, cell: Cell, dataset: str) -> list[Kept]:
         """Results that measure the cell's row on a dataset, best first."""
+        if cell.column.reason:
+            return []
+        if cell.row.label in self.given:
+            named = self._named(cell, dataset)
+            return [] if named is None else [named]
         if cell.reason:
             return []
-        named = self.given.get(cell.row.label)
-        if named is not None:
-            spec = named.result.spec
-            there = (spec.task, spec.dataset, spec.split) == (cell.task, dataset, SPLIT)
-            return [named] if there else []
         run = self._run(cell, dataset)
         if isinstance(run, str) or not self._told_apart(run):
             return []
@@ -373,17 +382,18 @@ class _Filling:
 
     def _line(self, cell: Cell, dataset: str) -> Line:
         """With the first result that has the number; which definition all lines share is chosen afterwards."""
-        if cell.reason:
-            return Line(cell, dataset, None, reason=cell.reason)
-        run = self._run(cell, dataset)
-        if isinstance(run, str):
-            return Line(cell, dataset, None, reason=run)
-        candidates = self._candidates(cell, dataset)
-        if cell.row.label in self.given and candidates:
+        named = self._named(cell, dataset)
+        if named is not None:
             self._used.add(cell.row.label)
-        if candidates:
-            return Line(cell, dataset, run, reason="no result of this row has this number")
-        return Line(cell, dataset, run, reason=self._why_none(run))
+        if cell.column.reason or (cell.reason and named is None):
+            return Line(cell, dataset, None, reason=cell.reason)
+        run = cell.reason or self._run(cell, dataset)  # a reason of the row alone: a result of it was named
+        if isinstance(run, str) and named is None:
+            return Line(cell, dataset, None, reason=run)
+        need = None if isinstance(run, str) else run
+        if named is not None or self._candidates(cell, dataset):
+            return Line(cell, dataset, need, named, reason="no result of this row has this number")
+        return Line(cell, dataset, need, reason=self._why_none(need))
 
     def _told_apart(self, run: RunNeeded) -> bool:
         """Whether results of the run can be known by their settings: a special training is no part of them."""
