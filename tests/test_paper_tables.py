@@ -135,6 +135,29 @@ def test_numbers_of_two_definitions_never_share_a_column():
     assert at(fill(three, results[1:]), "random").value == pytest.approx(10)
 
 
+def test_lps_is_counted_in_characters_where_its_network_spells_and_in_phones_elsewhere():
+    """The published script joins the spelling of the phones and counts code points."""
+    one = table("lipdiffuser", 1)
+    spells = "phones:wav2vec2-0123456789ab,transformers5.1,greedy|fs:16000|resample:soxr-hq|ref:clean-signal|unit:{}|v1"
+    carried = "phones:sphinx_allphone-pocketsphinx5.1.1|fs:16000|ref:clean-signal|unit:arpabet|v1"
+    theirs = kept(one, "Noisy", "lrs3_chime3", spells.format("char"), lps_char=0.2)
+    theirs.result.aggregates.append(theirs.result.aggregates[0].model_copy(
+        update={"name": "lps", "value": 0.4, "signature": spells.format("ipa")}
+    ))  # fmt: skip
+    line = at(fill(one, [theirs]), "Noisy", "LPS")
+    assert line.value == 0.2 and line.same and line.difference == pytest.approx(0.2 - 0.11)
+    filled = fill(one, [kept(one, "Noisy", signature=carried, lps=0.3)])
+    line = at(filled, "Noisy", "LPS")
+    assert line.value == 0.3 and not line.same and line.difference is None
+    assert {record["number"] for record in tables.records(filled) if record["measured"]} == {"lps"}
+    assert any("counts the characters" in note for note in tables.page(filled).notes)
+    for name in ("lps", "lps_char"):
+        assert len(fill(one, [], columns=[name]).sections) == 1
+    # phones of the network that spells are no number of the paper's either
+    alone = kept(one, "Noisy", "lrs3_chime3", spells.format("ipa"), lps=0.4)
+    assert not at(fill(one, [alone]), "Noisy", "LPS").same
+
+
 def test_data_that_changed_never_share_a_column():
     three = table("sf2f", 3)
     labels = ("random", "voice2face, 5 sec", "SF2F, 5 sec")

@@ -67,7 +67,8 @@ class Line:
     @property
     def same(self) -> bool:
         """Both are there and have one definition."""
-        return self.item is not None and self.cell.column.agrees(self.item.signature)
+        column = self.cell.column
+        return self.item is not None and self.item.name != column.in_place and column.agrees(self.item.signature)
 
     @property
     def difference(self) -> float | None:
@@ -300,9 +301,7 @@ class _Filling:
     def _columns(self, names: Sequence[str]) -> Iterable[Column]:
         if not names:
             return self.table.columns
-        known = {
-            name.casefold(): None for column in self.table.columns for name in (column.head, column.key, column.number)
-        }
+        known = {name.casefold(): None for column in self.table.columns for name in _names(column)}
         for name in names:
             if name.casefold() not in known:
                 heads = ", ".join(column.head for column in self.table.columns)
@@ -310,11 +309,7 @@ class _Filling:
                     f"{self.table.name} has no column '{name}'.{did_you_mean(name.casefold(), known)} Columns: {heads}"
                 )
         asked = {name.casefold() for name in names}
-        return [
-            column
-            for column in self.table.columns
-            if asked & {name.casefold() for name in (column.head, column.key, column.number)}
-        ]
+        return [column for column in self.table.columns if asked & {name.casefold() for name in _names(column)}]
 
     def _section(self, column: Column) -> Section:
         cells = [cell for cell in self.table.cells() if cell.column is column]
@@ -418,7 +413,7 @@ class _Filling:
         for line in lines:
             found = []
             for kept in self._candidates(line.cell, line.dataset):
-                item = kept.result.aggregate(line.cell.number)
+                item = kept.result.aggregate(line.cell.number) or kept.result.aggregate(line.cell.column.in_place)
                 if item is not None:
                     found.append((kept, item))
             numbers.append(found)
@@ -436,6 +431,11 @@ class _Filling:
             for line, found in zip(lines, numbers, strict=True)
             for counted in [data[line.dataset]]
         ]
+
+
+def _names(column: Column) -> list[str]:
+    """By which it is asked for."""
+    return list(filter(None, (column.head, column.key, column.number, column.in_place)))
 
 
 def _measured(line: Line, numbers: Sequence[tuple[Kept, Aggregate]], signature: str, manifest: str) -> Line:
