@@ -229,6 +229,11 @@ def test_features_may_come_from_files(tmp_path):
     np.testing.assert_allclose(spoken(made, one)[0], spoken(method(tmp_path), one)[0], atol=2e-5)
     (missing,) = made.generate([example(seed=5)])
     assert isinstance(missing, MediaError) and "a5.npy is not there" in str(missing)
+    other = example(seed=5)
+    filmed = dataclasses.replace(other.sample, inputs={**other.sample.inputs, "video": (Path("/films/t10/00001.mp4"),)})
+    (tmp_path / "t10").mkdir()
+    (tmp_path / "a1.npy").rename(tmp_path / "t10" / "00001.npy")
+    assert spoken(made, dataclasses.replace(other, sample=filmed))[0].shape == (3200,)
     with pytest.raises(InvalidConfig, match="visual = features needs visual_features"):
         method(tmp_path, dataclasses.replace(config, visual_features=""))
 

@@ -63,7 +63,8 @@ class Config:
     """A checkpoint of BRAVEn's official code, of its video encoder or of a lip reader with one: a file, or a name of
     the table of weights, `braven_large`."""
     visual_features: str = ""
-    """A folder with `<id>.npy` of each sample: features `[N, visual_dim]`, one row for each frame at 25 a second."""
+    """A folder with features of each sample, by its video's path below the folder of videos, without suffix, or by its
+    id (`<id>.npy`): `[N, visual_dim]`, one row for each frame at 25 a second."""
     visual_dim: int = 1024
     """Channels of the features; of the encoder for Talkers 128 are enough. BRAVEn's are those of its checkpoint."""
 
