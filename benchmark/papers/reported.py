@@ -244,7 +244,8 @@ class Setting:
     presets: tuple[str, ...] = ()
     """Of the method, which keep to it; where a file does not say, those that its `presets` lists."""
     keys: tuple[str, ...] = ()
-    """As `--set` takes them, or `parameters`, the count of the network's; none where we have no such setting."""
+    """As `--set` takes them, or `parameters`, the count of the network's, `parameters.PART` of a part of it; none where
+    we have no such setting."""
     ours: int | float | str | bool | tuple[int | float, ...] | None = None
     """What the presets hold instead, or in their own unit; `note` says why."""
     note: str = ""
