@@ -142,6 +142,19 @@ class Config:
         if not self.film_kernel % 2:
             raise ValueError(f"film_kernel must be odd, got {self.film_kernel}")
 
+    def others_networks(self) -> list[str]:
+        """Published networks that work around the denoiser and are not named yet: what each is, and how it is had."""
+        found = []
+        if self.visual == "braven" and not self.visual_weights:
+            found.append("BRAVEn sees the lips (--set visual_weights=braven_large, or a file)")
+        if self.speaker == "wespeaker" and not self.speaker_model:
+            found.append("WeSpeaker hears the voice (`python -m benchmark weights fetch wespeaker_resnet221`)")
+        if not self.vocoder_weights:
+            found.append(
+                "HiFi-GAN speaks, unless a training makes one (--set vocoder_weights=hifigan_16khz, or a file)"
+            )
+        return found
+
     def network(self, published: bool = True) -> LipDiffuserNetwork:
         """All networks, of the sizes that are set.
 

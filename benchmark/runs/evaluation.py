@@ -101,8 +101,11 @@ def plan_method(
             ways.append(f"take those that its authors publish with `{published}`, ")
         if name in trainers:
             ways.append(f"train them with `python -m benchmark train --method {name} --preset {settings.preset}`, or ")
+        others = getattr(settings.config, "others_networks", tuple)()
+        beside = f". It needs networks of others, too: {'; '.join(others)}" if others else ""
         raise MissingWeights(
             f"Method '{name}' has no weights for preset '{settings.preset}': {''.join(ways)}give a file with --weights"
+            f"{beside}"
         )
     if path is not None and not path.exists():
         meant = did_you_mean(weights.name, table.TABLE) if weights and not weights.suffix else ""
