@@ -3,7 +3,8 @@
     python .ci/check_results.py
 
 Builds what is missing of Talkers (FACEVOICE_BENCH_HOME). Exits with 1 where `leaderboards/known.toml` states another
-manifest. That results are made from known data, and keep the other rules, is for `leaderboard check` to say.
+manifest, or `leaderboards/samples` another sex, age, noise or SNR of a sample. That results are made from known data,
+and keep the other rules, is for `leaderboard check` to say.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from __future__ import annotations
 import sys
 
 from benchmark.datasets.talkers.corpus import Talkers
+from benchmark.leaderboard import groups
 from benchmark.leaderboard.rules import known
+from benchmark.leaderboard.submissions import ROOT
+from benchmark.results.attributes import known_of
 from benchmark.weights.table import home
 
 
@@ -19,7 +23,11 @@ def main() -> int:
     wrong = 0
     manifests = [item for item in known().manifests if item.dataset == "talkers"]
     for item in manifests:
-        here = Talkers(None, home()).open(item.split, item.task, fields=item.fields or None).sha256
+        manifest = Talkers(None, home()).open(item.split, item.task, fields=item.fields or None)
+        here, told = manifest.sha256, groups.place(item.task, item.dataset, item.sha256)
+        if (ROOT / told).is_file() and groups.text(known_of(manifest.samples)) != (ROOT / told).read_text("utf-8"):
+            wrong += 1
+            print(f"{told}: not what the data say: python -m benchmark leaderboard samples RUN")
         if here != item.sha256:
             wrong += 1
             print(f"known.toml: {item.split} of {item.task}: {item.sha256[:12]}; this code builds {here[:12]}")

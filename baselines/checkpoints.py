@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from benchmark.errors import InvalidConfig, MissingWeights
+from benchmark.errors import InvalidConfig, MissingWeights, some
 from benchmark.files import write_whole
 from benchmark.weights import table as weights
 
@@ -93,8 +93,8 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path | None, h
         if name in tensors and tensors[name].shape != own[name].shape
     ]
     if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise InvalidConfig(f"{path} does not fit the configured network: {'; '.join(wrong[:3])}{more}. {hint}".strip())
+        found = some(wrong, between="; ")
+        raise InvalidConfig(f"{path} does not fit the configured network: {found}. {hint}".strip())
     network.load_state_dict(dict(tensors))
 
 

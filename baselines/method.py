@@ -55,7 +55,8 @@ class Method(ABC):
     title: ClassVar[str]
     """One line for `list methods`."""
     Config: ClassVar[type]
-    """A frozen dataclass; its fields are what `--set`, `--config` and presets may give."""
+    """A frozen dataclass; its fields are what `--set`, `--config` and presets may give. Those that name files are told
+    by `baselines.settings.FILES`."""
     uses_targets: ClassVar[bool] = False
     """True only for reference rows that hand the truth through: `ground_truth`."""
     uses_training_split: ClassVar[bool] = False
@@ -66,7 +67,8 @@ class Method(ABC):
     """The inputs of its tasks that it makes use of, where those are not all: what is costly to read is then not read.
     Without any of them in a dataset it cannot run there."""
     published: ClassVar[str] = ""
-    """How `run` takes the weights that its authors publish: `--preset official --weights FILE.ckpt`. May be empty."""
+    """How `run` takes the weights that its authors publish: `--preset official --weights NAME`, a name of the
+    table of weights. May be empty."""
     grey: Grey = "luma"
     """How the colours of the videos that it is given become grey."""
     timed: ClassVar[bool] = True

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from baselines.shards import Part, Shard, Shards
+from baselines.shards import Part, Shard, Shards, starts
 from benchmark.errors import MediaError, MethodError
 from benchmark.media import read_audio, read_image
 from benchmark.types import Audio, Sample
@@ -84,10 +84,10 @@ class PersonMaker:
         spoken = [voice.T for each in voices for voice in each]
         arrays = {
             "voices": torch.cat(spoken) if spoken else torch.zeros(0, 0),
-            "voice_starts": _starts(len(voice) for voice in spoken),
-            "first_voice": _starts(len(each) for each in voices),
+            "voice_starts": starts(spoken),
+            "first_voice": starts(voices),
             "faces": torch.cat(faces) if faces else torch.zeros(0, 3, self.resolution, self.resolution).byte(),
-            "first_face": _starts(len(each) for each in faces),
+            "first_face": starts(faces),
         }
         return Shard(arrays, {"ids": ids, "problems": problems})
 
@@ -184,8 +184,3 @@ def _usable(read: Callable[[Path], Tensor], paths: Sequence[Path], limit: int, p
         except (MediaError, MethodError) as error:
             problems.append(f"{path}: {error}")
     return found
-
-
-def _starts(lengths: Iterable[int]) -> Tensor:
-    """Where each of some pieces laid end to end starts, and the end of all."""
-    return torch.tensor([0, *accumulate(lengths)])

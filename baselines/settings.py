@@ -13,6 +13,10 @@ from benchmark.errors import InvalidConfig
 
 Options = TypeVar("Options")
 
+FILES = {"names_files": True}
+"""Metadata of a setting whose text names a file, a folder, or weights of the table. What lies there belongs to the
+identity of a run, and the folder that it lies in does not: `vocoder: str = field(default="", metadata=FILES)`."""
+
 
 def check(settings: Any, **ranges: str) -> None:
     """Check the fields of a dataclass: numbers are finite, a choice is one of its Literal's, the two of a pair rise.

@@ -20,9 +20,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -141,6 +142,11 @@ class Shards:
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         except (OSError, SafetensorError) as error:
             raise _gone(path) from error
+
+
+def starts(pieces: Iterable[Sized]) -> Tensor:
+    """Where each of N pieces that are laid end to end starts, and the end of all: `[N + 1]` int64."""
+    return torch.tensor([0, *accumulate(len(piece) for piece in pieces)])
 
 
 def _build(

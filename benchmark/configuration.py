@@ -58,9 +58,20 @@ class Settings:
     """The preset's `training` table."""
     population: Population = Population()
     """The preset's `population` table."""
+    drawn_people: str = ""
+    """Dataset of drawn people who are all that the preset's weights learnt; empty where that is not so."""
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self.config)
+
+    def for_identity(self) -> dict[str, Any]:
+        """The same, with files by their names alone: they may lie anywhere, and which they are their hashes tell."""
+        return self.as_dict() | {name: Path(text).name for name, text in self.files().items()}
+
+    def files(self) -> dict[str, str]:
+        """The settings that name files or folders, where they name any: `names_files` is in their fields' metadata."""
+        fields = (item for item in dataclasses.fields(self.config) if item.metadata.get("names_files"))
+        return {item.name: text for item in fields if (text := getattr(self.config, item.name))}
 
 
 def resolve(
@@ -74,6 +85,7 @@ def resolve(
     """
     table = dict(presets.table(preset))
     weights = table.pop("weights", None)
+    drawn_people = table.pop("drawn_people", "")
     training = dict(table.pop("training", {}))
     values: dict[str, Any] = {}
     drawn: dict[str, Any] = {}
@@ -107,7 +119,7 @@ def resolve(
         raise InvalidConfig(f"{config_class.__name__}: {error}") from error
     if weights is not None and (presets.folder / str(weights)).suffix:
         weights = presets.folder / str(weights)
-    return Settings(preset or presets.default, config, weights, training, Population(**drawn))
+    return Settings(preset or presets.default, config, weights, training, Population(**drawn), drawn_people)
 
 
 def population_of(sets: Sequence[str]) -> Population:

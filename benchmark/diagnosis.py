@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
+from metrics.sizes import size_told
+
 
 class Finding(NamedTuple):
     """One line of `doctor`."""
@@ -154,11 +156,9 @@ def _old_corpora() -> list[Finding]:
     old = sorted(path for path in current.parent.glob("*") if path.is_dir() and path != current)
     if not old:
         return []
-    size = sum(file.stat().st_size for folder in old for file in folder.rglob("*") if file.is_file()) / 2**20
+    size = size_told(sum(file.stat().st_size for folder in old for file in folder.rglob("*") if file.is_file()))
     names = ", ".join(folder.name for folder in old)
-    return [
-        Finding("note", "Talkers of other code", f"{names}: {size:.0f} MiB", f"may be deleted, in {current.parent}")
-    ]
+    return [Finding("note", "Talkers of other code", f"{names}: {size}", f"may be deleted, in {current.parent}")]
 
 
 def _shards() -> list[Finding]:
@@ -169,9 +169,9 @@ def _shards() -> list[Finding]:
     files = list(folder.glob("*/*.safetensors"))
     if not files:
         return []
-    size = sum(file.stat().st_size for file in files) / 2**20
+    size = size_told(sum(file.stat().st_size for file in files))
     remedy = "may be deleted whenever no training runs: the next one makes again what it needs"
-    return [Finding("note", "training shards", f"{size:.0f} MiB in {folder}", remedy)]
+    return [Finding("note", "training shards", f"{size} in {folder}", remedy)]
 
 
 def _weights() -> list[Finding]:

@@ -13,7 +13,6 @@
     |-- MediaError                 a recording or a picture cannot be used; of a list, one row fails
     |-- MethodError                a method could not make an output; one row fails
     |   `-- ProgramFailed          the program of another project that was to make it
-    |-- MetricError                a metric could not be computed; one row fails
     `-- SubmissionError            a result file breaks a rule of the leaderboard
 
 UsageError and PrerequisiteError end a command with exit code 2 and no traceback; so does a MediaError of a file that
@@ -23,6 +22,7 @@ the command names. Where the one output that was asked for cannot be made, or to
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 
 
 class BenchmarkError(Exception):
@@ -86,10 +86,6 @@ class ProgramFailed(MethodError):
         self.printed = printed
 
 
-class MetricError(BenchmarkError):
-    """A metric could not be computed for one sample."""
-
-
 class SubmissionError(BenchmarkError):
     """A result file breaks a rule of the leaderboard."""
 
@@ -103,3 +99,14 @@ def did_you_mean(name: str, names: object) -> str:
         near = begun
     meant = " or ".join(f"'{each}'" for each in near)
     return f" Did you mean {meant}?" if near else ""
+
+
+def some(items: Iterable[object], most: int = 3, between: str = ", ") -> str:
+    """The first few of what a message has to name, and how many there are besides.
+
+    >>> some(["a.wav", "b.wav", "c.wav", "d.wav"])
+    'a.wav, b.wav, c.wav and 1 more'
+    """
+    texts = [str(item) for item in items]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return between.join(texts[:most]) + more

@@ -119,8 +119,6 @@ class SpeechItem:
     """The words that are said; None where they are not known."""
     seconds: float | None = None
     """Wall time that making the estimate took; None where it is not known."""
-    converted_from: int | None = None
-    """The higher of two different rates, before that signal was brought to `rate`."""
     opening: np.ndarray | None = None
     """`[N]`, how far the mouth is open in each of 25 frames a second, of any scale; NaN in a frame without a face. None
     where no metric asks for it, or nobody is seen."""

@@ -171,7 +171,8 @@ def settings(book: registry.Registry, name: str, preset: str | None, sets: list[
 
 def scored(named: dict[str, list[str]]) -> None:
     names = [registry.metric_of(name) for name in named.get("metrics", [])] or list(registry.metrics)
-    sets = [item for item in named.get("metric_sets", []) if not open_(item)]
+    given = (item for item in named.get("metric_sets", []) if not open_(item))
+    sets = [item for item in given if not item.endswith("=")]  # the value of one stands on the next line
     found = metric_options(names, next(iter(named.get("face_network", [])), "dlib"), sets)
     for key in ("embedder", "classifier", "recogniser"):
         if key in found and key in [item.partition("=")[0] for item in sets] + ["embedder"]:

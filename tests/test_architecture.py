@@ -1,6 +1,7 @@
 """Dependencies point one way, and listing names imports nothing heavy."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,11 +49,32 @@ def test_methods_know_little_of_the_harness_and_nothing_of_metrics(path):
 def test_the_harness_names_no_particular_method_or_metric(path):
     # Files of weights have one reader, at the bottom, for metrics and methods alike.
     contracts = ("metrics.metric", "metrics.speech.items")
-    contracts += ("metrics.networks.weight_files", "metrics.networks.not_weights")
+    contracts += ("metrics.networks.weight_files", "metrics.networks.not_weights", "metrics.networks.onnx_files")
+    contracts += ("metrics.sizes",)
     contracts += ("baselines.method", "baselines.settings", "baselines.training")
     for name in imports(path) - {"metrics", "baselines"}:
         if name.split(".")[0] in ("metrics", "baselines"):
             assert name in contracts or name.rpartition(".")[0] in contracts
+
+
+PACKAGES = sorted(path for room in ("benchmark", "baselines", "metrics") for path in (ROOT / room).rglob("__init__.py"))
+PLAIN = {"__init__", "__main__", "method", "config", "network", "training", "official"}
+"""What every method's folder may have; `baselines/__init__.py` says what is in them."""
+
+
+@pytest.mark.parametrize("path", PACKAGES, ids=str)
+def test_a_package_says_what_lies_in_it_and_no_more(path):
+    folder, text = path.parent, ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    assert text, "a docstring"
+    if folder == ROOT / "benchmark" / "datasets" / "talkers":  # any change there makes another corpus of it
+        return
+    inside = {each.stem for each in folder.glob("*.py")} | {each.parent.name for each in folder.glob("*/__init__.py")}
+    if folder.parent == ROOT / "baselines" and len(inside) < 15 and "layers" not in folder.name:
+        return  # the method's card tells of it
+    assert {name for name in inside - PLAIN if not re.search(rf"\b{name}\b", text)} == set()
+    listed = re.findall(r"^ +((?:`?\w+`?, )*`?\w+`?)  +\S", text, re.MULTILINE)
+    names = {name.strip("`") for names in listed for name in names.split(", ")}
+    assert {name for name in names if name not in inside and not (folder / name).exists()} == set()
 
 
 def test_listing_imports_nothing_heavy():

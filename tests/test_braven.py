@@ -14,7 +14,6 @@ from baselines.checkpoints import export
 from baselines.lipdiffuser.braven import LARGE, BRAVEn, Size, read_visual
 from baselines.lipdiffuser.config import Config
 from baselines.lipdiffuser.method import LipDiffuser
-from baselines.lipdiffuser.visual_encoder import build_visual_encoder
 from benchmark.errors import InvalidConfig, MissingWeights
 
 SMALL = Size(dim=16, heads=2, hidden=24, layers=2)
@@ -125,7 +124,7 @@ def test_official_files_give_the_official_features(tmp_path, state, prefix: str)
     tensors = {prefix + name: tensor for name, tensor in state.items()}
     before = prefix.removesuffix("encoder.")
     torch.save({**{before + name: tensor for name, tensor in further.items()}, **tensors}, tmp_path / "a.pth")
-    encoder = build_visual_encoder(Config(visual_weights=str(tmp_path / "a.pth"), visual_dim=16))
+    encoder = Config(visual_weights=str(tmp_path / "a.pth"), visual_dim=16).visual_encoder()
     assert isinstance(encoder, BRAVEn) and encoder.dim == 16 and not encoder.training
     video = torch.rand(5, 40, 40, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(encoder(video[None])[0], reference(state, SMALL, video), atol=2e-4, rtol=1e-3)

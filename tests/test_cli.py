@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 import typer
 from commands import ROOT, ended
 
+from benchmark.cli.ending import heeded
 from benchmark.cli.main import app
 from benchmark.media import write_audio
 from benchmark.registry import methods
@@ -91,8 +95,11 @@ FILM = ("--input", "a.mp4", "--enroll", "a.wav", "--output", "b.wav")
         (("run", "--method", "sf2f", "--set", "widht=1"), "unknown key 'widht'. Did you mean 'width'"),
         (("run", "--method", "sf2f", "--preset", "papr"), "Did you mean 'paper'"),
         (("run", "--method", "sf2f", "--preset", "paper"), "train --method sf2f --preset paper"),
-        (("run", "--method", "sf2f", "--preset", "paper"), "publish with `--preset official --weights FILE.pt`"),
-        (("run", "--method", "flowavse", "--preset", "small"), "`--preset official --weights FILE.ckpt`, train them"),
+        (("run", "--method", "sf2f", "--preset", "paper"), "publish with `--preset official --weights sf2f_official`"),
+        (
+            ("run", "--method", "flowavse", "--preset", "small"),
+            "weights fetch flowavse_official` says how they are had), train them",
+        ),
         (("run", "--method", "lipdiffuser", "--preset", "paper"), "preset 'paper': train them with"),
         (("predict", "--method", "lipdiffuser", "--set", "video=shuffled", *FILM), "--set video=shuffled` has one"),
         (("predict", "--method", "lipdiffuser", "--set", "enrolment=shuffled", *FILM), "another person's enrolment"),
@@ -146,7 +153,7 @@ def test_each_preset_that_takes_published_weights_is_there():
     for name in methods:
         kind = methods.load(name)
         if kind.published:
-            preset = re.fullmatch(r"--preset (\S+) --weights (FILE\.\w+|FOLDER)", kind.published)[1]
+            preset = re.fullmatch(rf"--preset (\S+) --weights {name}_official", kind.published)[1]
             assert presets_of(kind).table(preset).get("weights") is None
             named[name] = preset
     assert named == {
@@ -206,3 +213,24 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path):
 
 def test_an_empty_runs_folder_lists_nothing(tmp_path):
     assert json.loads(ended("list", "runs", "--json", "--runs", str(tmp_path)).stdout) == []
+
+
+def test_a_second_request_to_end_disturbs_nothing_and_handlers_are_as_before():
+    before = signal.getsignal(signal.SIGTERM)
+    with heeded() as requests:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        assert requests.first is signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_request_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with heeded():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from commands import ended
 from films import noise
 
-from benchmark.datasets import media_files
+from benchmark.datasets import media_files, utterances
 from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.folder import Folder
 from benchmark.datasets.grid import Grid
@@ -59,6 +60,8 @@ def test_every_corpus_says_what_to_get_where_and_under_which_terms(name: str) ->
         assert told.endswith((".", "/")), told
     done = ended("data", "info", name)
     assert done.returncode == 0 and kind.layout in done.stdout
+    split = "test" if "test" in kind.splits else kind.splits[0]
+    assert f"python -m benchmark data build {name} --split {split}" in done.stdout
     about = json.loads(ended("data", "info", name, "--json").stdout)
     assert about["terms"] == kind.terms and about["splits"] == list(kind.splits)
 
@@ -304,3 +307,26 @@ def test_archives_in_a_zip_are_not_opened(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "corpus.zip", "w") as packed:
         packed.writestr("test/mp4/id1/a/1.mp4", "x")
     assert "is an archive" in refused(VoxCeleb2, tmp_path / "corpus.zip")
+
+
+# ---- memory
+
+
+def test_the_memory_of_an_index_does_not_grow_with_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(utterances, "_KEPT", 100)
+    peaks, counts = [], (600, 3600)
+    for count in counts:
+        root = tmp_path / str(count)
+        for number in range(count // 2):
+            name = f"id{number // 100:05d}/video/{number % 100:05d}"
+            for kind, head in (("mp4", b"\0\0\0\x20ftypisom\0\0\0\0"), ("wav", b"RIFF\x24\0\0\0WAVEfmt ")):
+                path = root / "test" / kind / f"{name}.{kind}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(head)
+        VoxCeleb2(root, tmp_path / "home").open("test", "lip2speech")  # imports, and whatever is kept for ever
+        tracemalloc.start()
+        manifest = VoxCeleb2(root, tmp_path / "home").open("test", "lip2speech")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(manifest.samples) == count // 2
+    assert peaks[1] - peaks[0] < 60 * (counts[1] - counts[0])  # bytes; a dict with the names alone takes 200 for each

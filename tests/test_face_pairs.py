@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,17 @@ from PIL import Image
 
 from benchmark.datasets.manifest import Row, read_manifest, write_manifest
 from benchmark.errors import MissingWeights, PrerequisiteError, UsageError
-from benchmark.media import read_image, write_image
+from benchmark.media import read_image, write_audio, write_image
+from benchmark.pairs import faces as faces_module
 from benchmark.pairs.faces import find_faces
 from benchmark.pairs.listing import FACES, listed, medium_of
 from benchmark.pairs.people import read_people
 from benchmark.pairs.scoring import PairRequest, Scores, score_pairs
-from benchmark.runs.directory import Prediction
+from benchmark.results.schema import PairResult, PairSpec
+from benchmark.runs.directory import Prediction, content_hash
+from benchmark.runs.evaluation import read_result
 from benchmark.runs.scoring import FaceReader, Scorer, Work, aggregate, gallery, make_metrics
+from benchmark.types import Audio
 from benchmark.weights.networks import Networks
 
 FAST = ("face_similarity", "retrieval")
@@ -582,3 +588,74 @@ def test_real_portraits_find_their_people_and_shuffled_ones_find_chance(realdata
     assert right.aggregate("recall_at_1").value >= 0.9 and right.aggregate("face_auc").value > 0.98
     assert wrong.aggregate("recall_at_1").value <= 0.1 and wrong.aggregate("face_auc").value < 0.7
     assert right.aggregate("chance_recall_at_1").value == pytest.approx(0.1)
+
+
+# -- one folder with faces and speech ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def both(people):
+    """The six people, each with a recording beside the faces, on both sides."""
+    for number in range(6):
+        time = np.arange(16_000) / 16_000
+        tone = 0.3 * np.sin(2 * np.pi * (100 + 40 * number) * time).astype(np.float32)
+        for side in ("true", "made"):
+            write_audio(people / side / f"p{number}/voice.wav", Audio(tone, 16_000))
+    return people
+
+
+def test_faces_and_speech_of_one_folder_have_scores_of_their_own(both, monkeypatch):
+    monkeypatch.chdir(both)
+    faces = scored(Path(), out=None)
+    speech = scored(Path(), out=None, metrics=("si_sdr",))
+    assert faces.folder != speech.folder
+    assert faces.result.judged == "faces" and speech.result.judged == "speech"
+    assert read_result(faces.folder, PairResult) == faces.result, "the first is as it was"
+    assert len(table(faces.folder)) == 12 and len(table(speech.folder)) == 6
+    again = scored(Path(), out=None)
+    assert again.folder == faces.folder and lines(again.folder) == lines(faces.folder)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_folder_that_is_named_takes_one_kind(both, legacy):
+    faces = scored(both)
+    if legacy:  # as written before the kind was kept
+        about = json.loads((both / "scores/run.json").read_text())
+        del about["judged"], about["spec"]["of_both"]
+        (both / "scores/run.json").write_text(json.dumps(about))
+    before = {path: path.read_bytes() for path in sorted((both / "scores").rglob("*")) if path.is_file()}
+    with pytest.raises(UsageError, match="holds scores of the faces of these files; choose another folder"):
+        scored(both, metrics=("si_sdr",))
+    assert {path: path.read_bytes() for path in before} == before
+    assert scored(both).result.aggregates == faces.result.aggregates
+
+
+def test_folders_of_one_kind_keep_the_names_that_they_had(people):
+    for spec in (scored(people).result.spec, PairSpec(estimate="/a/b", reference=None, align=True, limit=3)):
+        old = {key: getattr(spec, key) for key in ("estimate", "reference", "align", "limit")}
+        text = json.dumps(old, separators=(",", ":"), ensure_ascii=False)
+        assert spec.run_id().rpartition("-")[2] == hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def test_scores_never_lie_among_the_files(people, monkeypatch):
+    (people / "file").touch()
+    with pytest.raises(UsageError, match=r"--out .*file is a file; expected the folder of the scores"):
+        scored(people, out=people / "file")
+    with pytest.raises(UsageError, match=r"lies in --estimate .*made.*: give --out a folder elsewhere"):
+        scored(people, out=people / "made/scores")
+    monkeypatch.chdir(people / "true")
+    with pytest.raises(UsageError, match=r"^scores/made-.*lies in --reference \."):
+        scored(people, reference=Path(), out=None)
+    assert not (people / "true/scores").exists() and not (people / "made/scores").exists()
+
+
+def test_each_picture_is_hashed_once(people, monkeypatch):
+    hashed = Counter()
+
+    def counting(path):
+        hashed[path] += 1
+        return content_hash(path)
+
+    monkeypatch.setattr(faces_module, "content_hash", counting)
+    scored(people)
+    assert len(hashed) == 24 and set(hashed.values()) == {1}

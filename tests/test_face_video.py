@@ -20,7 +20,8 @@ from benchmark.datasets.talkers.face import Talking, View, portrait
 from benchmark.datasets.talkers.identity import person
 from benchmark.errors import MediaError, MissingDependency
 from benchmark.media import face_video, read_video, write_audio, write_video
-from benchmark.media.face_video import Box, Look, clip_video, cut_square, main_track, read_face_video
+from benchmark.media.face_video import Box, Look, clip_video, main_track, read_face_video
+from benchmark.media.squares import cut_square
 from benchmark.media.video_cache import VideoCache
 from benchmark.types import Audio, FaceVideo
 
@@ -131,7 +132,9 @@ def test_a_video_of_the_crop_alone_keeps_its_framing(tmp_path, faces, eyes) -> N
     small = scaled(faces[0], 112)
     write_video(tmp_path / "a.mkv", np.repeat(small[None], 25, axis=0), 25)
     crop = read_face_video(tmp_path / "a.mkv", find=True).frames[12]
-    np.testing.assert_allclose(eyes(crop), eyes(cut_square(small.mean(axis=2).astype(np.uint8), 0, 0, 112)), atol=0.05)
+    np.testing.assert_allclose(
+        eyes(crop), eyes(cut_square(small.mean(axis=2).astype(np.uint8), 0, 0, 112, 112)), atol=0.05
+    )
 
 
 def test_of_two_faces_the_larger_is_followed(tmp_path, faces, eyes) -> None:
@@ -139,8 +142,8 @@ def test_of_two_faces_the_larger_is_followed(tmp_path, faces, eyes) -> None:
     write_video(tmp_path / "a.mkv", np.repeat(frame[None], 25, axis=0), 25)
     video = read_face_video(tmp_path / "a.mkv", find=True)
     np.testing.assert_allclose(eyes(video.frames[12])[:2], EYES[:2], atol=0.04)
-    expected = cut_square(frame.mean(axis=2).astype(np.uint8), 300, 70, 200)
-    other = cut_square(frame.mean(axis=2).astype(np.uint8), 20, 100, 140)
+    expected = cut_square(frame.mean(axis=2).astype(np.uint8), 300, 70, 200, 112)
+    other = cut_square(frame.mean(axis=2).astype(np.uint8), 20, 100, 140, 112)
     difference = [np.abs(video.frames[12] - picture.astype(float)).mean() for picture in (expected, other)]
     assert difference[0] < difference[1]
 
@@ -155,7 +158,7 @@ def test_frames_without_a_face_are_counted_by_the_nearest_look(tmp_path, faces, 
     late = read_face_video(tmp_path / "b.mkv", find=True)
     assert late.without_face == 23
     np.testing.assert_allclose(eyes(late.frames[26])[:2], EYES[:2], atol=0.04)
-    place = cut_square(without.mean(axis=2).astype(np.uint8), 100, 50, 200)  # still where the face will be
+    place = cut_square(without.mean(axis=2).astype(np.uint8), 100, 50, 200, 112)  # still where the face will be
     assert np.abs(late.frames[0] - place.astype(float)).mean() < 3
 
 
@@ -229,36 +232,6 @@ def test_a_track_outlasts_a_gap_but_not_a_jump() -> None:
     assert main_track(looks((here,), (), (), (near,))) == {0: here, 3: near}
     assert main_track(looks((here,), (here,), (far,))) == {0: here, 1: here}
     assert main_track(looks((here,), (here,), (near,))) == {0: here, 1: here}
-
-
-# ---- cutting
-
-
-def test_a_square_is_averaged_by_area() -> None:
-    picture = RNG.integers(0, 256, (400, 500), dtype=np.uint8)
-    blocks = picture[10:234, 20:244].reshape(112, 2, 112, 2).mean(axis=(1, 3))
-    np.testing.assert_allclose(cut_square(picture, 20, 10, 224), blocks, atol=0.501)
-    doubled = np.kron(picture, np.ones((2, 2)))  # pixels of half the size: 1.5 of the picture's are 3 of these
-    blocks = doubled[7:343, 41:377].reshape(112, 3, 112, 3).mean(axis=(1, 3))
-    np.testing.assert_allclose(cut_square(picture, 20.5, 3.5, 168), blocks, atol=0.501)
-    assert np.array_equal(cut_square(picture, 3, 4, 112), picture[4:116, 3:115])
-
-
-@pytest.mark.parametrize(("left", "top"), [(-50, -31), (40, -60), (30, 20), (-120, -100), (180, 140)])
-def test_edges_go_on_outside_the_picture(left: int, top: int) -> None:
-    picture = RNG.integers(0, 256, (150, 200), dtype=np.uint8)
-    inside = np.pad(picture, 300, mode="edge")[300 + top : 524 + top, 300 + left : 524 + left]
-    blocks = inside.reshape(112, 2, 112, 2).mean(axis=(1, 3))
-    np.testing.assert_allclose(cut_square(picture, left, top, 224), blocks, atol=0.501)
-
-
-def test_a_small_square_is_interpolated_linearly() -> None:
-    picture = RNG.integers(0, 256, (60, 70), dtype=np.uint8)
-    at = np.arange(112) * 0.5 + 0.25 - 0.5
-    expected = scipy.ndimage.map_coordinates(
-        picture.astype(float), np.meshgrid(at + 2, at + 9, indexing="ij"), order=1, mode="nearest"
-    )
-    np.testing.assert_allclose(cut_square(picture, 9, 2, 56), expected, atol=0.51)
 
 
 # ---- the whole picture, and what is remembered

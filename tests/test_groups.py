@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io.wavfile
 import scipy.stats
 from commands import ended as command
 
@@ -373,13 +374,39 @@ def test_each_of_several_groups_is_held_against_all_others_and_two_against_one_a
     rows, samples = si_sdr(values)
     found = by(run_of(rows), samples, "age", draws=50)
     own = of(found, "si_sdr")
-    assert list(own) == ["20s", "30s", "40s"] and not found.of_two and found.tests == 3
+    assert list(own) == ["20s", "30s", "40s"] and not found.grouping.of_two and found.tests == 3
     for label, each in own.items():
         sides = [[v for about, v in values.values() if (f"{about['age'] // 10}0s" == label) == side] for side in (1, 0)]
         assert each.apart.difference == pytest.approx(np.mean(sides[0]) - np.mean(sides[1]))
     two = by(run_of(rows), samples, "age:35", draws=50)
-    assert two.of_two and two.tests == 1
+    assert two.grouping.of_two and two.tests == 1
     assert [each.apart is None for each in of(two, "si_sdr").values()] == [False, True]
+
+
+def test_where_one_of_three_groups_is_empty_the_other_two_are_each_held_against_what_is_left():
+    random = np.random.default_rng(9)
+    noises = ["babble", "pink", "white"]
+    values = {f"p{n:02d}": ({"noise": noises[n % 3]}, random.normal(n % 3, 1, 2)) for n in range(30)}
+    rows, samples = si_sdr(values)
+    heard = [each for each in rows if samples[each.sample].attributes["noise"] != "white"]
+    found = by(run_of(heard), samples, "noise", draws=50)
+    own = of(found, "si_sdr")
+    assert not found.grouping.of_two and found.tests == 2
+    assert (own["white"].value, own["white"].apart) == (None, None)
+
+    def mean_and_half(noise):
+        """Of speakers, who have two recordings each: Student's interval."""
+        means = np.array([each.mean() for about, each in values.values() if about["noise"] == noise])
+        return means.mean(), scipy.stats.t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / math.sqrt(len(means))
+
+    (one, half_one), (two, half_two) = mean_and_half("babble"), mean_and_half("pink")
+    half = math.hypot(half_one, half_two)
+    for noise, difference in (("babble", one - two), ("pink", two - one)):
+        apart = own[noise].apart
+        expected = (difference, difference - half, difference + half)
+        assert (apart.difference, apart.low, apart.high) == pytest.approx(expected), noise
+    alone = by(run_of([each for each in heard if samples[each.sample].attributes["noise"] == "pink"]), samples, "noise")
+    assert all(each.apart is None for each in of(alone, "si_sdr").values()) and alone.tests == 0
 
 
 def test_few_speakers_have_no_interval_and_no_test_and_what_is_not_stated_is_on_no_side():
@@ -418,6 +445,44 @@ def test_p_of_few_speakers_is_near_the_exact_one():
         sides, lambda x, y: np.mean(x) - np.mean(y), n_resamples=np.inf, alternative="two-sided"
     ).pvalue
     assert p == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 4000))
+
+
+def test_p_of_groups_of_unequal_size_and_spread_is_that_of_differences_in_standard_errors():
+    random = np.random.default_rng(10)
+    sides = [random.normal(0.8, 3, 5), random.normal(0, 1, 9)]
+    values = {f"p{n:02d}": ({"sex": "fm"[n > 4]}, [value]) for n, value in enumerate(np.concatenate(sides))}
+    rows, samples = si_sdr(values)
+    p = of(by(run_of(rows), samples, "sex", draws=4000), "si_sdr")["f"].apart.p
+
+    def welch(x, y, axis):
+        return scipy.stats.ttest_ind(x, y, axis=axis, equal_var=False).statistic
+
+    def mean(x, y, axis):
+        return x.mean(axis) - y.mean(axis)
+
+    def exact(statistic):
+        """Over all 2,002 ways to choose five of fourteen."""
+        found = scipy.stats.permutation_test(sides, statistic, n_resamples=np.inf, vectorized=True)
+        middle = np.median(found.null_distribution)
+        return np.mean(abs(found.null_distribution - middle) >= abs(found.statistic - middle) - 1e-9)
+
+    assert p == pytest.approx(exact(welch), abs=0.03) and abs(exact(mean) - exact(welch)) > 0.1
+
+
+@pytest.mark.parametrize(("few", "wide"), [(10, 3.0), (30, 1 / 3)])
+@pytest.mark.parametrize("recordings", [1, 2])
+def test_a_small_group_that_scatters_wider_is_not_called_another(few, wide, recordings):
+    random = np.random.default_rng(few)
+    called = 0
+    for _ in range(150):
+        values = {}
+        for n in range(60):
+            spread = wide if n < few else 1.0
+            voice = random.normal(0, spread)
+            values[f"p{n:02d}"] = ({"sex": "fm"[n < few]}, voice + random.normal(0, spread / 3, recordings))
+        rows, samples = si_sdr(values)
+        called += of(by(run_of(rows), samples, "sex", draws=99), "si_sdr")["f"].apart.p <= 0.05
+    assert 1 <= called <= 17, "of 150, where 7.5 are expected"
 
 
 @pytest.mark.parametrize("design", ["speakers", "within", "some of each"])
@@ -605,3 +670,43 @@ def test_files_that_were_scored_are_grouped_by_what_their_table_says(tmp_path):
 def test_files_of_which_nothing_is_known_say_so(tmp_path):
     with pytest.raises(UsageError, match="Nothing is known of the files of files but whose they are"):
         known_samples(files(tmp_path, table=False))
+
+
+def test_ticks_of_a_picture_say_whole_numbers():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    for values in ([2.4e-6, 2.6e-6], [1.0e6, 1.2e6], [0.9701, 0.9702], [60.0, 80.0]):
+        figure = Figure()
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.plot(values)
+        report._number_ticks(axes)
+        figure.draw_without_rendering()
+        assert axes.yaxis.get_offset_text().get_text() == ""
+        told = {
+            tick.get_position()[1]: float(tick.get_text().replace("\N{MINUS SIGN}", "-"))
+            for tick in axes.get_yticklabels()
+        }
+        assert list(told.values()) == pytest.approx(list(told), rel=1e-3)
+
+
+def test_a_group_without_a_value_says_why():
+    rows, samples = faces(np.random.default_rng(3), people=12, repeats=1)
+    samples = {name: Known(each.speaker, {"sex": "f" if name < "p02" else "m"}) for name, each in samples.items()}
+    lost = [each for each in rows if each.metric != "retrieval" or each.sample >= "p02"]
+    found = by(run_of(lost), samples, "sex", ("recall_at_5", "recall_at_50", "vggface_score"), draws=20)
+    assert of(found, "recall_at_5")["f"].no_value == "none of its outputs was measured"
+    told = " ".join(report.notes(found))
+    assert "No value: R@5 by speaker of f: none of its outputs was measured." in told
+    assert of(found, "vggface_score")["f"].no_value and "No value: VFS of f: " in told
+
+
+def test_an_attribute_that_nobody_knows_is_refused_before_anything_is_measured(tmp_path):
+    for n, name in enumerate("ab"):
+        (tmp_path / "made").mkdir(exist_ok=True)
+        scipy.io.wavfile.write(tmp_path / "made" / f"{name}.wav", 16000, np.float32(np.sin(np.arange(8000) * (n + 1))))
+    out = tmp_path / "out"
+    refused = command("score", "--estimate", str(tmp_path / "made"), "--out", str(out), "--by", "colour")
+    assert refused.returncode == 2 and "--by colour" in refused.stderr
+    assert not list(out.rglob("scores*"))

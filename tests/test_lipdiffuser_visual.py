@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.checkpoints import load_state
 from baselines.lipdiffuser import clips as clips_module
 from baselines.lipdiffuser import visual_encoder, visual_training
-from baselines.lipdiffuser.clips import MemoryClips, ShardClips
+from baselines.lipdiffuser.clips import Phonemes, ShardClips
 from baselines.lipdiffuser.config import Config, Training
-from baselines.lipdiffuser.visual_encoder import VisualEncoder, build_visual_encoder, centre, seen_of
+from baselines.lipdiffuser.visual_encoder import VisualEncoder, centre, seen_of
 from baselines.lipdiffuser.visual_features import read_features
 from baselines.lipdiffuser.visual_training import (
     IGNORED,
@@ -158,6 +161,32 @@ def test_clips_are_augmented_differently_and_within_bounds() -> None:
 # ---- learning
 
 
+@dataclass(frozen=True)
+class MemoryClips:
+    """Clips that lie in memory."""
+
+    mouths: Sequence[Tensor]
+    speeches: Sequence[Tensor]
+    """May be empty where a training asks for none."""
+    speakers: Sequence[str]
+    spoken: Sequence[Phonemes | None]
+
+    def __len__(self) -> int:
+        return len(self.mouths)
+
+    def mouth(self, number: int) -> Tensor:
+        return self.mouths[number]
+
+    def speech(self, number: int) -> Tensor:
+        return self.speeches[number]
+
+    def speaker(self, number: int) -> str:
+        return self.speakers[number]
+
+    def phonemes(self, number: int) -> Phonemes | None:
+        return self.spoken[number]
+
+
 def lips(count: int, frames: int, seed: int) -> MemoryClips:
     """Mouths that are dark where `a` is said, and light where `m` is."""
     rng = np.random.default_rng(seed)
@@ -194,7 +223,7 @@ def test_lips_are_learned_to_be_read_and_exported(tmp_path, monkeypatch) -> None
     assert after["phonemes"] > 0.9 > before["phonemes"] and after["visemes"] >= after["phonemes"]
     assert recipe.phonemes == ("", "a", "m")
     state = load_state(recipe.export(tmp_path / "visual.safetensors"))
-    encoder = build_visual_encoder(CONFIG)
+    encoder = CONFIG.visual_encoder()
     assert encoder is not None
     encoder.load_state_dict({name.removeprefix("visual."): tensor for name, tensor in state.items()})
     with torch.no_grad():
@@ -257,8 +286,8 @@ def test_a_split_without_videos_is_refused(tmp_path) -> None:
 
 def test_braven_is_asked_for_with_its_weights() -> None:
     with pytest.raises(InvalidConfig, match="visual_weights"):
-        build_visual_encoder(Config())
-    assert build_visual_encoder(Config(visual="features")) is None
+        Config().visual_encoder()
+    assert Config(visual="features").visual_encoder() is None
 
 
 def test_features_are_read_by_the_id_of_the_sample(tmp_path) -> None:

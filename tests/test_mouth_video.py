@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.ndimage
 from PIL import Image
 
 from benchmark.datasets.talkers.face import Mouth, Talking, View, portrait
@@ -19,11 +18,11 @@ from benchmark.media.mouth_video import (
     MOUTH,
     STABLE,
     LandmarkTrack,
-    cut_mouth,
     mouth_places,
     read_landmarks,
     read_mouth_video,
 )
+from benchmark.media.squares import cut_turned
 from benchmark.media.video_cache import VideoCache
 
 RNG = np.random.default_rng(5)
@@ -120,7 +119,7 @@ def test_a_video_without_any_face_is_taken_for_a_crop_of_one(tmp_path) -> None:
     video = read_mouth_video(film(tmp_path / "a.mkv", [pattern] * 5))
     assert video.without_face == 5
     step = 0.2 * 112 / mouth_video.EYES_APART
-    expected = cut_mouth(pattern, complex(56, 0.46 * 112 + step * mouth_video.MOUTH_Y), step)
+    expected = cut_turned(pattern, complex(56, 0.46 * 112 + step * mouth_video.MOUTH_Y), step, 96)
     np.testing.assert_allclose(video.frames[0], expected, atol=2)
 
 
@@ -164,22 +163,6 @@ def test_places_are_those_of_a_similarity_by_least_squares_on_smoothed_landmarks
         a, b, *_ = np.linalg.lstsq(system, smooth[k, list(STABLE)].T.ravel(), rcond=None)[0]
         assert found[k, 1] == pytest.approx(complex(a, b), abs=1e-4)
         assert found[k, 0] == pytest.approx(complex(*smooth[k, MOUTH].mean(0)), abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("middle", "step"), [(60 + 50j, 0.6 + 0.2j), (5 + 95j, 0.5 - 0.4j), (70 + 40j, 1.0 + 0j), (300 - 40j, 0.3 + 0j)]
-)
-def test_cutting_interpolates_linearly_and_repeats_the_edges(middle: complex, step: complex) -> None:
-    picture = scipy.ndimage.gaussian_filter(RNG.uniform(0, 255, (100, 130)), 2).astype(np.uint8)
-    y, x = np.mgrid[:96, :96] + 0.5 - 48
-    place = middle + step * (x + 1j * y) - complex(0.5, 0.5)
-    expected = scipy.ndimage.map_coordinates(picture.astype(float), [place.imag, place.real], order=1, mode="nearest")
-    np.testing.assert_allclose(cut_mouth(picture, middle, step).astype(float), expected, atol=1)
-
-
-def test_a_large_face_is_averaged_before_it_shrinks() -> None:
-    stripes = np.tile(np.array([0, 255], np.uint8), (600, 300))
-    assert np.abs(cut_mouth(stripes, 300 + 300j, 4 + 0j).astype(float) - 127.5).max() <= 1
 
 
 # ---- reading

@@ -116,7 +116,7 @@ def test_inputs_are_written_as_a_method_of_this_project_gets_them(tiny_corpus, t
     (tmp_path / "it" / "infer.py").write_text(script + keep)
     (output,) = runner.outputs([Example(sample, 0, 2**40 + 5, {"noisy": noisy, "video": video})])
     runner.close()
-    assert isinstance(output, Exception) and "0000_a_b_c.wav" in str(output), "an x is no sound"
+    assert isinstance(output, Exception) and "output {output}: not a wav" in str(output), "an x is no sound"
     frames, _, _, seed = json.loads((tmp_path / "it" / "given.json").read_text())
     assert int(seed) == (2**40 + 5) % SEEDS and not Path(frames).exists()
     assert np.array_equal(read_audio(tmp_path / "it" / "noisy.wav", None).samples, noisy.samples)
@@ -194,15 +194,35 @@ def test_a_program_that_makes_nothing_is_not_started_for_each(tiny_corpus, tmp_p
 def test_an_output_of_another_name_or_none_is_told(tiny_corpus, tmp_path):
     other = ONE.replace("draw(output,", "draw(os.path.join(os.path.dirname(output), 'face.png'),")
     _, rows = made(tiny_corpus, system(tmp_path / "it", other), tmp_path / "runs")
-    assert re.fullmatch(
-        r"the command ended with status 0 without the output 0000_p00.png \(it wrote face.png\)", rows["p00", 0].reason
-    )
+    told = "the command ended with status 0 without the output {output} (it wrote face.png)"
+    assert {row.reason for row in rows.values()} == {told}, "one cause is one reason"
     _, rows = made(tiny_corpus, system(tmp_path / "two", "pass\n"), tmp_path / "runs")
-    assert rows["p00", 0].reason.endswith("without the output 0000_p00.png (it wrote nothing there)")
+    assert {row.reason for row in rows.values()} == {
+        "the command ended with status 0 without the output {output} (it wrote nothing there)"
+    }
     _, rows = made(
         tiny_corpus, system(tmp_path / "three", "import sys; open(sys.argv[2], 'w').write('x')"), tmp_path / "r"
     )
-    assert "the command's output 0000_p00.png: not a readable picture" in rows["p00", 0].reason
+    (told,) = {row.reason for row in rows.values()}
+    assert told.startswith("the command's output {output}: not a readable picture")
+    said = "import sys; sys.exit(f'cannot read {sys.argv[1]}')"
+    _, rows = made(tiny_corpus, system(tmp_path / "four", said), tmp_path / "r")
+    assert {row.reason for row in rows.values()} == {"the command ended with status 1: cannot read {speech}"}
+
+
+@pytest.mark.parametrize("words", ['"{list}"', '"{speech_folder}", "{output_folder}"'])
+def test_of_a_batch_one_cause_is_one_reason(tiny_corpus, tmp_path, words):
+    _, rows = made(tiny_corpus, system(tmp_path / "it", "pass\n", words), tmp_path / "runs", batch_size=12)
+    assert {row.reason for row in rows.values()} == {
+        "the command ended with status 0 without the output output/NAME.png (it wrote nothing there)"
+    }
+
+
+def test_a_script_that_is_not_there_is_told_before_anything_is_made(tmp_path):
+    toml = system(tmp_path / "it", "pass\n")
+    (tmp_path / "it" / "infer.py").unlink()
+    with pytest.raises(PrerequisiteError, match=rf"infer\.py is not there: looked for {tmp_path}/it/infer\.py"):
+        read_program(toml, get_task("speech2face"))
 
 
 def test_the_time_limit_ends_the_program_and_all_that_it_started(tiny_corpus, tmp_path):
@@ -234,8 +254,15 @@ def gone(pid: int) -> bool:
     return False
 
 
-def test_an_interrupt_ends_the_program_and_the_run_goes_on_later(tmp_path):
-    """The command line itself, as Ctrl-C meets it."""
+@pytest.mark.parametrize(
+    ("request_to_end", "deaf", "code", "words_of_it"),
+    [
+        (signal.SIGINT, False, 130, "Interrupted."),
+        (signal.SIGTERM, True, 143, "SIGTERM."),  # a background job of a shell, which no Ctrl-C reaches
+    ],
+)
+def test_an_interrupt_ends_the_program_and_the_run_goes_on_later(tmp_path, request_to_end, deaf, code, words_of_it):
+    """The command line itself, as Ctrl-C, `kill` and schedulers meet it."""
     for number, name in enumerate(("anna", "bo", "cleo")):
         write_audio(tmp_path / "people" / name / "a.wav", Audio(np.full(16_000, 0.1, np.float32), 16_000))
         write_image(tmp_path / "people" / name / "f.png", np.full((8, 8, 3), 60 * number, np.uint8))
@@ -249,7 +276,7 @@ def test_an_interrupt_ends_the_program_and_the_run_goes_on_later(tmp_path):
     words += [tmp_path / "people", "--runs", tmp_path / "runs", "--repeats", 1, "--batch-size", 1, "--json"]
     line = [sys.executable, "-m", "benchmark", *map(str, words)]
     # A shell has its background jobs ignore interrupts, which a child inherits.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if deaf else signal.default_int_handler)
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     signal.signal(signal.SIGINT, before)
     mark = tmp_path / "it" / "second"
@@ -258,9 +285,9 @@ def test_an_interrupt_ends_the_program_and_the_run_goes_on_later(tmp_path):
             break
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(request_to_end)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Interrupted. What was finished is kept" in told
+    assert process.returncode == code and f"{words_of_it} What was finished is kept" in told
     assert gone(int(mark.read_text()))
     done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

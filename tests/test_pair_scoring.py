@@ -342,8 +342,8 @@ def test_other_words_are_scored_anew(folders):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("recogniser=sphinx_allphone",), "recogniser of words"),
-        (("recogniser=sphinks",), "Unknown network 'sphinks'"),
+        (("recogniser=sphinx_allphone",), "recogniser: network 'sphinx_allphone' is of another kind. It takes: "),
+        (("recogniser=sphinks",), "network 'sphinks' is unknown. Did you mean 'sphinx_lm'"),
         (("normaliser=nome",), "normaliser"),
     ],
 )

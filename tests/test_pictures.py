@@ -120,3 +120,25 @@ def test_broken_pixels_stay_unreadable(tmp_path: Path, suffix: str) -> None:
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(Exception, match="cut short"):
         read_image(path)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".tiff"])
+def test_the_first_picture_of_an_animation_is_taken_and_told(tmp_path: Path, suffix: str) -> None:
+    shades = [Image.new("RGB", (16, 16), (level, level, level)) for level in (0, 255, 0)]
+    lossless = {"lossless": True} if suffix == ".webp" else {}
+    shades[0].save(tmp_path / f"one{suffix}", **lossless)
+    shades[0].save(tmp_path / f"three{suffix}", save_all=True, append_images=shades[1:], **lossless)
+    with remarks() as heard:
+        assert (read_image(tmp_path / f"one{suffix}") == 0).all()
+    assert heard == []
+    with remarks() as heard:
+        assert (read_image(tmp_path / f"three{suffix}") == 0).all()
+    assert heard == [f"{tmp_path / f'three{suffix}'}: holds 3 pictures, as an animation does; the first is taken"]
+
+
+def test_previews_in_a_photograph_are_no_animation(tmp_path: Path) -> None:
+    one = Image.new("RGB", (16, 16), (9, 9, 9))
+    one.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[one])
+    with remarks() as heard:
+        assert read_image(tmp_path / "a.jpg").shape == (16, 16, 3)
+    assert heard == []

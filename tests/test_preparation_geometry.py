@@ -1,4 +1,4 @@
-"""Squares and similarities: pupils at fixed places, means over areas, two sides of a face laid on each other."""
+"""Similarities: pupils at fixed places, two sides of a face laid on each other."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 from scipy.spatial import procrustes
 
-from benchmark.media import face_video
 from benchmark.preparation.geometry import (
     ASYMMETRY_PER_DEGREE,
     MIRROR,
     asymmetry,
     cut,
-    cut_square,
     inside,
     pupils,
     similarity,
@@ -71,17 +69,6 @@ def test_what_lies_outside_the_picture_is_known() -> None:
     picture = RNG.integers(0, 256, (40, 50, 3)).astype(np.uint8)
     np.testing.assert_array_equal(cut(picture, place, 80)[20:60, 20:70], picture)
     np.testing.assert_array_equal(cut(picture, place, 80)[:20, 20:70], np.repeat(picture[:1], 20, axis=0))
-
-
-@pytest.mark.parametrize("square", [(13.3, 20.7, 150.2), (-40.0, 30.0, 260.0), (100.0, 90.0, 40.5)])
-def test_squares_are_those_of_videos_in_any_size_and_colour(square: tuple[float, float, float]) -> None:
-    picture = RNG.integers(0, 256, (200, 260, 3)).astype(np.uint8)
-    crop = cut_square(picture, *square, 112)
-    for plane in range(3):
-        np.testing.assert_array_equal(crop[..., plane], face_video.cut_square(picture[..., plane], *square))
-    half = cut_square(picture[..., 0], *square, 56).astype(float)
-    if square[2] > 112:  # means of means
-        np.testing.assert_allclose(half, crop[..., 0].reshape(56, 2, 56, 2).mean(axis=(1, 3)), atol=1.01)
 
 
 def test_mirrored_landmarks_are_those_of_the_mean_face() -> None:

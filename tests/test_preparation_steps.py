@@ -359,7 +359,7 @@ def test_networks_of_another_form_are_refused(tmp_path: Path) -> None:
     one = onnx_toys.node("Identity", ["x"], "y")
     onnx_toys.write_onnx(tmp_path / "grey.onnx", [one], {}, ("x", (1, 1, 8, 8)), {"y": (1, 1, 8, 8)})
     for name, why in {
-        "text.onnx": "no network",
+        "text.onnx": "expected an ONNX model",
         "grey.onnx": r"expected \[1, 3, H, W\]",
         "gone.onnx": "not a file",
     }.items():

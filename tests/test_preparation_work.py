@@ -21,9 +21,9 @@ from benchmark.errors import MediaError, PrerequisiteError, UsageError
 from benchmark.files import write_whole
 from benchmark.media import write_audio
 from benchmark.preparation.record import RECORD, Record
-from benchmark.preparation.sources import in_folder
 from benchmark.preparation.step import LeftOut, Made, Step, renamed
 from benchmark.preparation.work import Prepared, prepare
+from benchmark.preparation.worklist import in_folder
 from benchmark.types import Audio
 
 

@@ -211,8 +211,9 @@ def test_without_the_papers_corpus_talkers_takes_its_place_and_says_what_is_not_
     told = "\n".join(followed.departures)
     for words in ("in place of HQ-VoxCeleb", "not by FaceNet", "not by the VGGFace classifier", "galleries of 100"):
         assert words in told
-    (note,) = followed.notes
+    note, networks = followed.notes
     assert "no hq_voxceleb is here" in note and "$FACEVOICE_BENCH_DATA/hq_voxceleb" in note
+    assert "weights fetch facenet_vggface2" in networks
     assert plain("lipdiffuser/figure4").options["split"] == "test_snr"
     assert plain("lipdiffuser/table2").options["split"] == "test"
 

@@ -276,9 +276,8 @@ def test_true_faces_find_themselves_and_reports_stay_in_bounds():
     for report in made.reports:
         low, high = report.bounds
         values = reported[report.name]
-        assert np.isnan(values).all() == report.name.endswith(
-            ("_at_5_within", "_at_10_within")
-        )  # groups of five at most
+        # Groups of five at most, a gallery of 30.
+        assert np.isnan(values).all() == report.name.endswith(("_at_5_within", "_at_10_within", "_at_50"))
         assert np.all(np.isnan(values) | ((values >= low) & (values <= high)))
     assert np.isnan(made.aggregate(stacked(rows), np.zeros((1, 30)))["recall_at_1"]).all()
 
@@ -428,9 +427,25 @@ def test_what_has_no_rank_says_why():
     made = metric(people(5, known=False), size=2)
     rows = made.measure([FaceItem(f"p{n:04}", people(5)[n].images[0]) for n in (0, 4)])
     assert np.isfinite(rows[0]["size_hundreds"]) and np.isnan(rows[1]["size_hundreds"])
-    assert "left over" in made.why_undefined("chance_recall_at_10")
+    assert "left over" in made.why_undefined("chance_recall_at_1")
     assert "sex and age" in made.why_undefined("recall_at_1_within")
-    assert "nobody else" in made.why_undefined("recall_at_5_full")
+    assert "nobody else" in made.why_undefined("recall_at_1_full")
+
+
+def test_where_everyone_is_found_there_is_no_recall_and_it_says_why():
+    identities = people(7)
+    made = metric(identities)
+    rows = made.measure([FaceItem(p.id, p.images[0]) for p in identities])
+    signature = " ".join(made.signature(report.name) for report in made.reports)
+    for each in (made, Retrieval.for_rows(signature, rows[0])):
+        reported = each.aggregate(stacked(rows), np.ones((1, 7)))
+        for kind, k in [("hundreds", 5), ("hundreds", 10), ("full", 5), ("full", 10)]:
+            name, chance = report_name(k, kind), report_name(k, kind, chance=True)
+            assert each.defined(name, stacked(rows)).all() == (k < 7) == bool(np.isfinite(reported[name][0]))
+            assert reported[chance] == pytest.approx(5 / 7 if k == 5 else np.nan, nan_ok=True)
+        for name in ("recall_at_10", "chance_recall_at_10_full", "recall_at_50"):
+            k = 50 if "50" in name else 10
+            assert each.why_undefined(name) == f"in a gallery of 7 people everyone is among the first {k}"
 
 
 def test_the_floor_of_numbers_that_are_not_finite_is_refused(hubs):

@@ -214,7 +214,7 @@ def test_a_folder_of_speakers_is_a_test(tmp_path: Path) -> None:
         opened(LibriSpeech, tmp_path / "few", "train")
 
 
-# ---- rows beyond what is held in memory
+# ---- rows in temporary files
 
 
 def row(number: int) -> Row:
@@ -222,10 +222,11 @@ def row(number: int) -> Row:
     return Row(name, "ann", {"speech": (f"{name}.wav",)}, {}, {"k": number})
 
 
-def test_more_rows_than_are_held_are_sorted_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_sorted_and_packed_alike_whatever_the_size_of_a_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     about = {"dataset": "d", "revision": "1", "split": "test", "task": "speech2face"}
     whole = write_manifest(tmp_path / "whole.jsonl", (row(n) for n in range(500)), **about)
-    monkeypatch.setattr(manifests, "_SPILL", 37)
     monkeypatch.setattr(manifests, "_BLOCK", 16)
     spilt = write_manifest(tmp_path / "spilt.jsonl", (row(n) for n in range(500)), **about)
     content = (tmp_path / "whole.jsonl").read_bytes()

@@ -17,9 +17,11 @@ from films import SOUND, VIDEO, film, noise
 from benchmark.datasets import verification
 from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.facts import Form, Published
+from benchmark.datasets.grid import Grid
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.talkers.corpus import Talkers
 from benchmark.datasets.verification import Verification, look_at, verify
+from benchmark.datasets.voxceleb1 import VoxCeleb1
 from benchmark.errors import MissingDataset, UsageError
 from benchmark.media import write_audio, write_image, write_video
 from benchmark.types import Audio
@@ -295,8 +297,48 @@ def test_a_folder_of_something_else_is_no_sound_corpus(tmp_path: Path) -> None:
     (tmp_path / "faces").mkdir()
     write_image(tmp_path / "faces" / "1.png", np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
     done = ended("data", "verify", "grid", "--root", tmp_path / "faces", "--workers", 1)
-    assert done.returncode == 1 and "1 files (1 picture): none bad" in done.stdout
-    assert "no video is here, which grid is made of; `data info grid` says what is expected" in done.stderr
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"This does not look like grid: not one sample of it is in {tmp_path / 'faces'}" in done.stderr
+    assert "clips named like bbaf2n" in done.stderr and "it holds: 1.png" in done.stderr
+
+
+def test_videos_of_another_corpus_are_not_opened_but_called_by_their_name(clips: Path) -> None:
+    for name in ("s1", "s2"):
+        (clips / name / "bbaf2n.mkv").rename(clips / name / "bbaf2n.mpg")
+    done = ended("data", "verify", "lrs3", "--data-root", clips, "--workers", 1)
+    assert done.returncode == 2 and "wrong size" not in done.stdout + done.stderr
+    assert f"This does not look like lrs3: not one sample of it is in {clips}" in done.stderr
+    assert "{trainval,test}/<video>/<utterance>.mp4" in done.stderr and "it holds: s1/, s2/" in done.stderr
+    assert f"It looks like grid: python -m benchmark data verify grid --data-root {clips}" in done.stderr
+
+
+def test_a_level_too_low_is_told_before_any_file_is_opened(clips: Path) -> None:
+    (clips / "s1" / "bbaf2n.mkv").rename(clips / "s1" / "bbaf2n.mpg")
+    with pytest.raises(MissingDataset, match=rf"is not its folder. Did you mean {clips}\?"):
+        verify(Grid(clips.parent, clips.parent / "home"))
+
+
+def test_bad_files_in_the_right_tree_are_still_reported(clips: Path) -> None:
+    for name in ("s1", "s2"):
+        (clips / name / "bbaf2n.mkv").unlink()
+        (clips / name / "bbaf2n.mpg").touch()
+    done = ended("data", "verify", "grid", "--data-root", clips, "--workers", 1, "--partial")
+    assert done.returncode == 1 and "2 bad" in done.stdout and "empty" in done.stdout
+    assert "\nThis does not look like grid: not one sample of it" in done.stderr
+
+
+@pytest.mark.parametrize("landmark", [mark for mark in VoxCeleb1.landmarks if "/" in mark])
+def test_where_voxceleb1_is_recognised_it_can_be_indexed(tmp_path: Path, landmark: str) -> None:
+    speaker = tmp_path / "vox" / landmark.replace("*", "0001")
+    speaker = speaker if speaker.name.startswith("id") else speaker / "id10001"
+    (speaker / "video").mkdir(parents=True)
+    sound(speaker / "video" / "00001.wav")
+    table = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tA.J._Buckley\tm\tIreland\ttest\n"
+    (tmp_path / "vox" / "vox1_meta.csv").write_text(table)
+    assert VoxCeleb1(tmp_path / "vox", tmp_path / "home").unrecognised() == ""
+    (tmp_path / "vox" / "vox1_meta.csv").unlink()
+    (speaker / "vox1_meta.csv").write_text(table)  # speakers are looked for where rows look for them, and nowhere else
+    assert VoxCeleb1(speaker, tmp_path / "home").unrecognised() != ""
 
 
 def test_fewer_files_than_published_are_a_fault_unless_meant(tmp_path: Path) -> None:

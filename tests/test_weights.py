@@ -203,7 +203,7 @@ def test_the_next_call_continues_too(pinned: str, server: Server, home: Path) ->
     server.break_after = [1_000_000, 0, 0]
     with pytest.raises(MissingWeights, match=r"1000000 of 3000000|ended after") as caught:
         weights.fetch(pinned)
-    assert "1.0 MiB of the file are kept" in str(caught.value) and "continues where it stopped" in str(caught.value)
+    assert "976.6 KiB of the file are kept" in str(caught.value) and "continues where it stopped" in str(caught.value)
     assert not weights.is_here(pinned)
     server.asked.clear()
     assert weights.fetch(pinned).read_bytes() == CONTENT
@@ -316,7 +316,7 @@ def test_a_full_disk_is_not_tried_again_and_keeps_what_came(
 ) -> None:
     usage = shutil.disk_usage(home.parent)
     monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
-    with pytest.raises(OSError, match="3 MiB are still to come and there is room for 1 MiB") as caught:
+    with pytest.raises(OSError, match="2.9 MiB are still to come and there is room for 976.6 KiB") as caught:
         weights.fetch(pinned)
     assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(home / "weights" / "toy.dat.part")
     assert len(server.asked) == 1
@@ -444,6 +444,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64
 IN_ITS_PLACE = {
     b"": "empty",
     POINTER: "a Git LFS pointer to the file of 2.9 MiB",
+    POINTER.replace(b"3000000", b"134"): "a Git LFS pointer to the file of 134 bytes, not the file",
     b"\r\n<!DOCTYPE html><title>Log in\n</title>": r"a web page \('Log in'\)",
     b"<?xml version='1.0'?><Error><Message>Access denied</Message></Error>": r"an XML text \('Access denied'\)",
     b'{"message": "Not found"}': "a JSON text",

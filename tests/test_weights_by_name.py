@@ -21,7 +21,6 @@ from baselines.checkpoints import export
 from baselines.lipdiffuser.braven import read_visual
 from baselines.lipdiffuser.config import Config
 from baselines.lipdiffuser.method import LipDiffuser
-from baselines.lipdiffuser.visual_encoder import build_visual_encoder
 from baselines.lipdiffuser.vocoder import read_published
 from benchmark.errors import MissingWeights
 from benchmark.runs.evaluation import plan_method
@@ -114,12 +113,12 @@ def test_lipdiffuser_s_video_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     config = Config(visual_weights="braven_large", visual_dim=SMALL.dim)
     monkeypatch.setenv("FACEVOICE_BENCH_HOME", str(tmp_path / "home"))
     with pytest.raises(MissingWeights, match=r"drive\.google\.com.*weights add braven_large FILE"):
-        build_visual_encoder(config)
+        config.visual_encoder()
     made = saved(tmp_path / "download.pth", braven_state)
     take_in(monkeypatch, tmp_path, "braven_large", made)
     video = torch.rand(1, 3, 88, 88)
     with torch.no_grad():
-        assert torch.equal(build_visual_encoder(config)(video), read_visual(made)(video))
+        assert torch.equal(config.visual_encoder()(video), read_visual(made)(video))
 
 
 def test_lipdiffuser_s_vocoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""AVDiffuSS (Lee et al. 2024): FlowAVSE's diffusion baseline, on the networks of `baselines.flowavse`."""

@@ -13,6 +13,6 @@ class AVDiffuSS(Enhancer):
 
     name: ClassVar[str] = "avdiffuss"
     title: ClassVar[str] = "AVDiffuSS, audio-visual separation by diffusion (Lee et al. 2024)"
-    published: ClassVar[str] = "--preset official --weights FILE.ckpt"
+    published: ClassVar[str] = "--preset official --weights avdiffuss_official"
     Config: ClassVar[type] = Config
     config: Config

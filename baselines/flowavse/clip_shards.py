@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from baselines.shards import Part, Progress, Shard, Shards
+from baselines.shards import Part, Progress, Shard, Shards, starts
 from benchmark.errors import MediaError
 from benchmark.media import read_audio, since_sound
 from benchmark.media.face_video import FPS, SIDE, read_face_video
@@ -91,9 +89,9 @@ class ClipMaker:
             video.append(frames)
         arrays = {
             "speech": torch.from_numpy(np.concatenate(speech)),
-            "speech_starts": _starts(speech),
+            "speech_starts": starts(speech),
             "video": torch.from_numpy(np.concatenate(video)),
-            "video_starts": _starts(video),
+            "video_starts": starts(video),
         }
         return Shard(arrays, faults)
 
@@ -123,7 +121,3 @@ class ClipShards:
 
 def _files(group: Sequence[Recording]) -> list[Path]:
     return [path for recording in group for path in (recording.speech, recording.video) if path is not None]
-
-
-def _starts(pieces: Sequence[np.ndarray]) -> Tensor:
-    return torch.tensor([0, *accumulate(len(piece) for piece in pieces)])

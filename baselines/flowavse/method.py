@@ -13,6 +13,6 @@ class FlowAVSE(Enhancer):
 
     name: ClassVar[str] = "flowavse"
     title: ClassVar[str] = "FlowAVSE, audio-visual enhancement by flow matching (Jung et al. 2024)"
-    published: ClassVar[str] = "--preset official --weights FILE.ckpt"
+    published: ClassVar[str] = "--preset official --weights flowavse_official"
     Config: ClassVar[type] = Config
     config: Config

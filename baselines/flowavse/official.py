@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from benchmark.errors import InvalidConfig
+from benchmark.errors import InvalidConfig, some
 from benchmark.weights import table as weights
 
 Parts = Mapping[str, str]
@@ -116,12 +116,12 @@ def renamed(
     unknown = [key for key in state if name_of(key) is None]
     if unknown:
         raise InvalidConfig(
-            f"{path} is not an official {whose} checkpoint: {_some(unknown)} in its state dict; expected {expected}"
+            f"{path} is not an official {whose} checkpoint: {some(unknown)} in its state dict; expected {expected}"
         )
     broken = [key for key, tensor in state.items() if not tensor.isfinite().all()]
     if broken:
         raise InvalidConfig(
-            f"{path} holds values that are not finite, in {_some(broken)}: its training diverged; get another file"
+            f"{path} holds values that are not finite, in {some(broken)}: its training diverged; get another file"
         )
     return {name: _shaped(key, tensor) for key, tensor in state.items() if (name := name_of(key))}
 
@@ -188,7 +188,3 @@ def _shaped(key: str, tensor: Tensor) -> Tensor:
     elif tensor.ndim == 5:  # `[C, 1, frames, H, W]`: a 3D convolution of one grey channel
         tensor = tensor.squeeze(1)
     return tensor.float() if tensor.is_floating_point() else tensor
-
-
-def _some(items: list[str]) -> str:
-    return "; ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")

@@ -1,10 +1,9 @@
-"""Training clips: mouths with the speech that belongs to them, from shards or from memory."""
+"""Training clips: mouths with the speech that belongs to them, from shards."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.shards import Part, Progress, Shard, Shards
+from baselines.shards import Part, Progress, Shard, Shards, starts
 from benchmark.errors import MediaError, MissingDataset
 from benchmark.media import decoded_frames, pictures_on_screen, read_audio, regular_file, since_sound
 from benchmark.media.face_video import FPS
@@ -44,32 +43,6 @@ class Clips(Protocol):
 
     def phonemes(self, number: int) -> Phonemes | None:
         """None where they are not known."""
-
-
-@dataclass(frozen=True)
-class MemoryClips:
-    """Clips that lie in memory."""
-
-    mouths: Sequence[Tensor]
-    speeches: Sequence[Tensor]
-    """May be empty where a training asks for none."""
-    speakers: Sequence[str]
-    spoken: Sequence[Phonemes | None]
-
-    def __len__(self) -> int:
-        return len(self.mouths)
-
-    def mouth(self, number: int) -> Tensor:
-        return self.mouths[number]
-
-    def speech(self, number: int) -> Tensor:
-        return self.speeches[number]
-
-    def speaker(self, number: int) -> str:
-        return self.speakers[number]
-
-    def phonemes(self, number: int) -> Phonemes | None:
-        return self.spoken[number]
 
 
 class ShardClips:
@@ -176,9 +149,9 @@ class ClipMaker:
             mouth.append(frames)
         arrays = {
             "speech": torch.from_numpy(np.concatenate(speech)),
-            "speech_starts": _starts(speech),
+            "speech_starts": starts(speech),
             "mouth": torch.from_numpy(np.concatenate(mouth)),
-            "mouth_starts": _starts(mouth),
+            "mouth_starts": starts(mouth),
         }
         return Shard(arrays, {"faults": faults})
 
@@ -207,7 +180,3 @@ def _pictures(path: Path) -> int:
     if not len(times):
         raise MediaError(f"{path}: no picture of the video could be decoded")
     return len(pictures_on_screen(path, times, timing, FPS))
-
-
-def _starts(pieces: Sequence[np.ndarray]) -> Tensor:
-    return torch.tensor([0, *accumulate(len(piece) for piece in pieces)])

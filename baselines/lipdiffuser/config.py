@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from baselines.lipdiffuser.diffusion import Denoiser
 from baselines.lipdiffuser.mel import BANDS, Framing
 from baselines.lipdiffuser.speaker import SpeakerKind
 from baselines.lipdiffuser.unet import UNet
-from baselines.settings import check
+from baselines.settings import FILES, check
+from benchmark.errors import InvalidConfig
+from benchmark.weights import table as weights
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from baselines.lipdiffuser.network import LipDiffuserNetwork
 
 INFERENCE_ALONE = frozenset(
@@ -59,10 +63,10 @@ class Config:
     visual: Literal["braven", "talkers", "features"] = "braven"
     """What sees the lips: BRAVEn, with `visual_weights`; a small encoder that learns to read phonemes from Talkers'
     lips; or nothing, where `visual_features` were computed before."""
-    visual_weights: str = ""
+    visual_weights: str = field(default="", metadata=FILES)
     """A checkpoint of BRAVEn's official code, of its video encoder or of a lip reader with one: a file, or a name of
     the table of weights, `braven_large`."""
-    visual_features: str = ""
+    visual_features: str = field(default="", metadata=FILES)
     """A folder with features of each sample, by its video's path below the folder of videos, without suffix, or by its
     id (`<id>.npy`): `[N, visual_dim]`, one row for each frame at 25 a second."""
     visual_dim: int = 1024
@@ -92,7 +96,7 @@ class Config:
     speaker: SpeakerKind = "wespeaker"
     """What embeds the enrolment: WeSpeaker from a file, GE2E as resemblyzer carries it, or `talkers`, the recogniser of
     voice2face that ships with the method of that name."""
-    speaker_model: str = ""
+    speaker_model: str = field(default="", metadata=FILES)
     """WeSpeaker's model, exported as ONNX: a file, or a name of the table of weights; by default
     `wespeaker_resnet221`."""
 
@@ -102,7 +106,7 @@ class Config:
     torchaudio and vocoders trained by SpeechBrain."""
     vocoder_channels: int = 512
     """Of HiFi-GAN's first layer: 512 is its V1, 128 its V2."""
-    vocoder_weights: str = ""
+    vocoder_weights: str = field(default="", metadata=FILES)
     """A published HiFi-GAN generator for 16 kHz, 80 bands and a hop of 256, in place of one that is trained here: a
     file, or a name of the table of weights, `hifigan_16khz`."""
     vocoder_equalised: int = 0
@@ -166,14 +170,42 @@ class Config:
         """
         from baselines.lipdiffuser.braven import BRAVEn
         from baselines.lipdiffuser.network import LipDiffuserNetwork
-        from baselines.lipdiffuser.visual_encoder import build_visual_encoder
         from baselines.lipdiffuser.vocoder import Generator
 
-        visual = build_visual_encoder(self) if published or self.visual != "braven" else BRAVEn()
+        visual = self.visual_encoder() if published or self.visual != "braven" else BRAVEn()
         denoiser = self.denoiser(SPEAKER_DIMS[self.speaker], self.visual_dim)
         return LipDiffuserNetwork(
             visual, denoiser, Generator(self.vocoder_channels), self.framing, self.vocoder_equalised
         )
+
+    def visual_encoder(self) -> nn.Module | None:
+        """What sees the lips: `[B, N, 88, 88]` in [0, 1] -> `[B, N, visual_dim]`; None where features were computed
+        before.
+
+        Raises:
+            InvalidConfig: `visual = braven` without its weights, or with those of another `visual_dim`.
+            MissingWeights: a file that holds none.
+        """
+        if self.visual == "features":
+            return None
+        if self.visual == "talkers":
+            from baselines.lipdiffuser.visual_encoder import VisualEncoder
+
+            return VisualEncoder(self.visual_dim)
+        from baselines.lipdiffuser.braven import read_visual
+
+        if not self.visual_weights:
+            raise InvalidConfig(
+                "visual = braven needs visual_weights: braven_large (`weights show braven_large` tells how to get it), "
+                "or another checkpoint of BRAVEn's video encoder. For Talkers set visual = talkers, for features that "
+                "were computed before visual = features"
+            )
+        found = read_visual(weights.given(self.visual_weights))
+        if found.dim != self.visual_dim:
+            raise InvalidConfig(
+                f"{self.visual_weights} gives features of {found.dim} numbers; expected visual_dim = {self.visual_dim}"
+            )
+        return found
 
     def denoiser(self, speaker: int, features: int, dropout: float = 0.0) -> Denoiser:
         """

@@ -20,7 +20,6 @@ from baselines.lipdiffuser.lip_shards import Lips, encoded_lips, filed_lips, sha
 from baselines.lipdiffuser.preparation import Voices, seen_utterances
 from baselines.lipdiffuser.speaker import SpeakerEncoder
 from baselines.lipdiffuser.utterances import Utterances
-from baselines.lipdiffuser.visual_encoder import build_visual_encoder
 from baselines.lipdiffuser.visual_features import NAMES
 from baselines.settings import options
 from baselines.shards import Progress
@@ -151,7 +150,7 @@ def _check_eye(config: Config, settings: Training, started: Mapping[str, Tensor]
     if config.visual == "features" and not config.visual_features:
         raise InvalidConfig(f"visual = features needs visual_features: a folder with {NAMES} of each sample")
     if config.visual == "braven":
-        build_visual_encoder(config)
+        config.visual_encoder()
     if config.visual == "talkers" and not (settings.visual_steps or own_tensors(started, visual_training.PREFIX)):
         raise InvalidConfig(
             "The denoiser learns from what a trained visual encoder sees: set training.visual_steps, or "
@@ -160,7 +159,7 @@ def _check_eye(config: Config, settings: Training, started: Mapping[str, Tensor]
 
 
 def _encoder(config: Config, further: Mapping[str, Tensor]) -> nn.Module | None:
-    encoder = build_visual_encoder(config)
+    encoder = config.visual_encoder()
     if encoder is not None and config.visual == "talkers":
         fill(encoder, own_tensors(further, visual_training.PREFIX), None, "Set visual_dim as in training")
     return encoder

@@ -12,10 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.lipdiffuser.config import Config
-from benchmark.errors import InvalidConfig
 from benchmark.media.mouth_video import CENTRE, SIDE
-from benchmark.weights import table as weights
 
 STAGES = (24, 32, 48, 64, 96)
 """Channels of the first convolution and of the four residual stages; all but the first stage halve the picture."""
@@ -33,33 +30,6 @@ def centre(mouths: Tensor) -> Tensor:
     """The middle of mouth pictures as the encoders take it. Shape: `[..., 96, 96]` uint8 -> `[..., 88, 88]` float32."""
     edge = (SIDE - CENTRE) // 2
     return mouths[..., edge:-edge, edge:-edge].float() / 255
-
-
-def build_visual_encoder(config: Config) -> nn.Module | None:
-    """What sees the lips: `[B, N, 88, 88]` in [0, 1] -> `[B, N, dim]`; None where features were computed before.
-
-    Raises:
-        InvalidConfig: `visual = braven` without its weights, or with those of another `visual_dim`.
-        MissingWeights: a file that holds none.
-    """
-    if config.visual == "features":
-        return None
-    if config.visual == "talkers":
-        return VisualEncoder(config.visual_dim)
-    from baselines.lipdiffuser.braven import read_visual
-
-    if not config.visual_weights:
-        raise InvalidConfig(
-            "visual = braven needs visual_weights: braven_large (`weights show braven_large` tells how to get it), or "
-            "another checkpoint of BRAVEn's video encoder. For Talkers set visual = talkers, for features that were "
-            "computed before visual = features"
-        )
-    found = read_visual(weights.given(config.visual_weights))
-    if found.dim != config.visual_dim:
-        raise InvalidConfig(
-            f"{config.visual_weights} gives features of {found.dim} numbers; expected visual_dim = {config.visual_dim}"
-        )
-    return found
 
 
 class VisualEncoder(nn.Module):

@@ -56,6 +56,8 @@ _KEYS = ("command", "directory", "limit_s", "files", "environment")
 _FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 """Of this program's environment, what would lead another Python to this one's packages."""
 _TAIL = 1 << 14
+_SCRIPTS = (".py", ".sh", ".bash", ".pl", ".R", ".jl", ".js", ".jar")
+"""Suffixes by which the word behind a program is known for what that is to run."""
 _LINES = 20
 """Of what a program printed, bytes and lines that are kept where it fails."""
 _WORD = re.compile(r"\{\{|\}\}|\{(\w+)\}")
@@ -135,6 +137,9 @@ def read_program(file: Path, task: Any) -> Program:
         raise PrerequisiteError(f"{file}: its directory {directory} is not there")
     environment = dict(table.get("environment", {}))
     executable = _executable(file, words[0], directory, environment)
+    script = words[1] if len(words) > 1 else ""
+    if Path(script).suffix in _SCRIPTS and not _WORD.search(script) and not (directory / script).exists():
+        raise PrerequisiteError(f"{file}: {script} is not there: looked for {directory / script}")
     hashes = _hashes(file, words[1:], directory, table.get("files", []))
     if executable.resolve().is_relative_to(directory.resolve()):  # not an interpreter to which a link leads
         hashes[words[0]] = content_sha256(executable)
@@ -271,11 +276,6 @@ class _Ended:
     printed: str
     """The last lines."""
 
-    def failed(self, why: str) -> ProgramFailed:
-        last = [line.strip() for line in self.printed.splitlines() if line.strip()][-1:]
-        reason = f"the command {self.how}{why}" + (f": {last[0][-200:]}" if last else "")
-        return ProgramFailed(reason, f"{self.command}\n{self.how}{why}\n\n{self.printed}".rstrip())
-
 
 class Runner:
     """Writes inputs, runs the program, reads outputs."""
@@ -379,7 +379,7 @@ class Runner:
             except subprocess.TimeoutExpired:
                 status = None
             finally:
-                _end(process)  # also at Ctrl-C, and whatever it left behind
+                _end(process)  # also at Ctrl-C or SIGTERM, and whatever it left behind
             return _Ended(_told(status, limit_s), status == 0, shlex.join(words), _tail(printed))
 
     def _filled(self, word: str, folder: Path, jobs: Sequence[_Job]) -> str:
@@ -413,19 +413,34 @@ class Runner:
     def _read(self, job: _Job, ended: _Ended, files: Sequence[Path], alone: bool) -> Remarked | Exception:
         """What the program wrote for one output; of a call for several that failed, what it had written by then."""
         if alone and not ended.well:
-            return ended.failed("")
+            return self._failed(job, ended)
         found = self._found(job, files)
         if found is None:
             wrote = f"wrote {', '.join(path.name for path in files[:3])}" if files and alone else "wrote nothing there"
-            why = f" without the output {job.output.name} (it {wrote})" if ended.well else " before this output"
-            return ended.failed(why)
+            why = f" without the output {job.output} (it {wrote})" if ended.well else " before this output"
+            return self._failed(job, ended, why)
         try:
             return read_output(found, self.program.wanted, self.program.rate)
         except MediaError as error:
-            told = str(error).replace(f"{job.output.parent}/", "")  # the folder is gone when it is read
-            return (
-                MethodError(f"the command's output {told}") if ended.well else ended.failed(f" at this output ({told})")
-            )
+            if ended.well:
+                return MethodError(f"the command's output {self._alike(job, str(error))}")
+            return self._failed(job, ended, f" at this output ({error})")
+
+    def _failed(self, job: _Job, ended: _Ended, why: str = "") -> ProgramFailed:
+        last = [line.strip() for line in ended.printed.splitlines() if line.strip()][-1:]
+        said = f": {self._alike(job, last[0])[-200:]}" if last else ""
+        reason = f"the command {ended.how}{self._alike(job, why)}{said}"
+        return ProgramFailed(reason, f"{ended.command}\n{ended.how}{why}\n\n{ended.printed}".rstrip())
+
+    def _alike(self, job: _Job, text: str) -> str:
+        """A text with this one's files by the placeholders of the command: one cause is one reason.
+
+        In a batch, where files are called as their inputs are, that name is NAME; the folders are gone when it is read.
+        """
+        if self.program.form.by == "output":
+            for field, path in {**job.files, "output": job.output}.items():
+                text = text.replace(str(path), f"{{{field}}}")
+        return re.sub(rf"{re.escape(str(self.work))}/\d+/", "", text).replace(job.name, "NAME")
 
     def _found(self, job: _Job, files: Sequence[Path]) -> Path | None:
         """The file that is called as it was asked to be, with any suffix of its kind, or with more behind its name."""
@@ -449,12 +464,14 @@ def _told(status: int | None, limit_s: float) -> str:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a program and all that it started: asked first, if it is still there, and then not asked any more."""
-    if process.poll() is None:
-        _signal(process, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_S)
-    _signal(process, signal.SIGKILL)
-    process.wait()
+    try:
+        if process.poll() is None:
+            _signal(process, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_S)
+    finally:  # also where it is Ctrl-C again that ends the wait
+        _signal(process, signal.SIGKILL)
+        process.wait()
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from benchmark.datasets.names import readable, safe_ids
 from benchmark.datasets.tables import read_table
-from benchmark.errors import MissingDataset, UsageError
+from benchmark.errors import MissingDataset, UsageError, some
 from benchmark.media import AUDIO_SUFFIXES, IMAGE_SUFFIXES
 
 SUFFIXES = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES}
@@ -244,8 +244,8 @@ def _nothing(place: Path, wanted: str, names: _Names, found: Outputs) -> str:
             f"--set folder={place}: expected {_KINDS[wanted]} for this task, got {count} {_KINDS[other]}, such as "
             f"{some(found.others)}. Say which task they are of with --task; `list tasks` names them"
         )
-    held = f"{len(found.others)} other files" if found.others else "no file"
-    return f"--set folder={place}: holds {held} and no {_KINDS[wanted]}. {expected}"
+    held = f"{len(found.others)} other files and no {_KINDS[wanted]}" if found.others else "no file"
+    return f"--set folder={place}: holds {held}. {expected}"
 
 
 def _ends(name: str, suffixes: Iterable[str]) -> bool:
@@ -295,10 +295,3 @@ def _checked(root: Path, real_root: Path, file: Path, shown: str) -> OutputFile:
 def content_sha256(path: Path) -> str:
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def some(names: Iterable[str], most: int = 3) -> str:
-    """The first few names, and how many there are besides."""
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -11,9 +11,9 @@ import numpy as np
 
 from baselines.method import Gathered, Method, Remarked
 from baselines.outputs.command import Program, read_program
-from baselines.outputs.files import OutputFile, content_sha256, find_outputs, looked_for, some
+from baselines.outputs.files import OutputFile, content_sha256, find_outputs, looked_for
 from baselines.outputs.reading import read_output
-from benchmark.errors import InvalidConfig, MediaError, MethodError, UsageError
+from benchmark.errors import InvalidConfig, MediaError, MethodError, UsageError, some
 from benchmark.types import Example, Sample
 
 
@@ -137,6 +137,9 @@ def _of_files(place: Path, task: Any, samples: Sequence[Sample]) -> GatheredFile
         count = len(found.strangers)
         belong = f"file of {place} belongs" if count == 1 else f"files of {place} belong"
         notes.append(f"{count} {belong} to no sample: {some(found.strangers)}")
+    true = {path.resolve() for sample in samples for paths in sample.targets.values() for path in paths}
+    if copies := [file.shown for files in found.files.values() for file in files if file.path.resolve() in true]:
+        notes.append(f"{len(copies)} files of {place} are true ones of the dataset themselves: {some(copies)}")
     if found.links:
         notes.append(f"links to folders are not followed: {some(found.links)}")
     name = place.resolve().name

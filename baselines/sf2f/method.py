@@ -31,7 +31,7 @@ class SF2F(NetworkMethod):
     name: ClassVar[str] = "sf2f"
     task: ClassVar[str] = "speech2face"
     title: ClassVar[str] = "SF2F, Speech Fusion to Face (Bai et al. 2020)"
-    published: ClassVar[str] = "--preset official --weights FILE.pt"
+    published: ClassVar[str] = "--preset official --weights sf2f_official"
     Config: ClassVar[type] = Config
     config: Config
     network: SF2FNetwork

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from baselines.layers.log_filter_banks import log_filter_banks
-from baselines.layers.speech_input import usable_speech
+from baselines.layers.speech_input import usable_speech, voiced_speech
 from baselines.layers.vad import SF2F_VAD
 from baselines.sf2f.config import Config
-from benchmark.errors import MethodError
 from benchmark.types import Audio
 
 
@@ -32,10 +31,6 @@ def speech_features(audio: Audio, config: Config | FrontEnd) -> Tensor:
     Raises:
         MethodError: the speech cannot be used; says what was expected.
     """
-    samples = usable_speech(audio, config.shortest_s)
-    if config.vad:
-        voiced = SF2F_VAD(samples, audio.rate)
-        if not len(voiced):
-            raise MethodError(f"Expected speech, but no frame of {len(samples) / audio.rate:.2f} s is voiced")
-        samples = usable_speech(Audio(voiced, audio.rate), config.shortest_s, " after pauses were cut")
+    shortest_s = config.shortest_s
+    samples = voiced_speech(audio, shortest_s, SF2F_VAD) if config.vad else usable_speech(audio, shortest_s)
     return log_filter_banks(torch.from_numpy(samples))

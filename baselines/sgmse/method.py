@@ -22,7 +22,7 @@ class SGMSE(SpectrogramEnhancer):
     further_tasks: ClassVar[tuple[str, ...]] = ("lip2speech",)
     hears: ClassVar[tuple[str, ...] | None] = ("noisy",)
     hint: ClassVar[str] = "Set width and blocks as in training"
-    published: ClassVar[str] = "--preset paper --weights FILE.ckpt"
+    published: ClassVar[str] = "--preset paper --weights sgmse_official"
     Config: ClassVar[type] = Config
     config: Config
     network: NCSNpp

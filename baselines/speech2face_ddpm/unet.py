@@ -74,10 +74,10 @@ class UNet(nn.Module):
             if not shape.efficient:
                 end = Halve(here, after) if place < last else _fitted(here, after)
             attention, blocks = shape.attention[place], shape.blocks[place]
-            self.down.append(Level(here, here, 0, blocks, attention, wide, shape, start, end))
+            self.down.append(Level(here, 0, blocks, attention, wide, shape, start, end))
             grown = Double(after, before) if shape.efficient or place > 0 else _fitted(after, before)
-            self.up.insert(0, Level(after, after, here, blocks, attention, wide, shape, nn.Identity(), grown))
-        self.middle = Level(sizes[-1], sizes[-1], 0, 1, True, wide, shape, nn.Identity(), nn.Identity())
+            self.up.insert(0, Level(after, here, blocks, attention, wide, shape, nn.Identity(), grown))
+        self.middle = Level(sizes[-1], 0, 1, True, wide, shape, nn.Identity(), nn.Identity())
         self.final = Block(2 * dim, dim, wide, shape, attention=False)
         self.last = nn.Conv2d(dim, pixels, 3, padding=1)
         nn.init.zeros_(self.last.weight)
@@ -151,7 +151,6 @@ class Level(nn.Module):
 
     def __init__(
         self,
-        before: int,
         dim: int,
         skip: int,
         blocks: int,

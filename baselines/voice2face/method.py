@@ -27,7 +27,7 @@ class Voice2Face(NetworkMethod):
     name: ClassVar[str] = "voice2face"
     task: ClassVar[str] = "speech2face"
     title: ClassVar[str] = "voice2face (Wen et al. 2019)"
-    published: ClassVar[str] = "--preset official --weights FOLDER"
+    published: ClassVar[str] = "--preset official --weights voice2face_official"
     Config: ClassVar[type] = Config
     config: Config
     network: Voice2FaceNetwork

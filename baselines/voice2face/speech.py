@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from baselines.layers.speech_input import usable_speech
+from baselines.layers.speech_input import usable_speech, voiced_speech
 from baselines.layers.sphinx_mel import SHORTEST, lengthened, normalised, sphinx_mel
 from baselines.layers.vad import VOICE2FACE_VAD
 from baselines.voice2face.config import Config
-from benchmark.errors import MethodError
 from benchmark.types import Audio
 
 
@@ -34,10 +33,6 @@ def speech_features(audio: Audio, config: Config | FrontEnd, frames: int = SHORT
     Raises:
         MethodError: the speech cannot be used; says what was expected.
     """
-    samples = usable_speech(audio, config.shortest_s)
-    if config.vad:
-        voiced = VOICE2FACE_VAD(samples, audio.rate)
-        if not len(voiced):
-            raise MethodError(f"Expected speech, but no frame of {len(samples) / audio.rate:.2f} s is voiced")
-        samples = usable_speech(Audio(voiced, audio.rate), config.shortest_s, " after pauses were cut")
+    shortest_s = config.shortest_s
+    samples = voiced_speech(audio, shortest_s, VOICE2FACE_VAD) if config.vad else usable_speech(audio, shortest_s)
     return lengthened(normalised(sphinx_mel(torch.from_numpy(samples))), frames)

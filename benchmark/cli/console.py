@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from benchmark.reports.columns import GAP, side_by_side
-from benchmark.reports.escaping import json_text, printable
+from benchmark.reports.escaping import json_text, printable, printable_lines
 
 FIRST = 14
 """Width down to which the first column of a table of numbers gives way, where its words allow."""
@@ -122,6 +122,11 @@ def note(line: str, quiet: bool = False) -> None:
     """A line for the reader, not for the pipe."""
     if not quiet:
         print(printable(line), file=sys.stderr)
+
+
+def complain(what: str) -> None:
+    """What went wrong, however quiet the command is to be."""
+    print(printable_lines(f"error: {what}"), file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -69,9 +69,16 @@ def info(
     print_table(["", ""], [[key, value] for key, value in told.items() if value])
     print_lines(["", "expected below --data-root:" if about["needs_root"] else "expected on disk:"])
     print(about["layout"])
-    if about["needs_root"]:
-        print_lines(["", "Terms are as they were known when this was written; those on the page count. Then:"])
-        print(f"  python -m benchmark data verify {name} --data-root FOLDER")
+    root = " --data-root FOLDER" if about["needs_root"] else ""
+    split = "test" if "test" in about["splits"] else about["splits"][0]
+    if root:
+        print_lines(
+            ["", "Places and terms are as they were known when this was written; those on the page count. Then:"]
+        )
+        print(f"  python -m benchmark data verify {name}{root}")
+    else:
+        print_lines(["", "Then:"])
+    print(f"  python -m benchmark data build {name} --split {split}{root}")
 
 
 def _about(name: str, kind: type[Dataset]) -> dict[str, Any]:
@@ -156,7 +163,8 @@ def verify(
 ) -> None:
     """Open every file of a corpus; name the bad ones.
 
-    Each is read to its end; the exit code is 1 where some are bad, and a file of JSON lines says why. Bad is what
+    First of all the folder has to hold samples of that corpus. Then each file is read to its end; the exit code is 1
+    where some are bad, and a file of JSON lines says why. Bad is what
     is missing, empty, cut short, corrupt, silent or blank, has NaN in it, is too short, or has another rate or size
     than the corpus states; and fewer files than published. The same command goes on where it was stopped.
 
@@ -192,11 +200,9 @@ def verify(
         note(f"{found.kept} files had been opened before and have not changed since", quiet)
     for one in lacking:
         note(f"{one.what}: {one.published - one.here:,} fewer than published; --partial if that is meant", quiet)
-    foreign = bool(adapter.forms) and not adapter.forms.keys() & found.kinds.keys()
-    if foreign:
-        kinds = " or ".join(sorted(adapter.forms))
-        note(f"no {kinds} is here, which {name} is made of; `data info {name}` says what is expected", quiet)
-    if found.bad or lacking or foreign:
+    for line in found.unrecognised.splitlines():
+        note(line, quiet)
+    if found.bad or lacking or found.unrecognised:
         raise typer.Exit(1)
 
 
@@ -214,7 +220,7 @@ def show(
 ) -> None:
     """Print what is here of a dataset.
 
-    With --output, a picture of its people. What a corpus is, and where to get it, says `data info`.
+    With --output, a picture of its people. `data info` says what a corpus is and where to get it.
 
     \b
     python -m benchmark data show talkers --output talkers.png

@@ -33,7 +33,7 @@ def figure(
 ) -> None:
     """Draw a paper's figure from runs on Talkers, beside what the paper reports.
 
-    What it is drawn from and is not there yet is named with the command that makes it; --run makes it.
+    Runs that it lacks are named with the command that makes each; --run makes them.
 
     \b
     python -m benchmark figure

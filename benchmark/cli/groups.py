@@ -237,6 +237,27 @@ def _leads(found: Mapping[str, Comparison], grouping: Grouping, samples: Mapping
     return [] if one & two else leads(*(found[label] for label in grouping.stated))
 
 
+class Attributes:
+    """What is known of the samples of runs; a corpus is opened once."""
+
+    def __init__(self, data_root: Path | None, dataset: str | None, quiet: bool) -> None:
+        """
+        Args:
+            data_root: where the corpus of `dataset` lies, where that is not where a run found it.
+        """
+        self.data_root, self.dataset, self.quiet = data_root, dataset, quiet
+        self._opened: dict[tuple[str, str, int], dict[str, Known]] = {}
+
+    def __call__(self, run: Scored) -> dict[str, Known]:
+        spec = run.result.spec
+        assert not hasattr(spec, "estimate")
+        key = spec.task, spec.manifest_sha256, run.samples
+        if key not in self._opened:
+            root = self.data_root if spec.dataset == self.dataset else None
+            self._opened[key] = _known(run, root, self.quiet)
+        return self._opened[key]
+
+
 def _known(run: Scored, data_root: Path | None, quiet: bool) -> dict[str, Known]:
     from benchmark.results.attributes import known_samples
 
@@ -249,7 +270,11 @@ def of_stored(
     run: Scored, by: Sequence[str], columns: Sequence[str], data_root: Path | None, quiet: bool
 ) -> list[list[Grouped]]:
     """Of each `--by` the groups of a run that is on disk, and of the reference rows that lie beside it."""
+    from benchmark.results.attributes import grouped_by
+
     samples = _known(run, data_root, quiet)
+    for each in by:  # so that none is refused when others have been worked out
+        grouped_by(each, samples, run.name)
     beside = _peers(run, data_root)
     note("Holding groups against each other", quiet)
     return [grouped_runs(run, each, columns, samples, beside) for each in by]

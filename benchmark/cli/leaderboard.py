@@ -1,4 +1,4 @@
-"""`leaderboard`: published results: add, validate, keep examples, make tables and page, check, refresh."""
+"""`leaderboard`: published results: add, validate, keep examples, make tables and page, check, show, refresh."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from benchmark.cli import options
 
 app = typer.Typer(
-    help="Published results: add, validate, examples, figures, build, check, refresh.",
+    help="Published results: add, validate, examples, figures, samples, build, check, show, refresh.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -136,14 +136,14 @@ def validate(
 
 @app.command("examples")
 def examples(
-    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories, ids or labels; published.")],
+    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Directories, ids or labels of published runs.")],
     runs: options.Runs = Path("runs"),
     root: Root = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Keep a few outputs of published runs for the page: faces to look at, sounds to listen to.
 
-    Which ones hangs on the split alone: the first people, or the first mixture of each kind of noise. A run of a part
+    Which ones depends on the split alone: the first people, or the first mixture of each kind of noise. A run of a part
     of the split (run --limit) will do.
 
     \b
@@ -161,7 +161,8 @@ def examples(
 @app.command("figures")
 def figures(
     names: Annotated[
-        list[str], typer.Argument(metavar="PAPER/N", help="Figures; of a paper, or `all`, those that can be drawn.")
+        list[str],
+        typer.Argument(metavar="PAPER/N", help="Figures, as sf2f/4; of a paper, or of `all`, those that can be drawn."),
     ],
     runs: options.Runs = Path("runs"),
     root: Root = None,
@@ -179,6 +180,87 @@ def figures(
     for path in write(names, runs, _root(root), lambda line: note(line, quiet)):
         print(path)
     note("Now make the page: " + _typed("python -m benchmark leaderboard build", root), quiet)
+
+
+@app.command("samples")
+def samples(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Run directories, ids or labels, or published files.")
+    ],
+    runs: options.Runs = Path("runs"),
+    root: Root = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Keep what is known of the samples of published runs (sex, age, noise, SNR), for tables by groups of them.
+
+    One run of each task on each dataset will do. The data have to be here; Talkers is built where it is not.
+
+    \b
+    python -m benchmark leaderboard samples sf2f
+    """
+    from benchmark.cli.console import bars, note
+    from benchmark.leaderboard.groups import write
+
+    folder = _root(root)
+    with bars(quiet) as progress:
+        told = progress("data")
+        for name in names:
+            print(write(name, runs, folder, lambda done, total, what: told("build", done, total, what)))
+    note("Now make the tables: " + _typed("python -m benchmark leaderboard build", root), quiet)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(metavar="TASK/DATASET", help="A board.")],
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by", metavar="ATTRIBUTE", help="What makes the groups: sex, age, or whatever else the dataset tells."
+        ),
+    ],
+    columns: options.Columns = None,
+    data_root: options.DataRoot = None,
+    root: Root = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Print a board over groups of people or recordings, with how far these lie apart.
+
+    \b
+    python -m benchmark leaderboard show speech2face/talkers --by age --columns recall_at_10
+    """
+    from benchmark.cli.console import note, print_lines, print_table
+    from benchmark.cli.groups import Attributes, check_by
+    from benchmark.errors import UsageError, did_you_mean
+    from benchmark.leaderboard import groups
+    from benchmark.leaderboard.board import boards
+    from benchmark.leaderboard.submissions import everything
+
+    folder, (asked,) = _root(root), check_by([by])
+    task, _, dataset = name.partition("/")
+    published = everything(folder)
+    stems = sorted({f"{each.result.spec.task}/{each.result.spec.dataset}" for each in published})
+    if name not in stems:
+        raise UsageError(f"Unknown board '{name}'.{did_you_mean(name, stems)} Boards: {', '.join(stems)}")
+    own = [each for each in published if (each.result.spec.task, each.result.spec.dataset) == (task, dataset)]
+    note("Holding groups against each other", quiet)
+    (board,) = boards(own)
+    attributes = Attributes(data_root, dataset, quiet)
+    sections = groups.by_groups(board, asked, lambda each: attributes(groups.scored(each)))
+    if not sections:
+        raise UsageError(f"--by {by}: all samples of {name} are of one group")
+    wanted = options.names(columns)
+    for place, section in enumerate(sections):
+        heads = [head for head in section.heads if not wanted or {head.name, head.metric} & set(wanted)]
+        if not heads:
+            known = ", ".join(head.name for head in section.heads)
+            raise UsageError(f"--columns {', '.join(wanted)}: {name} has no such number. It has: {known}")
+        print_lines([*([""] if place else []), f"{name}, {section.question.title}"])
+        for head in heads:
+            print()
+            titles, rows = groups.lines(section, head)
+            print_table(titles, rows, groups.title(section, head), right=range(1, len(titles)))
+        print()
+        print_lines(groups.notes(section))
 
 
 @app.command("build")
@@ -240,7 +322,7 @@ def refresh(
 ) -> None:
     """Run again what is not current, by the commands in commands.toml, add it, and make the tables.
 
-    Rows of which only the intervals are made otherwise now are added again as they are published; nothing is run.
+    Rows of which only the intervals are computed otherwise now are added again; nothing is run for them.
     """
     from benchmark.cli.console import note
     from benchmark.leaderboard.board import build as built

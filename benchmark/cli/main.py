@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from benchmark import __version__
+from benchmark.cli.console import complain
+from benchmark.cli.ending import Requests, heeded
 from benchmark.cli.streams import steady
 from benchmark.errors import BenchmarkError, MediaError, PrerequisiteError, UsageError
 from benchmark.reports.escaping import printable_lines
@@ -85,14 +89,16 @@ def main() -> None:
     """Run a verb.
 
     Exit codes: 0 fine, 1 more failures than allowed, 2 usage (a file that is named and cannot be used is one) or a
-    missing prerequisite (room on a disk is one), 130 interrupted.
+    missing prerequisite (room on a disk is one), 130 interrupted, 128 and its number where a signal asked for the end
+    (143 for SIGTERM).
     """
     output = steady()
     _settle_matplotlib()
-    code = _exit_code()
+    with heeded() as requests:
+        code = _exit_code(requests)
     output.flush()
     if output.failure is not None and not isinstance(output.failure, BrokenPipeError):
-        _complain(f"standard output: {output.failure.strerror}")
+        complain(f"standard output: {output.failure.strerror}")
         code = 2
     raise SystemExit(code)
 
@@ -109,29 +115,59 @@ def _settle_matplotlib() -> None:
         os.environ.setdefault("MPLCONFIGDIR", str(home() / "matplotlib"))
 
 
-def _exit_code() -> Any:
+def _exit_code(requests: Requests) -> Any:
     try:
         app(prog_name="python -m benchmark", standalone_mode=True)
     except SystemExit as ended:
-        if ended.code != 130:
-            return ended.code
-        _interrupted()
-        return 130
+        if ended.code == 2:  # the words of the command are wrong, which it has said
+            for line in whose_options(sys.argv[1:]):
+                print(printable_lines(line), file=sys.stderr)
+        return _interrupted(requests) if ended.code == 130 else ended.code
     except KeyboardInterrupt:
-        _interrupted()
-        return 130
+        return _interrupted(requests)
     except (UsageError, PrerequisiteError, MediaError) as error:  # a file in a list is a row; this one was named
-        _complain(str(error))
+        complain(str(error))
         return 2
     except BenchmarkError as error:
-        _complain(str(error))
+        complain(str(error))
         return 1
     except OSError as error:  # a path of the user's that cannot be read or written, or a full disk
         if error.filename is None and error.errno not in _SURROUNDINGS:
             raise
-        _complain(_told(error))
+        complain(_told(error))
         return 2
     return 0
+
+
+def whose_options(words: Sequence[str]) -> list[str]:
+    """Of the options of a command line that its verb does not take, those that others do; and settings without --set.
+
+    A line for each.
+    """
+    verbs = {verb.name: verb for verb in app.registered_commands}
+    taken = {name: _options_of(verb) for name, verb in verbs.items() if name}
+    own = taken.get(words[0]) if words else None
+    if own is None:
+        return []
+    loose = [
+        word
+        for before, word in zip(words, words[1:], strict=False)
+        if re.match(r"[a-z_.]+=", word) and not before.startswith("-")
+    ]
+    asked = dict.fromkeys(word.partition("=")[0] for word in words[1:] if word.startswith("--"))
+    found = {word: [name for name, options in taken.items() if word in options] for word in asked if word not in own}
+    return [
+        f"{word} is an option of {', '.join(f'`{name}`' for name in names)}, not of `{words[0]}`"
+        + (", which takes a run, or files, as they are" if words[0] == "score" else "")
+        for word, names in found.items()
+        if names
+    ] + [f"A setting stands behind --set: --set {word}" for word in loose if "--set" in own]
+
+
+def _options_of(verb: typer.models.CommandInfo) -> set[str]:
+    """`--label` and all others."""
+    command = typer.main.get_command_from_info(verb, pretty_exceptions_short=False, rich_markup_mode=None)
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -152,9 +188,7 @@ def _told(error: OSError) -> str:
     return told
 
 
-def _complain(what: str) -> None:
-    print(printable_lines(f"error: {what}"), file=sys.stderr)
-
-
-def _interrupted() -> None:
-    print("Interrupted. What was finished is kept: the same command continues from there.", file=sys.stderr)
+def _interrupted(requests: Requests) -> int:
+    why, code = ("Interrupted", 130) if requests.first is None else (requests.first.name, 128 + requests.first)
+    print(f"{why}. What was finished is kept: the same command continues from there.", file=sys.stderr)
+    return code

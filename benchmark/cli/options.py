@@ -38,8 +38,8 @@ People = Annotated[
 Seconds = Annotated[
     float | None,
     typer.Option(
-        help="Length of each clip; 0 for whole recordings. With video: the first seconds, shorter recordings begun "
-        "again.  [default: 5 random ones of speech for faces, else whole]"
+        help="Length of each clip; 0 for whole recordings. With video a clip is the beginning of a recording, and a "
+        "shorter recording begins again.  [default: 5 random ones of speech for faces, else whole]"
     ),
 ]
 Repeats = Annotated[
@@ -50,10 +50,10 @@ Enrolment = Annotated[
     str | None,
     typer.Option(
         metavar="KIND",
-        help="Where a method that is told whose voice to give hears it: `other`, another utterance of the speaker; "
-        "`clean`, the clean speech itself; `noisy`, that in noise at -10 dB; `enhanced:METHOD`, the noisy one as a "
-        "method enhances it. All are of the speaker; what they are worth tells `--set enrolment=shuffled`, a "
-        "setting of such methods: somebody else is heard in their place.  [default: other]",
+        help="For methods that give silent lips a voice: the recording by which they know it. `other` is another "
+        "utterance of the speaker; `clean` the clean speech itself; `noisy` that in noise at -10 dB; `enhanced:METHOD` "
+        "the noisy one as a method enhances it. All are of the speaker; the method's setting `--set "
+        "enrolment=shuffled` takes somebody else's, to see what the voice is worth.  [default: other]",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of crops and of everything random in a method.")]
@@ -80,8 +80,8 @@ MetricSets = Annotated[
     typer.Option("--metric-set", metavar="KEY=VALUE", help="One option of the metrics that take it; repeatable."),
 ]
 Runs = Annotated[Path, typer.Option(help="Folder of run directories.")]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Make and measure again what failed.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Delete what an earlier run of the same made, and begin anew.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Delete what the same command made before, and begin anew.")]
 FailOnError = Annotated[int, typer.Option(metavar="N", help="Exit with 1 where more than N rows failed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]

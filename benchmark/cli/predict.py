@@ -121,6 +121,14 @@ def predict(
         about["remarks"] = heard
     for text in heard:
         note(text, quiet)
+    if plan.drawn_people:
+        about["drawn_people"] = plan.drawn_people
+        note(
+            f"{plan.label} learnt the drawn people of {plan.drawn_people} alone: what it makes of a recorded person "
+            "tells nothing of that person. --weights takes others; "
+            f"`python -m benchmark show {plan.name}` tells of such",
+            quiet,
+        )
     if as_json:
         print_json(about)
     else:

@@ -15,9 +15,9 @@ from benchmark.cli import options
 from benchmark.errors import UsageError
 
 if TYPE_CHECKING:
-    from benchmark.preparation.sources import Sources
     from benchmark.preparation.step import Step
     from benchmark.preparation.work import Prepared
+    from benchmark.preparation.worklist import Worklist
 
 SHOWN = 3
 """Files named for each reason."""
@@ -26,14 +26,18 @@ SHOWN = 3
 def prepare(
     step: Annotated[
         str | None,
-        typer.Argument(help="What to make; without one all steps are listed, without anything to read its settings."),
+        typer.Argument(
+            help="What to make. Without a step all are listed; without a folder or dataset, the step's settings."
+        ),
     ] = None,
     source: Annotated[
         Path | None, typer.Argument(help="Folder to read, with files at any depth; it is never written into.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for the products, under the same names: new, empty, or of before."),
+        typer.Option(
+            "--out", "-o", help="Folder for the products, under the same names: new, empty, or of an earlier command."
+        ),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Read the files of a dataset's split instead of a folder.")
@@ -90,22 +94,22 @@ def prepare(
     _check(chosen, source, out, dataset, sheet, workers, dry_run)
     said = chosen.check()
     with bars(quiet) as progress:
-        sources = _sources(chosen, source, dataset, data_root, split, task, progress)
+        worklist = _worklist(chosen, source, dataset, data_root, split, task, progress)
         if dry_run:
-            _plan(chosen, sources, as_json)
+            _plan(chosen, worklist, as_json)
             return
         assert out is not None
         told = partial(progress(f"prepare {step}"), "files")
         many = chosen.workers() if workers is None else workers
-        made = prepare_files(chosen, sources, out, many, retry_failed, told)
+        made = prepare_files(chosen, worklist, out, many, retry_failed, told)
     if sheet is not None:
         from benchmark.media import write_image
         from benchmark.preparation.sheets import before_and_after
 
-        write_image(sheet, before_and_after(made, sources.root, out))
+        write_image(sheet, before_and_after(made, worklist.root, out))
     for line in said:
         note(line, quiet)
-    _tell(chosen, sources, made, out, as_json, quiet)
+    _tell(chosen, worklist, made, out, as_json, quiet)
     if made.count("failed") > fail_on_error:
         raise typer.Exit(1)
 
@@ -131,7 +135,7 @@ def _check(
         raise UsageError(f"--workers {workers}: expected 0 or more")
 
 
-def _sources(
+def _worklist(
     step: Step,
     source: Path | None,
     dataset: str | None,
@@ -139,9 +143,9 @@ def _sources(
     split: str,
     task: str | None,
     progress: Callable[[str], Callable[..., None]],
-) -> Sources:
+) -> Worklist:
     """The files of the folder, or of the dataset's split."""
-    from benchmark.preparation.sources import in_dataset, in_folder
+    from benchmark.preparation.worklist import in_dataset, in_folder
     from benchmark.registry import datasets
     from benchmark.weights.table import home
 
@@ -154,18 +158,18 @@ def _sources(
     return in_dataset(manifest, step)
 
 
-def _plan(step: Step, sources: Sources, as_json: bool) -> None:
+def _plan(step: Step, worklist: Worklist, as_json: bool) -> None:
     """What would be done."""
     from benchmark.cli.console import print_json, print_table
 
-    about = {**step.identity(), "files": len(sources.files), "other files": sources.others}
+    about = {**step.identity(), "files": len(worklist.files), "other files": worklist.others}
     if as_json:
         print_json(about)
     else:
         print_table(["", ""], [[key, _shown(value)] for key, value in about.items()])
 
 
-def _tell(step: Step, sources: Sources, made: Prepared, out: Path, as_json: bool, quiet: bool) -> None:
+def _tell(step: Step, worklist: Worklist, made: Prepared, out: Path, as_json: bool, quiet: bool) -> None:
     """What is there now, and why the rest is not."""
     from benchmark.cli.console import note, print_json, print_table
     from benchmark.preparation.record import FAILED, LEFT_OUT, MADE, RECORD
@@ -178,7 +182,7 @@ def _tell(step: Step, sources: Sources, made: Prepared, out: Path, as_json: bool
             told = {kind: {line.source: line.reason for line in lines} for kind, lines in kinds.items()}
             found |= {state: made.count(state), f"{state} because": told}
         found |= {"kept": made.kept, "removed": made.removed, "other files": made.others}
-        print_json({**found, "strays": list(sources.strays), "remarks": list(made.heard)})
+        print_json({**found, "strays": list(worklist.strays), "remarks": list(made.heard)})
         return
     counts = [(state, kind, lines) for state, kinds in reasons.items() for kind, lines in kinds.items()]
     rows = [[state, kind, str(len(lines))] for state, kind, lines in counts]
@@ -189,7 +193,7 @@ def _tell(step: Step, sources: Sources, made: Prepared, out: Path, as_json: bool
             note(f"{line.state}: {line.source}: {line.reason}", quiet)
         if len(lines) > SHOWN:
             note(f"... and {len(lines) - SHOWN} like the last", quiet)
-    for line in [*sources.strays[:20], *made.heard]:
+    for line in [*worklist.strays[:20], *made.heard]:
         note(line, quiet)
     others = f"; other files passed over: {made.others}" if made.others else ""
     gone = f"; sources that are gone, their products deleted: {made.removed}" if made.removed else ""

@@ -109,7 +109,7 @@ def run(
     )
     followed = None
     if protocol is not None:
-        followed = followed_by(protocol, options.given(context), default_networks)
+        followed = followed_by(protocol, method, options.given(context), default_networks)
         request = replace(request, **followed.options, followed=followed.record)
         for line in followed.notes:
             note(line, quiet)
@@ -140,12 +140,20 @@ def run(
     )
 
 
-def followed_by(name: str, given: Mapping[str, Any], default_networks: bool) -> Following:
-    """A paper's protocol with what the user gave; its networks are here, or what needs them is left out."""
+def followed_by(name: str, method: str, given: Mapping[str, Any], default_networks: bool) -> Following:
+    """A paper's protocol with what the user gave; its networks are here, or what needs them is left out.
+
+    Raises:
+        UsageError: the method is none for its task; that comes before any word on corpora and networks.
+    """
     from benchmark.protocols.book import find
     from benchmark.protocols.following import OPTIONS, follow, on_this_machine
+    from benchmark.registry import methods
+    from benchmark.runs.session import check_serves
 
+    protocol = find(name)
+    check_serves(method, methods.load(method), protocol.task, f", which protocol {protocol.name} is of")
     asked = {key: given[key] for key in OPTIONS if key in given}
     if "metrics" in asked:
         asked["metrics"] = options.names(asked["metrics"])
-    return on_this_machine(follow(find(name), asked, default_networks))
+    return on_this_machine(follow(protocol, asked, default_networks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,8 @@ def score(
     speakers: Annotated[
         Path | None,
         typer.Option(
-            help="Table of id and speaker, who is resampled as one, or whose the faces are; or of person, sex and age. "
+            help="Table that says who speaks in each file or whose face it shows (id, speaker), or who the people are "
+            "(person, sex, age); intervals are over speakers. "
             "Further columns are kept, to group by.  [default: by folder, else by file]"
         ),
     ] = None,
@@ -48,7 +50,8 @@ def score(
         bool,
         typer.Option(
             "--align",
-            help="Take each pair's delay out first, its own or the method's; a pair with neither is undefined.",
+            help="First shift each pair into time, by its own delay or by the one that all share; a pair that has "
+            "neither is undefined.",
         ),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the scores.  [default: scores/NAME-HASH]")] = None,
@@ -56,7 +59,7 @@ def score(
     face_network: options.FaceNetwork = "dlib",
     metric_sets: options.MetricSets = None,
     workers: options.Workers = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; for files.")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; where files are scored, not a run.")] = "cpu",
     data_root: options.DataRoot = None,
     limit: options.Limit = None,
     runs: options.Runs = Path("runs"),
@@ -125,6 +128,7 @@ def score(
         out,
         retry_failed,
         face_network,
+        partial(check_by, by, of=estimate.name),
     )
     unwritten: list[OSError] = []
     with bars(quiet) as progress:
@@ -176,6 +180,7 @@ def _score_run(
     quiet: bool,
 ) -> None:
     from benchmark.cli.console import bars, note
+    from benchmark.cli.groups import check_by
     from benchmark.cli.tables import finish
     from benchmark.runs.evaluation import find_run, peers
     from benchmark.runs.session import score_run
@@ -193,6 +198,7 @@ def _score_run(
             limit=limit,
             retry_failed=retry_failed,
             unwritten=unwritten,
+            look_at=partial(check_by, by, of=path.name),
             say=lambda line: note(line, quiet),
             progress=progress,
         )

@@ -40,7 +40,7 @@ def speed(
 ) -> None:
     """Measure parameters, speed and peak memory of methods side by side; needs no dataset.
 
-    Timed is a whole call, from inputs in memory to outputs in memory. Every method runs in a process of its own.
+    A whole call is timed, from inputs in memory to outputs in memory. Every method runs in a process of its own.
 
     \b
     python -m benchmark speed --method sf2f --method voice2face

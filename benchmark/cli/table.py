@@ -30,8 +30,8 @@ def table(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Dataset to measure on.  [default: the paper's where results of it or --data-root are, or to --run on "
-            "where it is at hand, else talkers]"
+            help="Dataset to measure on.  [default: the paper's, if there are results on it, --data-root is given, or "
+            "--run finds it on this machine; else talkers]"
         ),
     ] = None,
     data_root: options.DataRoot = None,
@@ -45,6 +45,7 @@ def table(
         list[str] | None,
         typer.Option("--columns", metavar="NAMES", help="Only these columns, with commas between; repeatable."),
     ] = None,
+    by: options.By = None,
     runs: options.Runs = Path("runs"),
     device: options.Device = "auto",
     workers: options.Workers = None,
@@ -57,15 +58,18 @@ def table(
 ) -> None:
     """Print a paper's table beside what is measured here, with the command that measures each row.
 
-    Measured numbers come from the folder of runs and, in a checkout, from leaderboards/results.
+    Measured numbers come from the folder of runs and, in a checkout, from leaderboards/results. With --by they stand
+    over groups of people or recordings, with how far these lie apart; what a paper reports has no groups.
 
     \b
     python -m benchmark table
     python -m benchmark table sf2f/3
     python -m benchmark table sf2f/3 --run --columns cosine,R@10
+    python -m benchmark table sf2f/3 --by sex
     python -m benchmark table all --out tables
     """
     from benchmark.cli.console import note, print_json
+    from benchmark.cli.groups import check_by
     from benchmark.cli.listing import listing
     from benchmark.errors import UsageError
     from benchmark.papers import tables
@@ -74,9 +78,9 @@ def table(
     if name is None:
         listing("tables", as_json=as_json)
         return
-    asked = named(name)
-    if out is not None and out.suffix in tables.FORMATS and len(asked) > 1:
-        raise UsageError(f"--out {out}: {len(asked)} tables want a folder, not a file")
+    asked, groups = named(name), check_by(by)
+    if out is not None and out.suffix in tables.FORMATS and (count := len(asked) * max(len(groups), 1)) > 1:
+        raise UsageError(f"--out {out}: {count} tables want a folder, not a file")
     if out is not None and out.suffix and out.suffix not in tables.FORMATS and not out.is_dir():
         raise UsageError(f"--out {out}: expected a name that ends in {', '.join(tables.FORMATS)}, or a folder")
     if (rows or columns) and len(asked) > 1:
@@ -87,7 +91,9 @@ def table(
             raise UsageError("--data-root: say with --dataset, too, whose recordings lie there")
         (dataset,) = of_papers
     shown = _filled(asked, run, dataset, data_root, rows or [], columns, runs, device, workers, quiet)
-    if out is not None:
+    if groups:
+        _show_groups(shown, groups, data_root, dataset, out, as_json, quiet)
+    elif out is not None:
         if out.suffix in tables.FORMATS:
             tables.write(shown[0], out)
             note(f"Table: {out}", quiet)
@@ -101,6 +107,53 @@ def table(
             if place:
                 print()
             show_page(tables.page(filled))
+
+
+def _show_groups(
+    shown: Sequence[Filled],
+    by: Sequence[str],
+    data_root: Path | None,
+    dataset: str | None,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Print or write each table over the groups of each `--by`; of several, one that has none is told of and left out.
+
+    Raises:
+        UsageError, MissingDataset: none has groups.
+    """
+    from benchmark.cli.console import note, print_json
+    from benchmark.cli.groups import Attributes
+    from benchmark.errors import MissingDataset, UsageError
+    from benchmark.papers import groups
+
+    attributes = Attributes(data_root, dataset, quiet)
+    found: list[groups.ByGroups] = []
+    refused: list[UsageError | MissingDataset] = []
+    for filled in shown:
+        for text in by:
+            try:
+                found.append(groups.by_groups(filled, text, attributes))
+            except (UsageError, MissingDataset) as error:
+                refused.append(error)
+                if len(shown) > 1:
+                    note(f"Without {filled.table.name}: {error}", quiet)
+    if refused and (len(shown) == 1 or not found):
+        raise refused[0]
+    if out is not None and out.suffix in groups.FORMATS:
+        groups.write(found[0], out)
+        note(f"Table: {out}", quiet)
+    elif out is not None:
+        for path in groups.write_folder(found, out):
+            note(f"Table: {path}", quiet)
+    elif as_json:
+        print_json([{"table": e.filled.table.name, "by": e.name, "cells": groups.records(e)} for e in found])
+    else:
+        for place, each in enumerate(found):
+            if place:
+                print()
+            show_page(groups.page(each))
 
 
 def _filled(

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 import typer
 
-from benchmark.cli.console import note, print_json, print_lines, print_spans, print_table, shows_bold, terminal_width
+from benchmark.cli.console import (
+    complain,
+    note,
+    print_json,
+    print_lines,
+    print_spans,
+    print_table,
+    shows_bold,
+    terminal_width,
+)
 from benchmark.errors import UnknownName, did_you_mean
 from benchmark.reports import fitted, tables
 from benchmark.results.schema import Aggregate, PairResult, Result
@@ -34,6 +43,7 @@ def show_results(
     items = items or tables.chosen(results, columns)
     if len(results) == 1:
         _show_list(results[0], items)
+        print_lines(tables.of_drawn_people(results))
     else:
         items = _show_rows(results, items, whole)
     _show_undefined(results, items)
@@ -173,6 +183,16 @@ def show_failures(result: Result | PairResult, quiet: bool) -> None:
         _more(len(reasons), quiet)
 
 
+def _why_nothing(result: Result) -> str:
+    """That a row has no output at all, and the reasons."""
+    reasons = list(result.failures.generation.items())
+    head = f"{result.label} made none of {sum(result.failures.generation.values())} outputs"
+    if len(reasons) == 1:
+        return f"{head}: {reasons[0][0]}"
+    more = [f"  ... and {len(reasons) - SHOWN_REASONS} more reasons"] if len(reasons) > SHOWN_REASONS else []
+    return "\n".join([f"{head}:", *(f"  {count}: {why}" for why, count in reasons[:SHOWN_REASONS]), *more])
+
+
 def retry_notes(failed: int, retried: bool, verb: str = "makes and measures") -> list[str]:
     """How rows that failed are tried again, where there are some and they were not just now.
 
@@ -216,9 +236,12 @@ def finish(
     """
     from benchmark.cli.groups import of_view, show_all, told_with, write_all
     from benchmark.reports.run_report import write_report
-    from benchmark.runs.evaluation import fuller_result
+    from benchmark.runs.evaluation import fuller_result, made_nothing
 
-    if not as_json:
+    nothing = made_nothing(view)
+    if nothing:
+        complain(_why_nothing(results[0]))
+    if not as_json and (len(results) > 1 or not nothing):
         show_results(results, tuple(dict.fromkeys([*view.task.columns, *asked])), signatures, columns)
     lacking = write_report(view, [*results, *beside], scorer).notes if fuller_result(view) is None else []
     groups = of_view(view, [*results, *beside], by, columns) if by else []
@@ -226,7 +249,7 @@ def finish(
         print_json(told_with([result.model_dump() for result in results], groups))
     show_all([] if as_json else groups, signatures)
     write_all(view.run.path / "report", groups, quiet)
-    for result in results:
+    for result in results[1:] if nothing else results:
         show_failures(result, quiet)
     for line in [*notes, *lacking, *retry_notes(results[0].failures.rows, retried, verb)]:
         note(line, quiet)

@@ -35,7 +35,7 @@ def train(
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train with checkpoints; the same command continues after a kill, one with more steps a finished training.
+    """Train a method; the same command goes on after a kill, and with more steps goes on with a finished training.
 
     Other settings need another folder. Settings of the training are changed by --set training.KEY=VALUE,
     what is drawn by --set population.KEY=VALUE: people, validation, portraits, portrait_size, sentences, videos.

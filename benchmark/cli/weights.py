@@ -11,6 +11,7 @@ import typer
 from benchmark.cli import options
 from benchmark.errors import PrerequisiteError
 from benchmark.weights.published import Weights
+from metrics.sizes import size_told
 
 app = typer.Typer(
     help="Pretrained networks: list, show, fetch, add, verify, fit.", no_args_is_help=True, rich_markup_mode=None
@@ -227,7 +228,7 @@ def _accept(item: Weights, accepted: bool) -> None:
     """
     from benchmark.cli.console import note
 
-    note(f"{item.name}: {item.source}{f', {_mib(item)} MiB' if item.size_mib else ''}")
+    note(f"{item.name}: {item.source}{f', {size_told(round(item.size_mib * 2**20))}' if item.size_mib else ''}")
     note(f"Licence: {_terms(item)}")
     if accepted:
         return

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from benchmark.datasets.audiovisual import held_out, shortened
 from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.facts import Published
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder, is_speech
+from benchmark.datasets.spilled import Spilled
 from benchmark.errors import MissingDataset, UsageError
 from benchmark.text_files import read_lines
 
@@ -25,13 +27,6 @@ LISTS = {
 _SPEECH = "/m/09x0r"
 """Label of human speech."""
 _ID = r"[A-Za-z0-9_-]{11}"
-
-
-class Segment(NamedTuple):
-    """One line of a list."""
-
-    start_s: float
-    labels: tuple[str, ...]
 
 
 class AudioSet(Dataset):
@@ -81,15 +76,15 @@ class AudioSet(Dataset):
         """Inputs `noise`; attributes `labels`, and `speech` where that is one of them."""
         root = self.media_root()
         finder = self.finder()
-        found: dict[str, str] = {}
-        listed: dict[str, Segment] = {}
+        found: Spilled[str] = Spilled()
+        listed: Spilled[str] = Spilled()
         for part in ("eval",) if split == "test" else ("balanced", "unbalanced"):
             own = _listed(root / f"{LISTS[part][0]}.csv", finder)
             if own is None:
                 continue
             listed.update(own)
             places = [base / name for base in (root, root / "audio") for name in LISTS[part]]
-            here: set[str] = set()
+            here: Spilled[str] = Spilled()
             for _, files in finder.media_of([place for place in places if place.is_dir()], is_speech):
                 for file in files:
                     key = _key(Path(file).stem, own)
@@ -98,8 +93,8 @@ class AudioSet(Dataset):
                     elif key in here:
                         finder.leave_out(root / file, f"another recording of {key} is used")
                     else:
-                        here.add(key)
-                        found.setdefault(key, file)
+                        here[key] = file
+                        found.offer(key, file)
             if len(here) < len(own):
                 self.problems.append(f"{LISTS[part][0]}.csv: {len(own) - len(here)} of {len(own)} are not here")
         if not listed:
@@ -107,13 +102,13 @@ class AudioSet(Dataset):
         self.problems[:] = shortened(self.problems)
         for key, file in found.items():
             if split == "test" or held_out("audioset", key) == (split == "val"):
-                labels = listed[key].labels
-                about = {"noise": "audioset", "labels": list(labels), "speech": _SPEECH in labels}
-                yield Row(f"{key}_{listed[key].start_s:g}", key, {"noise": (file,)}, {}, about)
+                start_s, labels = json.loads(listed[key])
+                about = {"noise": "audioset", "labels": labels, "speech": _SPEECH in labels}
+                yield Row(f"{key}_{start_s:g}", key, {"noise": (file,)}, {}, about)
 
 
-def _listed(path: Path, finder: MediaFinder) -> dict[str, Segment] | None:
-    """YouTube id to its segment; None where there is no such list. Lines that begin with `#` are remarks."""
+def _listed(path: Path, finder: MediaFinder) -> Spilled[str] | None:
+    """YouTube id to start and labels, as JSON; None where there is no such list. Lines with `#` first are remarks."""
     if not path.is_file():
         return None
     expected = "expected lines of YTID, start_seconds, end_seconds and labels in quotes"
@@ -121,7 +116,7 @@ def _listed(path: Path, finder: MediaFinder) -> dict[str, Segment] | None:
         lines = read_lines(path)
     except UsageError as error:
         raise MissingDataset(f"{error}; {expected}") from error
-    found: dict[str, Segment] = {}
+    found: Spilled[str] = Spilled()
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -133,12 +128,12 @@ def _listed(path: Path, finder: MediaFinder) -> dict[str, Segment] | None:
         if len(cells) < 4 or not re.fullmatch(_ID, key):
             finder.leave_out(path, f"line {number} is no segment; {expected}")
         else:
-            found[key] = Segment(start_s, tuple(label.strip() for label in cells[3].split(",")))
+            found[key] = json.dumps((start_s, [label.strip() for label in cells[3].split(",")]))
     if not found:
         raise MissingDataset(f"{path} lists nothing; {expected}")
     return found
 
 
-def _key(stem: str, listed: dict[str, Segment]) -> str | None:
+def _key(stem: str, listed: Spilled[str]) -> str | None:
     """The YouTube id in a file's name, where the list has it."""
     return next((key for key in (stem[:11], stem[1:12] if stem.startswith("Y") else "") if key in listed), None)

@@ -11,19 +11,13 @@ from typing import Any, ClassVar
 from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder
-from benchmark.datasets.mixtures import (
-    GRIDS,
-    SNRS_DB,
-    Utterance,
-    lip_snrs,
-    noisy_rows,
-    two_talker_rows,
-    with_enrolments,
-)
-from benchmark.datasets.names import safe_ids, same
+from benchmark.datasets.mixtures import GRIDS, SNRS_DB, lip_snrs, noisy_rows, two_talker_rows, with_enrolments
+from benchmark.datasets.names import SafeIds, same
 from benchmark.datasets.noise_lists import missing_noise_list, noise_files, noise_list
 from benchmark.datasets.pair_lists import pair_list, pair_rows
 from benchmark.datasets.prepared import framed_as_prepared
+from benchmark.datasets.spilled import Spilled
+from benchmark.datasets.utterances import Utterance, Utterances
 from benchmark.errors import UsageError
 from benchmark.types import derive_seed
 
@@ -46,8 +40,8 @@ class AudioVisualCorpus(Dataset):
     """Names of published lists of pairs of the test split, without suffix."""
 
     @abstractmethod
-    def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
-        """The usable utterances of `train`, `val` or `test`, by the names that a list of pairs gives them."""
+    def utterances(self, split: str, finder: MediaFinder) -> Utterances:
+        """The usable utterances of `train`, `val` or `test`, with the names that a list of pairs gives them."""
 
     def check(self, split: str, task: str) -> None:
         super().check(split, task)
@@ -64,15 +58,14 @@ class AudioVisualCorpus(Dataset):
         noises = noise_list(root, part, finder) if pairs and task == "av_enhancement" else None
         if pairs and task == "av_enhancement" and noises is None:
             raise missing_noise_list(root, part, pairs.name)
-        named = framed_as_prepared(root, self.utterances(part, finder))
-        spoken = sorted(named.values(), key=lambda utterance: utterance.id)
+        spoken = framed_as_prepared(root, self.utterances(part, finder))
         of = f"{self.name} {split}"
         if not spoken:
             pass
         elif pairs:
-            yield from pair_rows(pairs, named, self.problems, noises)
+            yield from pair_rows(pairs, spoken, self.problems, noises)
         elif task == "av_separation":
-            if len({utterance.speaker for utterance in spoken}) < 2:
+            if not spoken.of_several():
                 self.problems.append("all utterances are of one person: there is nobody else to talk over them")
             yield from two_talker_rows(spoken, of=of)
         elif task == "lip2speech":
@@ -90,38 +83,67 @@ def speaker_of(name: str) -> str:
 
 
 def spoken_by(
-    speech: Mapping[str, str],
-    video: Mapping[str, str],
+    speech: Spilled[str],
+    video: Spilled[str],
     finder: MediaFinder,
     about: Callable[[str], Mapping[str, Any]],
     speaker: Callable[[str], str] = speaker_of,
-) -> dict[str, Utterance]:
-    """The utterances that have both speech and video, by name; the others are named in the finder's problems.
+) -> Utterances:
+    """The utterances that have both speech and video; the others are named in the finder's problems.
 
     Args:
         speech, video: name of the utterance to its file.
         about: the attributes of an utterance, by its name.
         speaker: who says it, by its name.
     """
-    for alone, lacking in ((video.keys() - speech.keys(), "recording"), (speech.keys() - video.keys(), "video")):
-        for name in sorted(alone):
-            finder.leave_out(finder.root / (video.get(name) or speech[name]), f"no usable {lacking} goes with it")
-    names = sorted(speech.keys() & video.keys())
-    ids, people = safe_ids(names), safe_ids({speaker(name) for name in names})
-    return {name: Utterance(ids[name], people[speaker(name)], speech[name], video[name], about(name)) for name in names}
+    for files, others, lacking in ((video, speech, "recording"), (speech, video, "video")):
+        for file in (file for _, file, other in _together(files, others) if other is None):
+            finder.leave_out(finder.root / file, f"no usable {lacking} goes with it")
+
+    def both() -> Iterator[tuple[str, str, str]]:
+        return ((name, own, other) for name, own, other in _together(speech, video) if other is not None)
+
+    people: Spilled[str] = Spilled()
+
+    def names() -> Iterator[str]:
+        last = ""
+        for name, _, _ in both():
+            yield name
+            if (person := speaker(name)) != last:
+                people.offer(person, "")
+            last = person
+
+    ids = SafeIds(names())
+    persons = SafeIds(people)
+    return Utterances(
+        (name, Utterance(ids[name], persons[speaker(name)], own, seen, about(name))) for name, own, seen in both()
+    )
 
 
-def with_own_sound(video: dict[str, str], speech: dict[str, str], finder: MediaFinder) -> None:
+def _together(files: Spilled[str], others: Spilled[str]) -> Iterator[tuple[str, str, str | None]]:
+    """Names in order, each with its file and, where there is one, the other file of this name."""
+    besides = others.in_order()
+    name, other = next(besides, (None, None))
+    for key, file in files.in_order():
+        while name is not None and name < key:
+            name, other = next(besides, (None, None))
+        yield key, file, other if name == key else None
+
+
+def with_own_sound(video: Spilled[str], speech: Spilled[str], finder: MediaFinder) -> None:
     """Let videos that no recording goes with be heard themselves; those that cannot be are left out of `video`.
 
     Args:
         video, speech: name of the utterance to its file; both are changed.
     """
-    mute = sorted(video.keys() - speech.keys())
-    heard = finder.lengths(video[name] for name in mute)
-    for name in mute:
-        if video[name] in heard:
-            speech[name] = video[name]
+
+    def mute() -> Iterator[tuple[str, str]]:
+        return ((name, file) for name, file, other in _together(video, speech) if other is None)
+
+    heard = finder.lengths(file for _, file in mute())
+    for name, file in mute():
+        if file in heard:
+            speech.offer(name, file)
         else:
             del video[name]
 

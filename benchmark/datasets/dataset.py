@@ -17,7 +17,8 @@ from benchmark.datasets.manifest import Manifest, Row, write_manifest
 from benchmark.datasets.media_files import MediaFinder, Progress
 from benchmark.datasets.places import VARIABLE, known_root
 from benchmark.datasets.population import Population
-from benchmark.datasets.roots import advice, unpacked
+from benchmark.datasets.roots import advice, held, unpacked
+from benchmark.datasets.spilled import room
 from benchmark.errors import MissingDataset, UsageError
 
 
@@ -82,7 +83,8 @@ class Dataset(ABC):
         about = {"dataset": self.name, "revision": self.revision, "split": split, "task": task}
         try:
             rows = iter(self.rows(split, task))
-            first = next(rows, None)
+            with room():
+                first = next(rows, None)
             if first is None:
                 raise MissingDataset(
                     f"No usable sample of '{self.name}' ({split}) under {self.root}. Expected:\n{self.layout}"
@@ -93,6 +95,29 @@ class Dataset(ABC):
             return write_manifest(path, rows, **about, problems=self.problems, root=self.media_root())
         except MissingDataset as error:
             raise MissingDataset(f"{error}{advice(root, self.landmarks)}") from error
+
+    def unrecognised(self) -> str:
+        """Why the root does not look like this corpus: no split has a sample there. Empty where one has."""
+        root = self.present_root()
+        reasons: dict[str, None] = {}
+        for split, task in itertools.product(sorted(self.splits, key="test".__ne__), self.tasks):
+            self.problems = []
+            try:
+                self.check(split, task)
+                if next(iter(self.rows(split, task)), None) is not None:
+                    return ""
+            except UsageError:  # no such split for this task, or for a corpus of this form
+                continue
+            except MissingDataset as error:
+                reasons[str(error).partition("\n")[0].removesuffix(" Expected:")] = None
+            reasons.update(dict.fromkeys(self.problems[:3]))
+        return (
+            f"This does not look like {self.name}: not one sample of it is in {root}. Expected below it:\n{self.layout}"
+            f"\n  it holds: {held(root)}"
+            + "".join(f"\n  {line}" for line in list(reasons)[:5])
+            + advice(root, self.landmarks)
+            + f"\n  `data info {self.name}` says what to get; --data-root names the folder that holds this tree"
+        )
 
     def present_root(self) -> Path:
         """The folder of the corpus, or MissingDataset."""

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from benchmark.datasets.audiovisual import AudioVisualCorpus
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder, is_portrait, is_speech
-from benchmark.datasets.mixtures import Utterance, as_recorded_rows, with_enrolments
-from benchmark.datasets.names import safe_ids, same
+from benchmark.datasets.mixtures import as_recorded_rows, with_enrolments
+from benchmark.datasets.names import SafeIds, safe_ids, same
 from benchmark.datasets.noise_lists import LAYOUT, NAMES
 from benchmark.datasets.prepared import RECORD, framed_as_prepared
+from benchmark.datasets.spilled import Spilled
 from benchmark.datasets.tables import OF_PEOPLE, lrs3_words, read_table
+from benchmark.datasets.utterances import Utterance, Utterances
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import check_header, is_audio, is_image, is_video
 from benchmark.text_files import read_text
@@ -71,66 +73,86 @@ class Folder(AudioVisualCorpus):
         if task == "speech2face" and split != "test":
             raise UsageError(f"Split '{split}' of {self.name} is of videos, not for {task}; take --task av_enhancement")
 
-    def rows(self, split: str, task: str) -> list[Row]:
+    def rows(self, split: str, task: str) -> Iterator[Row]:
         """The people, or the mixtures; what is left out is named in `problems`."""
         if task == "speech2face":
-            return list(self._portrayed(self.finder()))
+            yield from self._portrayed(self.finder())
+            return
         if split == _NOISY:
             finder = self.finder()
-            utterances = list(framed_as_prepared(finder.root, self.utterances(split, finder)).values())
+            utterances = framed_as_prepared(finder.root, self.utterances(split, finder))
             of = f"{self.name} {split}"
-            rows = list(as_recorded_rows(utterances, of=of))
+            rows = as_recorded_rows(utterances, of=of)
             if task == "lip2speech":
-                rows = list(with_enrolments(rows, utterances, of=of))
+                rows = with_enrolments(rows, utterances, of=of)
         else:
-            rows = list(super().rows(split, task))
-        digest = cache(lambda file: _digest(self.media_root() / file))
-        kept = []
+            rows = super().rows(split, task)
+        digests: Spilled[str] = Spilled()
+        faults = []
+
+        def digest(file: str) -> bytes:
+            if file not in digests:
+                digests[file] = _digest(self.media_root() / file).hex()
+            return bytes.fromhex(digests[file])
+
         for row in rows:
             try:
                 media = _together(digest(file) for file in _files(row))
             except MediaError as error:
-                self.problems.append(f"{row.id}: {error}")
+                faults.append(f"{row.id}: {error}")
             else:
-                kept.append(replace(row, attributes={**row.attributes, "media": media}))
-        return kept
+                yield replace(row, attributes={**row.attributes, "media": media})
+        self.problems += faults
 
-    def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
+    def utterances(self, split: str, finder: MediaFinder) -> Utterances:
         """The usable videos by `<person>/<name>`: with their clean speech, or in the split `noisy` with their sound."""
-        found: dict[str, Utterance] = {}
-        clips: dict[str, tuple[str, dict[str, str]]] = {}
+        clips: Spilled[str] = Spilled()
+        """Name to the person and the files, as JSON."""
         folders, about = self._folders(finder, but=_NOISES)
         for path in folders:
             for name, parts in _clips(path, finder).items():
-                clips[name] = path.name, parts
-        people, ids = safe_ids([path.name for path in folders]), safe_ids(clips)
-        sounds: dict[str, tuple[str, str | None]] = {}
-        for name, (_, parts) in clips.items():
-            if _is_usable(finder, parts["video"], check_header):
+                clips[name] = json.dumps((path.name, parts))
+        people, ids = safe_ids([path.name for path in folders]), SafeIds(clips)
+
+        def sounds() -> Iterator[tuple[str, str, str | None]]:
+            for name, clip in clips.items():
+                _, parts = json.loads(clip)
                 speech, clean = parts.get("sound", parts["video"]), parts.get("clean")
-                sounds[name] = (speech, clean) if split == _NOISY else (clean or speech, None)
-        heard = finder.lengths(file for both in sounds.values() for file in both if file)
-        for name, (speech, clean) in sounds.items():
-            if speech not in heard:
-                continue
-            person, parts = clips[name]
-            video, clean = parts["video"], clean if clean in heard else None
-            attributes = {"framing": "scene", **about.get(same(person), {})}
-            if "words" in parts and _is_usable(finder, parts["words"], _words):
-                attributes["text"] = _words(finder.root / parts["words"])
-            found[name] = Utterance(ids[name], people[person], speech, video, attributes, clean)
-        return found
+                yield (name, speech, clean) if split == _NOISY else (name, clean or speech, None)
+
+        for name, clip in clips.items():
+            if not _is_usable(finder, json.loads(clip)[1]["video"], check_header):
+                del clips[name]
+        heard = finder.lengths(file for _, *both in sounds() for file in both if file)
+
+        def found() -> Iterator[tuple[str, Utterance]]:
+            for name, speech, clean in sounds():
+                if speech not in heard:
+                    continue
+                person, parts = json.loads(clips[name])
+                attributes = {"framing": "scene", **about.get(same(person), {})}
+                if "words" in parts and _is_usable(finder, parts["words"], _words):
+                    attributes["text"] = _words(finder.root / parts["words"])
+                clean = clean if clean and clean in heard else None
+                yield name, Utterance(ids[name], people[person], speech, parts["video"], attributes, clean)
+
+        return Utterances(found())
 
     def _portrayed(self, finder: MediaFinder) -> Iterable[Row]:
         """One sample per person who has both speech and faces."""
         root = finder.root
         folders, known = self._folders(finder)
         ids = safe_ids([path.name for path in folders])
-        listed = {path: list(finder.media(path, _is_medium)) for path in folders}
-        heard = finder.lengths(file for several in listed.values() for file in several if not is_image(file))
-        for path, several in listed.items():
+        listed: Spilled[str] = Spilled()
+        """Folder to the files in it, as JSON."""
+        for path in folders:
+            listed[path.name] = json.dumps(list(finder.media(path, _is_medium)))
+        heard = finder.lengths(
+            file for several in listed.values() for file in json.loads(several) if not is_image(file)
+        )
+        for path in folders:
             files = {}
-            for file in several:
+            for file in json.loads(listed[path.name]):
                 if is_image(file) or file in heard:
                     try:
                         files[file] = _digest(root / file)

@@ -5,6 +5,7 @@ Speaker 21 has sound alone: 33 people have video, and only those are used.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import ClassVar
 from benchmark.datasets.audiovisual import AudioVisualCorpus, speaker_of, spoken_by
 from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.media_files import MediaFinder, is_speech
-from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.noise_lists import LAYOUT
+from benchmark.datasets.spilled import Spilled
 from benchmark.datasets.talkers.sentences import Sentence
+from benchmark.datasets.utterances import Utterances
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import check_header, is_audio
 
@@ -50,7 +52,7 @@ class Grid(AudioVisualCorpus):
     obtain: ClassVar[str] = (
         "The clips of the speakers, in normal (mpg) or high quality (mpg_6000), unpacked; or a few clips in one folder."
     )
-    where: ClassVar[str] = "https://zenodo.org/records/3625687 (no form)."
+    where: ClassVar[str] = "https://zenodo.org/records/3625687 (no form, some 16 GB in normal quality)."
     terms: ClassVar[str] = "CC BY 4.0. The people sat for it and agreed to its use in research."
     use: ClassVar[str] = (
         "Sentences of a small grammar, with the words in the file's name, so that word errors can be told "
@@ -62,28 +64,32 @@ class Grid(AudioVisualCorpus):
     )
     forms: ClassVar[Mapping[str, Form]] = {"video": Form(fps=25)}
 
-    def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
+    def utterances(self, split: str, finder: MediaFinder) -> Utterances:
         """By `<speaker>/<sentence>`, or by the name of the clip in a flat folder."""
         root = self.media_root()
         inside = finder.entries(root)
         folders = [path for path in inside if path.is_dir() and _FOLDER.fullmatch(path.name)]
-        files: list[tuple[str, str]] = []
+        files: Spilled[str] = Spilled()
+        """File to the speaker and a slash, as far as a folder tells who speaks."""
         if folders:
             wanted = [folder for folder in folders if _split_of(folder.name) == split]
             places = [place for folder in wanted for place in (folder, root / "audio" / folder.name)]
             for place, found in finder.media_of(places, _is_medium, _check):
-                files += [(f"{place.name}/", file) for file in found]
+                for file in found:
+                    files.offer(file, f"{place.name}/")
         else:
-            files = [("", path.name) for path in inside if is_speech(path) and _is_usable(path, finder)]
+            for path in inside:
+                if is_speech(path) and _is_usable(path, finder):
+                    files.offer(path.name, "")
             if files and split != "test":
                 raise UsageError(
                     f"A flat folder of clips has only the split 'test', not '{split}': {root} holds no folder s1 to s34"
                 )
 
-        video: dict[str, str] = {}
-        speech: dict[str, str] = {}
-        texts: dict[str, str] = {}
-        for person, file in files:
+        video: Spilled[str] = Spilled()
+        speech: Spilled[str] = Spilled()
+        texts: Spilled[str] = Spilled()
+        for file, person in files.items():
             stem = Path(file).stem
             if not is_speech(Path(file)):
                 continue
@@ -93,10 +99,11 @@ class Grid(AudioVisualCorpus):
                 finder.leave_out(root / file, "its name spells no sentence of the corpus, as bbaf2n does")
                 continue
             name = person + (sentence.code if person else stem)
-            texts[name] = sentence.text
-            (speech if is_audio(file) else video).setdefault(name, file)
-        seconds = finder.seconds([*video.values(), *(file for name, file in speech.items() if name in video)])
-        for name, file in list(video.items()):
+            texts.offer(name, sentence.text)
+            (speech if is_audio(file) else video).offer(name, file)
+        recordings = (file for name, file in speech.items() if name in video)
+        seconds = finder.seconds(itertools.chain(video.values(), recordings))
+        for name, file in video.items():
             try:
                 speech[name] = _speech_of(file, speech.get(name), seconds)
             except MediaError as error:

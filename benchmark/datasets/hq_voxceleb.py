@@ -60,17 +60,20 @@ class HQVoxCeleb(Dataset):
   VoxCeleb/split.json                                    optional: {"vox1": {"train": [names], "val": ...}}"""
     landmarks = ("VoxCeleb/vox1", "VoxCeleb/vox2", "data/VoxCeleb", "vox1/vox1_meta.csv", "vox2/full_vox2_meta.csv")
     obtain = (
-        "The portraits of HQ-VoxCeleb (masked_faces) and the two tables, from SF2F's repository; the sound of "
-        "VoxCeleb1 and VoxCeleb2, unpacked below raw_wav."
+        "The portraits of HQ-VoxCeleb (masked_faces of its archive), two tables, and the sound of VoxCeleb1 "
+        "and VoxCeleb2, unpacked below raw_wav. The tables are VoxCeleb1's vox1_meta.csv and "
+        "full_vox2_meta.csv, which SF2F's scripts read: look for it in the archive; where else it is handed "
+        "out is not known here."
     )
     where = (
-        "https://github.com/BAI-Yeqi/SF2F_PyTorch for portraits and tables; for the sound see `data info "
-        "voxceleb1` and `data info voxceleb2`."
+        "https://github.com/SF2F/HQ-VoxCeleb links to the archive of portraits (Google Drive, no form); "
+        "https://github.com/BAI-Yeqi/SF2F_PyTorch says in GETTING_STARTED.md how it is laid out. For the "
+        "sound and for vox1_meta.csv see `data info voxceleb1` and `data info voxceleb2`."
     )
     terms = (
-        "Those of VoxCeleb for the sound. The portraits state no licence of their own: they come from VGGFace and "
-        "VGGFace2, for research. The people are celebrities who were not asked: no identification of private "
-        "persons, no impersonation."
+        "Those of VoxCeleb for the sound. Of the portraits no licence is known here but that of SF2F's code, "
+        "which their page shows: they come from VGGFace and VGGFace2, for research. The people are "
+        "celebrities who were not asked: no identification of private persons, no impersonation."
     )
     use = "SF2F's training and test (Tables 2 to 4), and voice2face beside it."
     published = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -11,9 +12,11 @@ from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder
-from benchmark.datasets.mixtures import Utterance, with_enrolments
-from benchmark.datasets.names import safe_ids, same
+from benchmark.datasets.mixtures import with_enrolments
+from benchmark.datasets.names import SafeIds, same
+from benchmark.datasets.spilled import Spilled
 from benchmark.datasets.tables import sex_of
+from benchmark.datasets.utterances import Utterance, Utterances
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import check_header, is_audio
 from benchmark.text_files import read_lines
@@ -72,8 +75,8 @@ class LibriSpeech(Dataset):
         base = root / "LibriSpeech" if (root / "LibriSpeech").is_dir() else root
         finder = self.finder()
         sexes = _sexes(base / "SPEAKERS.TXT", finder)
-        files: dict[str, str] = {}
-        texts: dict[str, str] = {}
+        files: Spilled[str] = Spilled()
+        texts: Spilled[str] = Spilled()
         known = [name for names in SUBSETS.values() for name in names if (base / name).is_dir()]
         speakers = [path for name in SUBSETS[split] if name in known for path in finder.folders(base / name)]
         inside = [] if known else [path for path in finder.entries(base) if path.is_dir()]
@@ -94,36 +97,36 @@ class LibriSpeech(Dataset):
                 if path.name.lower().endswith(_WORDS):
                     texts.update(_said(root / file, finder))
                 elif path.stem.count("-") == 2:
-                    files.setdefault(same(path.stem), file)
+                    files.offer(same(path.stem), file)
                 else:
                     finder.leave_out(root / file, "a stray file: expected <speaker>-<chapter>-<number>")
-        ids = safe_ids(sorted(files))
         if task == "speech2face":
             self.problems[:] = shortened(self.problems)
             yield from _voices(files, sexes)
             return
-        spoken = []
-        for name, file in files.items():
-            speaker = name.partition("-")[0]
-            known = {"text": texts.get(name), "sex": sexes.get(speaker)}
+        ids = SafeIds(files)
+
+        def about(name: str) -> dict[str, str]:
+            known = {"text": texts.get(name), "sex": sexes.get(name.partition("-")[0])}
             if known["text"] is None:
                 where = f"{name.rpartition('-')[0]}{_WORDS}"
-                finder.leave_out(root / file, f"used without its words: there is no line of it in {where}")
-            about = {key: value for key, value in known.items() if value is not None}
-            spoken.append(Utterance(ids[name], speaker, file, None, about))
+                finder.leave_out(root / files[name], f"used without its words: there is no line of it in {where}")
+            return {key: value for key, value in known.items() if value is not None}
+
+        spoken = Utterances(
+            (name, Utterance(ids[name], name.partition("-")[0], file, None, about(name)))
+            for name, file in files.items()
+        )
         self.problems[:] = shortened(self.problems)
         rows = (Row(one.id, one.speaker, {}, {"speech": (one.speech,)}, one.attributes) for one in spoken)
         yield from with_enrolments(rows, spoken, of=f"{self.name} {split}")
 
 
-def _voices(files: Mapping[str, str], sexes: Mapping[str, str]) -> Iterator[Row]:
+def _voices(files: Spilled[str], sexes: Mapping[str, str]) -> Iterator[Row]:
     """All recordings of each speaker."""
-    voices: dict[str, list[str]] = {}
-    for name in sorted(files):
-        voices.setdefault(name.partition("-")[0], []).append(files[name])
-    for speaker, recordings in voices.items():
+    for speaker, own in itertools.groupby(files.in_order(), key=lambda pair: pair[0].partition("-")[0]):
         about = {"sex": sexes[speaker]} if speaker in sexes else {}
-        yield Row(speaker, speaker, {"speech": tuple(recordings)}, {}, about)
+        yield Row(speaker, speaker, {"speech": tuple(file for _, file in own)}, {}, about)
 
 
 def _sexes(table: Path, finder: MediaFinder) -> dict[str, str]:

@@ -9,9 +9,10 @@ from typing import ClassVar
 from benchmark.datasets.audiovisual import AudioVisualCorpus, held_out, name_below, spoken_by, with_own_sound
 from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.media_files import MediaFinder, is_speech
-from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.noise_lists import LAYOUT
+from benchmark.datasets.spilled import Spilled
 from benchmark.datasets.tables import lrs3_words
+from benchmark.datasets.utterances import Utterances
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import check_header, is_audio
 from benchmark.text_files import read_text
@@ -35,16 +36,21 @@ class LRS3(AudioVisualCorpus):
 {LAYOUT}"""
     landmarks: ClassVar[tuple[str, ...]] = ("test/*/*.mp4", "trainval/*/*.mp4", "lrs3/test", "lrs3/trainval")
     obtain: ClassVar[str] = (
-        "The archives trainval and test with videos and texts, unpacked; pretrain is not read. For the published "
-        "mixtures lrs3_test.pckl of FlowAVSE's repository, and a list of recordings of AudioSet."
+        "The archives trainval and test with videos and texts, unpacked; pretrain is not read. For the "
+        "published mixtures lrs3_test.pckl of FlowAVSE's repository (https://github.com/kaistmm/FlowAVSE), "
+        "and a list of recordings of AudioSet."
     )
     where: ClassVar[str] = (
-        "https://www.robots.ox.ac.uk/~vgg/data/lip_reading/lrs3.html, which says whether and how it is handed out "
-        "at present: by name and password after an agreement."
+        "It is handed out no more, as far as is known here: its page, "
+        "https://www.robots.ox.ac.uk/~vgg/data/lip_reading/lrs3.html, is reported to be gone since 2024, and "
+        "https://mmai.io/datasets/lip_reading/, which followed it, to say that downloads are no longer "
+        "available. Look there, or use a copy from before."
     )
     terms: ClassVar[str] = (
-        "TED's terms of use: CC BY-NC-ND 4.0, so for research that earns nothing, and no changed copies are "
-        "passed on. The people spoke in public, not for this: no identification, no impersonation."
+        "Told in two ways: CC BY-NC-ND 4.0 by the page that is gone, CC BY 4.0 by the one that followed; the "
+        "talks themselves are TED's, under CC BY-NC-ND 4.0. By the stricter: research that earns nothing, and "
+        "no changed copies are passed on. The people spoke in public, not for this: no identification, no "
+        "impersonation."
     )
     use: ClassVar[str] = (
         "The second test of FlowAVSE; training, validation and test of LipDiffuser, in lrs3_chime3 with noise."
@@ -58,15 +64,15 @@ class LRS3(AudioVisualCorpus):
     forms: ClassVar[Mapping[str, Form]] = {"video": Form(fps=25, size=(224, 224))}
     pair_lists: ClassVar[tuple[str, ...]] = ("lrs3_test", "lrs_test")
 
-    def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
+    def utterances(self, split: str, finder: MediaFinder) -> Utterances:
         """By `<video>/<utterance>`."""
         root = self.media_root()
         base = root / "lrs3" if (root / "lrs3").is_dir() else root
         part = base / ("test" if split == "test" else "trainval")
         below = part.relative_to(root).as_posix()
-        speech: dict[str, str] = {}
-        video: dict[str, str] = {}
-        texts: dict[str, str] = {}
+        speech: Spilled[str] = Spilled()
+        video: Spilled[str] = Spilled()
+        texts: Spilled[str] = Spilled()
         talks = [
             talk for talk in finder.folders(part) if split == "test" or held_out("lrs3", talk.name) == (split == "val")
         ]
@@ -75,16 +81,16 @@ class LRS3(AudioVisualCorpus):
                 name = name_below(file, below)
                 kind = texts if _is_text(Path(file)) else speech if is_audio(file) else video
                 if name.count("/") == 1:
-                    kind.setdefault(name, file)
+                    kind.offer(name, file)
                 else:
                     finder.leave_out(root / file, "a stray file: expected <video>/<utterance>")
         with_own_sound(video, speech, finder)
 
         def about(name: str) -> dict[str, str]:
             text, reason = None, f"no usable .txt beside it ({_EXPECTED})"
-            if name in texts:
+            if file := texts.get(name):
                 try:
-                    text = lrs3_words(read_text(root / texts[name]))
+                    text = lrs3_words(read_text(root / file))
                 except UsageError as error:
                     reason = str(error).removeprefix(f"{root}/")
             if text is None:

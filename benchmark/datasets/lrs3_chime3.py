@@ -20,7 +20,8 @@ from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.lrs3 import LRS3
 from benchmark.datasets.manifest import Row
-from benchmark.datasets.mixtures import Utterance, lip_snrs, recorded_row, with_enrolments
+from benchmark.datasets.mixtures import lip_snrs, recorded_row, with_enrolments
+from benchmark.datasets.utterances import Utterance, Utterances
 from benchmark.errors import MissingDataset
 from benchmark.types import derive_seed
 
@@ -65,14 +66,14 @@ class LRS3CHiME3(Dataset):
         finder = self.finder()
         part = "test" if split == "test_snr" else split
         noises = backgrounds(root / "chime3", part, finder)
-        spoken = sorted(self._spoken(part), key=lambda utterance: utterance.id)
+        spoken = Utterances.of(self._spoken(part))
         if not noises:
             raise MissingDataset(
                 f"No usable recording of noise under {root / 'chime3'}. Expected under {root}:\n{self.layout}"
                 + "".join(f"\n  {line}" for line in self.problems[:10])
             )
         lengths = finder.lengths(utterance.speech for utterance in spoken)
-        spoken = [utterance for utterance in spoken if utterance.speech in lengths]
+        spoken = Utterances.of(utterance for utterance in spoken if utterance.speech in lengths)
         self.problems[:] = shortened(self.problems)
         rows = (
             row
@@ -88,13 +89,13 @@ class LRS3CHiME3(Dataset):
         """The utterances of LRS3, their paths relative to this root."""
         corpus = LRS3(self.media_root() / "lrs3", self.home)
         corpus.workers, corpus.progress = self.workers, self.progress
-        for utterance in corpus.utterances(part, corpus.finder()).values():
+        for utterance in corpus.utterances(part, corpus.finder()):
             yield replace(utterance, speech=f"lrs3/{utterance.speech}", video=f"lrs3/{utterance.video}")
         self.problems += corpus.problems
 
 
 def _mixtures(
-    utterance: Utterance, length: float, noises: list[Background], everyone: list[Utterance], split: str
+    utterance: Utterance, length: float, noises: list[Background], everyone: Utterances, split: str
 ) -> Iterator[Row]:
     """Args:
     length: of the utterance, in seconds.

@@ -4,32 +4,33 @@ The first line is a header, each further line a sample. Paths are POSIX and rela
 outside it. The sha256 of header and samples identifies the data in a run's identity; a stray file that was left out
 does not change it.
 
-Rows are written as they come, and what is read stays packed: some fifty bytes of memory for each of a million rows.
+Rows are written as they come, and what is read stays packed in a temporary file: a million rows take no memory.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import heapq
 import json
+import os
 import sys
 import tempfile
+import weakref
 import zlib
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
+from benchmark.datasets.spilled import room, scratch
 from benchmark.errors import MissingDataset
-from benchmark.files import naming, write_whole
+from benchmark.files import write_whole
 from benchmark.types import Sample
 
 FORMAT = 1
 _BLOCK = 128
 """Lines that are packed together."""
-_SPILL = 10_000
-"""Rows that are held in memory while they are sorted; more go through temporary files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +123,13 @@ def write_manifest(
         What was written, not read back: by then another process may have written the same path.
 
     Raises:
-        MissingDataset: two rows with one id.
+        MissingDataset: two rows with one id, or no room for temporary files.
     """
     header = {"manifest": FORMAT, "dataset": dataset, "revision": revision, "split": split, "task": task}
     packer = _Packer(header)
 
     def write(partial: Path) -> None:
-        with _sorted_lines(rows, partial.parent) as lines, partial.open("w", encoding="utf-8", newline="\n") as file:
+        with _sorted_lines(rows) as lines, partial.open("w", encoding="utf-8", newline="\n") as file:
             file.write(_dumps({**header, "problems": sorted(problems)}) + "\n")
             last = None
             for name, line in lines:
@@ -138,7 +139,8 @@ def write_manifest(
                 packer.add(line)
                 file.write(line + "\n")
 
-    write_whole(path, write)
+    with room():
+        write_whole(path, write)
     return packer.manifest(path, root or path.parent, problems)
 
 
@@ -191,13 +193,48 @@ def _parsed(lines: Iterator[str], path: Path, root: Path) -> Manifest:
     return packer.manifest(path, root, problems)
 
 
+class _Blocks(Sequence[bytes]):
+    """Packed lines in a file that goes with them; in another process, where they are unpickled, they have their own.
+
+    Threads and forked processes may read them side by side.
+    """
+
+    def __init__(self, blocks: Iterable[bytes] = ()) -> None:
+        self._ends = array("Q", [0])
+        with contextlib.ExitStack() as open_files:
+            self._file = open_files.enter_context(tempfile.TemporaryFile(buffering=0))
+            weakref.finalize(self, open_files.pop_all().close)
+        for block in blocks:
+            self.append(block)
+
+    def append(self, block: bytes) -> None:
+        os.pwrite(self._file.fileno(), block, self._ends[-1])
+        self._ends.append(self._ends[-1] + len(block))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        number = range(len(self))[index]
+        return os.pread(self._file.fileno(), self._ends[number + 1] - self._ends[number], self._ends[number])
+
+    def __reduce__(self) -> tuple[type[_Blocks], tuple[list[bytes]]]:
+        return _Blocks, (list(self),)
+
+
 class _Packer:
     """Takes in the lines of a manifest, in order."""
 
     def __init__(self, header: Mapping[str, Any]) -> None:
         self._header = header
         self._identity = hashlib.sha256(_dumps(header).encode())
-        self._blocks: list[bytes] = []
+        self._blocks = _Blocks()
         self._lines: list[bytes] = []
         self._count = 0
 
@@ -230,27 +267,12 @@ class _Packer:
 
 
 @contextlib.contextmanager
-def _sorted_lines(rows: Iterable[Row], folder: Path) -> Iterator[Iterator[tuple[str, str]]]:
-    """Ids and lines of rows in order of id; those that are not held in memory lie in files in `folder` meanwhile."""
-    with contextlib.ExitStack() as files:
-        runs: list[Iterator[tuple[str, str]]] = []
-        held: list[tuple[str, str]] = []
-        for row in rows:
-            held.append((row.id, _line(row)))
-            if len(held) == _SPILL:
-                held.sort(key=_id)
-                with naming(folder):
-                    spilt = files.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", dir=folder))
-                    spilt.writelines(_dumps(pair) + "\n" for pair in held)
-                    spilt.seek(0)
-                runs.append((name, line) for name, line in map(json.loads, spilt))
-                held = []
-        held.sort(key=_id)
-        yield heapq.merge(*runs, held, key=_id)
-
-
-def _id(pair: tuple[str, str]) -> str:
-    return pair[0]
+def _sorted_lines(rows: Iterable[Row]) -> Iterator[Iterator[tuple[str, str]]]:
+    """Ids and lines of rows in order of id; they lie in a temporary file meanwhile."""
+    with contextlib.closing(scratch()) as table:
+        table.execute("CREATE TABLE lines (id, line)")
+        table.executemany("INSERT INTO lines VALUES (?, ?)", ((row.id, _line(row)) for row in rows))
+        yield iter(table.execute("SELECT id, line FROM lines ORDER BY id"))
 
 
 def _line(row: Row) -> str:
@@ -287,5 +309,4 @@ def _twice(path: Path, name: str) -> MissingDataset:
     return MissingDataset(f"Manifest {path} holds the id '{name}' more than once")
 
 
-def _dumps(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_dumps = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from benchmark.datasets.lengths import Lengths, stamp
+from benchmark.datasets.spilled import Spilled
 from benchmark.errors import MediaError, MissingDataset
 from benchmark.media import audio_seconds, check_header, is_audio, is_image, is_video
 from benchmark.processes import DEATHS, JobKills, each
@@ -23,6 +25,8 @@ _PATIENCE_S = 2.0
 _TOLD_S = 0.2
 _TOGETHER = 64
 """Files whose lengths are told by one job, and kept together."""
+_AT_ONCE = 1000
+"""Files whose lengths are looked up together."""
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
@@ -82,12 +86,12 @@ class MediaFinder:
         Args:
             accepts, check: as for `media`; functions that other processes can import.
         """
-        jobs = [_Listing(self.root, folder, accepts, check, self._but) for folder in folders]
-        for folder, (files, problems) in zip(folders, self._answers(_listed, jobs), strict=True):
+        jobs = (_Listing(self.root, folder, accepts, check, self._but) for folder in folders)
+        for folder, (files, problems) in zip(folders, self._answers(_listed, jobs, len(folders)), strict=True):
             self.problems += problems
             yield folder, files
 
-    def seconds(self, files: Iterable[str]) -> dict[str, float | str]:
+    def seconds(self, files: Iterable[str]) -> Spilled[float | str]:
         """How long recordings, or the sound of videos, are: seconds, or the reason why that cannot be told.
 
         Progress is told, several processes help, and what is found is kept: after a kill, or for the next split, only
@@ -96,31 +100,42 @@ class MediaFinder:
         Args:
             files: relative to the root.
         """
-        asked = list(dict.fromkeys(files))
-        stamps: dict[str, str] = {}
-        found: dict[str, float | str] = {}
-        for file in asked:
-            try:
-                stamps[file] = stamp(self.root / file)
-            except OSError as error:
-                found[file] = f"cannot be opened ({error.strerror})"
-        found.update(self._kept.known(stamps) if self._kept else {})
-        left = [file for file in stamps if file not in found]
-        jobs = [(self.root, left[first : first + _TOGETHER]) for first in range(0, len(left), _TOGETHER)]
-        for (_, some), told in zip(jobs, self._answers(_seconds, jobs, _TOGETHER, len(left)), strict=True):
-            answers = dict(zip(some, told, strict=True))
-            found.update(answers)
+        found: Spilled[float | str] = Spilled()
+        for file in files:
+            found.offer(file, "")
+        left: Spilled[str] = Spilled()
+        """File to its stamp."""
+        for some in _batches(found, _AT_ONCE):
+            stamps: dict[str, str] = {}
+            for file in some:
+                try:
+                    stamps[file] = stamp(self.root / file)
+                except OSError as error:
+                    found[file] = f"cannot be opened ({error.strerror})"
+            known = self._kept.known(stamps) if self._kept else {}
+            for file, mark in stamps.items():
+                if file in known:
+                    found[file] = known[file]
+                else:
+                    left.offer(file, mark)
+        jobs = ((self.root, some) for some in _batches(left, _TOGETHER))
+        count = len(left)
+        for answers in self._answers(_seconds, jobs, -(-count // _TOGETHER), _TOGETHER, count):
+            for file, told in answers:
+                found[file] = told
             if self._kept:
-                self._kept.keep((f, stamps[f], s) for f, s in answers.items() if not isinstance(s, str))
-        return {file: found[file] for file in asked}
+                self._kept.keep((file, left[file], told) for file, told in answers if not isinstance(told, str))
+        return found
 
-    def lengths(self, files: Iterable[str]) -> dict[str, float]:
+    def lengths(self, files: Iterable[str]) -> Spilled[float]:
         """Seconds of those files whose length can be told; the others are left out."""
-        found = self.seconds(files)
-        for file, reason in found.items():
-            if isinstance(reason, str):
-                self.leave_out(self.root / file, reason)
-        return {file: seconds for file, seconds in found.items() if not isinstance(seconds, str)}
+        told: Spilled[float] = Spilled()
+        for file, seconds in self.seconds(files).items():
+            if isinstance(seconds, str):
+                self.leave_out(self.root / file, seconds)
+            else:
+                told.offer(file, seconds)
+        return told
 
     def entries(self, folder: Path) -> list[Path]:
         """What lies directly in a folder, in order of name, save what may not be listed; nothing if it is absent."""
@@ -213,31 +228,40 @@ class MediaFinder:
         return True
 
     def _answers(
-        self, function: Callable[[Job], Answer], jobs: Sequence[Job], size: int = 1, total: int | None = None
+        self,
+        function: Callable[[Job], Answer],
+        jobs: Iterable[Job],
+        count: int,
+        size: int = 1,
+        total: int | None = None,
     ) -> Iterator[Answer]:
         """The answer to each job, in order.
 
         Args:
+            count: of the jobs.
             size, total: what a job counts for in the progress, and all of them together.
         """
-        total = len(jobs) if total is None else total
+        total = count if total is None else total
         began = told = time.monotonic()
-        for done, answer in enumerate(self._computed(function, jobs, began), 1):
+        for done, answer in enumerate(self._computed(function, jobs, count, began), 1):
             now = time.monotonic()
-            if self._progress and now - began > _PATIENCE_S and (now - told > _TOLD_S or done == len(jobs)):
+            if self._progress and now - began > _PATIENCE_S and (now - told > _TOLD_S or done == count):
                 told = now
                 self._progress(min(done * size, total), total, "")
             yield answer
 
-    def _computed(self, function: Callable[[Job], Answer], jobs: Sequence[Job], began: float) -> Iterator[Answer]:
+    def _computed(
+        self, function: Callable[[Job], Answer], jobs: Iterable[Job], count: int, began: float
+    ) -> Iterator[Answer]:
+        jobs = iter(jobs)
         place = 0
-        while place < len(jobs) and (self._workers < 2 or time.monotonic() - began < _PATIENCE_S):
-            yield function(jobs[place])
+        while place < count and (self._workers < 2 or time.monotonic() - began < _PATIENCE_S):
+            yield function(next(jobs))
             place += 1
         waiting: dict[int, Answer] = {}
-        left = [(number, function, jobs[number]) for number in range(place, len(jobs))]
+        left = ((number, function, job) for number, job in enumerate(jobs, place))
         try:
-            for (number, _, _), answer in each(_numbered, left, min(self._workers, len(left))):
+            for (number, _, _), answer in each(_numbered, left, min(self._workers, count - place)):
                 waiting[number] = answer
                 while place in waiting:
                     yield waiting.pop(place)
@@ -264,15 +288,22 @@ def _listed(job: _Listing) -> tuple[list[str], list[str]]:
     return list(finder.media(job.folder, job.accepts, job.check)), finder.problems
 
 
-def _seconds(job: tuple[Path, list[str]]) -> list[float | str]:
+def _seconds(job: tuple[Path, list[str]]) -> list[tuple[str, float | str]]:
     root, files = job
-    answers: list[float | str] = []
-    for path in (root / file for file in files):
+    answers: list[tuple[str, float | str]] = []
+    for file in files:
+        path = root / file
         try:
-            answers.append(audio_seconds(path))
+            answers.append((file, audio_seconds(path)))
         except MediaError as error:
-            answers.append(str(error).removeprefix(f"{path}: "))
+            answers.append((file, str(error).removeprefix(f"{path}: ")))
     return answers
+
+
+def _batches(files: Iterable[str], size: int) -> Iterator[list[str]]:
+    files = iter(files)
+    while some := list(itertools.islice(files, size)):
+        yield some
 
 
 def _numbered(job: tuple[int, Callable[[Job], Answer], Job]) -> Answer:

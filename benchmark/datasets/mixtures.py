@@ -10,13 +10,13 @@ A row with `inputs.noisy` is a recording that is noisy as it is: it has no SNR, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import replace
 
 import numpy as np
 
 from benchmark.datasets.manifest import Row
+from benchmark.datasets.utterances import Utterance, Utterances
 from benchmark.media.mixing import AS_RECORDED, BABBLE_VOICES, NOISES, RECORDED, TALKER
 from benchmark.types import derive_seed
 
@@ -30,23 +30,8 @@ GRIDS = ("av_enhancement", "lip2speech")
 """Tasks with a split `test_snr`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """One recording of a person, with the video that goes with it; paths relative to the dataset's root."""
-
-    id: str
-    speaker: str
-    speech: str
-    video: str | None
-    """None of a recording that is to be heard alone."""
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    """Kept in the row: `text`, `sex`, `framing` ..."""
-    clean: str | None = None
-    """The clean speech of a recording that is noisy as it is; looked at by `as_recorded_rows` alone."""
-
-
 def noisy_rows(
-    utterances: Sequence[Utterance],
+    utterances: Iterable[Utterance],
     *,
     of: str,
     per_speaker: int | None = None,
@@ -64,38 +49,40 @@ def noisy_rows(
         snrs_db: one of them for each mixture.
         recorded: files of noise; where there are any they take the place of the kinds that are made.
     """
-    utterances = sorted(utterances, key=lambda utterance: utterance.id)
-    chosen = _chosen(utterances, per_speaker, of)
-    kinds = (RECORDED,) if recorded else tuple(k for k in NOISES if k != "babble" or _people(utterances) > 1)
+    everyone = Utterances.of(utterances)
+    chosen = _chosen(everyone, per_speaker, of)
+    kinds = (RECORDED,) if recorded else tuple(k for k in NOISES if k != "babble" or everyone.of_several())
     cells = [(kind, snr) for snr in snrs_db for kind in kinds]
     random = np.random.default_rng(derive_seed("mixing list", of))
-    dealt = [cells[k] for _ in range(-(-len(chosen) // len(cells))) for k in random.permutation(len(cells))]
-    for utterance, (kind, snr_db) in zip(chosen, dealt, strict=False):
+    # one byte each; all are dealt before the first row is drawn
+    dealt = bytes(k for _ in range(-(-len(chosen) // len(cells))) for k in random.permutation(len(cells)))
+    for utterance, cell in zip(chosen, dealt, strict=False):
+        kind, snr_db = cells[cell]
         files: tuple[str, ...] = ()
         if kind == "babble":
-            files = tuple(other.speech for other in other_people(utterance, utterances, BABBLE_VOICES, random))
+            files = tuple(other.speech for other in other_people(utterance, everyone, BABBLE_VOICES, random))
         elif kind == RECORDED:
             files = (recorded[int(random.integers(len(recorded)))],)
         level = "" if tuple(snrs_db) == (0.0,) else f"_{snr_db:g}dB"
-        yield _row(f"{utterance.id}_{kind}{level}", utterance, kind, snr_db, files, utterances, random)
+        yield _row(f"{utterance.id}_{kind}{level}", utterance, kind, snr_db, files, everyone, random)
 
 
-def two_talker_rows(utterances: Sequence[Utterance], *, of: str, per_speaker: int | None = None) -> Iterator[Row]:
+def two_talker_rows(utterances: Iterable[Utterance], *, of: str, per_speaker: int | None = None) -> Iterator[Row]:
     """Utterances with one of another person's over them, at 0 dB."""
-    utterances = sorted(utterances, key=lambda utterance: utterance.id)
+    everyone = Utterances.of(utterances)
     random = np.random.default_rng(derive_seed("talkers list", of))
-    for utterance in _chosen(utterances, per_speaker, of):
-        others = other_people(utterance, utterances, 1, random)
+    for utterance in _chosen(everyone, per_speaker, of):
+        others = other_people(utterance, everyone, 1, random)
         if others:
-            yield pair_row(utterance, others[0], utterances, random)
+            yield pair_row(utterance, others[0], everyone, random)
 
 
-def as_recorded_rows(utterances: Sequence[Utterance], *, of: str) -> Iterator[Row]:
+def as_recorded_rows(utterances: Iterable[Utterance], *, of: str) -> Iterator[Row]:
     """Utterances that are noisy as they are, and their clean speech where there is any; nothing is mixed."""
-    utterances = sorted(utterances, key=lambda utterance: utterance.id)
+    everyone = Utterances.of(utterances)
     random = np.random.default_rng(derive_seed("as recorded", of))
-    for utterance in utterances:
-        row = _row(utterance.id, utterance, AS_RECORDED, 0.0, (), utterances, random)
+    for utterance in everyone:
+        row = _row(utterance.id, utterance, AS_RECORDED, 0.0, (), everyone, random)
         inputs = {**row.inputs, "noisy": (utterance.speech,)}
         targets = {"speech": (utterance.clean,)} if utterance.clean else {}
         attributes = {key: value for key, value in row.attributes.items() if key != "snr_db"}
@@ -107,7 +94,7 @@ def lip_snrs(split: str) -> tuple[float, ...]:
     return LIP_SNRS_DB if split in ("train", "test_snr") else (LIP_DB,)
 
 
-def with_enrolments(rows: Iterable[Row], utterances: Sequence[Utterance], *, of: str) -> Iterator[Row]:
+def with_enrolments(rows: Iterable[Row], utterances: Iterable[Utterance], *, of: str) -> Iterator[Row]:
     """Rows of utterances, each with another one of its speaker and one of another person, drawn by its own name.
 
     Rows of one utterance have the same ones. What there is none of is left out.
@@ -115,19 +102,15 @@ def with_enrolments(rows: Iterable[Row], utterances: Sequence[Utterance], *, of:
     Args:
         of: as for `noisy_rows`.
     """
-    utterances = sorted(utterances, key=lambda utterance: utterance.id)
-    by_speech = {utterance.speech: utterance for utterance in utterances}
-    by_speaker: dict[str, list[Utterance]] = {}
-    for utterance in utterances:
-        by_speaker.setdefault(utterance.speaker, []).append(utterance)
+    everyone = Utterances.of(utterances)
     for row in rows:
         heard = [*row.inputs.get("noisy", ()), *row.targets.get("speech", ())]
-        own = next(by_speech[file] for file in heard if file in by_speech)
+        own = next(one for one in (everyone.by("speech", file) for file in heard) if one is not None)
         random = np.random.default_rng(derive_seed("enrolment", of, own.id))
         inputs = dict(row.inputs)
-        if siblings := [other for other in by_speaker[own.speaker] if other.speech != own.speech]:
-            inputs["enrolment"] = (_voice(siblings[int(random.integers(len(siblings)))]),)
-        if strangers := other_people(own, utterances, 1, random):
+        if sibling := everyone.sibling(own, random):
+            inputs["enrolment"] = (_voice(sibling),)
+        if strangers := other_people(own, everyone, 1, random):
             inputs["enrolment_decoy"] = (_voice(strangers[0]),)
         yield replace(row, inputs=inputs)
 
@@ -136,16 +119,14 @@ def _voice(utterance: Utterance) -> str:
     return utterance.clean or utterance.speech
 
 
-def pair_row(
-    utterance: Utterance, other: Utterance, utterances: Sequence[Utterance], random: np.random.Generator
-) -> Row:
+def pair_row(utterance: Utterance, other: Utterance, utterances: Utterances, random: np.random.Generator) -> Row:
     """One utterance with a given other one over it."""
     key = f"{utterance.id}_with_{other.id}"
     return _row(key, utterance, TALKER, 0.0, (other.speech,), utterances, random, {other.speaker})
 
 
 def recorded_row(
-    utterance: Utterance, noise: str, key: str, utterances: Sequence[Utterance], random: np.random.Generator
+    utterance: Utterance, noise: str, key: str, utterances: Utterances, random: np.random.Generator
 ) -> Row:
     """One utterance in a given recording of noise at 0 dB; `key` tells this row from others of the utterance."""
     return _row(f"{utterance.id}_{key}", utterance, RECORDED, 0.0, (noise,), utterances, random)
@@ -157,7 +138,7 @@ def _row(
     kind: str,
     snr_db: float,
     files: tuple[str, ...],
-    utterances: Sequence[Utterance],
+    utterances: Utterances,
     random: np.random.Generator,
     heard: Set[str] = frozenset(),
 ) -> Row:
@@ -171,16 +152,12 @@ def _row(
     return Row(key, utterance.speaker, inputs, {"speech": (utterance.speech,)}, about)
 
 
-def _chosen(utterances: Sequence[Utterance], per_speaker: int | None, of: str) -> list[Utterance]:
+def _chosen(utterances: Utterances, per_speaker: int | None, of: str) -> Sequence[Utterance]:
     """Some utterances of each speaker, speakers in order of name; or all in their own order."""
     if per_speaker is None:
-        return list(utterances)
-    by_speaker: dict[str, list[Utterance]] = {}
-    for utterance in utterances:
-        by_speaker.setdefault(utterance.speaker, []).append(utterance)
+        return utterances
     chosen = []
-    for speaker in sorted(by_speaker):
-        own = by_speaker[speaker]
+    for speaker, own in utterances.by_speaker():
         order = np.random.default_rng(derive_seed("chosen", of, speaker)).permutation(len(own))
         chosen += [own[k] for k in sorted(order[:per_speaker])]
     return chosen
@@ -188,7 +165,7 @@ def _chosen(utterances: Sequence[Utterance], per_speaker: int | None, of: str) -
 
 def other_people(
     utterance: Utterance,
-    utterances: Sequence[Utterance],
+    utterances: Utterances,
     count: int,
     random: np.random.Generator,
     heard: Set[str] = frozenset(),
@@ -206,11 +183,6 @@ def other_people(
             found.append(other)
             if len(found) == count:
                 break
-    if not found:  # nearly all are the speaker's own
-        strangers = [other for other in utterances if other.speaker != utterance.speaker]
-        return [strangers[int(random.integers(len(strangers)))]] if strangers else []
+    if not found and (stranger := utterances.stranger(utterance, random)):  # nearly all are the speaker's own
+        return [stranger]
     return found
-
-
-def _people(utterances: Iterable[Utterance]) -> int:
-    return len({utterance.speaker for utterance in utterances})

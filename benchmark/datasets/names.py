@@ -6,10 +6,10 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmark.datasets.spilled import scratch
 from benchmark.text_files import BLANK
 
 
@@ -22,18 +22,35 @@ def safe_ids(names: Iterable[str]) -> dict[str, str]:
     >>> safe_ids(["Zoë Smith", "Ann"])
     {'Zoë Smith': 'Zoe_Smith', 'Ann': 'Ann'}
     """
-    ids = {name: _plain(name) for name in names}
-    often = Counter(clean.lower() for clean in ids.values())
-    sharing: dict[str, list[str]] = {}
-    for name, clean in ids.items():
-        if often[clean.lower()] > 1 or not clean:
-            sharing.setdefault(clean.lower(), []).append(name)
-    for group in sharing.values():
-        own = [name for name in group if ids[name] == name]
-        for name in group:
-            if not ids[name] or own != [name]:
-                ids[name] = _hashed(name, ids[name])
-    return ids
+    names = dict.fromkeys(names)
+    ids = SafeIds(names)
+    return {name: ids[name] for name in names}
+
+
+class SafeIds:
+    """The ids that `safe_ids` gives to names, told when they are asked for: there may be a million of them."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """
+        Args:
+            names: each once.
+        """
+        table = scratch()
+        table.execute("CREATE TABLE ids (id TEXT PRIMARY KEY, names, own) WITHOUT ROWID")
+        table.executemany(
+            "INSERT INTO ids VALUES (?, 1, ?) ON CONFLICT DO UPDATE SET names = names + 1, own = own + excluded.own",
+            ((plain.lower(), plain == name) for name, plain in ((name, _plain(name)) for name in names)),
+        )
+        self._shared: dict[str, int] = dict(table.execute("SELECT id, own FROM ids WHERE names > 1"))
+        """What more than one name would have in lower case, and how many of them are that id as they are."""
+        table.close()
+
+    def __getitem__(self, name: str) -> str:
+        plain = _plain(name)
+        if not plain:
+            return _hashed(name, plain)
+        own = self._shared.get(plain.lower())
+        return plain if own is None or (own == 1 and plain == name) else _hashed(name, plain)
 
 
 def same(name: str) -> str:
@@ -80,8 +97,10 @@ def on_disk(path: Path) -> Path | None:
 
 
 def _plain(name: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", name)
-    text = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    text = name
+    if not name.isascii():
+        decomposed = unicodedata.normalize("NFKD", name)
+        text = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:100]
 
 

@@ -13,9 +13,11 @@ from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.facts import Published
 from benchmark.datasets.manifest import Row
 from benchmark.datasets.media_files import MediaFinder
-from benchmark.datasets.mixtures import Utterance, other_people, with_enrolments
-from benchmark.datasets.names import safe_ids, same
+from benchmark.datasets.mixtures import other_people, with_enrolments
+from benchmark.datasets.names import SafeIds, same
+from benchmark.datasets.spilled import Spilled
 from benchmark.datasets.tcd_timit import about, clips, split_of, tcd_root
+from benchmark.datasets.utterances import Utterance, Utterances
 from benchmark.media import is_audio
 from benchmark.types import derive_seed
 
@@ -47,11 +49,12 @@ class NTCDTIMIT(Dataset):
         "volunteers beside them."
     )
     where: ClassVar[str] = (
-        "https://zenodo.org/records/260228 (no form) for the sound; for the videos see `data info tcd_timit`."
+        "https://zenodo.org/records/260228 (no form, some 45 GB) for the sound; for the videos see `data info "
+        "tcd_timit`."
     )
     terms: ClassVar[str] = (
-        "CC BY-NC 4.0 for the sound: research that earns nothing. For the videos, and for the people in them, the "
-        "terms of TCD-TIMIT."
+        "CC BY-NC 4.0 for the sound, as its Zenodo record is reported to say: research that earns nothing. "
+        "For the videos, and for the people in them, the terms of TCD-TIMIT."
     )
     use: ClassVar[str] = "LipDiffuser's Table 2: the test at -5 dB, as recorded; nothing is mixed."
     published: ClassVar[tuple[Published, ...]] = (
@@ -59,7 +62,7 @@ class NTCDTIMIT(Dataset):
         Published("clean recordings", 5_488, r"(?:NTCD-TIMIT/)?Clean/volunteers/[^/]+/straightcam/[^/]+\.wav"),
     )
 
-    def rows(self, split: str, task: str) -> list[Row]:
+    def rows(self, split: str, task: str) -> Iterator[Row]:
         """One row for each recording in noise; what lacks its clean speech or its video is named in `problems`."""
         root = self.media_root()
         finder = self.finder()
@@ -70,29 +73,34 @@ class NTCDTIMIT(Dataset):
 
         base = root / "NTCD-TIMIT" if (root / "NTCD-TIMIT").is_dir() else root
         video, _, texts = clips(tcd_root(root), wanted, finder)
-        spoken: dict[str, Utterance] = {}
-        clean = dict(_recordings(base / "Clean" / "volunteers", wanted, finder))
-        names = safe_ids(sorted(clean))
-        for name, file in clean.items():
-            if name not in video:
-                finder.leave_out(root / file, "no usable video goes with it")
-                continue
-            speaker = name.partition("/")[0]
-            spoken[name] = Utterance(names[name], speaker, file, video[name], about(name, texts, finder))
-        utterances = sorted(spoken.values(), key=lambda utterance: utterance.id)
-        rows = []
-        for noise in NOISES:
-            for level in finder.folders(base / noise) if (base / noise).is_dir() else []:
-                snr_db = _level(level, finder)
-                if snr_db is None or (snr_db != SNR_DB and split in ("val", "test")):
-                    continue
-                for name, file in _recordings(level / "volunteers", wanted, finder):
-                    if name in spoken:
-                        rows.append(_row(spoken[name], file, noise, snr_db, utterances, f"{self.name} {split}"))
-                    else:
-                        finder.leave_out(root / file, "no usable clean recording with a video goes with it")
+        clean: Spilled[str] = Spilled()
+        clean.update(_recordings(base / "Clean" / "volunteers", wanted, finder))
+        names = SafeIds(clean)
+
+        def filmed() -> Iterator[tuple[str, Utterance]]:
+            for name, file in clean.items():
+                if seen := video.get(name):
+                    speaker = name.partition("/")[0]
+                    yield name, Utterance(names[name], speaker, file, seen, about(name, texts, finder))
+                else:
+                    finder.leave_out(root / file, "no usable video goes with it")
+
+        spoken = Utterances(filmed())
+
+        def noisy() -> Iterator[Row]:
+            for noise in NOISES:
+                for level in finder.folders(base / noise) if (base / noise).is_dir() else []:
+                    snr_db = _level(level, finder)
+                    if snr_db is None or (snr_db != SNR_DB and split in ("val", "test")):
+                        continue
+                    for name, file in _recordings(level / "volunteers", wanted, finder):
+                        if own := spoken.by("name", same(name)):
+                            yield _row(own, file, noise, snr_db, spoken, f"{self.name} {split}")
+                        else:
+                            finder.leave_out(root / file, "no usable clean recording with a video goes with it")
+
+        yield from with_enrolments(noisy(), spoken, of=f"{self.name} {split}")
         self.problems[:] = shortened(self.problems)
-        return list(with_enrolments(rows, utterances, of=f"{self.name} {split}"))
 
 
 def _level(folder: Path, finder: MediaFinder) -> float | None:
@@ -112,7 +120,7 @@ def _recordings(folder: Path, wanted: Callable[[str], bool], finder: MediaFinder
             yield f"{person.name}/{same(PurePosixPath(file).stem).lower()}", file
 
 
-def _row(utterance: Utterance, file: str, noise: str, snr_db: float, utterances: list[Utterance], of: str) -> Row:
+def _row(utterance: Utterance, file: str, noise: str, snr_db: float, utterances: Utterances, of: str) -> Row:
     assert utterance.video is not None
     inputs = {"video": (utterance.video,), "noisy": (file,)}
     random = np.random.default_rng(derive_seed("decoy", of, utterance.id))

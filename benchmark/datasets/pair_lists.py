@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmark.datasets.manifest import Row
-from benchmark.datasets.mixtures import Utterance, pair_row, recorded_row
+from benchmark.datasets.mixtures import pair_row, recorded_row
 from benchmark.datasets.names import same
 from benchmark.datasets.noise_lists import NoiseList
 from benchmark.datasets.tables import read_table
+from benchmark.datasets.utterances import Utterance, Utterances
 from benchmark.errors import MissingDataset
 from benchmark.media import is_audio, is_video
 from benchmark.types import derive_seed
@@ -96,7 +97,7 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def pair_rows(
-    listed: PairList, utterances: Mapping[str, Utterance], problems: list[str], noises: NoiseList | None = None
+    listed: PairList, utterances: Utterances, problems: list[str], noises: NoiseList | None = None
 ) -> Iterator[Row]:
     """Two mixtures of each pair i, at 0 dB: the utterances with each other, or each of them with noise i.
 
@@ -104,7 +105,7 @@ def pair_rows(
     named in `problems` and left out; the others keep their numbers, and so their noises.
 
     Args:
-        utterances: by name, such as `<speaker>/<video>/<utterance>`. The list's identifiers may have further folders
+        utterances: with names such as `<speaker>/<video>/<utterance>`. The list's identifiers may have further folders
             before it and a suffix after it.
         noises: None mixes the two with each other.
     """
@@ -113,10 +114,8 @@ def pair_rows(
             f"{noises.name}: {len(noises.files)} lines for the {len(listed.pairs)} pairs of {listed.name}; "
             "the pairs beyond have no noise"
         )
-    everyone = sorted(utterances.values(), key=lambda utterance: utterance.id)
-    named = {same(name): utterance for name, utterance in utterances.items()}
     for number, pair in enumerate(listed.pairs, start=1):
-        first, second = (_named(identifier, named) for identifier in pair)
+        first, second = (_named(identifier, utterances) for identifier in pair)
         for identifier, utterance in zip(pair, (first, second), strict=True):
             if utterance is None:
                 problems.append(f"{listed.name}, pair {number}, {identifier[:300]!r}: no usable speech and video here")
@@ -125,20 +124,20 @@ def pair_rows(
             key = f"{number:05d}{side}"
             random = np.random.default_rng(derive_seed("pair list", listed.name.partition(".")[0], key))
             if own is not None and noise is not None:
-                row = recorded_row(own, noise, key, everyone, random)
+                row = recorded_row(own, noise, key, utterances, random)
             elif own is not None and other is not None and noises is None:
-                row = pair_row(own, other, everyone, random)
+                row = pair_row(own, other, utterances, random)
             else:
                 continue
             yield replace(row, id=f"{key}_{own.id}")
 
 
-def _named(identifier: str, utterances: Mapping[str, Utterance]) -> Utterance | None:
+def _named(identifier: str, utterances: Utterances) -> Utterance | None:
     """By the last parts of an identifier. It is only ever compared with names, never opened."""
     path = PurePosixPath(same(identifier))
     parts = (*path.parts[:-1], path.stem if is_audio(path.name) or is_video(path.name) else path.name)
     names = ("/".join(parts[first:]) for first in range(len(parts)))
-    return next((utterances[name] for name in names if name in utterances), None)
+    return next((found for found in (utterances.by("name", name) for name in names) if found), None)
 
 
 def _refuse(unpickler: Any) -> None:

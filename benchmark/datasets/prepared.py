@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from benchmark.datasets.mixtures import Utterance
+from benchmark.datasets.utterances import Utterances
 
 RECORD = "prepared.jsonl"
 """In a folder of products: a line for each file that was looked at, what was made of it, and with which settings."""
 _STEP = "faces"
 
 
-def framed_as_prepared(root: Path, utterances: Mapping[str, Utterance]) -> dict[str, Utterance]:
+def framed_as_prepared(root: Path, utterances: Utterances) -> Utterances:
     """The utterances, those whose video is a crop of the face by the record marked so: no face is looked for in it."""
     crops = face_crops(root)
-    return {
-        name: replace(each, attributes={**each.attributes, "framing": "face"}) if each.video in crops else each
-        for name, each in utterances.items()
-    }
+    if not crops:
+        return utterances
+    return Utterances(
+        (name, replace(each, attributes={**each.attributes, "framing": "face"}) if each.video in crops else each)
+        for name, each in utterances.named()
+    )
 
 
 def face_crops(root: Path) -> frozenset[str]:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmark.errors import did_you_mean
+from benchmark.errors import did_you_mean, some
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
 _PARTS = "*_part[a-z][a-z]"
@@ -24,7 +24,7 @@ def advice(root: Path, landmarks: Sequence[str]) -> str:
         landmarks: patterns of paths; one of them is below the right folder.
     """
     lines = []
-    if not _fits(root, landmarks):
+    if not fits(root, landmarks):
         found = _elsewhere(root, landmarks)
         lines = [f"\n  {root} is not its folder. Did you mean {found}?"] if found else _other_case(root, landmarks)
     return "".join([*lines, unpacked(root)])
@@ -37,8 +37,7 @@ def unpacked(root: Path) -> str:
     names = [path.relative_to(root).as_posix() for path in _below(root, folders=False) if is_archive(path.name)]
     if not names:
         return ""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"\n  archives are not read; unpack them, if that is still to be done: {', '.join(names[:3])}{more}"
+    return f"\n  archives are not read; unpack them, if that is still to be done: {some(names)}"
 
 
 def is_archive(name: str) -> bool:
@@ -46,23 +45,31 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(_ARCHIVES) or fnmatch.fnmatchcase(name, _PARTS)
 
 
-def _fits(folder: Path, landmarks: Sequence[str]) -> bool:
-    return any(_some(folder, pattern.split("/")) for pattern in landmarks)
+def fits(folder: Path, landmarks: Sequence[str]) -> bool:
+    """Whether one of the landmarks is below a folder."""
+    return any(_is_there(folder, pattern.split("/")) for pattern in landmarks)
 
 
-def _some(folder: Path, parts: Sequence[str]) -> bool:
+def held(root: Path) -> str:
+    """What lies in a folder, in a line: the first names, and how many more there are."""
+    names = [f"{path.name}/" if path.is_dir() else path.name for path in (root / name for name in _names(root))]
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return f"{', '.join(ascii(name)[1:-1] for name in names[:5])}{more}" if names else "nothing"
+
+
+def _is_there(folder: Path, parts: Sequence[str]) -> bool:
     """Whether a path of these patterns is there; `**` is none of them, so that little is looked at."""
     if not parts:
         return True
     if not any(mark in parts[0] for mark in "*?["):
-        return (folder / parts[0]).exists() and _some(folder / parts[0], parts[1:])
-    return any(_some(folder / name, parts[1:]) for name in _names(folder) if fnmatch.fnmatchcase(name, parts[0]))
+        return (folder / parts[0]).exists() and _is_there(folder / parts[0], parts[1:])
+    return any(_is_there(folder / name, parts[1:]) for name in _names(folder) if fnmatch.fnmatchcase(name, parts[0]))
 
 
 def _elsewhere(root: Path, landmarks: Sequence[str]) -> Path | None:
-    """The nearest folder above or below that fits."""
-    above = [root.absolute().parent, root.absolute().parent.parent]
-    return next((place for place in (*_below(root), *above) if _fits(place, landmarks)), None)
+    """The nearest folder above or below with the first landmark, else with the second, and so on."""
+    places = [*_below(root), root.absolute().parent, root.absolute().parent.parent]
+    return next((place for landmark in landmarks for place in places if fits(place, [landmark])), None)
 
 
 def _other_case(root: Path, landmarks: Sequence[str]) -> list[str]:

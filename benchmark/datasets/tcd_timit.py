@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, NamedTuple
 
 from benchmark.datasets.audiovisual import AudioVisualCorpus, spoken_by, with_own_sound
 from benchmark.datasets.facts import Published
 from benchmark.datasets.media_files import MediaFinder, is_speech
-from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.names import same
 from benchmark.datasets.noise_lists import LAYOUT
+from benchmark.datasets.spilled import Spilled
+from benchmark.datasets.utterances import Utterances
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import check_header, is_audio
 from benchmark.text_files import BLANK, read_lines
@@ -52,8 +53,8 @@ class TCDTIMIT(AudioVisualCorpus):
         "with their texts."
     )
     where: ClassVar[str] = (
-        "https://sigmedia.tv/datasets/tcd_timit/ (before: sigmedia.tcd.ie/TCDTIMIT): asked for by mail, from an "
-        "academic address."
+        "https://sigmedia.tv/datasets/tcd_timit/ (before: sigmedia.tcd.ie/TCDTIMIT): asked for by mail, as "
+        "that page says; from an academic address, at least before it moved."
     )
     terms: ClassVar[str] = (
         "For academic research, by the agreement of Trinity College Dublin; not to be passed on. The people sat "
@@ -68,7 +69,7 @@ class TCDTIMIT(AudioVisualCorpus):
         Published("clips", 6_913, r"(?:TCD-?TIMIT/)?(?:volunteers|lipspeakers)/[^/]+/Clips/straightcam/[^/]+\.mp4"),
     )
 
-    def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
+    def utterances(self, split: str, finder: MediaFinder) -> Utterances:
         """By `<speaker>/<sentence>`."""
         video, speech, texts = clips(tcd_root(self.media_root()), lambda who: split_of(who, TEST) == split, finder)
         return spoken_by(speech, video, finder, lambda name: about(name, texts, finder))
@@ -90,17 +91,17 @@ def split_of(speaker: str, test: frozenset[str]) -> str:
 class Clips(NamedTuple):
     """Files by `<speaker>/<sentence>`, in lower case as corpora differ in it."""
 
-    video: dict[str, str]
-    speech: dict[str, str]
+    video: Spilled[str]
+    speech: Spilled[str]
     """Recordings, or videos with sound."""
-    texts: dict[str, str]
+    texts: Spilled[str]
 
 
 def clips(base: Path, wanted: Callable[[str], bool], finder: MediaFinder) -> Clips:
     """The clips of the speakers who are wanted; what has no usable sound is left out."""
-    video: dict[str, str] = {}
-    speech: dict[str, str] = {}
-    texts: dict[str, str] = {}
+    video: Spilled[str] = Spilled()
+    speech: Spilled[str] = Spilled()
+    texts: Spilled[str] = Spilled()
     people = [
         person
         for group in ("volunteers", "lipspeakers")
@@ -112,12 +113,12 @@ def clips(base: Path, wanted: Callable[[str], bool], finder: MediaFinder) -> Cli
         for file in files:
             name = f"{person.name}/{same(PurePosixPath(file).stem).lower()}"
             kind = texts if _is_text(Path(file)) else speech if is_audio(file) else video
-            kind.setdefault(name, file)
+            kind.offer(name, file)
     with_own_sound(video, speech, finder)
     return Clips(video, speech, texts)
 
 
-def about(name: str, texts: dict[str, str], finder: MediaFinder) -> dict[str, str]:
+def about(name: str, texts: Mapping[str, str], finder: MediaFinder) -> dict[str, str]:
     """The attributes of an utterance: the sex where the speaker's name tells it, and the words where they are there."""
     speaker = name.partition("/")[0]
     found = {"framing": "scene"} | ({"sex": speaker[-1].lower()} if _VOLUNTEER.fullmatch(speaker) else {})

@@ -21,7 +21,7 @@ from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.facts import Form
 from benchmark.datasets.lengths import stamp
 from benchmark.datasets.media_files import MediaFinder, Progress
-from benchmark.datasets.roots import is_archive
+from benchmark.datasets.roots import fits, is_archive
 from benchmark.errors import MediaError, MissingDataset, UsageError
 from benchmark.files import write_whole
 from benchmark.media import check_header, decoded_frames, is_audio, is_image, is_video, read_audio, read_image
@@ -98,6 +98,8 @@ class Verification:
     """Of what is here at all."""
     not_listed: list[str] = field(default_factory=list)
     """Links that lead out of the root, folders that cannot be listed, names that no manifest can hold."""
+    unrecognised: str = ""
+    """Why no sample of the corpus is among the files."""
 
     @property
     def lacking(self) -> list[Count]:
@@ -114,6 +116,7 @@ class Verification:
             "examples": self.faults,
             "published": [count._asdict() for count in self.counts],
             "not_listed": self.not_listed,
+            "unrecognised": self.unrecognised,
         }
 
 
@@ -134,11 +137,11 @@ def verify(
         fresh: open all files again.
 
     Raises:
-        MissingDataset: there is no such folder, or no file in it.
+        MissingDataset: there is no such folder, no file in it, or neither a sample nor a landmark of this corpus; hours
+            are not spent on the files of another one.
         UsageError: the report is a file of something else.
     """
-    if dataset.needs_root:
-        dataset.present_root()
+    unrecognised = _unrecognised(dataset) if dataset.needs_root else ""
     root = dataset.media_root()
     report = report or dataset.home / "verified" / f"{dataset.name}-{dataset.place()}.jsonl"
     header = {"verified": VERSION, "dataset": dataset.name, "root": str(root.resolve())}
@@ -151,7 +154,7 @@ def verify(
     present = {file: _stamp(root / file) for place in dataset.places() for file in finder.media(place, _any, _nothing)}
     if not present:
         raise MissingDataset(f"There is no file of {dataset.name} in {root}. Expected:\n{dataset.layout}")
-    outcome = Verification(report, not_listed=sorted(finder.problems))
+    outcome = Verification(report, not_listed=sorted(finder.problems), unrecognised=unrecognised)
     gone = sorted({*earlier, *_named_by_manifests(dataset)} - present.keys())
     left = [file for file, mark in present.items() if earlier.get(file) != mark]
     outcome.kept = len(present) - len(left)
@@ -168,6 +171,20 @@ def verify(
     _settle(report, header, present, lost, outcome)
     outcome.counts = _counts(dataset, present)
     return outcome
+
+
+def _unrecognised(dataset: Dataset) -> str:
+    """Why no sample of the corpus is in its root; MissingDataset where nothing else speaks for it either."""
+    from benchmark.registry import datasets
+
+    reason, root = dataset.unrecognised(), dataset.media_root()
+    if reason and dataset.landmarks and not fits(root, dataset.landmarks):
+        others = [name for name in datasets if name != dataset.name and fits(root, datasets.load(name).landmarks)]
+        if others:
+            command = f"python -m benchmark data verify {others[0]} --data-root {root}"
+            reason += f"\n  It looks like {' or '.join(others)}: {command}"
+        raise MissingDataset(reason)
+    return reason
 
 
 def look_at(path: Path, forms: Mapping[str, Form]) -> tuple[str, str, dict[str, Any]]:

@@ -34,17 +34,19 @@ class VGGFaceVoxCeleb1(Dataset):
   data/wav/<id>/<clip>/*.wav          the recordings of VoxCeleb1 (also below dev and test)"""
     landmarks = ("data/vox1_meta.csv", "data/VGG_ALL_FRONTAL", "VGG_ALL_FRONTAL")
     obtain = (
-        "The aligned portraits VGG_ALL_FRONTAL and the table vox1_meta.csv, from voice2face's repository; the "
-        "sound of VoxCeleb1."
+        "The aligned portraits, which unpack to VGG_ALL_FRONTAL; the table data/vox1_meta.csv of voice2face's "
+        "repository; the sound of VoxCeleb1. The features of speech (fbank) that its authors offer too are "
+        "not read."
     )
     where = (
-        "https://github.com/cmu-mlsp/reconstructing_faces_from_voices for portraits and table; for the sound see "
-        "`data info voxceleb1`."
+        "https://github.com/cmu-mlsp/reconstructing_faces_from_voices holds the table and links to the "
+        "portraits, as `Face data (aligned face images)` on Google Drive, no form; for the sound see `data "
+        "info voxceleb1`."
     )
     terms = (
-        "Those of VoxCeleb for the sound. The portraits are a selection from VGGFace, for research that earns "
-        "nothing. The people are celebrities who were not asked: no identification of private persons, no "
-        "impersonation."
+        "Those of VoxCeleb for the sound. The portraits state no licence of their own (the repository's "
+        "GPL-3.0 is for its code): they are a selection from VGGFace, for research that earns nothing. The "
+        "people are celebrities who were not asked: no identification of private persons, no impersonation."
     )
     use = "voice2face's and AVP-GAN's training and test."
     published = (Published("people with portraits", 1_225, r"(?:data/)?VGG_ALL_FRONTAL/([^/]+)/.+"),)

@@ -1,4 +1,6 @@
-"""Where VoxCeleb's recordings lie: `{dev,test}/<speaker>/<clip>/<file>`, with or without the archives' own folders."""
+"""What VoxCeleb1 and VoxCeleb2 share: their terms, and where recordings lie: `{dev,test}/<speaker>/<clip>/<file>`, with
+or without the archives' own folders.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,13 @@ from pathlib import Path
 from benchmark.datasets.media_files import MediaFinder, is_speech
 from benchmark.datasets.names import same
 
+TERMS = (
+    "Told in two ways: CC BY 4.0 where the files are handed out, for research; CC BY-SA 4.0, for the metadata, on "
+    "Oxford's pages. The videos belong to those who uploaded them. The people are celebrities of YouTube who were not "
+    "asked: no identification of private persons, no impersonation; keep to the authors' privacy notice, and delete "
+    "what they withdraw."
+)
+"""Of both."""
 _PARTS = ("dev", "test", "wav", "aac", "mp4")
 
 

@@ -10,10 +10,11 @@ from benchmark.datasets.audiovisual import held_out, shortened
 from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.manifest import Row
-from benchmark.datasets.mixtures import Utterance, with_enrolments
+from benchmark.datasets.mixtures import with_enrolments
 from benchmark.datasets.names import safe_ids, same
 from benchmark.datasets.tables import read_table, sex_of
-from benchmark.datasets.voxceleb import SpeakerFolders
+from benchmark.datasets.utterances import Utterance, Utterances
+from benchmark.datasets.voxceleb import TERMS, SpeakerFolders
 from benchmark.errors import MissingDataset
 
 _TABLE = "vox1_meta.csv"
@@ -34,20 +35,17 @@ class VoxCeleb1(Dataset):
     layout: ClassVar[str] = """\
   vox1_meta.csv                             tab-separated: VoxCeleb1 ID, VGGFace1 ID, Gender, Nationality, Set
   {dev,test}/wav/<id>/<video>/<number>.wav  the recordings; also wav/<id>/... without dev and test"""
-    landmarks: ClassVar[tuple[str, ...]] = (_TABLE, "dev/wav", "test/wav", "dev/id1*", "test/id1*", "wav/id1*", "id1*")
+    landmarks: ClassVar[tuple[str, ...]] = (_TABLE, "dev/wav", "test/wav", "dev/id1*", "test/id1*", "wav/id1*")
     obtain: ClassVar[str] = (
         "The table vox1_meta.csv and the archives vox1_dev_wav and vox1_test_wav, unpacked. The lists of pairs for "
         "verification (veri_test2.txt) are not read: no task here verifies speakers."
     )
     where: ClassVar[str] = (
-        "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html describes it and has the metadata; the files are "
-        "handed out, by a form, at https://mm.kaist.ac.kr/datasets/voxceleb/"
+        "https://mm.kaist.ac.kr/datasets/voxceleb/ hands out the files, by a form, and has the table at "
+        "meta/vox1_meta.csv; https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html describes the corpus "
+        "and has its files no more."
     )
-    terms: ClassVar[str] = (
-        "CC BY 4.0 for what the authors made; the videos belong to those who uploaded them. For research. The people "
-        "are celebrities of YouTube who were not asked: no identification of private persons, no impersonation; keep "
-        "to the authors' privacy notice, and delete what they withdraw."
-    )
+    terms: ClassVar[str] = TERMS
     use: ClassVar[str] = (
         "The voices of hq_voxceleb and vggface_voxceleb1, which need its files in their own layouts. Alone: faces "
         "made of voices whose portraits are not at hand, and speech for LipDiffuser to learn from."
@@ -85,20 +83,26 @@ class VoxCeleb1(Dataset):
             self.problems.append(f"{_TABLE}: {lacking} of the speakers of {split} have no folder here")
         ids = safe_ids(people)
         heard = speech.recordings([name] for name in wanted)
-        spoken: list[Utterance] = []
-        for name, recordings in zip(wanted, heard, strict=True):
-            row = people[name]
-            about = {"sex": sex_of(row[_SEX]), "nationality": row[_NATION] or None}
-            about = {key: value for key, value in about.items() if value}
-            if not recordings:
-                self.problems.append(f"{_TABLE}, line {row['line']}: {row[_ID]!r} has no usable recording")
-            elif task == "speech2face":
-                yield Row(ids[name], ids[name], {"speech": tuple(recordings)}, {}, about)
-            else:
-                spoken += [_utterance(ids[name], file, about) for file in recordings]
+
+        def voices() -> Iterator[Row]:
+            for name, recordings in zip(wanted, heard, strict=True):
+                row = people[name]
+                about = {"sex": sex_of(row[_SEX]), "nationality": row[_NATION] or None}
+                about = {key: value for key, value in about.items() if value}
+                if recordings:
+                    yield Row(ids[name], ids[name], {"speech": tuple(recordings)}, {}, about)
+                else:
+                    self.problems.append(f"{_TABLE}, line {row['line']}: {row[_ID]!r} has no usable recording")
+
+        if task == "speech2face":
+            yield from voices()
+        else:
+            spoken = Utterances.of(
+                _utterance(one.speaker, file, one.attributes) for one in voices() for file in one.inputs["speech"]
+            )
+            rows = (Row(one.id, one.speaker, {}, {"speech": (one.speech,)}, one.attributes) for one in spoken)
+            yield from with_enrolments(rows, spoken, of=f"{self.name} {split}")
         self.problems[:] = shortened(self.problems)
-        rows = (Row(one.id, one.speaker, {}, {"speech": (one.speech,)}, one.attributes) for one in spoken)
-        yield from with_enrolments(rows, spoken, of=f"{self.name} {split}")
 
 
 def _split_of(row: Mapping[str, str]) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.datasets.audiovisual import AudioVisualCorpus, held_out, name_below, spoken_by
+from benchmark.datasets.audiovisual import AudioVisualCorpus, held_out, name_below, spoken_by, with_own_sound
 from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.media_files import MediaFinder
-from benchmark.datasets.mixtures import Utterance
 from benchmark.datasets.noise_lists import LAYOUT
+from benchmark.datasets.spilled import Spilled
+from benchmark.datasets.utterances import Utterances
+from benchmark.datasets.voxceleb import TERMS
 from benchmark.media import is_audio, is_video
 
 
@@ -30,19 +32,17 @@ class VoxCeleb2(AudioVisualCorpus):
 {LAYOUT}"""
     landmarks: ClassVar[tuple[str, ...]] = ("dev/mp4", "test/mp4", "vox2/dev", "vox2/test")
     obtain: ClassVar[str] = (
-        "The archives of the videos (vox2_dev_mp4, vox2_test_mp4) and of the sound (vox2_dev_aac, vox2_test_aac), "
-        "unpacked. For the published mixtures vox_test.pckl of FlowAVSE's or AVDiffuSS's repository, and a list "
+        "The archives of the videos (vox2_dev_mp4, vox2_test_mp4) and of the sound (vox2_dev_aac, "
+        "vox2_test_aac), unpacked. For the published mixtures vox_test.pckl of FlowAVSE's or AVDiffuSS's "
+        "repository (https://github.com/kaistmm/FlowAVSE, https://github.com/kaistmm/AVDiffuSS), and a list "
         "of recordings of AudioSet."
     )
     where: ClassVar[str] = (
-        "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox2.html describes it and has the metadata; the files "
-        "are handed out, by a form, at https://mm.kaist.ac.kr/datasets/voxceleb/"
+        "https://mm.kaist.ac.kr/datasets/voxceleb/ hands out the files, by a form; "
+        "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox2.html describes the corpus and has its files no "
+        "more."
     )
-    terms: ClassVar[str] = (
-        "CC BY 4.0 for what the authors made; the videos belong to those who uploaded them. For research. The "
-        "people are celebrities of YouTube who were not asked: no identification of private persons, no "
-        "impersonation; keep to the authors' privacy notice, and delete what they withdraw."
-    )
+    terms: ClassVar[str] = TERMS
     use: ClassVar[str] = (
         "FlowAVSE and AVDiffuSS train and test on it: enhancement in AudioSet's noise, separation of two talkers."
     )
@@ -55,25 +55,24 @@ class VoxCeleb2(AudioVisualCorpus):
     forms: ClassVar[Mapping[str, Form]] = {"video": Form(fps=25, size=(224, 224))}
     pair_lists: ClassVar[tuple[str, ...]] = ("vox_test",)
 
-    def utterances(self, split: str, finder: MediaFinder) -> dict[str, Utterance]:
+    def utterances(self, split: str, finder: MediaFinder) -> Utterances:
         """By `<speaker>/<video>/<utterance>`."""
         root = self.media_root()
         base = root / "vox2" if (root / "vox2").is_dir() else root
         part = base / ("test" if split == "test" else "dev")
         recordings = [part / name for name in ("wav", "aac") if (part / name).is_dir()]
-        video = _files(part / "mp4", split, is_video, finder)
-        speech: dict[str, str] = {}
+        video: Spilled[str] = Spilled()
+        speech: Spilled[str] = Spilled()
+        _collect(video, part / "mp4", split, is_video, finder)
         for tree in recordings:
-            speech = _files(tree, split, is_audio, finder) | speech
+            _collect(speech, tree, split, is_audio, finder)
         if not recordings:
-            heard = finder.lengths(video.values())
-            speech = video = {name: file for name, file in video.items() if file in heard}
+            with_own_sound(video, speech, finder)
         return spoken_by(speech, video, finder, lambda name: {})
 
 
-def _files(tree: Path, split: str, accepts: Callable[[Path], bool], finder: MediaFinder) -> dict[str, str]:
-    """Name of the utterance to its file, for the speakers of a split."""
-    found: dict[str, str] = {}
+def _collect(found: Spilled[str], tree: Path, split: str, accepts: Callable[[Path], bool], finder: MediaFinder) -> None:
+    """Add the names of utterances, and their files, of the speakers of a split; those that are known stay."""
     below = tree.relative_to(finder.root).as_posix()
     wanted = [
         speaker
@@ -84,7 +83,6 @@ def _files(tree: Path, split: str, accepts: Callable[[Path], bool], finder: Medi
         for file in files:
             name = name_below(file, below)
             if name.count("/") == 2:
-                found.setdefault(name, file)
+                found.offer(name, file)
             else:
                 finder.leave_out(finder.root / file, "a stray file: expected <id>/<video>/<utterance>")
-    return found

@@ -266,10 +266,17 @@ def _places(
 # -- as text -----------------------------------------------------------------------------------------------------------
 
 
-def markdown(board: Board) -> str:
-    """The page of a board."""
+def markdown(board: Board, by: Sequence[str] = ()) -> str:
+    """The page of a board.
+
+    Args:
+        by: pages of the same over groups, as links lead to them from here.
+    """
     lines = [f"# {escaping.markdown(TASKS[board.task].title)}, on {escaping.markdown(board.dataset)}", "", MADE]
     lines += ["", "What papers report for this task, on other corpora: [reported.md](reported.md)."]
+    if by:
+        links = ", ".join(f"[{escaping.markdown(each.split('/')[0].replace('_', ' '))}]({each})" for each in by)
+        lines += ["", f"For whom each row's numbers are better: {links}."]
     for section in board.sections:
         speakers = max(row.result.speakers for row in section.rows)
         outputs = max(row.result.samples * row.result.spec.repeats for row in section.rows)
@@ -517,13 +524,16 @@ def files(root: Path = ROOT, draws: int = DRAWS) -> dict[str, str]:
         SubmissionError: a result that cannot be read, or whose names are unfit for a table's.
         InvalidConfig: a paper's file that cannot be read.
     """
-    from benchmark.leaderboard import page
+    from benchmark.leaderboard import groups, page
 
-    found: dict[str, str] = {}
     published = _read_all(root)
     made = boards(published, draws)
+    found: dict[str, str] = {}
     for each in made:
-        found |= {f"{each.stem}.md": markdown(each), f"{each.stem}.csv": long_csv(each)}
+        grouped = groups.files(each, root)
+        by = [name.removeprefix(f"{each.task}/") for name in grouped if name.endswith(".md")]
+        found |= grouped
+        found |= {f"{each.stem}.md": markdown(each, by), f"{each.stem}.csv": long_csv(each)}
     if (root / README).is_file():
         found[README] = readme.rewritten(read_text(root / README), [each.result for each in published])
     for task in sorted(TASKS):
@@ -546,9 +556,10 @@ def _read_all(root: Path) -> list[Submission]:
 
 def generated(root: Path = ROOT) -> list[str]:
     """Files that `build` writes or takes away, as they lie there: tables, page, pictures of runs that are gone."""
-    from benchmark.leaderboard import examples, figures, page
+    from benchmark.leaderboard import examples, figures, groups, page
 
-    found = [
+    found = groups.generated(root)
+    found += [
         path.relative_to(root).as_posix()
         for task in TASKS
         for path in (root / task).glob("*")
@@ -556,7 +567,7 @@ def generated(root: Path = ROOT) -> list[str]:
     ]
     found += [page.NAME] if (root / page.NAME).is_file() else []
     published = everything(root)
-    return sorted([*found, *examples.stale(published, root), *figures.stale(published, root)])
+    return sorted([*found, *(name for each in (examples, figures, groups) for name in each.stale(published, root))])
 
 
 def build(root: Path = ROOT) -> list[str]:

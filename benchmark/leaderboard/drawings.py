@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from benchmark.results.schema import Aggregate
 
-WIDTH, HEIGHT, MARGIN = 100.0, 14.0, 4.0
-"""Of a cell's drawing, in its own units."""
+WIDTH, MARGIN = 100.0, 4.0
+"""Of a cell's drawing, in its own units, of which it is 14 high."""
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,7 @@ class _Maker:
 
     def section(self, board: boards.Board, section: boards.Section) -> Section:
         columns = [self.column(section, head) for head in section.heads]
-        lines = [self.line(board, section, row, columns) for row in section.rows]
+        lines = [self.line(section, row, columns) for row in section.rows]
         speakers = max(row.result.speakers for row in section.rows)
         outputs = max(row.result.samples * row.result.spec.repeats for row in section.rows)
         curves = [drawings.Curve(row.result.label, row.role, _points(row)) for row in section.rows]
@@ -282,7 +282,7 @@ class _Maker:
         module = entry.target.partition(":")[0].replace(".", "/")
         return self.link(self.root.parent / card(module))
 
-    def line(self, board: boards.Board, section: boards.Section, row: boards.Row, columns: Sequence[Column]) -> Line:
+    def line(self, section: boards.Section, row: boards.Row, columns: Sequence[Column]) -> Line:
         result, first = row.result, section.rows[0].result
         place = row.place(section.primary)
         cells = [_cell(row, head, first, column.scale) for head, column in zip(section.heads, columns, strict=True)]

@@ -503,15 +503,15 @@ def hashes(submission: Submission, against: Known) -> Iterator[str]:
                 f"expected as {what} a manifest of {spec.dataset} {split} ({spec.task}) that known.toml lists "
                 f"({listed}), got {stated[:12]}; run it on the data that this code builds, or propose yours"
             )
-    if spec.weights_sha256 is None:
-        return
     listed_weights = [item.sha256 for item in against.weights if item.method == spec.method]
-    if spec.weights_sha256 not in (*listed_weights, *shipped_weights(spec.method)):
-        what = "outputs" if gathers(spec.method) else f"weights that are shipped with {spec.method} or"
-        yield (
-            f"expected {what} listed in known.toml, got {spec.weights_sha256[:12]}; say in known.toml, under weights, "
-            "where anybody can get them"
-        )
+    used = {"": spec.weights_sha256, **(spec.files or {})}
+    for setting, digest in used.items():
+        if digest is not None and digest not in (*listed_weights, *shipped_weights(spec.method)):
+            what = "outputs" if gathers(spec.method) else f"weights that are shipped with {spec.method} or"
+            yield (
+                f"expected {f'as {setting} ' if setting else ''}{what} listed in known.toml, got {digest[:12]}; say in "
+                "known.toml, under weights, where anybody can get them"
+            )
 
 
 @cache

@@ -5,16 +5,18 @@ A file that cannot be used raises MediaError, which names the file and the reaso
 operating system says of one file is that file's error too. What was done to read a file all the same, such as bridging
 a gap, is said by `benchmark.remarks.remark`; nothing is ever repaired silently.
 
-    files        names, first bytes, opening
-    wholeness    whether a file is whole, by its outline
-    containers   tracks and frames, by ffmpeg
-    time_stamps  where pictures and samples lie
+    files         names, first bytes, opening
+    wholeness     whether a file is whole, by its outline
+    containers    tracks and frames, by ffmpeg
+    time_stamps   where pictures and samples lie
     sound, pictures, video
-    face_video   a speaker's face, found, followed and cropped
-    mouth_video  a speaker's mouth, by landmarks of the face
-    video_cache  what was read from videos last
-    mixing       speech in noise
-    clips        what of a sample a method is given: crops and mixtures
+    squares       squares cut out of pictures
+    face_video    a speaker's face, found, followed and cropped
+    mouth_video   a speaker's mouth, by landmarks of the face
+    mouth_opening how far a mouth is open
+    video_cache   what was read from videos last
+    mixing        speech in noise
+    clips         what of a sample a method is given: crops and mixtures
 """
 
 from __future__ import annotations

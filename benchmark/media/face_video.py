@@ -24,6 +24,7 @@ from benchmark.media import (
     read_video,
     regular_file,
 )
+from benchmark.media.squares import cut_square
 from benchmark.media.video_cache import VideoCache
 from benchmark.types import FaceVideo, Grey
 
@@ -178,7 +179,7 @@ def _find(path: Path, grey: Grey) -> FaceVideo:
             picture = frame_pixels(path, frame, None, grey)
             if picture.shape != shape:
                 raise MediaError(f"{path}: the size of the pictures changes within the video")
-            faces[number] = cut_square(picture, *squares[number])
+            faces[number] = cut_square(picture, *squares[number], SIDE)
     seen = np.isin(nearest(clock[indices], looked), list(track))
     return FaceVideo(np.stack([faces[number] for number in indices.tolist()]), int((~seen).sum()))
 
@@ -269,39 +270,3 @@ def nearest(values: np.ndarray, grid: Sequence[float]) -> np.ndarray:
     """Indices of the entries of a rising grid that are nearest to the values; halfway, the earlier."""
     grid = np.asarray(grid)
     return np.searchsorted((grid[1:] + grid[:-1]) / 2, values)
-
-
-def cut_square(picture: np.ndarray, left: float, top: float, side: float) -> np.ndarray:
-    """Cut a square out of a grey picture and scale it; the picture's edge pixels go on outside it.
-
-    Each pixel of the result is the mean over its area; where the square is enlarged, over the area of one pixel of the
-    picture, which is linear interpolation.
-
-    Args:
-        left, top: of the square, in pixels; (0, 0) is the upper left corner of the first pixel.
-        side: in pixels.
-
-    Shape:
-        `[H, W]` uint8 -> `[112, 112]` uint8
-    """
-    height, width = picture.shape
-    rows, down = _coverage(top, side, height)
-    columns, across = _coverage(left, side, width)
-    return np.rint(down @ picture[rows, columns].astype(np.float32) @ across.T).astype(np.uint8)
-
-
-def _coverage(start: float, length: float, count: int) -> tuple[slice, np.ndarray]:
-    """The pixels of a line of `count` that a stretch of it touches, and the part of each in each of SIDE means.
-
-    Returns:
-        The pixels, n of them, and `[SIDE, n]` float32 whose rows sum to 1.
-    """
-    first = min(max(math.floor(start) - 1, 0), count - 1)
-    end = max(min(math.ceil(start + length) + 1, count), first + 1)
-    edges = np.arange(first, end + 1, dtype=float)
-    edges[0], edges[-1] = -np.inf, np.inf
-    step = length / SIDE
-    centres = start + (np.arange(SIDE)[:, None] + 0.5) * step
-    half = max(step, 1) / 2
-    covered = np.minimum(centres + half, edges[1:]) - np.maximum(centres - half, edges[:-1])
-    return slice(first, end), (covered.clip(0) / (2 * half)).astype(np.float32)

@@ -40,17 +40,21 @@ _IMAGE_HEADS = (
 
 def is_audio(path: str | Path) -> bool:
     """Say whether the suffix is that of a sound file."""
-    return Path(path).suffix.lower() in AUDIO_SUFFIXES
+    return _suffix(path) in AUDIO_SUFFIXES
 
 
 def is_image(path: str | Path) -> bool:
     """Say whether the suffix is that of a picture."""
-    return Path(path).suffix.lower() in IMAGE_SUFFIXES
+    return _suffix(path) in IMAGE_SUFFIXES
 
 
 def is_video(path: str | Path) -> bool:
     """Say whether the suffix is that of a video; its sound track can be read as sound."""
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+    return _suffix(path) in VIDEO_SUFFIXES
+
+
+def _suffix(path: str | Path) -> str:
+    return (path if isinstance(path, Path) else Path(path)).suffix.lower()  # a Path would be parsed again
 
 
 def check_header(path: str | Path) -> None:
@@ -77,7 +81,7 @@ def check_header(path: str | Path) -> None:
 
 def regular_file(path: str | Path) -> Path:
     """The path, after the checks that every reader shares. A pipe or a device would block for ever."""
-    path = Path(path)
+    path = path if isinstance(path, Path) else Path(path)
     status = file_status(path)
     if stat.S_ISDIR(status.st_mode):
         raise MediaError(f"{path}: is a folder; expected a file")

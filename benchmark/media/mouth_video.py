@@ -28,6 +28,7 @@ from benchmark.media import (
     regular_file,
 )
 from benchmark.media.face_video import CLOCK_S, FPS, Look, face_detector, faces_in, main_track, nearest, smooth_boxes
+from benchmark.media.squares import cut_turned
 from benchmark.media.video_cache import VideoCache
 from benchmark.types import Grey
 from benchmark.weights.table import locate
@@ -138,7 +139,8 @@ def _mouth(path: Path, grey: Grey) -> MouthVideo:
         raise MediaError(f"{path}: over {MAX_VIDEO_BYTES >> 30} GiB when cropped: cut it into shorter videos")
     places = mouth_places(track)
     mouths = [
-        cut_mouth(picture, *place) for picture, place in zip(_shown(path, track.pictures, grey), places, strict=True)
+        cut_turned(picture, *place, SIDE)
+        for picture, place in zip(_shown(path, track.pictures, grey), places, strict=True)
     ]
     return MouthVideo(np.stack(mouths), int(np.isnan(track.points[:, 0, 0]).sum()))
 
@@ -247,38 +249,3 @@ def _smoothed(track: np.ndarray) -> np.ndarray:
     frames = np.arange(count)
     half = np.minimum(np.minimum(frames, count - 1 - frames), WINDOW // 2)
     return (sums[frames + half + 1] - sums[frames - half]) / (2 * half + 1)[:, None]
-
-
-def cut_mouth(picture: np.ndarray, middle: complex, step: complex) -> np.ndarray:
-    """Cut the square around a mouth out of a grey picture, turned and scaled; the picture's edges go on outside it.
-
-    Where the square is enlarged, pixels are interpolated linearly; where it shrinks to a half or less, they are first
-    averaged in blocks.
-
-    Args:
-        middle: of the square, x + iy in pixels; 0 is the upper left corner of the first pixel.
-        step: from one pixel of the crop to the one on its right, likewise.
-
-    Shape:
-        `[H, W]` uint8 -> `[96, 96]` uint8
-    """
-    from PIL import Image
-
-    reach = abs(step) * SIDE / math.sqrt(2) + 2  # the corners of the square, however it is turned
-    rows, above = _reached(middle.imag, reach, picture.shape[0])
-    columns, before = _reached(middle.real, reach, picture.shape[1])
-    region = picture[np.ix_(rows, columns)]
-    image = Image.fromarray(region)
-    blocks = max(1, math.floor(abs(step)))
-    if blocks > 1:
-        image = image.reduce(blocks)
-    step /= blocks
-    corner = (middle - complex(before, above)) / blocks - step * complex(SIDE, SIDE) / 2
-    matrix = (step.real, -step.imag, corner.real, step.imag, step.real, corner.imag)
-    return np.asarray(image.transform((SIDE, SIDE), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR))
-
-
-def _reached(at: float, reach: float, count: int) -> tuple[np.ndarray, int]:
-    """The pixels of a line of `count` within reach of a place, those at its ends repeated; and where they start."""
-    first = math.floor(at - reach)
-    return np.arange(first, math.ceil(at + reach) + 1).clip(0, count - 1), first

@@ -28,8 +28,9 @@ def read_image(path: str | Path) -> np.ndarray:
     """Read a picture as `[H, W, 3]` uint8 RGB.
 
     Grey and palette become RGB, transparency is laid over white, 16 bits are scaled to 8, the EXIF orientation is
-    applied, and of an animation the first frame is taken. Tags that cannot be read are left aside. A remark tells where
-    the orientation is among them, or where something is missing behind the pixels (`benchmark.remarks`).
+    applied, and of an animation the first picture is taken. Tags that cannot be read are left aside. A remark tells of
+    an animation, where the orientation is among those tags, or something is missing behind the pixels
+    (`benchmark.remarks`).
 
     Raises:
         MediaError: missing, unreadable, empty, corrupt, cut short, above MAX_PIXELS, or of floating-point pixels.
@@ -87,7 +88,20 @@ def _upright(source: Path | io.BytesIO, path: Path, exif: bytes = b"") -> np.nda
         picture.load()
         pixels = np.array(_as_rgb(picture, path), np.uint8)
         turn = _turn(picture, exif or picture.info.get("exif", b""), path)
+        _tell_others(picture, path)
     return np.ascontiguousarray(_TURNS.get(turn, lambda pixels: pixels)(pixels))
+
+
+def _tell_others(picture: Image, path: Path) -> None:
+    """Leave a remark where a file holds several pictures: GIF, PNG, WebP and TIFF may. Previews in a JPEG are none."""
+    if picture.format not in ("GIF", "PNG", "WEBP", "TIFF"):
+        return
+    try:
+        count = picture.n_frames
+    except Exception:  # what is behind the first picture is broken, which `lacking` tells
+        return
+    if count > 1:
+        remark(f"{path}: holds {count} pictures, as an animation does; the first is taken")
 
 
 def _turn(picture: Image, exif: bytes, path: Path) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UsageError
 from benchmark.media import read_image
-from benchmark.pairs.listing import FACES, Listing, by_stem, is_single, listed, some
+from benchmark.pairs.listing import FACES, Listing, by_stem, is_single, listed, quoted
 from benchmark.pairs.matching import FilePair, Pairs, clustered, in_folders, whose
 from benchmark.pairs.people import People, read_people
 from benchmark.runs.directory import Prediction, content_hash
@@ -46,8 +46,9 @@ class Faces(Pairs):
 
     @cached_property
     def hashes(self) -> Mapping[Path, str]:
-        """Of all true pictures."""
-        return {path: content_hash(path) for person in self.people for path in person.targets[TARGET]}
+        """Of all pictures, true ones and those to be judged, each read once."""
+        true = (path for person in self.people for path in person.targets[TARGET])
+        return {path: content_hash(path) for path in dict.fromkeys([*true, *(pair.estimate for pair in self.pairs)])}
 
     @cached_property
     def gallery_version(self) -> str:
@@ -66,12 +67,12 @@ class Faces(Pairs):
 
     def version(self, pair: FilePair) -> str:
         """Changes with the content of the picture and of the gallery."""
-        return f"{content_hash(pair.estimate)} {self.gallery_version}"
+        return f"{self.hashes[pair.estimate]} {self.gallery_version}"
 
     def copies(self) -> list[str]:
         """Ids of faces that are true pictures themselves, byte for byte."""
-        true = set(self.hashes.values()) - {"-"}
-        return [pair.id for pair in self.pairs if content_hash(pair.estimate) in true]
+        true = {self.hashes[path] for person in self.people for path in person.targets[TARGET]} - {"-"}
+        return [pair.id for pair in self.pairs if self.hashes[pair.estimate] in true]
 
 
 class PictureReader(FaceReader):
@@ -168,7 +169,7 @@ def _refuse_strangers(ours: Listing, theirs: Listing, sides: tuple[str, ...]) ->
 def _nobody(mine: Iterable[str], others: Iterable[str], sides: tuple[str, ...]) -> str:
     one, two = sides
     return (
-        f"Nobody is on both sides: {one} {some(mine)}, {two} {some(others)}. A face meets the true faces of its "
+        f"Nobody is on both sides: {one} {quoted(mine)}, {two} {quoted(others)}. A face meets the true faces of its "
         "person: name folders alike, `PERSON/1.png` and `PERSON/a.jpg`, or pictures, `PERSON.png`; or say whose each "
         "is by lists of `PERSON path`, or by --speakers with a table `id,person`"
     )

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from benchmark.datasets.names import on_disk, readable
 from benchmark.datasets.tables import two_columns
-from benchmark.errors import UsageError
+from benchmark.errors import UsageError, some
 from benchmark.media import is_audio, is_image, is_video
 from benchmark.text_files import BLANK, read_lines
 
@@ -69,6 +69,9 @@ def medium_of(estimate: Path, reference: Path | None, asked: Judged | None = Non
     Raises:
         UsageError: both kinds and nothing that decides, or an estimate of one kind and a reference of the other.
     """
+    for option, path in (("--estimate", estimate), ("--reference", reference)):
+        if path is not None and not path.exists():
+            raise UsageError(f"{option} {path}: no such file or folder")
     ours = _kinds(estimate)
     if len(ours) > 1 and asked is None:
         held = " and ".join(f"{count} {_plural(medium)}" for medium, count in ours.items())
@@ -88,6 +91,11 @@ def medium_of(estimate: Path, reference: Path | None, asked: Judged | None = Non
             "compared with faces, and speech with speech"
         )
     return found
+
+
+def holds_both(path: Path) -> bool:
+    """Whether there are files of both kinds, so that the metrics decide what is judged."""
+    return len(_kinds(path)) > 1
 
 
 def _kinds(path: Path) -> dict[Medium, int]:
@@ -288,7 +296,6 @@ def by_stem(listing: Listing, option: str) -> Listing:
     )
 
 
-def some(names: Iterable[str], shown: int = 3) -> str:
-    """The first of some names, for messages."""
-    first = [name for name, _ in zip(names, range(shown + 1), strict=False)]
-    return ", ".join(f"'{name}'" for name in first[:shown]) + (", ..." if len(first) > shown else "")
+def quoted(names: Iterable[str], most: int = 3) -> str:
+    """The first few names, each in quotes, and how many there are besides."""
+    return some((f"'{name}'" for name in names), most)

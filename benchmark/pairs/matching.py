@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.datasets.tables import FileTable, file_table, lrs3_words, read_file_table
 from benchmark.errors import MediaError, UsageError
 from benchmark.media import read_audio
-from benchmark.pairs.listing import SPEECH, by_stem, files_below, is_single, listed, some
+from benchmark.pairs.listing import SPEECH, by_stem, files_below, is_single, listed, quoted
 from benchmark.pairs.people import read_people
 from benchmark.runs.directory import Prediction, content_hash
 from benchmark.text_files import read_text
@@ -90,7 +90,7 @@ def find_pairs(estimate: Path, reference: Path | None = None) -> Pairs:
     both = ours.files.keys() & theirs.files.keys()
     if not both:
         raise UsageError(
-            f"No name is on both sides: {estimate} has {some(ours.files)}, {reference} has {some(theirs.files)}. "
+            f"No name is on both sides: {estimate} has {quoted(ours.files)}, {reference} has {quoted(theirs.files)}. "
             "Files pair by their names without the extension: `a.wav` with `a.flac`, not with `a_enhanced.wav`"
         )
     both |= ours.lost
@@ -133,7 +133,7 @@ def whose(table: FileTable, ids: Sequence[str]) -> list[str]:
     named = [table.find(key) for key in ids]
     missing = [key for key, name in zip(ids, named, strict=True) if not name]
     if missing:
-        raise UsageError(f"{table.path} names no speaker for {len(missing)} of {len(named)} files: {some(missing)}")
+        raise UsageError(f"{table.path} names no speaker for {len(missing)} of {len(named)} files: {quoted(missing)}")
     return [name or "" for name in named]
 
 
@@ -155,11 +155,11 @@ def with_texts(found: Pairs, source: str) -> Pairs:
         table = _transcripts(path) if path.is_dir() else read_file_table(path, "text")
         words = table.find
         if strangers := table.strangers(pair.id for pair in found.pairs):
-            notes += (f"{len(strangers)} texts of {source} are of none of these files: {some(strangers)}",)
+            notes += (f"{len(strangers)} texts of {source} are of none of these files: {quoted(strangers)}",)
     pairs = tuple(replace(pair, text=words(pair.id) or None) for pair in found.pairs)
     if all(pair.text is None for pair in pairs):
         raise UsageError(
-            f"--texts {source} has words for none of {len(pairs)} files, such as {some(p.id for p in pairs)}"
+            f"--texts {source} has words for none of {len(pairs)} files, such as {quoted(p.id for p in pairs)}"
         )
     return replace(found, pairs=pairs, notes=notes)
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import InvalidConfig, PrerequisiteError, UsageError
+from benchmark.errors import InvalidConfig, PrerequisiteError, UsageError, some
 from benchmark.pairs.faces import Faces, PictureReader
-from benchmark.pairs.listing import Judged, Medium, some
+from benchmark.pairs.listing import Judged, Medium, quoted
 from benchmark.pairs.matching import PairReader, Pairs
 from benchmark.remarks import counted
 from benchmark.runs.recognition import OF_WORDS, default_recogniser
 from benchmark.runs.scoring import Scorer, check_face_network, gallery, make_metrics, metric_options, takes_one_of
 from benchmark.runs.workers import default_workers, pick_device
 from benchmark.tasks import SPEECH2FACE
+from benchmark.types import Sample
 
 WITH_REFERENCE = ("pesq_wb", "pesq_nb", "stoi", "si_sdr", "sdr", "dnsmos", "delay")
 WITHOUT_REFERENCE = ("dnsmos",)
@@ -48,6 +49,8 @@ class PairRequest:
     out: Path | None = None
     retry_failed: bool = False
     face_network: str = "dlib"
+    look_at: Callable[[Sequence[Sample]], object] = len
+    """Given all that is to be scored, raises what should be refused before the work."""
 
 
 def judged_by(metrics: Sequence[str]) -> Judged | None:
@@ -132,8 +135,8 @@ def _without_face(made: Mapping[str, Any], identities: Sequence[Any]) -> list[st
     if not lost:
         return []
     return [
-        f"no face is found in {len(lost)} of {len(items)} true pictures, of {some(dict.fromkeys(lost))}: they count as "
-        "they are, with eyes where a cropped face has them"
+        f"no face is found in {len(lost)} of {len(items)} true pictures, of {quoted(dict.fromkeys(lost))}: they count "
+        "as they are, with eyes where a cropped face has them"
     ]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from benchmark.datasets.names import same
 from benchmark.datasets.tables import OF_PEOPLE, FileTable, file_table, head_of, read_file_table, read_table
 from benchmark.errors import MissingDataset, UsageError
-from benchmark.pairs.listing import some
+from benchmark.pairs.listing import quoted
 from benchmark.text_files import read_text
 
 Attributes = Mapping[str, Any]
@@ -53,9 +53,9 @@ class People:
         known = {same(person): person for person in people}
         notes = []
         if strangers := [person for person in self.people if person not in known]:
-            notes.append(f"{len(strangers)} people of {self.path} are none of those here: {some(strangers)}")
+            notes.append(f"{len(strangers)} people of {self.path} are none of those here: {quoted(strangers)}")
         if lacking := [person for key, person in known.items() if key not in self.people]:
-            notes.append(f"{self.path} has no row for {len(lacking)} of {len(known)} people: {some(lacking)}")
+            notes.append(f"{self.path} has no row for {len(lacking)} of {len(known)} people: {quoted(lacking)}")
         return notes
 
 

@@ -30,7 +30,7 @@ from benchmark.errors import MediaError, UsageError
 from benchmark.media import audio_header
 from benchmark.pairs.alignment import PairDelays, decide
 from benchmark.pairs.faces import Faces, find_faces
-from benchmark.pairs.listing import FACES, Judged, medium_of, some
+from benchmark.pairs.listing import FACES, Judged, holds_both, medium_of, quoted
 from benchmark.pairs.matching import FilePair, PairReader, Pairs, find_pairs, with_speakers, with_texts
 from benchmark.pairs.measuring import TASK_OF, PairRequest, as_asked, face_scorer, judged_by, speech_scorer
 from benchmark.remarks import counted
@@ -38,7 +38,7 @@ from benchmark.reports.escaping import csv_cell
 from benchmark.results.schema import Failures, PairResult, PairSpec
 from benchmark.results.statistics import INTERVALS
 from benchmark.runs.directory import Key, Prediction, RunDirectory, ScoreRow
-from benchmark.runs.evaluation import Progress
+from benchmark.runs.evaluation import Progress, read_result
 from benchmark.runs.scoring import Scorer, Work, aggregate, stacked, unscored
 from benchmark.runs.session import check_limit
 from benchmark.runs.workers import WorkerPool, pick_device
@@ -76,6 +76,17 @@ def score_pairs(
     if request.align and request.reference is None:
         raise UsageError("--align takes out how late an estimate is against its reference: give --reference")
     found = _found(request)
+    samples = tuple(Sample(pair.id, pair.speaker, {}, {}, pair.attributes) for pair in found.pairs)
+    request.look_at(samples)
+    spec = PairSpec(
+        estimate=str(request.estimate.resolve()),
+        reference=str(request.reference.resolve()) if request.reference else None,
+        align=request.align,
+        limit=request.limit,
+        of_both=_judged(found) if holds_both(request.estimate) else None,
+    )
+    run = RunDirectory(request.out or Path("scores") / spec.run_id())
+    _refuse_place(run, request, spec, _judged(found))
     report = progress(request.estimate.name)
     if isinstance(found, Faces):
         report("look at true faces", 0, len(found.people))
@@ -83,15 +94,7 @@ def score_pairs(
         report("look at true faces", len(found.people), len(found.people))
     else:
         scorer, notes = speech_scorer(request, found)
-    spec = PairSpec(
-        estimate=str(request.estimate.resolve()),
-        reference=str(request.reference.resolve()) if request.reference else None,
-        align=request.align,
-        limit=request.limit,
-    )
-    run = RunDirectory(request.out or Path("scores") / spec.run_id())
     notes = [*_pairing_notes(found), *_format_notes(found), *notes]
-    samples = tuple(Sample(pair.id, pair.speaker, {}, {}, pair.attributes) for pair in found.pairs)
     with run.locked():
         _write_run(run, spec, found)
         predictions = {
@@ -244,16 +247,61 @@ def _write_run(run: RunDirectory, spec: PairSpec, found: Pairs) -> None:
     from benchmark.runs import provenance
 
     if (run.path / "run.json").is_file():
-        there = run.read_run().get("spec")
-        if there != spec.model_dump():
-            raise UsageError(f"--out {run.path} holds scores of something else ({there}); choose another folder")
+        _refuse_others(run, spec, _judged(found))  # another command may have begun in the meantime
     about = {
         "kind": "pairs",
         "spec": spec.model_dump(),
+        "judged": _judged(found),
         "clusters": found.clusters,
         "provenance": provenance.collect(),
     }
     run.write_document("run.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+
+
+def _refuse_place(run: RunDirectory, request: PairRequest, spec: PairSpec, judged: Judged) -> None:
+    """
+    Raises:
+        UsageError: the folder of the scores is none, or that of others; or it would lie among the files, and the
+            pictures of its report be taken for some of them.
+    """
+    out = run.path
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; expected the folder of the scores")
+    if (out / "run.json").is_file():
+        _refuse_others(run, spec, judged)
+    for option, place in (("--estimate", request.estimate), ("--reference", request.reference)):
+        if place is not None and place.is_dir() and out.resolve().is_relative_to(place.resolve()):
+            raise UsageError(
+                f"{out}, the folder of the scores, lies in {option} {place}, whose files are scored: give --out a "
+                "folder elsewhere"
+            )
+
+
+def _refuse_others(run: RunDirectory, spec: PairSpec, judged: Judged) -> None:
+    """
+    Raises:
+        UsageError: the folder holds scores of other files, or of the other kind of them.
+    """
+    about = run.read_run()
+    there = about.get("spec")
+    if about.get("kind") != "pairs" or not isinstance(there, dict):
+        raise UsageError(f"--out {run.path} is the folder of a run of a method; choose another folder")
+    own = spec.model_dump(exclude={"of_both"})
+    if other := [f"{name} {there.get(name)}" for name, value in own.items() if there.get(name) != value]:
+        raise UsageError(f"--out {run.path} holds scores of something else ({', '.join(other)}); choose another folder")
+    if about.get("judged", _judged_before(run)) not in (None, judged):
+        raise UsageError(
+            f"--out {run.path} holds scores of the {'speech' if judged == 'faces' else 'faces'} of these files; choose "
+            f"another folder for those of the {judged}, or let each have its own by leaving --out away"
+        )
+
+
+def _judged_before(run: RunDirectory) -> Judged | None:
+    """What scores are of whose `run.json` does not say it yet."""
+    try:
+        return read_result(run.path, PairResult).judged
+    except UsageError:
+        return None
 
 
 def _current(
@@ -393,10 +441,9 @@ def _pairing_notes(found: Pairs) -> list[str]:
     notes = []
     for side, names in (("reference", found.reference_only), ("estimate", found.estimate_only)):
         if names:
-            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-            notes.append(f"{len(names)} files of the {side} have no partner and are not scored: {shown}")
+            notes.append(f"{len(names)} files of the {side} have no partner and are not scored: {quoted(names, 5)}")
     if found.skipped:
-        shown = ", ".join(Path(name).name for name in found.skipped[:5]) + (", ..." if len(found.skipped) > 5 else "")
+        shown = quoted((Path(name).name for name in found.skipped), 5)
         notes.append(f"{len(found.skipped)} files are neither sound nor video: {shown}")
     return [*notes, *found.notes]
 
@@ -407,18 +454,18 @@ def _meeting_notes(found: Faces) -> list[str]:
     if found.reference_only:
         notes.append(
             f"{len(found.reference_only)} people of the reference have no face to be judged and are in the gallery "
-            f"alone: {some(found.reference_only, 5)}"
+            f"alone: {quoted(found.reference_only, 5)}"
         )
     if found.estimate_only:
         notes.append(
             f"{len(found.estimate_only)} people of the estimate are not in the reference and are not scored: "
-            f"{some(found.estimate_only, 5)}"
+            f"{quoted(found.estimate_only, 5)}"
         )
     if found.skipped:
-        shown = some((Path(name).name for name in found.skipped), 5)
+        shown = quoted((Path(name).name for name in found.skipped), 5)
         notes.append(f"{len(found.skipped)} files are no pictures: {shown}")
     if copies := found.copies():
-        notes.append(f"{len(copies)} faces are copies of true pictures, byte for byte: {some(copies, 5)}")
+        notes.append(f"{len(copies)} faces are copies of true pictures, byte for byte: {quoted(copies, 5)}")
     if max(found.judged.values(), default=1) > 1:
         notes.append(
             "several faces of a person count together; `run` takes them as evaluation runs, whose ROC areas, VGGFace "

@@ -88,6 +88,6 @@ def _drawn(rows: Rows, heads: Sequence[str], caption: str, across: int = 0) -> D
     blocks = -(-len(heads) // across)
 
     def paint(figure: Figure) -> None:
-        paint_pictures(figure.subplots(blocks * len(rows), across, squeeze=False), rows, heads, blocks)
+        paint_pictures(figure.subplots(blocks * len(rows), across, squeeze=False), rows, heads)
 
     return Drawing(PAGE, blocks * (len(rows) * (PAGE - 0.4) / max(across, 8) + 0.25), paint, caption)

@@ -65,6 +65,11 @@ class Line:
         return self._scaled("sd" if self.cell.column.over_outputs else "spread")
 
     @property
+    def number(self) -> str:
+        """Of our results, that is shown or would be."""
+        return self.cell.number if self.item is None else self.item.name
+
+    @property
     def same(self) -> bool:
         """Both are there and have one definition."""
         column = self.cell.column

@@ -98,7 +98,7 @@ class RunNeeded:
     @cached_property
     def config(self) -> Any:
         """Settings as they come back from a file: lists in place of tuples."""
-        return json.loads(json.dumps(self.plan.settings.as_dict()))
+        return json.loads(json.dumps(self.plan.settings.for_identity()))
 
     def fits(self, kept: Kept) -> bool:
         """Whether a result is of this run: method, settings, weights, data, length of clips.
@@ -252,7 +252,7 @@ class Shelves:
         found = {}
         for method in need.methods:
             plan, own = plan_method(method), rows.get(method)
-            settings = json.loads(json.dumps(plan.settings.as_dict()))
+            settings = json.loads(json.dumps(plan.settings.for_identity()))
             if own and (own["config"], own["weights_sha256"]) == (settings, plan.weights_sha256):
                 found[method] = own
         return found

@@ -74,7 +74,7 @@ def side_by_side(material: Material) -> Drawing:
 
     def paint(figure: Figure) -> None:
         cells = figure.subplots(blocks * len(rows), across, squeeze=False)
-        paint_pictures(cells, rows, [sample.speaker for sample in samples], blocks)
+        paint_pictures(cells, rows, [sample.speaker for sample in samples])
 
     return Drawing(PAGE, blocks * (len(rows) * (PAGE - 0.4) / max(across, 8) + 0.25), paint, caption)
 

@@ -23,6 +23,8 @@ from benchmark.papers.reported import load
 from benchmark.reports import escaping
 from benchmark.weights.table import parameters
 
+HEADS = ("95 % interval", "difference")
+
 
 @dataclass(frozen=True)
 class Block:
@@ -30,14 +32,16 @@ class Block:
 
     of: tuple[str, str]
     """Heads of the reported and of the measured numbers, which say whose recordings they are of."""
-    parts: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...]
-    """Head of a section; for each row its label, reported value, measured value, interval and difference."""
+    parts: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
+    """Head of a section; for each row its label, reported value, measured value, and what belongs to `more`."""
+    more: tuple[str, ...] = HEADS
+    """Heads of what stands behind the measured numbers: the last is of a difference."""
 
     @property
     def heads(self) -> tuple[str, ...]:
         """Of the columns that are shown behind the labels of rows: without differences where there are none."""
         any_difference = any(row[-1] != "-" for _, rows in self.parts for row in rows)
-        return (*self.of, *(HEADS if any_difference else HEADS[:-1]))
+        return (*self.of, *(self.more if any_difference else self.more[:-1]))
 
     @property
     def shown(self) -> list[tuple[str, list[tuple[str, ...]]]]:
@@ -62,7 +66,6 @@ class Page:
     """Its name; empty where nothing is measured."""
 
 
-HEADS = ("95 % interval", "difference")
 ORDER_HEADS = ("order of rows", "Kendall's tau", "range under measuring noise", "p", "rows")
 PUBLISHED = "published with the project, in leaderboards/results; measured numbers without this note are of your runs"
 ABOUT_ORDERS = (
@@ -76,48 +79,68 @@ ABOUT_ORDERS = (
 
 def page(filled: Filled) -> Page:
     """Lay a table out."""
-    notes: dict[str, int] = {}
-
-    def mark(*texts: str) -> str:
-        told = [text for text in texts if text]
-        return "".join(f" [{notes.setdefault(text, len(notes) + 1)}]" for text in told)
-
-    blocks, orders, another = [], [], _another_definition(filled)
+    notes, blocks, orders, another = Notes(), [], [], another_definition(filled)
     some_own = any(line.item is not None and line.kept and not line.kept.published for line in filled.lines)
     several = len({section.corpus for section in filled.sections}) > 1
     for (reported, dataset), sections in groupby(filled.sections, lambda one: (one.reported_head, one.dataset)):
         parts = []
         for section in sections:
-            head = section.head + mark(section.column.note, another if _defined_otherwise(section) else "")
+            head = section.head + notes.mark(*about_section(section, another))
             rows = []
             for line in section.lines:
-                about = [line.cell.row.note, *(otherwise(line) if line.item is not None else ()), size(line)]
-                other = line.cell.corpus is not None and line.cell.corpus.name != section.corpus
-                about.append(f"reported of {line.cell.corpus.name}" if other and line.cell.corpus else "")
-                about.append(another_run(line))
-                unranked = line.kept.result.why_unranked if line.kept else ""
-                about.append(f"measured by a result that cannot be ranked: {unranked}" if unranked else "")
-                about.append(f"measured on {line.dataset}" if line.dataset != section.dataset else "")
                 mixed = line.item is not None and line.kept is not None and line.kept.published and some_own
-                value = section.value(line) + mark(
+                value = section.value(line) + notes.mark(
                     line.reason if line.value is None else "", PUBLISHED if mixed else ""
                 )
-                cells = section.interval(line), section.difference(line)
-                rows.append((line.cell.row.label + mark(*about), line.cell.printed.text, value, *cells))
+                label = line.cell.row.label + notes.mark(*about_row(section, line))
+                rows.append((label, line.cell.printed.text, value, section.interval(line), section.difference(line)))
             parts.append((head, tuple(rows)))
             if section.column.kind == "number" and section.column.better != "neither":
                 name = f"{section.head}, {section.column.group or section.corpus}" if several else section.head
                 orders.append((name, *_order(section.order)))
-        blocks.append(Block((reported, _measured_head(filled, dataset)), tuple(parts)))
+        blocks.append(Block((reported, measured_head(filled, dataset)), tuple(parts)))
     asked = commands(filled)
     protocol = filled.table.protocol
     return Page(
-        filled.title, tuple(blocks), tuple(orders), tuple(notes), tuple(_remarks(filled)), tuple(asked),
+        filled.title, tuple(blocks), tuple(orders), tuple(notes.numbers), tuple(remarks(filled)), tuple(asked),
         protocol.name if protocol else "",
     )  # fmt: skip
 
 
-def _measured_head(filled: Filled, dataset: str) -> str:
+class Notes:
+    """Sentences below a table, each told once, with the marks that lead to them."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def mark(self, *texts: str) -> str:
+        """` [1] [3]`, behind what has these notes; nothing for empty ones."""
+        told = [text for text in texts if text]
+        return "".join(f" [{self.numbers.setdefault(text, len(self.numbers) + 1)}]" for text in told)
+
+
+def about_section(section: Section, another: str) -> list[str]:
+    """What a reader has to know of all rows of a section.
+
+    Args:
+        another: as `another_definition` tells it of the whole table.
+    """
+    return [section.column.note, another if _defined_otherwise(section) else ""]
+
+
+def about_row(section: Section, line: Line) -> list[str]:
+    """What a reader of one place has to know of its row."""
+    about = [line.cell.row.note, *(otherwise(line) if line.item is not None else ()), size(line)]
+    other = line.cell.corpus is not None and line.cell.corpus.name != section.corpus
+    about.append(f"reported of {line.cell.corpus.name}" if other and line.cell.corpus else "")
+    about.append(another_run(line))
+    unranked = line.kept.result.why_unranked if line.kept else ""
+    about.append(f"measured by a result that cannot be ranked: {unranked}" if unranked else "")
+    about.append(f"measured on {line.dataset}" if line.dataset != section.dataset else "")
+    return about
+
+
+def measured_head(filled: Filled, dataset: str) -> str:
     """`measured: talkers, test split (100 people)`; no data are named where nothing of the table can be measured."""
     if not any((line.need or line.kept) and line.dataset == dataset for line in filled.lines):
         return "measured"
@@ -129,7 +152,7 @@ def _defined_otherwise(section: Section) -> bool:
     return any(line.item is not None and not line.same for line in section.lines)
 
 
-def _another_definition(filled: Filled) -> str:
+def another_definition(filled: Filled) -> str:
     """One note for all sections that are measured by another definition; names them where they differ in how."""
     hows: dict[str, list[str]] = {}
     for column in dict.fromkeys(section.column for section in filled.sections if _defined_otherwise(section)):
@@ -189,7 +212,7 @@ def _order(order: Agreement) -> tuple[str, str, str, str]:
     return fixed(order.tau, 2), ends, "-" if order.p is None else f"{order.p:.2g}", about
 
 
-def _remarks(filled: Filled) -> list[str]:
+def remarks(filled: Filled) -> list[str]:
     """Sentences below a table."""
     table, measured = filled.table, [line for line in filled.lines if line.item is not None]
     people = any(line.dataset != getattr(line.cell.corpus, "dataset", "") for line in measured)
@@ -264,7 +287,12 @@ def _answer(line: Line) -> tuple[str, ...]:
 
 def markdown(filled: Filled) -> str:
     """A page of Markdown: title, tables, orders, notes, commands."""
-    told, escape = page(filled), escaping.markdown
+    return page_markdown(page(filled))
+
+
+def page_markdown(told: Page) -> str:
+    """The same of a page."""
+    escape = escaping.markdown
     lines = [f"## {escape(told.title)}", "", *_markdown_numbers(told), "", "What measures each row:", ""]
     for rows, answer in told.commands:
         lines.append(f"- {escape(rows)}: " + ", then ".join(_command(text) for text in answer))
@@ -326,7 +354,12 @@ def no_order(orders: Sequence[tuple[str, ...]]) -> str:
 
 def latex(filled: Filled) -> str:
     """The same tables for a paper; wants `\\usepackage{booktabs}` and nothing else."""
-    told, escape = page(filled), escaping.latex
+    return page_latex(page(filled))
+
+
+def page_latex(told: Page) -> str:
+    """The same of a page."""
+    escape = escaping.latex
     lines = [rf"\noindent\textbf{{{escape(told.title)}}}\par\medskip"]
     for block in told.blocks:
         # Heads are long: they break into lines of a fixed width.
@@ -377,7 +410,7 @@ def records(filled: Filled) -> list[dict[str, Any]]:
                 *(cell.printed.spread, cell.column.spread if cell.printed.spread is not None else ""),
                 *(line.dataset, SPLIT, line.value, line.low, line.high, line.deviation),
                 *(item.scored if item else None, item.total if item else None, line.difference),
-                *(None if item is None else line.same, item.name if item else cell.number),
+                *(None if item is None else line.same, line.number),
                 item.signature if item else "",
                 *(result.run_id if result else "", result.label if result else ""),
                 *(line.kept.published if line.kept else None, line.reason),
@@ -390,10 +423,15 @@ def records(filled: Filled) -> list[dict[str, Any]]:
 
 def as_csv(filled: Filled) -> str:
     """`records`, one a line; a cell is empty where there is nothing."""
+    return csv_text(FIELDS, records(filled))
+
+
+def csv_text(fields: Sequence[str], lines: Iterable[dict[str, Any]]) -> str:
+    """Records as lines, below their keys."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(FIELDS)
-    for record in records(filled):
+    writer.writerow(fields)
+    for record in lines:
         writer.writerow(map(_csv_cell, record.values()))
     return out.getvalue()
 
@@ -412,8 +450,12 @@ def _csv_cell(value: Any) -> str:
 
 def as_json(filled: Filled) -> str:
     """Title, remarks and `records`."""
-    told = page(filled)
-    about = {"title": told.title, "remarks": told.remarks, "cells": records(filled)}
+    return json_page(page(filled), records(filled))
+
+
+def json_page(told: Page, cells: Sequence[dict[str, Any]]) -> str:
+    """A page with its records."""
+    about = {"title": told.title, "remarks": told.remarks, "cells": cells}
     return escaping.json_text(json.dumps(about, indent=2, ensure_ascii=False)) + "\n"
 
 

@@ -2,10 +2,10 @@
 
     step           what a step is: which files it takes, what it makes of one
     steps          the steps by name
-    sources        the files of a folder or of a dataset, and what each is to become
+    worklist       the files of a folder or of a dataset, and what each is to become
     record         prepared.jsonl: what was made of what, with which settings
     work           files -> products, in parallel, resumed after a kill
-    geometry       squares and similarities: where a picture's pixels go
+    geometry       similarities that bring pupils to fixed places; how far a face is turned aside
     faces          crops of faces from pictures and videos
     portraits      HQ-VoxCeleb's alignment, rules and white background (SF2F, Appendix B)
     segmenters     persons told from their background

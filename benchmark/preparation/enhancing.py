@@ -51,8 +51,9 @@ class Enhance(Step):
         known = {
             key: value for key, value in super().identity().items() if key not in ("device", "weights", "settings")
         }
-        settings = plan.settings.as_dict()
-        return {**known, "preset": plan.settings.preset, "settings": settings, "weights_sha256": plan.weights_sha256}
+        about = {"preset": plan.settings.preset, "settings": plan.settings.for_identity()}
+        files = {"files": dict(plan.files)} if plan.files else {}
+        return {**known, **about, "weights_sha256": plan.weights_sha256, **files}
 
     def check(self) -> list[str]:
         """Load the method once, so that what it lacks is told before any file is opened."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.errors import InvalidConfig
 from benchmark.media import opencv_grey
-from benchmark.preparation.geometry import cut_square
+from benchmark.media.squares import cut_square
 from benchmark.preparation.onnx_networks import opened
 
 EXPRESSIONS = ("neutral", "happy", "surprised", "sad", "angry", "disgusted", "afraid", "contemptuous")

@@ -41,7 +41,7 @@ from benchmark.media.face_video import (
     nearest,
     smooth_boxes,
 )
-from benchmark.preparation.geometry import cut_square
+from benchmark.media.squares import cut_square
 from benchmark.preparation.step import Made, Step, renamed
 from benchmark.remarks import remark
 from benchmark.types import Audio

@@ -1,15 +1,15 @@
-"""Where a picture's pixels go: squares cut out and scaled, similarities that bring pupils to fixed places.
+"""Where a picture's pixels go: similarities that bring pupils to fixed places, and how far a face is turned aside.
 
-Places are in pixels, x to the right and y down; 0 is the left or upper edge of the first pixel, its centre at 0.5.
-Where a crop reaches beyond a picture its edge pixels are repeated.
+Places are those of `benchmark.media.squares`: in pixels, x to the right and y down.
 """
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
+
+from benchmark.media.squares import cut_turned
 
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)
 """Landmarks of iBUG 300-W: the eye on the left side of the picture, and the other."""
@@ -63,27 +63,8 @@ def similarity(left: complex, right: complex, size: int, apart: float, height: f
 
 
 def cut(picture: np.ndarray, place: Similarity, size: int) -> np.ndarray:
-    """Cut a square out of a picture, turned and scaled.
-
-    Where it is enlarged, pixels are interpolated linearly; where it shrinks to a half or less, they are first averaged
-    in blocks.
-
-    Shape:
-        `[H, W, 3]` uint8 -> `[size, size, 3]` uint8
-    """
-    from PIL import Image
-
-    middle = place.corner + place.step * complex(size, size) / 2
-    reach = abs(place.step) * size / math.sqrt(2) + 2  # the corners of the square, however it is turned
-    rows, columns = (np.arange(math.floor(at - reach), math.ceil(at + reach) + 1) for at in (middle.imag, middle.real))
-    height, width = picture.shape[:2]
-    image = Image.fromarray(picture[np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))])
-    blocks = max(1, math.floor(abs(place.step)))
-    if blocks > 1:
-        image = image.reduce(blocks)
-    step, corner = place.step / blocks, (place.corner - complex(columns[0], rows[0])) / blocks
-    matrix = (step.real, -step.imag, corner.real, step.imag, step.real, corner.imag)
-    return np.asarray(image.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR))
+    """Cut a crop out of a picture: `[H, W, 3]` uint8 -> `[size, size, 3]` uint8, by `benchmark.media.squares`."""
+    return cut_turned(picture, place.corner + place.step * complex(size, size) / 2, place.step, size)
 
 
 def inside(place: Similarity, size: int, height: int, width: int) -> np.ndarray:
@@ -91,25 +72,6 @@ def inside(place: Similarity, size: int, height: int, width: int) -> np.ndarray:
     across = np.arange(size) + 0.5
     seen = place.step * (across[None] + 1j * across[:, None]) + place.corner
     return (seen.real >= 0) & (seen.real < width) & (seen.imag >= 0) & (seen.imag < height)
-
-
-def cut_square(picture: np.ndarray, left: float, top: float, side: float, size: int) -> np.ndarray:
-    """Cut an upright square out of a picture and scale it, each pixel the mean over its area.
-
-    Where the square is enlarged, the mean is over the area of one pixel of the picture, which is linear interpolation:
-    the arithmetic of `benchmark.media.face_video.cut_square`, at any size and in colour.
-
-    Shape:
-        `[H, W]` or `[H, W, 3]` uint8 -> `[size, size]` or `[size, size, 3]` uint8
-    """
-    rows, down = _coverage(top, side, picture.shape[0], size)
-    columns, across = _coverage(left, side, picture.shape[1], size)
-    region = picture[rows, columns].astype(np.float32)
-    planes = [
-        down @ plane @ across.T for plane in (region[..., None] if region.ndim == 2 else region).transpose(2, 0, 1)
-    ]
-    found = np.rint(np.stack(planes, axis=-1)).astype(np.uint8)
-    return found[..., 0] if picture.ndim == 2 else found
 
 
 def asymmetry(points: np.ndarray) -> float:
@@ -127,20 +89,3 @@ def asymmetry(points: np.ndarray) -> float:
     step = (mirrored.conj() @ face) / (mirrored.conj() @ mirrored)
     left, right = pupils(np.asarray(points, float))
     return float(np.sqrt(np.mean(np.abs(face - step * mirrored) ** 2)) / abs(right - left))
-
-
-def _coverage(start: float, length: float, count: int, size: int) -> tuple[slice, np.ndarray]:
-    """The pixels of a line of `count` that a stretch of it touches, n of them, and their parts in each of `size` means.
-
-    Returns:
-        The pixels; and `[size, n]` float32 whose rows sum to 1.
-    """
-    first = min(max(math.floor(start) - 1, 0), count - 1)
-    end = max(min(math.ceil(start + length) + 1, count), first + 1)
-    edges = np.arange(first, end + 1, dtype=float)
-    edges[0], edges[-1] = -np.inf, np.inf
-    step = length / size
-    centres = start + (np.arange(size)[:, None] + 0.5) * step
-    half = max(step, 1) / 2
-    covered = np.minimum(centres + half, edges[1:]) - np.maximum(centres - half, edges[:-1])
-    return slice(first, end), (covered.clip(0) / (2 * half)).astype(np.float32)

@@ -12,8 +12,8 @@ from typing import Any
 from benchmark.errors import BenchmarkError, PrerequisiteError, UsageError
 from benchmark.media import regular_file
 from benchmark.preparation.record import FAILED, LEFT_OUT, MADE, Line, Record
-from benchmark.preparation.sources import Sources, check_out
 from benchmark.preparation.step import LeftOut, Step
+from benchmark.preparation.worklist import Worklist, check_out
 from benchmark.processes import JobKills, each
 from benchmark.remarks import counted, remarks
 
@@ -62,7 +62,7 @@ class Prepared:
 
 def prepare(
     step: Step,
-    sources: Sources,
+    worklist: Worklist,
     out: Path,
     workers: int = 1,
     retry_failed: bool = False,
@@ -78,29 +78,29 @@ def prepare(
         PrerequisiteError: something is missing that every file needs.
         OSError: products cannot be written.
     """
-    check_out(sources.root, out)
-    if not sources.files and not sources.clashes:
+    check_out(worklist.root, out)
+    if not worklist.files and not worklist.clashes:
         raise UsageError(
-            f"No file under {sources.root} is of a kind that '{step.name}' takes: {step.takes}. It holds "
-            f"{sources.others} other files"
+            f"No file under {worklist.root} is of a kind that '{step.name}' takes: {step.takes}. It holds "
+            f"{worklist.others} other files"
         )
     identity = json.loads(json.dumps(step.identity()))  # as the record gives it back
     record = Record(out)
     with record.held():
-        gone = [source for source in record.lines if source not in sources.files and source not in sources.clashes]
+        gone = [source for source in record.lines if source not in worklist.files and source not in worklist.clashes]
         for source in gone:
             record.forget(source)
         todo = []
-        for file, products in sources.files.items():
-            if not _is_current(record, file, sources.root, identity, retry_failed):
-                todo.append(Job(step, sources.root, out, file, products))
+        for file, products in worklist.files.items():
+            if not _is_current(record, file, worklist.root, identity, retry_failed):
+                todo.append(Job(step, worklist.root, out, file, products))
                 if file in record.lines:  # a kill between a product and its line must not leave the old line in force
                     record.add(replace(record.lines[file], settings={}))
-        for file, why in sources.clashes.items():
+        for file, why in worklist.clashes.items():
             record.forget(file)
-            stamp, kind = _stamp(sources.root / file), "another file would be written under the same name"
+            stamp, kind = _stamp(worklist.root / file), "another file would be written under the same name"
             record.add(Line(file, *stamp, identity, FAILED, reason=why, kind=kind))
-        total = len(sources.files)
+        total = len(worklist.files)
         kept = total - len(todo)
         progress(kept, total)
         for done, (job, line) in enumerate(_made(todo, identity, workers), kept + 1):
@@ -109,9 +109,9 @@ def prepare(
                 (out / name).unlink(missing_ok=True)
             record.add(line)
             progress(done, total)
-        lines = {file: record.lines[file] for file in sorted([*sources.files, *sources.clashes])}
+        lines = {file: record.lines[file] for file in sorted([*worklist.files, *worklist.clashes])}
     heard = counted([line.remarks for line in lines.values()])
-    return Prepared(lines, kept, len(gone), tuple(heard), sources.others)
+    return Prepared(lines, kept, len(gone), tuple(heard), worklist.others)
 
 
 def made_of(job: Job) -> tuple[Stamp, str, Any, tuple[str, ...]]:

@@ -7,6 +7,7 @@ and what needs a network that does not come with the project is left out. Both a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from benchmark.datasets.places import VARIABLE, known_root
 from benchmark.errors import MissingWeights, PrerequisiteError, UsageError
-from benchmark.protocols.book import Corpus, PaperProtocol, Rule, shown_lengths
+from benchmark.protocols.book import Corpus, Judge, PaperProtocol, Rule, shown_lengths
 from benchmark.registry import metric_of
 from benchmark.results.schema import FollowedProtocol
 from benchmark.tasks import get_task
@@ -99,7 +100,7 @@ class _Filling:
         self.options: dict[str, Any] = {}
         self.departures: list[str] = []
         self.left_out = [
-            f"{', '.join(protocol.numbers_of(name))}: not measured: {why.splitlines()[0]}"
+            f"{', '.join(protocol.numbers_of(name))}: not measured: {_without_place(why)}"
             for name, why in self.lacking.items()
         ]
         self.notes: list[str] = []
@@ -173,8 +174,9 @@ class _Filling:
         if corpus is None:
             asked = " or ".join(dict.fromkeys(each.dataset for each in corpora))
             return (
-                f"protocol {name}: no {asked} is here, so Talkers takes its place. Give its folder with --data-root, "
-                f"or keep it, or a link to it, as ${VARIABLE}/{corpora[0].dataset}"
+                f"protocol {name}: no {asked} is here, so Talkers takes its place. `python -m benchmark data info "
+                f"{corpora[0].dataset}` says how it is had; give its folder with --data-root, or keep it, or a link to "
+                f"it, as ${VARIABLE}/{corpora[0].dataset}"
             )
         others = [each.dataset for each in corpora if each.dataset != corpus.dataset]
         also = f"; --dataset {others[0]} takes the other corpus" if others else ""
@@ -219,6 +221,7 @@ class _Filling:
         keys = {text.partition("=")[0] for text in sets}
         asked = self.given.get("face_network")
         network = asked or FACE_NETWORK
+        others: list[Judge] = []
         for judge in self.protocol.judges:
             numbers = [number for number in judge.numbers if number in self.protocol.numbers]
             if not any(metric_of(number) in measured for number in numbers):
@@ -240,8 +243,11 @@ class _Filling:
             if not kept:
                 chosen = self._chosen_instead(judge.metric_sets, judge.face_network is not None)
                 self.departures.append(f"{', '.join(numbers)}: by {chosen or judge.in_place}, not by {judge.name}")
+                others.append(judge)
             elif judge.differs:
                 self.departures.append(f"{', '.join(numbers)}: {judge.differs}")
+        if wanted := [*_asked_for(others), *_getting(self.lacking.values())]:
+            self.notes.append(f"protocol {self.protocol.name}: to judge as the paper does: {'; '.join(wanted)}")
         self.options["face_network"] = network
         self.options["metric_sets"] = _taken(sets, measured, given=self.given.get("metric_sets", ()))
 
@@ -297,6 +303,34 @@ def on_this_machine(following: Following, *, lenient: bool = False) -> Following
         raise PrerequisiteError(f"none of its metrics can be had: {next(iter(lacking.values()))}")
     filling = _Filling(protocol, following.given, following.default_networks, lacking if named else {})
     return filling.following()
+
+
+def _asked_for(judges: Iterable[Judge]) -> list[str]:
+    """How networks that do not judge here are asked for, and had where they are not here."""
+    from benchmark.weights.networks import NETWORKS
+    from benchmark.weights.table import is_here
+
+    told = []
+    for judge in judges:
+        named = [text.rpartition(" ")[2].rpartition("=")[2].partition(":")[0] for text in judge.options]
+        entries = [entry for name in named if name in NETWORKS and (entry := NETWORKS[name][1])]
+        away = [f"`python -m benchmark weights fetch {entry}`" for entry in entries if not is_here(entry)]
+        told.append(f"{' '.join(judge.options)}{' after ' + ' and '.join(away) if away else ''}")
+    return told
+
+
+def _getting(reasons: Iterable[str]) -> list[str]:
+    """The commands that get weights which are not here."""
+    names = [name for why in reasons for name in _ABSENT.findall(why)]
+    return [f"`python -m benchmark weights fetch {name}`" for name in dict.fromkeys(names)]
+
+
+def _without_place(why: str) -> str:
+    """A reason without where it was looked: results are published, and tell nobody's folders."""
+    return re.sub(r" \(looked for .*\)\.?$", "", why.splitlines()[0])
+
+
+_ABSENT = re.compile(r"Weights '(\w+)' are not here")
 
 
 def _lacking(following: Following, metrics: Iterable[str]) -> dict[str, str]:

@@ -124,7 +124,7 @@ def sentences(table: Fitted, results: Sequence[Result], bold: bool) -> list[str]
     if table.left_out:
         names = ", ".join(item.name for item in table.left_out)
         lines.append(f"Left out for want of width (--columns NAME,NAME shows some, --columns all every one): {names}.")
-    lines += tables.legend(results)
+    lines += [*tables.legend(results), *tables.of_drawn_people(results)]
     if bold and any(span.best for line in table.lines for span in line):
         apart = any(role(row.spec.method) != ROLES[0] for row in results)
         lines.append(f"{RULE}{'; floors and ceilings do not compete' if apart else ''}.")

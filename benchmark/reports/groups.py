@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,20 @@ from benchmark.results.statistics import FEWEST
 
 SURE = 0.05
 """A difference whose p, corrected, is below is told as one."""
+EVERYBODY = (
+    "The faces of a group are looked for among everybody: galleries, mismatched pairs and chance levels are those of "
+    "all groups."
+)
+ONE = "There is one group only: nothing to hold it against."
+LEGEND = 90
+"""Letters of names that a line of the legend has room for."""
 PANELS = 12
 """Numbers that are drawn at most."""
 
 
 def heads(found: Grouped) -> list[str]:
     """Of the columns of `lines`."""
-    return ["", found.grouping.name, "value", "95 % interval", _against(found), "p", "scored", "speakers"]
+    return ["", found.grouping.name, "value", "95 % interval", found.grouping.against, "p", "scored", "speakers"]
 
 
 def lines(found: Grouped) -> list[list[str]]:
@@ -50,57 +58,79 @@ def caption(found: Grouped) -> str:
     """`sf2f on talkers test (speech2face) by sex. f: 50 samples of 50 speakers; m: 50 of 50`."""
     spec = found.run.result.spec
     where = f" on {spec.dataset} {spec.split} ({spec.task})" if isinstance(found.run.result, Result) else ""
+    return f"{found.run.name}{where} by {sizes(found)}"
+
+
+def sizes(found: Grouped) -> str:
+    """`sex. f: 50 samples of 50 speakers; m: 50 of 50`: what makes the groups, and how large they are."""
     cut = f", {found.grouping.cut}" if found.grouping.cut else ""
-    sizes = [
+    told = [
         f"{label}: {samples} {'samples ' if not place else ''}of {speakers}{' speakers' if not place else ''}"
         for place, (label, (samples, speakers)) in enumerate(found.sizes.items())
     ]
-    return f"{found.run.name}{where} by {found.grouping.name}{cut}. {'; '.join(sizes)}"
+    return f"{found.grouping.name}{cut}. {'; '.join(told)}"
 
 
 def notes(found: Grouped) -> list[str]:
     """What a reader has to know, a sentence a line."""
     told = [f"Brackets: 95 % interval over the speakers of a group, from {FEWEST} on."]
     stated = found.grouping.stated
-    if found.of_two:
+    if found.grouping.of_two:
         told.append(f"Difference: {stated[0]} less {stated[1]}.")
     elif len(stated) > 2:
         told.append("Difference: each group less all other groups together.")
     else:
-        told.append("There is one group only: nothing to hold it against.")
+        told.append(ONE)
     if found.tests:
         told.append(
             "p: how often a difference is as large when the groups are dealt at random, corrected for "
             f"{found.tests} difference{'s' if found.tests > 1 else ''} (Holm)."
         )
-    if any(setting(each.item, found.run.result) or "|others:" in each.item.signature for each in found.numbers):
-        told.append(
-            "The faces of a group are looked for among everybody: galleries, mismatched pairs and chance levels are "
-            "those of all groups."
-        )
+    if any(among_everybody(each, found) for each in found.numbers):
+        told.append(EVERYBODY)
+    for why, titles in _by_reason(_of_groups(found.numbers, "no_value")).items():
+        told.append(f"No value: {', '.join(titles)}: {why}.")
     for why, titles in _by_reason((each.no_difference, each.item.title) for each in found.numbers).items():
         told.append(f"No difference: {', '.join(titles)}: {why}.")
-    few = [label for label in found.grouping.labels if found.sizes[label][1] < FEWEST]
-    if few:
+    if few := _few(found):
         told.append(f"No interval and no test, for fewer than {FEWEST} speakers: {', '.join(few)}.")
-    reasons = (
-        (own.no_interval, f"{each.item.title} of {own.group}")
-        for each in found.numbers
-        for own in each.groups
-        if own.group not in few
-    )
-    for why, titles in _by_reason(reasons).items():
+    for why, titles in _by_reason(_of_groups(found.numbers, "no_interval", few)).items():
         told.append(f"No interval: {', '.join(titles)}: {why}.")
-    if NOT_STATED in found.sizes:
-        samples, speakers = found.sizes[NOT_STATED]
-        told.append(
-            f"{found.grouping.name} is not stated of {samples} samples of {speakers} speakers: they stand in a line of "
-            "their own and on neither side of a difference."
-        )
+    told += not_stated(found)
     told += [f"Left out: {name}: {why}" for name, why in found.left_out.items()]
     if why := found.run.result.why_unranked:
         told.append(f"{found.run.name} cannot be ranked: {why}.")
     return told
+
+
+def among_everybody(each: Number, found: Grouped) -> bool:
+    """Whether outputs of a group are held against the people of all groups."""
+    return bool(setting(each.item, found.run.result)) or "|others:" in each.item.signature
+
+
+def not_stated(found: Grouped) -> list[str]:
+    """What is said of samples of which the attribute is not known; nothing where there are none."""
+    if NOT_STATED not in found.sizes:
+        return []
+    samples, speakers = found.sizes[NOT_STATED]
+    return [
+        f"{found.grouping.name} is not stated of {samples} samples of {speakers} speakers: they stand for themselves, "
+        "and on neither side of a difference."
+    ]
+
+
+def _of_groups(numbers: Iterable[Number], lacking: str, known: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """Reasons why groups lack something, with what each is of: `WER`, or `WER of f` where not all groups lack it so.
+
+    Args:
+        lacking: `no_value` or `no_interval`.
+        known: groups of which it is told elsewhere.
+    """
+    for each in numbers:
+        told = [own for own in each.groups if own.group not in known]
+        whose = _by_reason((getattr(own, lacking), own.group) for own in told)
+        for why, labels in whose.items():
+            yield why, each.item.title + (f" of {', '.join(labels)}" if len(labels) < len(told) else "")
 
 
 def _by_reason(reasons: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -184,7 +214,7 @@ def as_dict(found: Grouped) -> dict[str, Any]:
         "label": found.run.result.label,
         "by": found.grouping.name,
         "cut": found.grouping.cut,
-        "difference": _against(found),
+        "difference": found.grouping.against,
         "tests": found.tests,
         "groups": [
             {"group": label, "samples": samples, "speakers": speakers}
@@ -231,7 +261,8 @@ def draw(runs: Sequence[Grouped], path: Path) -> bool:
         for at, each in enumerate(shown, 1):
             axes = figure.add_subplot(lines, columns, at)
             scale = 100 if each.item.unit == "%" else 1
-            if each.item.value is not None:
+            # Where a number grows with how many outputs it stands on, that of all is no measure of a group's.
+            if each.item.value is not None and not each.no_difference:
                 axes.axhline(scale * each.item.value, color=looks[0]["color"], linewidth=0.8, linestyle=(0, (4, 2)))
             for place, (found, look) in enumerate(zip(runs, looks, strict=True)):
                 _draw_run(axes, found, each, scale, (place - (len(runs) - 1) / 2) * 0.16, look, labels, first=not place)
@@ -243,14 +274,25 @@ def draw(runs: Sequence[Grouped], path: Path) -> bool:
             arrow = "" if each.item.higher_is_better is None else " ↑" if each.item.higher_is_better else " ↓"
             axes.set_title(drawn_text(title(each.item), 26) + arrow, fontsize=SMALL)
             grid(axes, "y")
+            _number_ticks(axes)
         what = drawn_text(f"{runs[0].run.name} by {runs[0].grouping.name}", 90)
         signs = f"bars: 95 % intervals; dashed: all together; *: differs, p < {SURE:g}"
         figure.suptitle(f"{what}\n{signs}", x=0.01, ha="left", fontsize=TEXT)
         legends = [axes.get_legend_handles_labels() for axes in figure.axes]
         drawn = {name: handle for handles, names in legends for handle, name in zip(handles, names, strict=True)}
-        order = [name for found in runs if (name := drawn_text(found.run.name, 30)) in drawn]
-        figure.legend([drawn[name] for name in order], order, loc="outside lower center", ncols=4)
+        order = [name for found in runs if (name := drawn_text(found.run.name)) in drawn]
+        fit = max(1, min(4, LEGEND // max(map(len, order))))
+        figure.legend([drawn[name] for name in order], order, loc="outside lower center", ncols=fit)
     return True
+
+
+def _number_ticks(axes: Any) -> None:
+    """Every tick of the values says its whole number: no power of ten and no offset stand apart from them."""
+    most = max(map(abs, axes.get_ylim()))
+    if 1e-3 <= most < 1e5:
+        axes.ticklabel_format(axis="y", style="plain", useOffset=False)
+    else:
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.6g}")
 
 
 def _draw_run(
@@ -273,10 +315,68 @@ def _draw_run(
         axes.errorbar(
             [x + offset], [scale * one.value], [[scale * (one.value - low)], [scale * (high - one.value)]],
             color=look["color"], marker=look["marker"], linestyle="none", markersize=3.5, elinewidth=1.0,
-            label=drawn_text(found.run.name, 30) if not place else None,
+            label=drawn_text(found.run.name) if not place else None,
         )  # fmt: skip
         if first and one.apart and one.apart.p_holm is not None and one.apart.p_holm < SURE:
             axes.annotate("*", (x + offset, scale * high), (0, 0), textcoords="offset points", ha="center", color=INK)
+
+
+# -- beside other rows ------------------------------------------------------------------------------------------------
+
+
+def beside_heads(found: Grouped) -> list[str]:
+    """Of the columns of `beside`, with how many speakers are in each of two groups."""
+    if not found.grouping.of_two:
+        return [found.grouping.name, "value", found.grouping.against]
+    return [*(f"{label} ({found.sizes[label][1]})" for label in found.grouping.labels), found.grouping.against]
+
+
+def beside(each: Number, found: Grouped, written: Callable[[float], str]) -> list[list[str]]:
+    """One number of a run for a table whose rows are runs: values with intervals and how far groups lie apart.
+
+    Two groups stand beside each other, in one line; of more each has a line, with how many speakers are in it.
+
+    Args:
+        written: a value as the table prints it.
+    """
+    values = [_with_interval(own.value, own.low, own.high, written) for own in each.groups]
+    apart = [
+        _signed(_with_interval(own.apart.difference, own.apart.low, own.apart.high, written)) if own.apart else "-"
+        for own in each.groups
+    ]
+    if found.grouping.of_two:
+        return [[*values, apart[0]]]
+    labels = [f"{own.group} ({found.sizes[own.group][1]})" for own in each.groups]
+    return [list(line) for line in zip(labels, values, apart, strict=True)]
+
+
+def lacks(each: Number, found: Grouped) -> list[str]:
+    """What of one number's groups there is not, and why; but for intervals of so few that a table says it of all."""
+    told = [f"no difference: {each.no_difference}"] if each.no_difference else []
+    for what, name, known in (("no value", "no_value", []), ("no interval", "no_interval", _few(found))):
+        told += [f"{what}{of.removeprefix(each.item.title)}: {why}" for why, of in _of_groups([each], name, known)]
+    return told
+
+
+def _few(found: Grouped) -> list[str]:
+    """Groups without intervals."""
+    return [label for label in found.grouping.labels if found.sizes[label][1] < FEWEST]
+
+
+def _with_interval(value: float | None, low: float | None, high: float | None, written: Callable[[float], str]) -> str:
+    if value is None:
+        return "-"
+    return written(value) + ("" if low is None or high is None else f" [{written(low)}, {written(high)}]")
+
+
+def _signed(text: str) -> str:
+    """A plus before a difference that is more than nothing.
+
+    >>> _signed("0.3 [0.1, 0.5]"), _signed("-0.3"), _signed("0.0 [-1.0, 1.0]")
+    ('+0.3 [0.1, 0.5]', '-0.3', '0.0 [-1.0, 1.0]')
+    """
+    first = text.split(" ")[0]
+    return text if first.startswith("-") or not float(first) else f"+{text}"
 
 
 # -- cells ------------------------------------------------------------------------------------------------------------
@@ -288,20 +388,13 @@ def _head(each: Number, found: Grouped) -> str:
     return f"{title(each.item)}{f' ({about})' if about else ''}{arrow}"
 
 
-def _against(found: Grouped) -> str:
-    stated = found.grouping.stated
-    return f"{stated[0]} less {stated[1]}" if found.of_two else "less all others"
-
-
 def _interval(low: float | None, high: float | None, unit: str) -> str:
     return "-" if low is None or high is None else f"[{number(low, unit)}, {number(high, unit)}]"
 
 
 def signed_interval(value: float, low: float | None, high: float | None, unit: str) -> str:
     """`+15.6 [3.2, 28.2]`; no brackets where there is no interval."""
-    text = number(value, unit)
-    sign = "" if text.startswith("-") or not float(text) else "+"
-    return f"{sign}{text}" + ("" if low is None else f" {_interval(low, high, unit)}")
+    return _signed(_with_interval(value, low, high, partial(number, unit=unit)))
 
 
 def p_text(apart: Apart | None) -> str:

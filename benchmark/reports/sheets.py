@@ -73,16 +73,13 @@ def _of_all_letters() -> FreeTypeFont:
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), 11)
 
 
-def paint_pictures(
-    cells: np.ndarray, rows: Sequence[tuple[str, Sequence[Cell]]], heads: Sequence[str], blocks: int = 1
-) -> None:
+def paint_pictures(cells: np.ndarray, rows: Sequence[tuple[str, Sequence[Cell]]], heads: Sequence[str]) -> None:
     """Paint named rows of pictures in the house style.
 
     Args:
-        cells: axes, `[blocks * rows, columns]`.
+        cells: axes, `[blocks * rows, columns]`: the columns are cut into blocks, one below the other.
         rows: name and pictures of each row, as many as there are heads; a missing picture is an empty frame.
         heads: a word above each column.
-        blocks: the columns are cut into so many parts, one below the other.
     """
     from benchmark.reports.figures import SMALL, drawn_text
 

@@ -152,6 +152,7 @@ def markdown(results: Sequence[Result | PairResult], columns: Sequence[str]) -> 
         name = escaping.markdown(label(result))
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {coverage(result, items)} |")
     lines += ["", *legend(results)]
+    lines += map(escaping.markdown, of_drawn_people(results))
     for result in results:
         lines += [escaping.markdown(f"{result.label}: {line}") for line in without_interval(result, items)]
     lines += ["", "Signatures:", ""]
@@ -185,6 +186,19 @@ def legend(results: Sequence[Result | PairResult]) -> list[str]:
         rows = f"{older} of {len(results)} rows"
         lines.append(f"The intervals of {rows} are of an older kind, too narrow for few {who}: score them again.")
     return lines
+
+
+def of_drawn_people(results: Sequence[Result | PairResult]) -> list[str]:
+    """Which rows are of weights that learnt drawn people alone, and are measured on others; no line where none is."""
+    rows = [result for result in results if isinstance(result, Result) and result.learnt_others]
+    if not rows:
+        return []
+    names = ", ".join(dict.fromkeys(row.label for row in rows))
+    whose = " and ".join(sorted({row.drawn_people for row in rows}))
+    return [
+        f"Trained on the drawn people of {whose} alone: {names}. On others such numbers say how far these weights "
+        "carry, not what the method can do."
+    ]
 
 
 def without_interval(result: Result | PairResult, items: Sequence[Aggregate]) -> list[str]:
@@ -229,7 +243,7 @@ def latex(results: Sequence[Result | PairResult], columns: Sequence[str]) -> str
         cells = [_latex_cell(item, result, results[0], items) for item in items]
         lines.append(f"{escaping.latex(label(result))} & {' & '.join([*cells, coverage(result, items)])} \\\\")
     lines.append(r"\bottomrule")
-    for line in legend(results):
+    for line in [*legend(results), *of_drawn_people(results)]:
         lines.append(rf"\multicolumn{{{len(items) + 2}}}{{l}}{{\footnotesize {escaping.latex(line)}}} \\")
     lines.append(r"\end{tabular}")
     return "\n".join(lines) + "\n"

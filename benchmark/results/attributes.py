@@ -63,6 +63,16 @@ class Grouping:
         return tuple(label for label in self.labels if label != NOT_STATED)
 
     @property
+    def of_two(self) -> bool:
+        """Whether the groups are held against one another, and not each against all others."""
+        return len(self.stated) == 2
+
+    @property
+    def against(self) -> str:
+        """What a difference is: `f less m`, or `less all others`."""
+        return f"{self.stated[0]} less {self.stated[1]}" if self.of_two else "less all others"
+
+    @property
     def file_stem(self) -> str:
         """`by_sex`, `by_face.skin_tone`: a safe file name."""
         return "by_" + (re.sub(r"[^A-Za-z0-9._-]+", "_", self.name).strip("_.-")[:60] or "attribute")

@@ -64,6 +64,8 @@ class Scored:
     """With the project, not run by the user."""
     part: frozenset[str] | None = None
     """Samples that these rows are of, where they are not all of the result's."""
+    checked: bool = False
+    """Whether each row is known to hold what it should."""
 
     @property
     def samples(self) -> int:
@@ -81,9 +83,14 @@ class Scored:
     def rows(self, metric: str, signature: str) -> dict[Key, ScoreRow]:
         """The metric's rows, each with who speaks as far as the outputs' list knows."""
         return {
-            key: replace(row, speaker=self.speakers.get(row.sample, row.speaker))
+            key: spoken_by(row, self.speakers.get(row.sample, row.speaker))
             for key, row in self.stored.get((metric, signature), {}).items()
         }
+
+
+def spoken_by(row: ScoreRow, speaker: str) -> ScoreRow:
+    """The row with that speaker."""
+    return row if row.speaker == speaker else replace(row, speaker=speaker)
 
 
 class Count(NamedTuple):
@@ -508,7 +515,7 @@ def measured_rows(run: Scored, name: str, signature: str) -> dict[Key, ScoreRow]
     return {
         key: row
         for key, row in run.rows(name, signature).items()
-        if row.status == "ok" and isinstance(checked_row(row.statistics, kind.lacking), Mapping)
+        if row.status == "ok" and (run.checked or isinstance(checked_row(row.statistics, kind.lacking), Mapping))
     }
 
 

@@ -20,11 +20,12 @@ Zou & Donner, Statistics in Medicine 27 (2008) 1693-1702):
 Where speakers are on both sides (SNR, noise) they are left out of both at once, as when two runs are compared.
 
 p: how often the difference is as large when groups are dealt at random: speakers exchange theirs with one another, and
-the outputs of one speaker exchange theirs within the speaker, where they are of several groups. "As large" is counted
-from the mean over all dealings, since numbers that depend on how many outputs they stand on differ between groups of
-unequal size even so. What is tested is whether the groups say anything at all: where others differ much, a group near
-the middle is told from them less easily than its interval lets expect. p is corrected, after Holm (1979), for all
-numbers and groups that were looked at.
+the outputs of one speaker exchange theirs within the speaker, where they are of several groups. Each difference is
+measured in standard errors of its own dealing, from what each output does to the number (its influence), summed over
+speakers: a small group that merely scatters wider than the others is then not called another one (Janssen, Statistics
+& Probability Letters 36 (1997) 9-21; Chung & Romano, Annals of Statistics 41 (2013) 484-507). "As large" is counted
+from the median over all dealings, since numbers that depend on how many outputs they stand on differ between groups of
+unequal size even so. p is corrected, after Holm (1979), for all numbers and groups that were looked at.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from benchmark.results.comparison import (
     holm,
     measured_rows,
     metric_of_rows,
+    spoken_by,
 )
 from benchmark.results.schema import Aggregate, Result, stated_signature
 from benchmark.results.statistics import FEWEST, Estimate, Shape, Values, Weigh, speaker_index, with_intervals
@@ -57,6 +59,8 @@ DRAWS = 4_000
 FEW = f"fewer than {FEWEST} speakers on one side"
 GROWS = "it depends on how many outputs it stands on, so that random groups of these sizes differ too"
 """Why groups are not held against each other."""
+NOT_MEASURED = "none of its outputs was measured"
+"""Why a group has no number."""
 TRIALS = 200
 """Dealings that tell whether random groups differ."""
 _CHUNK_WEIGHTS = 2_000_000
@@ -132,6 +136,8 @@ class GroupNumber:
     high: float | None
     no_interval: str
     """Why there is no interval, where there is a value and none."""
+    no_value: str
+    """Why there is no value."""
     scored: int
     """Outputs that the value stands on."""
     total: int
@@ -169,10 +175,13 @@ class Grouped:
     sizes: Mapping[str, tuple[int, int]]
     """Samples and speakers of each group, as far as they were asked for."""
 
-    @property
-    def of_two(self) -> bool:
-        """Whether the groups are held against one another, and not each against the others."""
-        return len(self.grouping.stated) == 2
+    def of(self, name: str) -> Number | None:
+        """The number of that name."""
+        return next((each for each in self.numbers if each.item.name == name), None)
+
+    def why_none(self, name: str, metric: str) -> str:
+        """Why there is no number of that name."""
+        return self.left_out.get(name) or self.left_out.get(metric) or "it has no value"
 
 
 def grouped(
@@ -199,6 +208,7 @@ def grouped(
     left_out: dict[str, str] = {}
     for metric in dict.fromkeys(item.metric for item in items):
         own = [item for item in items if item.metric == metric and item.value is not None]
+        left_out |= {item.name: _why_no_value(item) for item in items if item.metric == metric and item.value is None}
         try:
             numbers += _of_metric(run, own, samples, grouping, draws, tested) if own else []
         except NotCompared as error:
@@ -215,6 +225,10 @@ def grouped(
         those = [sample for sample in samples if grouping.of[sample] == label]
         sizes[label] = len(those), len({samples[sample].speaker for sample in those})
     return Grouped(run, grouping, tuple(numbers), left_out, len(tests), sizes)
+
+
+def _why_no_value(item: Aggregate) -> str:
+    return max(item.reasons, key=lambda why: (item.reasons[why], why), default="it has no value")
 
 
 def _corrected(each: GroupNumber, p: Any) -> GroupNumber:
@@ -237,7 +251,7 @@ def _of_metric(
     if not good:
         raise NotCompared("none of its rows holds a value")
     metric = metric_of_rows([run], name, signature, [good])
-    good = {key: replace(good[key], speaker=samples[key[0]].speaker) for key in sorted(good) if key[0] in samples}
+    good = {key: spoken_by(good[key], samples[key[0]].speaker) for key in sorted(good) if key[0] in samples}
     rows = Rows(metric, good)
     repeats = run.result.spec.repeats if isinstance(run.result, Result) else 1
     keys = {label: [key for key in good if grouping.of[key[0]] == label] for label in grouping.labels}
@@ -260,6 +274,7 @@ def _of_metric(
                     _number(estimate.low) if estimate else None,
                     _number(estimate.high) if estimate else None,
                     estimate.why if estimate and value is not None else "",
+                    "" if value is not None else metric.why_undefined(item.name) if keys[label] else NOT_MEASURED,
                     scored if value is not None else 0,
                     totals[label],
                     speakers if value is not None else 0,
@@ -376,13 +391,17 @@ def _differences(
 ) -> tuple[dict[tuple[str, str], Apart], set[str]]:
     """Group and number to how far the group lies from the others; and numbers that depend on the size of groups."""
     names = [item.name for item in items]
-    sides = [label for label in labels if keys[label]]
-    sides = sides[:1] if len(sides) == 2 else sides if len(sides) > 2 else []
+    # Of two groups the second would tell the same again; of more each is told, whichever are empty for this metric.
+    sides = [label for label in (labels[:1] if len(labels) == 2 else labels) if keys[label]]
     found: dict[tuple[str, str], Apart] = {}
     for label in sides:
         rest = [key for other in labels if other != label for key in keys[other]]
-        others = _estimates(rows, rest, names)
-        many = _counted(rows, rest, names)
+        if not rest:
+            continue
+        if len(labels) == 2:
+            others, many = estimates[labels[1]], counted[labels[1]]
+        else:
+            others, many = _estimates(rows, rest, names), _counted(rows, rest, names)
         shared = {rows.rows[key].speaker for key in keys[label]} & {rows.rows[key].speaker for key in rest}
         paired = _paired(rows, keys[label], rest, names) if shared else {}
         for name in names:
@@ -405,7 +424,7 @@ def _differences(
     better = {item.name for item in items if item.higher_is_better is not None}
     enough = {pair for pair in found if pair[1] in better and found[pair].no_interval != FEW}
     if tested and enough and not rows.metric.why_unpaired:
-        for pair, values in dealings(rows, group, sorted(enough), draws).items():
+        for pair, values in dealings(rows, group, sorted(enough), draws, in_errors=True).items():
             found[pair] = replace(found[pair], p=as_large(values), p_holm=None)
     return found, grows
 
@@ -460,6 +479,7 @@ def dealings(
     draws: int,
     *,
     within_speakers: bool = True,
+    in_errors: bool = False,
     seed: int = 0,
 ) -> dict[tuple[str, str], np.ndarray]:
     """Differences between each group and all others, `[1 + draws]`: of the groups as they are, then dealt at random.
@@ -470,6 +490,7 @@ def dealings(
         draws: how many dealings.
         within_speakers: keep what outputs of a speaker have in common, as a test has to; otherwise any sample may be
             in any group, so that no group has better speakers than another.
+        in_errors: each difference in standard errors of its own dealing.
     """
     labels = {label: number for number, label in enumerate(dict.fromkeys(group.values()))}
     samples = sorted({sample for sample, _ in group})
@@ -482,6 +503,10 @@ def dealings(
     runs = []
     for (index, statistics), places in zip(rows.parts(group), _sample_places(group, of_sample), strict=True):
         runs.append((index, rows.metric.placed(statistics), places))
+    influence = []
+    if in_errors:
+        names = {name for _, name in pairs}
+        influence = [_influences(rows.metric, index, statistics, names) for index, statistics, _ in runs]
     wanted = sorted({labels[name] for name, _ in pairs})
     found: dict[tuple[str, str], list[np.ndarray]] = {pair: [] for pair in pairs}
     random = np.random.default_rng(seed)
@@ -501,8 +526,69 @@ def dealings(
         for name, number in pairs:
             at = wanted.index(labels[name]) * size
             both = values[number]
-            found[name, number].append(both[at : at + size] - both[len(members) + at : len(members) + at + size])
+            own, rest = slice(at, at + size), slice(len(members) + at, len(members) + at + size)
+            apart = both[own] - both[rest]
+            if in_errors:
+                apart = _in_errors(apart, _errors(rows, number, runs, influence, (sides[own], sides[rest])))
+            found[name, number].append(apart)
     return {pair: np.concatenate(parts) for pair, parts in found.items()}
+
+
+def _influences(
+    metric: Any, index: np.ndarray, statistics: Mapping[str, np.ndarray], names: Iterable[str]
+) -> dict[str, np.ndarray]:
+    """What each of an evaluation run's rows does to a number for each part of weight it has, `[N]`, from the number
+    without the row; 0 where that has no value."""
+    count = len(index)
+    found = {name: np.zeros(count) for name in names}
+    for start in range(0, count, step := max(1, _CHUNK_WEIGHTS // count)):
+        left_out = np.arange(start, min(start + step, count))
+
+        def weights(weigh: Weigh, left_out: np.ndarray = left_out) -> np.ndarray:
+            # Above them the number of all rows.
+            each = np.tile(_group_weights(index, np.ones((1, count)), weigh), (1 + len(left_out), 1))
+            each[1 + np.arange(len(left_out)), left_out] = 0
+            return each
+
+        values = weighed(metric, statistics, weights)
+        for report in metric.reports:
+            if report.name in found:
+                own = _group_weights(index, np.ones((1, count)), report.weigh)[0, left_out]
+                found[report.name][left_out] = np.nan_to_num((values[report.name][0] - values[report.name][1:]) / own)
+    return found
+
+
+def _errors(
+    rows: Rows,
+    number: str,
+    runs: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray], np.ndarray]],
+    influence: Sequence[Mapping[str, np.ndarray]],
+    sides: tuple[np.ndarray, np.ndarray],
+) -> np.ndarray:
+    """Standard errors `[B]` of the difference between two sides, `[B, samples]` of 1 and 0, up to a factor that all
+    dealings share: of a mean of influences, in which each speaker's outputs are one, on whichever side they stand."""
+    weigh = next(report.weigh for report in rows.metric.reports if report.name == number)
+    found = np.zeros((len(sides[0]), rows.speakers))
+    for (index, _, places), known in zip(runs, influence, strict=True):
+        order = np.argsort(index, kind="stable")
+        starts = np.flatnonzero(np.diff(index[order], prepend=-1))
+        for sign, side in zip((1, -1), sides, strict=True):
+            weights = _group_weights(index, side[:, places], weigh)[:, order]
+            weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+            own = known[number][order]
+            parts = np.add.reduceat(weights * (own - (weights @ own)[:, None]), starts, axis=1)
+            shares = np.add.reduceat(weights, starts, axis=1)
+            # n / (n - 1) of n speakers who weigh alike.
+            parts /= np.sqrt(np.maximum(1 - (shares**2).sum(axis=1, keepdims=True), 1e-12))
+            found[:, index[order][starts]] += sign * parts
+    return np.sqrt((found**2).sum(axis=1)) / len(runs)
+
+
+def _in_errors(differences: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Differences in their standard errors; those of sides in which all is alike, which have none, are beyond all."""
+    least = 1e-9 * max(float(errors.max(initial=0.0)), np.finfo(float).tiny)
+    scaled = differences / np.maximum(errors, least)
+    return np.where(np.abs(differences) <= 1e-12, 0.0, scaled)
 
 
 def _sample_places(group: Mapping[Key, str], of_sample: Mapping[str, int]) -> list[np.ndarray]:
@@ -554,15 +640,15 @@ def _group_weights(index: np.ndarray, members: np.ndarray, weigh: Weigh) -> np.n
 
 
 def as_large(differences: np.ndarray) -> float:
-    """Two-sided p: the share of dealings whose difference lies as far from the mean of all as the first one's.
+    """Two-sided p: the share of dealings whose difference lies as far from the median of all as the first one's.
 
     The groups as they are count as one of the dealings, so that p is never 0; a dealing that leaves a number without a
     value counts as one in which it is as large.
     """
     if not math.isfinite(differences[0]):
         return 1.0
-    apart = np.abs(differences - differences[np.isfinite(differences)].mean())
-    smaller = apart < apart[0] - 1e-12 * max(1.0, abs(differences[0]))
+    apart = np.abs(differences - np.median(differences[np.isfinite(differences)]))
+    smaller = apart < apart[0] - 1e-9 * max(1.0, abs(differences[0]))
     return float(np.mean(~smaller))
 
 

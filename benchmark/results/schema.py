@@ -37,15 +37,16 @@ class RunSpec(BaseModel):
     """Hash of settings and weights of the method that enhanced the enrolment."""
     label: str | None = None
     """The row's name, where the user gave one: it changes no output, but two names are two rows."""
+    files: dict[str, str] | None = None
+    """sha256 of the files and folders that settings name, by setting; None where none does."""
 
     def run_id(self) -> str:
         """`sf2f-talkers-3f2a9c01de`."""
         import hashlib
         import json
 
-        unset = {
-            name for name in ("enrolment", "enhancer", "label") if getattr(self, name) is None
-        }  # older than these are runs
+        later = ("enrolment", "enhancer", "label", "files")  # than the first runs, whose ids stay
+        unset = {name for name in later if getattr(self, name) is None}
         text = json.dumps(self.model_dump(exclude=unset), sort_keys=True)
         return f"{self.method}-{self.dataset}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
@@ -139,11 +140,19 @@ class Result(BaseModel):
     """Outputs whose files are not as they were made."""
     protocol: FollowedProtocol | None = None
     """None where no paper's protocol was asked for, and in older files."""
+    drawn_people: str = ""
+    """Dataset of drawn people who are all that the weights learnt; empty where they learnt others or nothing, where
+    nobody knows, and in older files."""
     provenance: dict[str, Any]
     """The same as `generated_by`, of what scored them."""
 
     def aggregate(self, name: str) -> Aggregate | None:
         return next((item for item in self.aggregates if item.name == name), None)
+
+    @property
+    def learnt_others(self) -> bool:
+        """Whether drawn people are all that was learnt, and these are others."""
+        return self.drawn_people not in ("", self.spec.dataset)
 
     @property
     def why_unranked(self) -> str:
@@ -165,13 +174,17 @@ class PairSpec(BaseModel):
     reference: str | None
     align: bool
     limit: int | None = None
+    of_both: Literal["speech", "faces"] | None = None
+    """What is judged, where the estimate holds both kinds of files: each has scores of its own. None elsewhere."""
 
     def run_id(self) -> str:
         """`enhanced-3f2a9c01de`."""
         import hashlib
         from pathlib import Path
 
-        return f"{Path(self.estimate).stem}-{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:10]}"
+        unset = {"of_both"} if self.of_both is None else set()
+        text = self.model_dump_json(exclude=unset)
+        return f"{Path(self.estimate).stem}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
 class PairResult(BaseModel):

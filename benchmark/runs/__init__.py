@@ -8,8 +8,10 @@
     directory    the folder of a run: what lies where, how rows are read back
     provenance   code, packages and hardware that made a result
     recognition  which recogniser counts word errors, and kept transcripts
-    export       mixtures as files for a system from elsewhere
-    speed, timing
+    export       mixtures, and crops of speech, as files for a system from elsewhere
+    speed        `speed`: size, wall time and memory of methods; `timing` takes them fairly
+    delays       how late the outputs of a method are together
+    voices       who judges synthetic voices
 
 `session` uses `evaluation`; that uses `generation`, `scoring` and `workers`; all use `directory`.
 """

@@ -9,7 +9,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,6 +49,10 @@ class MethodPlan:
     """The row's name as the user gave it."""
     gathered: Any = None
     """What the method takes from outside this project (`Method.gather`)."""
+    drawn_people: str = ""
+    """Dataset of drawn people who are all that the weights learnt, where the preset says so of its own."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of the content of files and folders that settings name, by setting."""
 
     def __post_init__(self) -> None:
         # Now, not when outputs are made: by then the files may have been edited, and what runs is what was imported.
@@ -84,7 +88,7 @@ def plan_method(
         UnknownName, InvalidConfig: as `configuration.resolve`.
         MissingWeights: a preset without weights, or a file that is not there.
     """
-    from benchmark.registry import methods, trainers
+    from benchmark.registry import methods
     from benchmark.weights import table
 
     kind = methods.load(name)
@@ -96,24 +100,52 @@ def plan_method(
     weights = table.given(weights) if weights else None
     path = weights or shipped or (table.locate(settings.weights) if isinstance(settings.weights, str) else None)
     if path is None and presets.tables:
-        ways = []
-        if published := getattr(kind, "published", ""):  # a plug-in's class need not come from ours
-            ways.append(f"take those that its authors publish with `{published}`, ")
-        if name in trainers:
-            ways.append(f"train them with `python -m benchmark train --method {name} --preset {settings.preset}`, or ")
         others = getattr(settings.config, "others_networks", tuple)()
         beside = f". It needs networks of others, too: {'; '.join(others)}" if others else ""
         raise MissingWeights(
-            f"Method '{name}' has no weights for preset '{settings.preset}': {''.join(ways)}give a file with --weights"
-            f"{beside}"
+            f"Method '{name}' has no weights for preset '{settings.preset}': "
+            f"{_ways_to_weights(name, kind, settings.preset)}{beside}"
         )
     if path is not None and not path.exists():
         meant = did_you_mean(weights.name, table.TABLE) if weights and not weights.suffix else ""
         raise MissingWeights(f"Weights of '{name}' not found: {path} is not a file.{meant}")
     digest = _digest(path) if path else None
     given = digest if weights and not (shipped and shipped.exists() and _digest(shipped) == digest) else None
-    label = label_of(name, kind, settings.preset, settings.as_dict(), given)
-    return MethodPlan(name, kind, settings, path, digest, label)
+    label = label_of(name, kind, settings.preset, settings.for_identity(), given)
+    drawn_people = "" if given or path is None else settings.drawn_people
+    files = {name: _digest(_named_file(name, text)) for name, text in settings.files().items()}
+    return MethodPlan(name, kind, settings, path, digest, label, drawn_people=drawn_people, files=files)
+
+
+def _named_file(setting: str, text: str) -> Path:
+    """The file or folder that a setting names.
+
+    Raises:
+        MissingWeights: there is none; or, where it names weights of the table, as `table.given`.
+    """
+    from benchmark.weights import table
+
+    path = table.given(text)
+    if not path.exists():
+        near = did_you_mean(text, table.TABLE) or f" It is looked for from here, {Path.cwd()}"
+        raise MissingWeights(f"--set {setting}={text}: expected a file, a folder or a name of `weights list`.{near}")
+    return path
+
+
+def _ways_to_weights(name: str, kind: Any, preset: str | None) -> str:
+    """How weights are had that a preset lacks: `take those that ..., train them with ..., or give a file ...`."""
+    from benchmark.registry import trainers
+    from benchmark.weights import table
+
+    ways = []
+    if published := getattr(kind, "published", ""):  # a plug-in's class need not come from ours
+        *_, known = published.split()
+        away = known in table.TABLE and not table.is_here(known)
+        getting = f" (`python -m benchmark weights fetch {known}` says how they are had)" if away else ""
+        ways.append(f"take those that its authors publish with `{published}`{getting}, ")
+    if name in trainers:
+        ways.append(f"train them with `python -m benchmark train --method {name} --preset {preset}`, or ")
+    return f"{''.join(ways)}give a file with --weights"
 
 
 def presets_of(kind: Any) -> Presets:
@@ -213,12 +245,14 @@ def _shown(value: Any) -> str:
 
 
 def _digest(path: Path) -> str:
-    """sha256 of a weights file; of the names and hashes of its files where weights come as a folder."""
+    """sha256 of a file; of a folder, that of the names and hashes of the files in it."""
     from benchmark.weights.table import sha256_of
 
     if path.is_file():
         return sha256_of(path)
-    listing = "\n".join(f"{file.name} {sha256_of(file)}" for file in sorted(path.iterdir()) if file.is_file())
+    listing = "\n".join(
+        f"{file.relative_to(path).as_posix()} {sha256_of(file)}" for file in sorted(path.rglob("*")) if file.is_file()
+    )
     return hashlib.sha256(listing.encode()).hexdigest()
 
 
@@ -235,6 +269,8 @@ class RunView:
     samples: Sequence[Sample]
     followed: FollowedProtocol | None = None
     """The paper's protocol by which it is measured."""
+    drawn_people: str = ""
+    """As of `MethodPlan`."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +299,7 @@ class RunPlan:
             task=self.task.name,
             task_version=self.task.version,
             method=self.method.name,
-            config=self.method.settings.as_dict(),
+            config=self.method.settings.for_identity(),
             weights_sha256=self.method.weights_sha256,
             dataset=self.manifest.dataset,
             dataset_revision=self.manifest.revision,
@@ -276,6 +312,7 @@ class RunPlan:
             enrolment=self.protocol.enrolment,
             enhancer=self.enhancer and _identity(self.enhancer),
             label=self.method.given_label,
+            files=dict(self.method.files) or None,
         )
 
     @property
@@ -296,7 +333,10 @@ class RunPlan:
     def view(self) -> RunView:
         about = self.method
         preset = about.settings.preset
-        return RunView(self.run, self.task, self.spec, about.label, preset, self.manifest, self.samples, self.followed)
+        return RunView(
+            self.run, self.task, self.spec, about.label, preset, self.manifest, self.samples, self.followed,
+            about.drawn_people,
+        )  # fmt: skip
 
     def describe(self) -> dict[str, Any]:
         followed = {"protocol": self.followed.model_dump()} if self.followed else {}
@@ -307,10 +347,12 @@ class RunPlan:
             "spec": self.spec.model_dump(),
             **({"enhancer": _about(self.enhancer)} if self.enhancer else {}),
             "weights": str(self.method.weights) if self.method.weights else None,
+            **({"files": self.method.settings.files()} if self.method.files else {}),
             "manifest": str(self.manifest.path),
             "root": str(self.manifest.root),
             "device": self.device,
             "limit": self.limit,
+            **({"drawn_people": self.method.drawn_people} if self.method.drawn_people else {}),
             **followed,
         }
 
@@ -601,6 +643,7 @@ def conclude(view: RunView, scorer: Scorer, unwritten: list[OSError] | None = No
         sources=sources,
         changed=changed,
         protocol=view.followed,
+        drawn_people=view.drawn_people,
         provenance=provenance.collect(),
     )
     if fuller_result(view) is None:
@@ -611,6 +654,13 @@ def conclude(view: RunView, scorer: Scorer, unwritten: list[OSError] | None = No
                 raise
             unwritten.append(error)
     return result
+
+
+def made_nothing(view: RunView) -> bool:
+    """Whether outputs were asked for, and not one could be made."""
+    asked = {sample.id for sample in view.samples}
+    rows = [row for row in view.run.predictions().values() if row.sample in asked]
+    return bool(rows) and all(row.status != "ok" for row in rows)
 
 
 def fuller_result(view: RunView) -> Result | None:
@@ -667,7 +717,7 @@ def peers(view: RunView) -> list[Result]:
         same = same and result.spec.enrolment in (None, view.spec.enrolment or view.task.protocol.enrolment)
         if not plan or not same or result.samples != len(view.samples) or result.run_id == view.spec.run_id():
             continue
-        own = plan.settings.as_dict(), plan.weights_sha256
+        own = plan.settings.for_identity(), plan.weights_sha256
         if (result.spec.config, result.spec.weights_sha256) == own:
             found[plan.name] = result
     return [found[name] for name in view.task.references if name in found]

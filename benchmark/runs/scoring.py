@@ -238,10 +238,13 @@ def check_face_network(networks: Any, name: str) -> None:
 
     Raises:
         PrerequisiteError: it lacks a file or a package.
-        InvalidConfig: it is none, or of another kind.
+        UnknownName: it is none, or of another kind.
+        InvalidConfig: what it names behind a colon cannot be used.
     """
     from benchmark.errors import InvalidConfig, PrerequisiteError
+    from benchmark.weights.networks import check_suits
 
+    check_suits("--face-network", "embedder", name)
     try:
         networks(name)
     except (FileNotFoundError, ImportError) as error:
@@ -265,14 +268,18 @@ def metric_options(names: Sequence[str], face_network: str, sets: Sequence[str])
 
     Raises:
         InvalidConfig: an item that is not key=value, or a key that none of the metrics takes.
+        UnknownName: a network of another kind than the option takes, or none.
     """
     import inspect
 
     from benchmark.configuration import literal
     from benchmark.errors import InvalidConfig, did_you_mean
     from benchmark.registry import metrics as registry
+    from benchmark.weights.networks import check_suits
 
-    taken = {key for name in names for key in inspect.signature(registry.load(name).create).parameters} - {"networks"}
+    takes = {name: {*inspect.signature(registry.load(name).create).parameters} - {"networks"} for name in names}
+    taken = {key for keys in takes.values() for key in keys}
+    ours = {key for name, keys in takes.items() for key in keys if not registry.entry(name).origin}
     options: dict[str, Any] = {"embedder": face_network}
     for item in sets:
         key, equals, text = item.partition("=")
@@ -280,6 +287,8 @@ def metric_options(names: Sequence[str], face_network: str, sets: Sequence[str])
             known = ", ".join(sorted(taken))
             raise InvalidConfig(f"--metric-set {item}: expected KEY=VALUE.{did_you_mean(key, taken)} Keys: {known}")
         options[key] = literal(text)
+        if key in ours:  # a plug-in's metric may call its own networks what it likes
+            check_suits(f"--metric-set {key}", key, text)
     return options
 
 

@@ -28,6 +28,7 @@ from benchmark.runs.evaluation import (
     evaluate,
     fuller_result,
     gathered,
+    made_nothing,
     plan_method,
     protocol_for,
     rescore,
@@ -119,9 +120,7 @@ class Session:
         label = request.label if request.label is None else checked_label(request.label)
         main = plan_method(request.method, request.preset, request.config, request.sets, request.weights)
         task = get_task(request.task or main.kind.task)
-        if not serves(main.kind, task.name):
-            able = ", ".join((main.kind.task, *main.kind.further_tasks))
-            raise UsageError(f"'{request.method}' does not serve task '{task.name}'; it serves: {able}")
+        check_serves(request.method, main.kind, task.name)
         device = pick_device(request.device)
         self.check_metrics(task)  # before minutes go into data
         manifest = self.open(request.split, task)
@@ -130,6 +129,12 @@ class Session:
             self.notes.extend(main.gathered.notes)
             request = self.request = replace(request, repeats=request.repeats or main.gathered.repeats)
         plans = [self._plan(main, task, manifest, device)]
+        if main.drawn_people and main.drawn_people != manifest.dataset:  # now, before minutes go into it
+            self.say(
+                f"{main.name} learnt the drawn people of {main.drawn_people} alone, and {manifest.dataset} has others: "
+                "the numbers will say how far these weights carry, not what the method can do. --weights takes others; "
+                f"`python -m benchmark show {main.name}` tells of such"
+            )
         if request.enrolment and plans[0].protocol.enrolment is None:
             self.notes.append(
                 f"--enrolment {request.enrolment} changes nothing of {main.name}, which is not told whose voice to give"
@@ -333,6 +338,9 @@ class Session:
                 if plan is first:
                     self.notes.extend(notes_on_inputs(plan.view))
                 self.notes.extend(notes_on(plan.view, results[-1], scorer, plan.source))
+                if plan is first and len(plans) > 1 and made_nothing(plan.view):
+                    self.notes.append(f"the rows beside {plan.method.label} are left out until it makes something")
+                    break
         finally:
             pool.close()
         if kept:
@@ -428,6 +436,20 @@ def notes_on(view: RunView, result: Result, scorer: Scorer, source: str | None =
     return [*notes, *tracebacks.notes(view.run.path, rows)]
 
 
+def check_serves(name: str, kind: Any, task: str, why: str = "") -> None:
+    """
+    Args:
+        kind: the Method class.
+        why: who asks for the task, where that is not said by its name.
+
+    Raises:
+        UsageError: the method cannot run it.
+    """
+    if not serves(kind, task):
+        able = ", ".join((kind.task, *kind.further_tasks))
+        raise UsageError(f"'{name}' does not serve task '{task}'{why}; it serves: {able}")
+
+
 def serves(kind: Any, task: str) -> bool:
     """Whether a Method class can run a task."""
     return task in (kind.task, *kind.further_tasks)
@@ -444,10 +466,14 @@ def score_run(
     limit: int | None = None,
     retry_failed: bool = False,
     unwritten: list[OSError] | None = None,
+    look_at: Callable[[Sequence[Sample]], object] = len,
     say: Say = lambda line: None,
     progress: Callable[[str], Progress] = lambda label: lambda stage, done, total, about="": None,
 ) -> tuple[RunView, Result, list[str], Scorer]:
     """Score a run that is on disk, against the data that it was made from.
+
+    Args:
+        look_at: given the samples, raises what should be refused before the work.
 
     Raises:
         UsageError: not a run.
@@ -481,7 +507,11 @@ def score_run(
             f"here it is {manifest.sha256[:12]} ({manifest.path}): the data have changed"
         )
     samples = manifest.samples[: limit if limit is not None else about.get("limit")]
-    view = RunView(run, task, spec, about.get("label", spec.method), about.get("preset"), manifest, samples)
+    look_at(samples)
+    view = RunView(
+        run, task, spec, about.get("label", spec.method), about.get("preset"), manifest, samples,
+        drawn_people=about.get("drawn_people", ""),
+    )  # fmt: skip
     say("Preparing metrics")
     scorer = session.scorer(task, manifest, Protocol(spec.seconds, spec.repeats, spec.enrolment))
     pool = WorkerPool(scorer, workers)

@@ -1,2 +1,9 @@
-"""Files of weights: which there are (`published`), where they lie (`table`), how they come (`downloads`), and the
-networks they fill (`networks`)."""
+"""Files of weights, and the networks that they fill.
+
+    published  which there are: where each comes from, and under which terms
+    table      where they lie on this machine: found, fetched, verified, loaded safely
+    downloads  a file over https, continued where it broke off
+    networks   networks by name for metrics and losses, each loaded once
+
+`networks` asks `table` for a file, which knows `published` and uses `downloads`.
+"""

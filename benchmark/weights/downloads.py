@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmark.errors import PrerequisiteError
 from benchmark.files import naming
+from metrics.sizes import size_told
 
 Progress = Callable[[int, int], None]
 """Called as progress(bytes done, bytes in all, 0 where unknown)."""
@@ -143,7 +144,7 @@ def _check_room(partial: Path, length: int) -> None:
     """
     free = shutil.disk_usage(partial.parent).free
     if length > free:
-        told = f"{length / 2**20:.0f} MiB are still to come and there is room for {free / 2**20:.0f} MiB"
+        told = f"{size_told(length)} are still to come and there is room for {size_told(free)}"
         raise OSError(errno.ENOSPC, told, str(partial))
 
 

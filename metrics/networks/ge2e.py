@@ -8,7 +8,6 @@ no longer have.
 
 from __future__ import annotations
 
-import importlib.metadata
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metrics.metric import Undefined
+from metrics.networks.carried import carried
 from metrics.networks.mel import mel_power, slaney_filters
 from metrics.networks.state import fill
 from metrics.networks.weight_files import read_weights
@@ -116,13 +116,7 @@ def carried_file() -> Path:
     Raises:
         ModuleNotFoundError: the package is not installed.
     """
-    try:
-        package = importlib.metadata.distribution("resemblyzer")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise ModuleNotFoundError(
-            "GE2E's weights come with resemblyzer: pip install --no-deps resemblyzer", name="resemblyzer"
-        ) from error
-    return Path(str(package.locate_file("resemblyzer/pretrained.pt")))
+    return carried("GE2E's weights", "resemblyzer", "resemblyzer/pretrained.pt", "pip install --no-deps resemblyzer")
 
 
 def load(path: Path | None = None, device: str = "cpu") -> Ge2e:

@@ -10,6 +10,8 @@ import json
 import re
 from pathlib import Path
 
+from metrics.sizes import size_told
+
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _PAGE = re.compile(rb"<(!doctype html|html|head|body|title|script|meta)\b", re.IGNORECASE)
 _HEAD = 4096
@@ -43,7 +45,7 @@ def not_weights(path: Path, suffix: str | None = None) -> str | None:
         head = file.read(_HEAD)
     if head.startswith(_POINTER):
         stated = re.search(rb"^size (\d{1,15})$", head, re.MULTILINE)
-        whole = f" of {int(stated[1]) / 2**20:.1f} MiB" if stated else ""
+        whole = f" of {size_told(int(stated[1]))}" if stated else ""
         return f"a Git LFS pointer to the file{whole}, not the file (`git lfs pull` brings it)"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"<"):

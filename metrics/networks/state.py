@@ -7,6 +7,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from metrics.networks.weight_files import some
+
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path, ignore: tuple[str, ...] = ()) -> None:
     """Copy a state dict into a network.
@@ -33,9 +35,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path, ignore: tu
         if name in given and given[name].shape != value.shape
     ]
     if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ValueError(
-            f"{path}: expected the weights of {type(network).__name__}, got {', '.join(wrong[:3])}{more}; "
-            "give the published file"
+            f"{path}: expected the weights of {type(network).__name__}, got {some(wrong)}; give the published file"
         )
     network.load_state_dict(given, strict=False)

@@ -12,7 +12,7 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -207,10 +207,10 @@ def _only(content: dict[Any, Any], path: Path) -> dict[Any, Any]:
         return content
     if tables:
         raise UnreadableWeights(
-            f"{path} holds several tables of tensors: {_some(map(_name, tables))}; expected one, or one named "
+            f"{path} holds several tables of tensors: {some(map(_name, tables))}; expected one, or one named "
             "state_dict, model, net, params or generator"
         )
-    held = _some(f"{_name(name)} ({_what(value)})" for name, value in content.items())
+    held = some(f"{_name(name)} ({_what(value)})" for name, value in content.items())
     raise UnreadableWeights(f"{path} holds no table of tensors: expected a state dict, got {held or 'nothing'}")
 
 
@@ -222,7 +222,7 @@ def _tensors(table: dict[Any, Any], path: Path) -> dict[str, Tensor]:
         or not (isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype.name in ARRAYS))
     ]
     if wrong:
-        raise UnreadableWeights(f"{path}: expected a state dict of nothing but tensors with names, but {_some(wrong)}")
+        raise UnreadableWeights(f"{path}: expected a state dict of nothing but tensors with names, but {some(wrong)}")
     # A copy in native byte order: what was unpickled need not be writable.
     return {
         name: value
@@ -250,7 +250,7 @@ def _listed(state: dict[str, Tensor], average: Any, frozen: Collection[str], pat
         if tensor.shape != state[name].shape
     ]
     if wrong:
-        raise UnreadableWeights(f"{path} has a moving average that does not fit its state dict: {_some(wrong)}")
+        raise UnreadableWeights(f"{path} has a moving average that does not fit its state dict: {some(wrong)}")
     return {**state, **dict(zip(names, average, strict=True))}
 
 
@@ -266,7 +266,8 @@ def _name(name: Any) -> str:
     return ascii(name)[1:-1][:100] if isinstance(name, str) else f"the {type(name).__name__} {ascii(name)[:50]}"
 
 
-def _some(items: Any) -> str:
+def some(items: Iterable[str]) -> str:
+    """The first few of what a message has to name, and how many there are besides."""
     items = list(items)
     return "; ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")
 

@@ -6,7 +6,6 @@ with its mean over time taken away.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 from metrics.metric import Undefined
 from metrics.networks.mel import kaldi_fbank
 from metrics.networks.not_weights import not_weights
+from metrics.networks.onnx_files import file_digest
 
 LEAST_S = 0.4
 """Seconds of sound below which there is no embedding, as with GE2E."""
@@ -42,8 +42,7 @@ class Wespeaker:
             raise FileNotFoundError(f"{path} is not there: give a WeSpeaker model exported as ONNX")
         if what := not_weights(self.path):
             raise ValueError(f"{path}: expected an ONNX model, got {what}")
-        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()[:8]
-        self.signature = f"wespeaker-{digest}|fs:16000|fbank:kaldi80-hamming|cmn"
+        self.signature = f"wespeaker-{file_digest(self.path)}|fs:16000|fbank:kaldi80-hamming|cmn"
         self._session = self._open()
 
     def embed(self, samples: np.ndarray) -> np.ndarray | Undefined:

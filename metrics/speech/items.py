@@ -36,7 +36,6 @@ def speech_item(
         resampled(reference, reference_rate, rate),
         text,
         seconds,
-        converted_from=max(estimate_rate, reference_rate) if estimate_rate != reference_rate else None,
     )
 
 

@@ -1,7 +1,7 @@
 """How fast a tree of files is indexed, and how much memory that takes, by the number of files.
 
     python tests/benchmarks/bench_index.py
-    python tests/benchmarks/bench_index.py --layout lrs3 --files 1000 10000 100000 --workers 2
+    python tests/benchmarks/bench_index.py --layout lrs3 --files 1000 10000 --workers 2
 
 Makes a tree of each size in the published layout of a corpus, deletes it afterwards, and indexes its training split in
 a process of its own, twice. Of `voxceleb2` half of the files are videos and half recordings, of which only the first
@@ -31,7 +31,7 @@ LINKS = 30_000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--files", type=int, nargs="+", default=[1000, 10_000, 100_000, 300_000])
     parser.add_argument("--layout", choices=sorted(LAYOUTS), default="voxceleb2")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where trees are put")

@@ -14,7 +14,7 @@ from benchmark.preparation.step import Step
 
 
 @dataclass(frozen=True)
-class Sources:
+class Worklist:
     """What a step is to work on."""
 
     root: Path
@@ -28,7 +28,7 @@ class Sources:
     """Lines that name what cannot be listed, and why."""
 
 
-def in_folder(root: Path, step: Step) -> Sources:
+def in_folder(root: Path, step: Step) -> Worklist:
     """The files that a step takes, at any depth below a folder; hidden ones are passed over.
 
     Raises:
@@ -39,12 +39,12 @@ def in_folder(root: Path, step: Step) -> Sources:
     strays: list[str] = []
     found = MediaFinder(root, strays).media(root, lambda path: not _hidden(path, root), lambda path: None)
     files = list(found)
-    return _sources(
+    return _worklist(
         root, files, step, [line for line in strays if not line.endswith(": not a kind of file that is used here")]
     )
 
 
-def in_dataset(manifest: Manifest, step: Step) -> Sources:
+def in_dataset(manifest: Manifest, step: Step) -> Worklist:
     """The files of a split that a step takes."""
     root = manifest.root
     paths = {
@@ -54,7 +54,7 @@ def in_dataset(manifest: Manifest, step: Step) -> Sources:
         for group in fields.values()
         for path in group
     }
-    return _sources(root, sorted(path.relative_to(root).as_posix() for path in paths), step, [])
+    return _worklist(root, sorted(path.relative_to(root).as_posix() for path in paths), step, [])
 
 
 def check_out(root: Path, out: Path) -> None:
@@ -70,7 +70,7 @@ def check_out(root: Path, out: Path) -> None:
         raise UsageError(f"--out {out} holds {root}, which is only read: choose an empty folder")
 
 
-def _sources(root: Path, files: Iterable[str], step: Step, strays: list[str]) -> Sources:
+def _worklist(root: Path, files: Iterable[str], step: Step, strays: list[str]) -> Worklist:
     every = list(files)
     taken = [file for file in every if step.accepts(file)]
     # A recording beside a video is its speech, as in LRS3 and VoxCeleb2.
@@ -90,7 +90,7 @@ def _sources(root: Path, files: Iterable[str], step: Step, strays: list[str]) ->
         else:
             clashes[file] = f"would be written as {products[0]}, as {owner} is: rename one of them"
     ordered = {file: chosen[file] for file in sorted(chosen)}
-    return Sources(root, ordered, clashes, len(every) - len(taken) + spoken, tuple(strays))
+    return Worklist(root, ordered, clashes, len(every) - len(taken) + spoken, tuple(strays))
 
 
 def _hidden(path: Path, root: Path) -> bool:

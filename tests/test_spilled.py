@@ -1,0 +1,109 @@
+"""Collections in temporary files against plain dicts and lists."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.datasets import manifest
+from benchmark.datasets import spilled as spilling
+from benchmark.datasets.manifest import Row, write_manifest
+from benchmark.datasets.names import SafeIds, safe_ids
+from benchmark.datasets.spilled import Spilled
+from benchmark.datasets.utterances import Utterance, Utterances
+from benchmark.errors import MissingDataset
+
+
+def test_it_does_what_a_dict_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spilling, "PAGE", 7)  # so that pages end in the middle
+    draw = random.Random(0)
+    ours: Spilled[float] = Spilled()
+    plain: dict[str, float] = {}
+    for number in range(2000):
+        key = draw.choice("aäb\u2028ж😀 /'%") + str(draw.randrange(60))
+        action = draw.randrange(4)
+        if action == 0:
+            ours[key] = plain[key] = float(number)
+        elif action == 1:
+            ours.offer(key, float(number))
+            plain.setdefault(key, float(number))
+        elif action == 2:
+            assert ours.get(key) == plain.get(key) and (key in ours) == (key in plain)
+        elif key in plain:
+            del ours[key], plain[key]
+    assert list(ours) == list(plain) and list(ours.items()) == list(plain.items()) and ours == plain
+    assert list(ours.values()) == list(plain.values()) and len(ours) == len(plain) and bool(ours)
+    assert list(ours.in_order()) == sorted(plain.items())
+    for key in ours:  # it may be changed while it is gone through
+        del ours[key]
+    assert not ours and list(ours.in_order()) == []
+    for missing in (lambda: ours["a"], lambda: ours.pop("a")):
+        with pytest.raises(KeyError):
+            missing()
+
+
+def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def small() -> sqlite3.Connection:
+        database = spilling.scratch()
+        database.execute("PRAGMA max_page_count = 3")
+        return database
+
+    monkeypatch.setattr(manifest, "scratch", small)
+    about = {"dataset": "d", "revision": "1", "split": "test", "task": "speech2face"}
+    with pytest.raises(MissingDataset, match=r"disk is full\): set TMPDIR to a folder"):
+        write_manifest(tmp_path / "m.jsonl", (Row(str(n), "ann", {}, {}, {"k": "x" * 999}) for n in range(99)), **about)
+    assert not list(tmp_path.iterdir())
+
+
+def spoken(count: int) -> list[Utterance]:
+    draw = random.Random(1)
+    ids = [f"u{number:03d}" for number in range(count)]
+    draw.shuffle(ids)
+    return [
+        Utterance(key, f"p{number % 5}", f"{key}.wav", f"{key}.mp4" if number % 3 else None, {"age": 1.5, "text": "é"})
+        for number, key in enumerate(ids)
+    ]
+
+
+def test_utterances_are_a_sorted_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.datasets.utterances.PAGE", 7)
+    several = [replace(one, attributes={}, clean="c.wav") if one.speaker == "p0" else one for one in spoken(50)]
+    ours, plain = Utterances.of(several), sorted(several, key=lambda one: one.id)
+    assert list(ours) == plain and len(ours) == 50 and Utterances.of(ours) is ours
+    assert [ours[place] for place in (0, 17, -1)] == [plain[0], plain[17], plain[-1]] and ours[3:40:9] == plain[3:40:9]
+    with pytest.raises(IndexError):
+        ours[50]
+    assert dict(ours.named()) == {one.id: one for one in plain}
+    assert ours.by("speech", plain[4].speech) == ours.by("name", plain[4].id) == plain[4]
+    assert ours.by("name", "nobody") is None and ours.by("name", "\udce9") is None
+    assert ours.of_several() and not Utterances.of(plain[:1]).of_several() and not Utterances([]).of_several()
+    assert dict(ours.by_speaker()) == {f"p{n}": [one for one in plain if one.speaker == f"p{n}"] for n in range(5)}
+
+
+def test_what_is_drawn_is_what_would_be_drawn_of_lists() -> None:
+    plain = sorted(spoken(50), key=lambda one: one.id)
+    ours = Utterances.of(plain)
+    for number, own in enumerate(plain):
+        siblings = [one for one in plain if one.speaker == own.speaker and one.speech != own.speech]
+        strangers = [one for one in plain if one.speaker != own.speaker]
+        place = int(np.random.default_rng(number).integers(len(siblings)))
+        assert ours.sibling(own, np.random.default_rng(number)) == siblings[place]
+        place = int(np.random.default_rng(number).integers(len(strangers)))
+        assert ours.stranger(own, np.random.default_rng(number)) == strangers[place]
+    alone = Utterances.of(plain[:1])
+    assert (
+        alone.sibling(plain[0], np.random.default_rng(0)) is alone.stranger(plain[0], np.random.default_rng(0)) is None
+    )
+
+
+def test_ids_are_the_same_however_they_are_asked_for() -> None:
+    names = ["a", "A", "b", "B b", "B_b", "é", "e", "ж", "щ", "c", "C é", "c_e", "C_e"]
+    ids = SafeIds(names)
+    assert {name: ids[name] for name in names} == safe_ids(names)
+    assert len({key.lower() for key in safe_ids(names).values()}) == len(names)
+    assert safe_ids(names)["b"] == "b" and safe_ids(names)["B_b"] == "B_b" and safe_ids(names)["B b"] != "B_b"
