@@ -357,6 +357,22 @@ def test_what_no_number_here_measures_stays_so_for_a_named_run():
     assert [line.value for line in filled.lines if line.cell.row.label == label and line.value] == [1.5, 1.5]
 
 
+def test_a_table_of_a_part_of_the_test_is_measured_on_that_part_of_the_papers_corpus_alone():
+    """Table 3 takes all four rows of the files of speakers with several."""
+    three, label = table("lipdiffuser", 3), "Same utterance"
+    whole = kept(three, label, "lrs3_chime3", wer_by_clip=0.5)
+    several = kept(three, label, "lrs3_chime3", spec={"split": "test_several"}, wer_by_clip=0.4)
+    filled = fill(three, [whole, several])
+    assert at(filled, label, "WER").value == 0.4 and at(filled, label, "WER").split == "test_several"
+    assert all("--split test_several" in line.need.commands()[-1] for line in filled.lines)
+    assert tables.page(filled).blocks[0].of[1].startswith("measured: lrs3_chime3, test_several split")
+    assert {record["split"] for record in tables.records(filled)} == {"test_several"}
+    assert at(fill(three, [], given={label: several}), label, "WER").value == 0.4
+    with pytest.raises(UsageError, match="expected lip2speech on lrs3_chime3, test_several split"):
+        fill(three, [], given={label: whole}, dataset="lrs3_chime3")
+    assert {line.split for line in fill(three, []).lines} == {"test"}  # Talkers' speakers have several, all of them
+
+
 def test_a_named_run_that_is_another_than_the_rows_says_how():
     three, label = table("lipdiffuser", 3), "Same utterance"
     steps = {"config": kept(three, label).result.spec.config | {"steps": 3}}

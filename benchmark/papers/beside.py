@@ -65,6 +65,10 @@ class Line:
         return self._scaled("sd" if self.cell.column.over_outputs else "spread")
 
     @property
+    def split(self) -> str:
+        return split_of(self.cell, self.dataset)
+
+    @property
     def number(self) -> str:
         """Of our results, that is shown or would be."""
         return self.cell.number if self.item is None else self.item.name
@@ -296,10 +300,10 @@ class _Filling:
         sections = tuple(self._section(column) for column in self._columns(columns))
         for label in self.given.keys() - self._used:
             spec = self.given[label].result.spec
+            places = dict.fromkeys(f"{line.dataset}, {line.split} split" for each in sections for line in each.lines)
             raise UsageError(
                 f"{self.given[label].path} ({spec.task} on {spec.dataset}, {spec.split} split) does not measure row "
-                f"'{label}' of {self.table.name}: expected {self.table.task or 'no run'} on "
-                f"{', '.join(dict.fromkeys(section.dataset for section in sections))}, {SPLIT} split"
+                f"'{label}' of {self.table.name}: expected {self.table.task or 'no run'} on {' or '.join(places)}"
             )
         return Filled(self.table, sections)
 
@@ -364,7 +368,7 @@ class _Filling:
         if named is None:
             return None
         spec = named.result.spec
-        return named if (spec.task, spec.dataset, spec.split) == (cell.task, dataset, SPLIT) else None
+        return named if (spec.task, spec.dataset, spec.split) == (cell.task, dataset, split_of(cell, dataset)) else None
 
     def _candidates(self, cell: Cell, dataset: str) -> list[Kept]:
         """Results that measure the cell's row on a dataset, best first."""
@@ -436,6 +440,11 @@ class _Filling:
             for line, found in zip(lines, numbers, strict=True)
             for counted in [data[line.dataset]]
         ]
+
+
+def split_of(cell: Cell, dataset: str) -> str:
+    """Of a dataset, on which a cell is measured."""
+    return cell.corpus.split if cell.corpus is not None and cell.corpus.dataset == dataset else SPLIT
 
 
 def _names(column: Column) -> list[str]:

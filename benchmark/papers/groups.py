@@ -16,7 +16,6 @@ from typing import Any
 from benchmark.errors import MissingDataset, UsageError
 from benchmark.papers import tables
 from benchmark.papers.beside import Filled, Line, Section, fixed
-from benchmark.papers.needs import SPLIT
 from benchmark.reports import groups as report
 from benchmark.results.attributes import Known, grouped_by
 from benchmark.results.comparison import Scored, find_scored, scored_run
@@ -211,7 +210,15 @@ def records(told: ByGroups) -> list[dict[str, Any]]:
             result = line.kept.result if line.kept else None
             about = (
                 *(told.filled.table.paper, told.filled.table.number, line.cell.row.label, line.cell.row.method),
-                *(column.group, column.head, column.better, column.unit, line.cell.printed.value, line.dataset, SPLIT),
+                *(
+                    column.group,
+                    column.head,
+                    column.better,
+                    column.unit,
+                    line.cell.printed.value,
+                    line.dataset,
+                    line.split,
+                ),
                 *(line.value, told.name),
             )
             ends = (

@@ -17,7 +17,6 @@ from typing import Any
 
 from benchmark.errors import UsageError
 from benchmark.papers.beside import Filled, Line, Section, fixed
-from benchmark.papers.needs import SPLIT
 from benchmark.papers.ranking import Agreement
 from benchmark.papers.reported import load
 from benchmark.reports import escaping
@@ -145,7 +144,8 @@ def measured_head(filled: Filled, dataset: str) -> str:
     if not any((line.need or line.kept) and line.dataset == dataset for line in filled.lines):
         return "measured"
     people = {line.kept.result.speakers for line in filled.lines if line.kept and line.dataset == dataset}
-    return f"measured: {dataset}, {SPLIT} split" + (f" ({people.pop()} people)" if len(people) == 1 else "")
+    split = next(line.split for line in filled.lines if line.dataset == dataset)
+    return f"measured: {dataset}, {split} split" + (f" ({people.pop()} people)" if len(people) == 1 else "")
 
 
 def _defined_otherwise(section: Section) -> bool:
@@ -408,7 +408,7 @@ def records(filled: Filled) -> list[dict[str, Any]]:
                 *(cell.column.group, cell.column.head, cell.column.better, cell.column.unit),
                 *(cell.corpus.name if cell.corpus else "", cell.printed.text, cell.printed.value),
                 *(cell.printed.spread, cell.column.spread if cell.printed.spread is not None else ""),
-                *(line.dataset, SPLIT, line.value, line.low, line.high, line.deviation),
+                *(line.dataset, line.split, line.value, line.low, line.high, line.deviation),
                 *(item.scored if item else None, item.total if item else None, line.difference),
                 *(None if item is None else line.same, line.number),
                 item.signature if item else "",
