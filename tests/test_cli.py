@@ -85,6 +85,9 @@ def test_examples_in_help_use_real_options(path):
         assert {word for word in words if word.startswith("-")} <= known
 
 
+FILM = ("--input", "a.mp4", "--enroll", "a.wav", "--output", "b.wav")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -98,6 +101,8 @@ def test_examples_in_help_use_real_options(path):
             "weights fetch flowavse_official` says how they are had), train them",
         ),
         (("run", "--method", "lipdiffuser", "--preset", "paper"), "preset 'paper': train them with"),
+        (("predict", "--method", "lipdiffuser", "--set", "video=shuffled", *FILM), "--set video=shuffled` has one"),
+        (("predict", "--method", "lipdiffuser", "--set", "enrolment=shuffled", *FILM), "another person's enrolment"),
         (("run", "--method", "sf2f", "--weights", "nowhere.safetensors"), "nowhere.safetensors is not a file"),
         (("run", "--method", "sf2f", "--dataset", "folder"), "no --data-root was given"),
         (("run", "--method", "sf2f", "--dataset", "folder", "--data-root", "nowhere"), "'nowhere' is not a folder"),

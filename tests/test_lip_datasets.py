@@ -309,6 +309,13 @@ def test_lrs3_chime3_has_every_utterance_at_six_snrs(lrs3: Path) -> None:
     assert len(opened(LRS3CHiME3, lrs3, "test_snr", "av_enhancement").samples) == 36
 
 
+def test_the_several_of_lrs3_chime3_are_the_mixtures_of_the_test_that_have_another_to_enrol(lrs3: Path) -> None:
+    test = opened(LRS3CHiME3, lrs3).samples
+    several = opened(LRS3CHiME3, lrs3, "test_several").samples
+    assert several == tuple(sample for sample in test if "enrolment" in sample.inputs)
+    assert {sample.speaker for sample in test} - {sample.speaker for sample in several} == {"alone"}
+
+
 def test_the_list_of_lrs3_chime3_is_kept_and_hashed(lrs3: Path, tmp_path: Path) -> None:
     first = opened(LRS3CHiME3, lrs3, "test_snr")
     header, *lines = first.path.read_text().splitlines()

@@ -15,6 +15,7 @@ from baselines.lipdiffuser import lip_shards
 from baselines.lipdiffuser.clips import ShardClips
 from baselines.lipdiffuser.lip_shards import encoded_lips, filed_lips
 from baselines.lipdiffuser.visual_encoder import VisualEncoder, centre
+from benchmark.errors import MissingDataset
 from benchmark.media import write_audio, write_video
 from benchmark.types import Audio, Sample
 from benchmark.weights.table import home
@@ -135,6 +136,44 @@ def test_features_of_files_are_read_once(clips: ShardClips, tmp_path: Path, monk
     assert not read
     np.save(tmp_path / "a" / "p" / "2.npy", np.ones((3, DIM), np.float16))
     assert filed_lips(tmp_path / "a", DIM, clips)[2].eq(1).all() and read == ["p/2", "p/3"]
+
+
+def test_without_cutting_there_are_as_many_frames_and_the_same_speech(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At other rates, of other sizes, and where the sound of a film begins later than its pictures."""
+    monkeypatch.setattr(shards, "cores", lambda: 1)  # in this process
+    monkeypatch.setattr("benchmark.media.video.sound_delay", lambda path: 0.12)
+    rng, samples = np.random.default_rng(0), []
+    for number, (rate, frames, side, delayed) in enumerate(((25, 20, 96, 0), (30, 33, 160, 0), (25, 20, 160, 3))):
+        film = tmp_path / f"{number}.mkv"
+        sound = Audio(rng.uniform(-0.5, 0.5, 16_000 * frames // rate).astype(np.float32), 16_000)
+        write_video(film, rng.integers(0, 256, (frames, side, side), np.uint8), rate, sound)
+        speech = (film,) if delayed else (film.with_suffix(".wav"),)
+        write_audio(film.with_suffix(".wav"), sound)
+        samples.append(Sample(f"p{number}", f"p{number}", {"video": (film,)}, {"speech": speech}))
+    broken = tmp_path / "3.mkv"
+    broken.write_bytes(b"no film")
+    samples.append(Sample("p3", "p3", {"video": (broken,)}, {"speech": samples[0].targets["speech"]}))
+    whole, counted = ShardClips(samples), ShardClips(samples, cut=False)
+    assert len(whole) == len(counted) == 3 and whole.problems == counted.problems and len(counted.problems) == 1
+    assert [len(counted.mouth(number)) for number in range(3)] == [20, 27, 17]
+    for number in range(3):
+        assert torch.equal(whole.speech(number), counted.speech(number))
+        assert counted.mouth(number).shape == (len(whole.mouth(number)), 0, 0)
+
+
+def test_features_lie_where_the_videos_do(clips: ShardClips, tmp_path: Path) -> None:
+    for number, frames in enumerate(LENGTHS):  # the videos are <tmp_path>/<number>.mkv
+        for folder in (tmp_path / "a", tmp_path / "b" / tmp_path.name):
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(folder / f"{number}.npy", np.full((frames, DIM), number, np.float16))
+    lips = filed_lips(tmp_path / "b", DIM, clips)
+    assert not lips.faults and [float(one.mean()) for one in lips] == list(range(5))
+    np.save(tmp_path / "b" / tmp_path.name / "1.npy", np.full((LENGTHS[1], DIM), 7, np.float16))
+    assert float(filed_lips(tmp_path / "b", DIM, clips)[1].mean()) == 7
+    with pytest.raises(MissingDataset, match="none of 5 clips"):  # a name alone is no video's path
+        filed_lips(tmp_path / "a", DIM, clips)
 
 
 def test_the_hash_is_of_what_the_features_are(clips: ShardClips, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from baselines.post_hoc_ema import PowerAverages
 from benchmark.configuration import Presets, resolve
 from benchmark.errors import InvalidConfig, MediaError, MethodError, MissingWeights
 from benchmark.media.mouth_video import MouthVideo
+from benchmark.runs.evaluation import plan_method
 from benchmark.types import Audio, Example, Sample
 
 SMALL = Config(
@@ -229,6 +230,11 @@ def test_features_may_come_from_files(tmp_path):
     np.testing.assert_allclose(spoken(made, one)[0], spoken(method(tmp_path), one)[0], atol=2e-5)
     (missing,) = made.generate([example(seed=5)])
     assert isinstance(missing, MediaError) and "a5.npy is not there" in str(missing)
+    other = example(seed=5)
+    filmed = dataclasses.replace(other.sample, inputs={**other.sample.inputs, "video": (Path("/films/t10/00001.mp4"),)})
+    (tmp_path / "t10").mkdir()
+    (tmp_path / "a1.npy").rename(tmp_path / "t10" / "00001.npy")
+    assert spoken(made, dataclasses.replace(other, sample=filmed))[0].shape == (3200,)
     with pytest.raises(InvalidConfig, match="visual = features needs visual_features"):
         method(tmp_path, dataclasses.replace(config, visual_features=""))
 
@@ -237,6 +243,17 @@ def test_random_weights_can_be_timed(tmp_path):
     made = LipDiffuser(dataclasses.replace(SMALL, speaker="wespeaker"))
     made.load_random("cpu")
     assert spoken(made, example())[0].shape == (3200,)
+
+
+def test_who_lacks_weights_is_told_of_the_networks_around_them():
+    with pytest.raises(MissingWeights) as told:
+        plan_method("lipdiffuser", "paper")
+    for word in ("visual_weights=braven_large", "weights fetch wespeaker_resnet221", "vocoder_weights=hifigan_16khz"):
+        assert word in str(told.value)
+    sets = ("visual=features", "visual_features=folder", "speaker=ge2e", "vocoder_weights=hifigan_16khz")
+    with pytest.raises(MissingWeights) as told:
+        plan_method("lipdiffuser", "paper", sets=sets)
+    assert "networks of others" not in str(told.value)
 
 
 def test_presets_are_those_of_the_paper_and_of_talkers():

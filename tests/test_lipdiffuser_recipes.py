@@ -11,7 +11,9 @@ import torch
 from test_frontends import speechlike
 from test_lipdiffuser_method import SMALL, example, spoken
 
+from baselines import shards
 from baselines.checkpoints import read
+from baselines.lipdiffuser import clips
 from baselines.lipdiffuser import training as module
 from baselines.lipdiffuser.braven import BRAVEn, Size
 from baselines.lipdiffuser.clips import ShardClips
@@ -184,6 +186,16 @@ def test_a_resumed_denoiser_sees_by_the_features_it_began_with(tmp_path, filmed)
         trained(with_features(tmp_path / "one", filmed, 1), 2)  # the same folder with other contents
     moved = with_features(tmp_path / "three", filmed, 0)
     assert trained(moved, 2) == tmp_path / "out" / "denoiser.safetensors"
+
+
+def test_a_denoiser_that_learns_from_features_cuts_no_mouth(tmp_path, filmed, monkeypatch):
+    def refuse(*given):
+        raise AssertionError("a mouth is cut")
+
+    monkeypatch.setattr(shards, "cores", lambda: 1)  # in this process
+    monkeypatch.setattr(clips, "read_mouth_video", refuse)
+    config = with_features(tmp_path / "features", filmed, 0)
+    train_stages(module.recipes(config, DENOISER_ALONE, filmed), tmp_path / "out", Loop(device="cpu"))
 
 
 def braven(path: Path, seed: int) -> Path:

@@ -14,6 +14,7 @@ from baselines.lipdiffuser.denoiser_training import AudioRecipe, DenoiserRecipe,
 from baselines.lipdiffuser.utterances import SILENCE, Utterances
 from baselines.post_hoc_ema import Kept, kept_in
 from baselines.training import Loop, train
+from benchmark.papers.reported import load
 
 TINY = Config(channels=8, multiples=(1, 2), blocks=1, attention=(False, False), head_channels=16, patch=8)
 FEATURES = 6
@@ -152,6 +153,70 @@ def test_an_average_of_another_width_is_exported(tmp_path):
     weight = own_tensors(tensors, "denoiser.")["unet.enter.weight"]
     assert weight.isfinite().all()
     assert not torch.equal(weight, made.averages.networks[1].state_dict()["unet.enter.weight"].half().float())
+
+
+@pytest.mark.parametrize("kind", [DenoiserRecipe, AudioRecipe])
+def test_a_step_is_taken_by_equation_2(tmp_path, kind):
+    """The loss and the gradients of both networks, with the very noise that the step draws."""
+    training = dataclasses.replace(QUICK, noise_mean=-0.7, noise_deviation=0.9)
+    made = recipe(tmp_path, kind, training)
+    with torch.no_grad():
+        for name, parameter in made.denoiser.named_parameters():
+            if name.endswith("gain"):
+                parameter.fill_(0.5)
+    batch = made.batch(np.random.default_rng(0))
+    assert ("seen" in batch) == (kind is DenoiserRecipe)
+    taken: list[tuple[str, torch.Tensor, dict[str, torch.Tensor]]] = []
+
+    def update(name: str, loss: torch.Tensor) -> None:
+        made.optimisers()[name].zero_grad()
+        loss.backward()
+        taken.append((name, loss.detach(), gradients()))
+
+    def gradients() -> dict[str, torch.Tensor]:
+        modules = {name: made.modules()[name] for name in ("denoiser", "uncertainty")}
+        named = {f"{of}.{name}": p for of, module in modules.items() for name, p in module.named_parameters()}
+        return {name: p.grad.clone() for name, p in named.items() if p.grad is not None}
+
+    torch.manual_seed(5)
+    measures = made.step(batch, update)
+
+    torch.manual_seed(5)
+    count = len(batch["mels"])
+    sigma = (-0.7 + 0.9 * torch.randn(count)).exp()
+    mean, deviation = made.utterances.statistics()
+    clean = (batch["mels"] - mean) / deviation * 0.5
+    noisy = clean + sigma[:, None, None] * torch.randn_like(clean)
+    made.optimisers()["denoiser"].zero_grad()
+    said = made.denoiser.unet.modulations(batch["seen"]) if "seen" in batch else None
+    error = ((made.denoiser(noisy, sigma, batch["voices"], said) - clean) ** 2).mean((1, 2))
+    weight = (sigma**2 + 0.25) / (0.5 * sigma) ** 2
+    u = made.uncertainty(sigma)
+    loss = (weight * error / u.exp() + u).mean()
+    loss.backward()
+
+    (name, given, found), expected = taken[0], gradients()
+    assert len(taken) == 1 and name == "denoiser"
+    torch.testing.assert_close(given, loss.detach())
+    assert float(measures["loss"].detach()) == float(given)
+    assert float(measures["error"].detach()) == pytest.approx(float((weight * error).detach().mean()))
+    assert found.keys() == expected.keys() and "uncertainty.linear.weight" in found
+    assert found["uncertainty.linear.weight"].abs().max() > 1e-4
+    assert any(".film." in name for name in found) == (kind is DenoiserRecipe)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_adam_has_the_papers_betas_and_moves_both_networks(tmp_path):
+    made = recipe(tmp_path)
+    (optimiser,) = made.optimisers().values()
+    assert type(optimiser) is torch.optim.Adam
+    stated = {item.name: item.value for item in load("lipdiffuser").settings}
+    (group,) = optimiser.param_groups
+    assert group["betas"] == (stated["beta 1 of Adam"], stated["beta 2 of Adam"]) == (0.9, 0.99)
+    assert stated["optimizer"] == "Adam" and group["lr"] == QUICK.learning_rate and group["weight_decay"] == 0
+    moved = {id(parameter) for parameter in group["params"]}
+    assert moved == {id(p) for module in (made.denoiser, made.uncertainty) for p in module.parameters()}
 
 
 def test_a_training_that_was_cut_off_ends_in_the_same_averages(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -297,6 +298,24 @@ def test_features_are_read_by_the_id_of_the_sample(tmp_path) -> None:
     np.testing.assert_array_equal(read_features(tmp_path, "a/b", 1024, 9).numpy(), features[:9].astype(np.float32))
     longer = read_features(tmp_path, "a/b", 1024, 11).numpy()
     np.testing.assert_array_equal(longer[9:], features[[9, 9]].astype(np.float32))
+
+
+def test_features_are_read_by_the_path_of_the_video(tmp_path) -> None:
+    """Below any root, the longest end of the path first; a name alone is no video's, and the id comes last."""
+    video, rng = Path("/data/lrs3/test/t10/00001.mp4"), np.random.default_rng(0)
+    names = ("data/lrs3/test/t10/00001", "lrs3/test/t10/00001", "test/t10/00001", "t10/00001", "t10_00001_pink_-5dB")
+    written = {name: rng.standard_normal((10, 8)).astype(np.float32) for name in (*names, "00001")}
+    for name, features in written.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / f"{name}.npy", features)
+    for name in names:
+        found = read_features(tmp_path, names[-1], 8, 10, video)
+        np.testing.assert_array_equal(found.numpy(), written[name])
+        (tmp_path / f"{name}.npy").unlink()
+    with pytest.raises(MediaError, match=r"t10_00001_pink_-5dB.npy is not there, nor t10/00001.npy: .* or by its id"):
+        read_features(tmp_path, names[-1], 8, 10, video)
+    with pytest.raises(MediaError, match="alone.npy is not there: "):
+        read_features(tmp_path, "alone", 8, 10)
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,29 @@ def test_numbers_of_two_definitions_never_share_a_column():
     assert at(fill(three, results[1:]), "random").value == pytest.approx(10)
 
 
+def test_lps_is_counted_in_characters_where_its_network_spells_and_in_phones_elsewhere():
+    """The published script joins the spelling of the phones and counts code points."""
+    one = table("lipdiffuser", 1)
+    spells = "phones:wav2vec2-0123456789ab,transformers5.1,greedy|fs:16000|resample:soxr-hq|ref:clean-signal|unit:{}|v1"
+    carried = "phones:sphinx_allphone-pocketsphinx5.1.1|fs:16000|ref:clean-signal|unit:arpabet|v1"
+    theirs = kept(one, "Noisy", "lrs3_chime3", spells.format("char"), lps_char=0.2)
+    theirs.result.aggregates.append(theirs.result.aggregates[0].model_copy(
+        update={"name": "lps", "value": 0.4, "signature": spells.format("ipa")}
+    ))  # fmt: skip
+    line = at(fill(one, [theirs]), "Noisy", "LPS")
+    assert line.value == 0.2 and line.same and line.difference == pytest.approx(0.2 - 0.11)
+    filled = fill(one, [kept(one, "Noisy", signature=carried, lps=0.3)])
+    line = at(filled, "Noisy", "LPS")
+    assert line.value == 0.3 and not line.same and line.difference is None
+    assert {record["number"] for record in tables.records(filled) if record["measured"]} == {"lps"}
+    assert any("counts the characters" in note for note in tables.page(filled).notes)
+    for name in ("lps", "lps_char"):
+        assert len(fill(one, [], columns=[name]).sections) == 1
+    # phones of the network that spells are no number of the paper's either
+    alone = kept(one, "Noisy", "lrs3_chime3", spells.format("ipa"), lps=0.4)
+    assert not at(fill(one, [alone]), "Noisy", "LPS").same
+
+
 def test_data_that_changed_never_share_a_column():
     three = table("sf2f", 3)
     labels = ("random", "voice2face, 5 sec", "SF2F, 5 sec")
@@ -305,6 +328,73 @@ def test_weights_trained_otherwise_are_only_known_by_name():
     assert at(fill(seven, [], given={"w/o L_1": elsewhere}, dataset="folder"), "w/o L_1").value == 25
     part = kept(seven, "w/o L_1", about={"partial": True}, recall_at_10=0.25)
     assert any("cannot be ranked: partial" in n for n in tables.page(fill(seven, [], given={"w/o L_1": part})).notes)
+
+
+def test_a_system_that_is_not_built_here_is_measured_by_the_run_that_is_named_for_it():
+    one, label = table("lipdiffuser", 1), "Lip-to-Speech, LipVoicer, V"
+    spec = {"method": "outputs", "config": {"folder": "files"}, "weights_sha256": None, "enrolment": None}
+    theirs = kept(one, "Noisy", spec=spec, about={"label": "LipVoicer"}, dnsmos_p808=3.1, nisqa_mos=3.4)
+    filled = fill(one, [], given={label: theirs})
+    assert (at(filled, label, "DNSMOS").value, at(filled, label, "NISQA").value) == (3.1, 3.4)
+    assert at(filled, label, "WER").reason == "no result of this row has this number"
+    others = [line for line in filled.lines if line.cell.row.label != label]
+    assert all(line.value is None for line in others)
+    answers = dict(tables.page(filled).commands)
+    assert answers[label] == ("measured by LipVoicer, the run that --row names",)
+    untold = answers["Lip-to-Speech, DiffV2S, V"][0]
+    assert "`run --method outputs --task lip2speech --set folder=FOLDER`" in untold and "--row" in untold
+    check("run --method outputs --task lip2speech --set folder=FOLDER")
+    # another dataset, task or split is another table's
+    for changed in ({"dataset": "folder"}, {"task": "av_enhancement"}, {"split": "val"}):
+        foreign = kept(one, "Noisy", spec={**spec, **changed}, dnsmos_p808=3.1)
+        with pytest.raises(UsageError, match="expected lip2speech on talkers, test split"):
+            fill(one, [], given={label: foreign})
+
+
+def test_a_named_system_is_in_order_with_the_methods_of_the_table():
+    one = table("lipdiffuser", 1)
+    labels = ("Lip-to-Speech, LipVoicer, V", "Lip-to-Speech, DiffV2S, V", "SE, AV-Gen, A+V")
+    given = {label: kept(one, "Noisy", dnsmos_p808=value) for label, value in zip(labels, (3, 2, 1), strict=True)}
+    assert fill(one, [], given=given, columns=["DNSMOS"]).sections[0].order.rows == 3
+
+
+def test_what_no_number_here_measures_stays_so_for_a_named_run():
+    one, label = table("flowavse", 1), "AV-Gen [4], 30"
+    filled = fill(one, [], given={label: kept(one, "AVDiffuSS [26], 30", pesq_wb=1.5)}, columns=["Params (M)", "PESQ"])
+    assert at(filled, label, "Params (M)").value is None and at(filled, label, "Params (M)").reason
+    assert [line.value for line in filled.lines if line.cell.row.label == label and line.value] == [1.5, 1.5]
+
+
+def test_a_table_of_a_part_of_the_test_is_measured_on_that_part_of_the_papers_corpus_alone():
+    """Table 3 takes all four rows of the files of speakers with several."""
+    three, label = table("lipdiffuser", 3), "Same utterance"
+    whole = kept(three, label, "lrs3_chime3", wer_by_clip=0.5)
+    several = kept(three, label, "lrs3_chime3", spec={"split": "test_several"}, wer_by_clip=0.4)
+    filled = fill(three, [whole, several])
+    assert at(filled, label, "WER").value == 0.4 and at(filled, label, "WER").split == "test_several"
+    assert all("--split test_several" in line.need.commands()[-1] for line in filled.lines)
+    assert tables.page(filled).blocks[0].of[1].startswith("measured: lrs3_chime3, test_several split")
+    assert {record["split"] for record in tables.records(filled)} == {"test_several"}
+    assert at(fill(three, [], given={label: several}), label, "WER").value == 0.4
+    with pytest.raises(UsageError, match="expected lip2speech on lrs3_chime3, test_several split"):
+        fill(three, [], given={label: whole}, dataset="lrs3_chime3")
+    assert {line.split for line in fill(three, []).lines} == {"test"}  # Talkers' speakers have several, all of them
+
+
+def test_a_named_run_that_is_another_than_the_rows_says_how():
+    three, label = table("lipdiffuser", 3), "Same utterance"
+    steps = {"config": kept(three, label).result.spec.config | {"steps": 3}}
+    for changed, told in (
+        ({"enrolment": "other"}, "enrolment other, not clean"),
+        (steps, "steps 3, not 8"),
+        ({"method": "outputs", "config": {}}, "method outputs, not lipdiffuser"),
+        ({"seconds": 2.0}, "seconds 2.0, not whole"),
+        ({}, ""),
+    ):
+        made = kept(three, label, spec=changed, about={"preset": "talkers"}, wer_by_clip=0.5)
+        notes = tables.page(fill(three, [], given={label: made})).notes
+        ends = [note.partition("is another: ")[2] for note in notes if "named for this row" in note]
+        assert ends == ([told] if told else [])
 
 
 def test_a_table_is_called_as_its_protocol_is():

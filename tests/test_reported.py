@@ -17,12 +17,18 @@ from test_advice import OPTIONS
 
 import baselines.avp_gan.config
 import baselines.flowavse.config
+import baselines.lipdiffuser.config
+import baselines.lipdiffuser.diffusion
+import baselines.lipdiffuser.mel
 import baselines.sf2f.config
 import baselines.sgmse.config
+import baselines.speech2face_ddpm.config
 import baselines.voice2face.config
 from benchmark import registry
 from benchmark.configuration import checked_fields
+from benchmark.datasets.mixtures import LIP_SNRS_DB
 from benchmark.errors import InvalidConfig, UnknownName
+from benchmark.media.mouth_video import CENTRE
 from benchmark.papers.reported import FOLDER, Cell, Paper, Table, load, papers, table
 from benchmark.protocols import book
 from benchmark.registry import metric_of
@@ -44,8 +50,10 @@ TRAINING = {
     "avp_gan": baselines.avp_gan.config.Training,
     "avdiffuss": baselines.flowavse.config.Training,
     "flowavse": baselines.flowavse.config.Training,
+    "lipdiffuser": baselines.lipdiffuser.config.Training,
     "sf2f": baselines.sf2f.config.Training,
     "sgmse": baselines.sgmse.config.Training,
+    "speech2face_ddpm": baselines.speech2face_ddpm.config.Training,
     "voice2face": baselines.voice2face.config.Training,
 }
 
@@ -182,7 +190,7 @@ def test_directions_are_those_of_published_results():
     directions = {item["name"]: item["higher_is_better"] for result in written for item in result["aggregates"]}
     numbers = {cell.number for cell in cells() if cell.number}
     numbers -= {name for name in numbers if metric_of(name) == "craniofacial"}
-    assert numbers - set(directions) <= {"lps", "nisqa_mos"}
+    assert numbers - set(directions) <= {"lps_char", "nisqa_mos"}
     for cell in cells():
         # random pairs are a baseline, of which neither side is better
         if cell.number and cell.column.better != "neither" and cell.number != "craniofacial_random_pairs":
@@ -220,16 +228,34 @@ def kept() -> Iterator[tuple[str, str, str, object, str]]:
 def held(method: str, preset: str, key: str) -> object:
     """What a preset holds, defaults included."""
     settings = plan_method(method, preset, without_weights=True).settings
-    if key == "parameters":
+    counted, _, part = key.partition(".")
+    if counted == "parameters":
         with torch.device("meta"):
-            return round(sum(p.numel() for p in settings.config.network().parameters()) / 1e6, 1)
+            network = settings.config.network(published=False) if method == "lipdiffuser" else settings.config.network()
+            return round(sum(p.numel() for p in network.get_submodule(part).parameters()) / 1e6, 1)
     if key.startswith("training."):
         training = TRAINING[method](**checked_fields(TRAINING[method], settings.training, preset))
         return getattr(training, key.removeprefix("training."))
     return getattr(settings.config, key)
 
 
-@pytest.mark.parametrize("method", ["avdiffuss", "avp_gan", "flowavse", "sf2f"])
+def test_what_no_setting_holds_of_lipdiffuser_is_built_as_its_paper_states_it():
+    built = {
+        "sampling rate": baselines.lipdiffuser.mel.RATE,
+        "length of the Fourier transform": baselines.lipdiffuser.mel.N_FFT,
+        "hop": baselines.lipdiffuser.mel.HOP,
+        "feature rate": baselines.lipdiffuser.mel.RATE / baselines.lipdiffuser.mel.HOP,
+        "mel bins": baselines.lipdiffuser.mel.BANDS,
+        "dimension of a speaker embedding": baselines.lipdiffuser.config.SPEAKER_DIMS["wespeaker"],
+        "frame rate": baselines.lipdiffuser.mel.RATE / baselines.lipdiffuser.diffusion.VIDEO_FRAME,
+        "side of the lip region": CENTRE,
+        "SNRs": LIP_SNRS_DB,
+    }
+    stated = {setting.name: setting.value for setting in load("lipdiffuser").settings}
+    assert {name: stated[name] for name in built} == built
+
+
+@pytest.mark.parametrize("method", sorted({method for method, *_ in kept()}))
 def test_presets_keep_to_their_papers(method):
     checked = 0
     for of, preset, key, expected, where in kept():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from baselines.shards import Part, Progress, Shard, Shards, starts
 from benchmark.errors import MediaError, MissingDataset
-from benchmark.media import read_audio, since_sound
+from benchmark.media import decoded_frames, pictures_on_screen, read_audio, regular_file, since_sound
 from benchmark.media.face_video import FPS
 from benchmark.media.mouth_video import SIDE, read_mouth_video
 from benchmark.types import Grey, Sample
@@ -50,18 +50,24 @@ class ShardClips:
 
     A recording whose speech or video cannot be used is left out and told in `problems`.
 
+    Args:
+        cut: the mouths, which takes most of the time. Otherwise `mouth` has no pixels, `[N, 0, 0]`: enough for who has
+            features of them.
+
     Raises:
         MissingDataset: no clip that can be used.
         PrerequisiteError: the shards cannot be written.
     """
 
-    def __init__(self, samples: Sequence[Sample], grey: Grey = "luma", progress: Progress | None = None) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], grey: Grey = "luma", progress: Progress | None = None, cut: bool = True
+    ) -> None:
         # rows differ in their noise, too, where the same recording comes several times
         rows = list({(s.targets["speech"][0], s.inputs["video"][0]): s for s in samples}.values())
         recordings = [Recording(s.targets["speech"][0], s.inputs["video"][0]) for s in rows]
         groups = [tuple(recordings[first : first + CLIPS]) for first in range(0, len(recordings), CLIPS)]
         parts = [Part(group, tuple(path for one in group for path in one), len(group)) for group in groups]
-        self.maker = ClipMaker(grey)
+        self.maker = ClipMaker(grey, cut)
         self._shards = Shards(self.maker, parts, "clips", progress)
         faults: Mapping[int, str] = {
             CLIPS * shard + int(own): fault
@@ -117,23 +123,26 @@ class Recording(NamedTuple):
 class ClipMaker:
     """Decodes recordings into a shard.
 
-    Its arrays: `speech` `[samples]` float32 and `mouth` `[frames, 96, 96]` uint8, one clip after another, with
-    `speech_starts` and `mouth_starts`, to which the ends are added. A recording that cannot be used is empty there.
+    Its arrays: `speech` `[samples]` float32 and `mouth` `[frames, 96, 96]` uint8, `[frames, 0, 0]` where none is cut,
+    one clip after another, with `speech_starts` and `mouth_starts`, to which the ends are added. A recording that
+    cannot be used is empty there.
     """
 
     kind: ClassVar[str] = "mouths"
     otherwise: ClassVar[str] = ""
 
     grey: Grey
+    cut: bool = True
 
     def __call__(self, content: tuple[Recording, ...]) -> Shard:
         speech: list[np.ndarray] = []
         mouth: list[np.ndarray] = []
         faults: dict[str, str] = {}
+        side = SIDE if self.cut else 0
         for number, recording in enumerate(content):
-            sound, frames = np.zeros(0, np.float32), np.zeros((0, SIDE, SIDE), np.uint8)
+            sound, frames = np.zeros(0, np.float32), np.zeros((0, side, side), np.uint8)
             try:
-                sound, frames = _both(recording, self.grey)
+                sound, frames = _both(recording, self.grey, self.cut)
             except MediaError as error:
                 faults[str(number)] = str(error)
             speech.append(sound)
@@ -147,13 +156,27 @@ class ClipMaker:
         return Shard(arrays, {"faults": faults})
 
 
-def _both(recording: Recording, grey: Grey) -> tuple[np.ndarray, np.ndarray]:
-    """Speech and mouth from one moment on, both to the end of the shorter: `[640 N]` float32, `[N, 96, 96]` uint8."""
+def _both(recording: Recording, grey: Grey, cut: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Speech and mouth from one moment on, both to the end of the shorter: `[640 N]` float32, `[N, 96, 96]` uint8, or
+    without pixels.
+    """
     sound = read_audio(recording.speech, RATE).samples
-    frames = read_mouth_video(recording.video, grey).frames
+    if cut:
+        frames = read_mouth_video(recording.video, grey).frames
+    else:
+        frames = np.zeros((_pictures(recording.video), 0, 0), np.uint8)
     if recording.video == recording.speech:
         frames = since_sound(recording.video, frames, FPS, len(sound) / RATE)
     count = min(len(frames), len(sound) // FRAME)
     if not count:
         raise MediaError(f"{recording.speech}: {len(sound) / RATE:.3f} s of speech, expected a video frame at least")
     return sound[: count * FRAME], frames[:count]
+
+
+def _pictures(path: Path) -> int:
+    """How many pictures a video shows at 25 a second: as many as `read_mouth_video` cuts mouths."""
+    timing, decoded = decoded_frames(regular_file(path))
+    times = np.array([time for time, _ in decoded])
+    if not len(times):
+        raise MediaError(f"{path}: no picture of the video could be decoded")
+    return len(pictures_on_screen(path, times, timing, FPS))

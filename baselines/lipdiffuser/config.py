@@ -67,7 +67,8 @@ class Config:
     """A checkpoint of BRAVEn's official code, of its video encoder or of a lip reader with one: a file, or a name of
     the table of weights, `braven_large`."""
     visual_features: str = field(default="", metadata=FILES)
-    """A folder with `<id>.npy` of each sample: features `[N, visual_dim]`, one row for each frame at 25 a second."""
+    """A folder with features of each sample, by its video's path below the folder of videos, without suffix, or by its
+    id (`<id>.npy`): `[N, visual_dim]`, one row for each frame at 25 a second."""
     visual_dim: int = 1024
     """Channels of the features; of the encoder for Talkers 128 are enough. BRAVEn's are those of its checkpoint."""
 
@@ -144,6 +145,19 @@ class Config:
                 )
         if not self.film_kernel % 2:
             raise ValueError(f"film_kernel must be odd, got {self.film_kernel}")
+
+    def others_networks(self) -> list[str]:
+        """Published networks that work around the denoiser and are not named yet: what each is, and how it is had."""
+        found = []
+        if self.visual == "braven" and not self.visual_weights:
+            found.append("BRAVEn sees the lips (--set visual_weights=braven_large, or a file)")
+        if self.speaker == "wespeaker" and not self.speaker_model:
+            found.append("WeSpeaker hears the voice (`python -m benchmark weights fetch wespeaker_resnet221`)")
+        if not self.vocoder_weights:
+            found.append(
+                "HiFi-GAN speaks, unless a training makes one (--set vocoder_weights=hifigan_16khz, or a file)"
+            )
+        return found
 
     def network(self, published: bool = True) -> LipDiffuserNetwork:
         """All networks, of the sizes that are set.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from baselines.lipdiffuser.augmentation import augmentation, augmented
 from baselines.lipdiffuser.clips import ClipMaker, Recording, ShardClips
 from baselines.lipdiffuser.visual_encoder import centre
-from baselines.lipdiffuser.visual_features import read_features
+from baselines.lipdiffuser.visual_features import feature_files, read_features
 from baselines.shards import Part, Progress, Shard, Shards
 from benchmark.errors import MediaError, MissingDataset
 from benchmark.sources import source_of_modules
@@ -80,7 +80,7 @@ def encoded_lips(
 
 
 def filed_lips(folder: Path, dim: int, clips: ShardClips, progress: Progress | None = None) -> Lips:
-    """The features that a folder has of each clip, `<id>.npy`, read once.
+    """The features that a folder has of each clip, by its video or its id (`feature_files`), read once.
 
     Raises:
         MissingDataset: no clip has features that can be used.
@@ -88,8 +88,11 @@ def filed_lips(folder: Path, dim: int, clips: ShardClips, progress: Progress | N
     """
     parts = []
     for group in _groups(len(clips)):
-        content = tuple(Filed(folder, clips.id(number), len(clips.mouth(number))) for number in group)
-        parts.append(Part(content, tuple(folder / f"{one.id}.npy" for one in content), len(group)))
+        content = tuple(
+            Filed(folder, clips.id(number), clips.recording(number).video, len(clips.mouth(number))) for number in group
+        )
+        files = tuple(path for one in content for path in feature_files(folder, one.id, one.video))
+        parts.append(Part(content, files, len(group)))
     code = source_of_modules("baselines.lipdiffuser.visual_features", within=())
     lips = Lips(Shards(FiledMaker(dim, code), parts, "lips", progress), len(clips))
     if len(lips.faults) == len(clips):
@@ -105,6 +108,7 @@ class Clip(NamedTuple):
 class Filed(NamedTuple):
     folder: Path
     id: str
+    video: Path
     frames: int
 
 
@@ -161,7 +165,7 @@ class FiledMaker:
         for number, one in enumerate(content):
             features = torch.zeros(0, self.dim)
             try:
-                features = read_features(one.folder, one.id, self.dim, one.frames)
+                features = read_features(one.folder, one.id, self.dim, one.frames, one.video)
             except MediaError as error:
                 faults[str(number)] = str(error)
             seen.append(features[None].half())

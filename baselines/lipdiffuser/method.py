@@ -24,7 +24,7 @@ from baselines.lipdiffuser.mel import BANDS, RATE
 from baselines.lipdiffuser.network import LipDiffuserNetwork, padded_frames
 from baselines.lipdiffuser.speaker import SHORTEST_S, SpeakerEncoder
 from baselines.lipdiffuser.visual_encoder import SIDE, centre
-from baselines.lipdiffuser.visual_features import read_features
+from baselines.lipdiffuser.visual_features import NAMES, read_features
 from baselines.lipdiffuser.vocoder import read_published
 from baselines.network_method import NetworkMethod
 from baselines.post_hoc_ema import Kept, kept_in, reconstructed
@@ -82,7 +82,7 @@ class LipDiffuser(NetworkMethod):
             InvalidConfig: a file is of another architecture, or does not fit the others.
         """
         if self.config.visual == "features" and not self.config.visual_features:
-            raise InvalidConfig("visual = features needs visual_features: a folder with <id>.npy of each sample")
+            raise InvalidConfig(f"visual = features needs visual_features: a folder with {NAMES} of each sample")
         tensors, about = read(self.weights, self.name)
         self._check(about)
         self._place(device)
@@ -137,7 +137,9 @@ class LipDiffuser(NetworkMethod):
         if config.visual == "features":
             if config.video == "shuffled":
                 raise MethodError("video = shuffled needs a visual encoder: features of another video are not known")
-            return read_features(Path(config.visual_features), example.sample.id, config.visual_dim, len(frames))
+            sample, folder = example.sample, Path(config.visual_features)
+            (video,) = sample.inputs.get("video", (None,))[:1]
+            return read_features(folder, sample.id, config.visual_dim, len(frames), video)
         if config.video == "shuffled":
             other = example.inputs.get("decoy")
             if other is None:

@@ -20,6 +20,7 @@ from baselines.lipdiffuser.lip_shards import Lips, encoded_lips, filed_lips, sha
 from baselines.lipdiffuser.preparation import Voices, seen_utterances
 from baselines.lipdiffuser.speaker import SpeakerEncoder
 from baselines.lipdiffuser.utterances import Utterances
+from baselines.lipdiffuser.visual_features import NAMES
 from baselines.settings import options
 from baselines.shards import Progress
 from baselines.training import Recipe, Stage
@@ -63,7 +64,8 @@ def recipes(
 
     @functools.cache
     def clips() -> tuple[ShardClips, ShardClips | None]:
-        return ShardClips(samples, progress=progress), ShardClips(validation) if validation else None
+        cut = config.visual != "features"
+        return ShardClips(samples, progress=progress, cut=cut), ShardClips(validation, cut=cut) if validation else None
 
     @functools.cache
     def voices() -> tuple[Voices, Voices | None]:
@@ -146,7 +148,7 @@ def _sight(config: Config, encoder: nn.Module | None, lips: Lips) -> dict[str, s
 def _check_eye(config: Config, settings: Training, started: Mapping[str, Tensor]) -> None:
     """Refuse what the denoiser could not see with, before hours of other stages."""
     if config.visual == "features" and not config.visual_features:
-        raise InvalidConfig("visual = features needs visual_features: a folder with <id>.npy of each sample")
+        raise InvalidConfig(f"visual = features needs visual_features: a folder with {NAMES} of each sample")
     if config.visual == "braven":
         config.visual_encoder()
     if config.visual == "talkers" and not (settings.visual_steps or own_tensors(started, visual_training.PREFIX)):

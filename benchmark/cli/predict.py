@@ -70,6 +70,12 @@ def predict(
     task = get_task(plan.kind.task)
     if plan.kind.uses_training_split or plan.kind.uses_targets:
         raise UsageError(f"'{method}' is a reference row made from a dataset's files: a recording alone is not enough")
+    for name, value in plan.settings.as_dict().items():
+        if value == "shuffled":
+            raise UsageError(
+                f"--set {name}=shuffled takes another person's {name} from a dataset, and there is none here: "
+                f"`python -m benchmark run --method {method} --set {name}=shuffled` has one"
+            )
     written = (".png",) if task.output == "image" else (".wav", ".flac")
     if output.suffix.lower() not in written:
         better = output.with_suffix(written[0])

@@ -28,6 +28,7 @@ from benchmark.types import derive_seed
 
 class LRS3CHiME3(Dataset):
     """Each utterance at each SNR of a split: `test` at -10 dB (Table 1), `test_snr` and `train` at all six.
+    `test_several` holds those mixtures of `test` whose speaker has another utterance to enrol (Table 3).
 
     Noises of the test are not heard in training: see `benchmark.datasets.chime3`. An utterance has a noise of its own
     at each SNR.
@@ -35,7 +36,7 @@ class LRS3CHiME3(Dataset):
 
     name: ClassVar[str] = "lrs3_chime3"
     revision: ClassVar[str] = "1"
-    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test", "test_snr")
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test", "test_several", "test_snr")
     tasks: ClassVar[tuple[str, ...]] = ("lip2speech", "av_enhancement")
     layout: ClassVar[str] = f"""\
   lrs3/{{trainval,test}}/<video>/<utterance>.mp4   LRS3 as `data info lrs3` prints it; also lrs3/lrs3/...
@@ -52,8 +53,9 @@ class LRS3CHiME3(Dataset):
         "what that writes is under the same terms."
     )
     use: ClassVar[str] = (
-        "LipDiffuser's Table 1 (-10 dB) and Figure 4 (six SNRs). The authors' own list is not published: the one "
-        "made here is kept as the manifest and named by its hash."
+        "LipDiffuser's Table 1 (-10 dB), Table 3 (test_several: those whose speaker has another utterance) and Figure "
+        "4 (six SNRs). The authors' own list is not published: the one made here is kept as the manifest and named by "
+        "its hash."
     )
     published: ClassVar[tuple[Published, ...]] = (
         Published("utterances of the test", 1_321, r"lrs3/(?:lrs3/)?test/[^/]+/[^/]+\.mp4"),
@@ -64,7 +66,7 @@ class LRS3CHiME3(Dataset):
         """The mixtures of a split; files that are left out are named in `problems`, the first few of a kind."""
         root = self.media_root()
         finder = self.finder()
-        part = "test" if split == "test_snr" else split
+        part = "test" if split.startswith("test") else split
         noises = backgrounds(root / "chime3", part, finder)
         spoken = Utterances.of(self._spoken(part))
         if not noises:
@@ -80,7 +82,10 @@ class LRS3CHiME3(Dataset):
             for utterance in spoken
             for row in _mixtures(utterance, lengths[utterance.speech], noises, spoken, split)
         )
-        return with_enrolments(rows, spoken, of=f"{self.name} {part}")
+        enrolled = with_enrolments(rows, spoken, of=f"{self.name} {part}")
+        if split == "test_several":
+            return (row for row in enrolled if "enrolment" in row.inputs)
+        return enrolled
 
     def places(self) -> list[Path]:
         return [self.media_root() / name for name in ("lrs3", "chime3")]

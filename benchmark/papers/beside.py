@@ -66,9 +66,19 @@ class Line:
         return self._scaled("sd" if self.cell.column.over_outputs else "spread")
 
     @property
+    def split(self) -> str:
+        return split_of(self.cell, self.dataset)
+
+    @property
+    def number(self) -> str:
+        """Of our results, that is shown or would be."""
+        return self.cell.number if self.item is None else self.item.name
+
+    @property
     def same(self) -> bool:
         """Both are there and have one definition."""
-        return self.item is not None and self.cell.column.agrees(self.item.signature)
+        column = self.cell.column
+        return self.item is not None and self.item.name != column.in_place and column.agrees(self.item.signature)
 
     @property
     def difference(self) -> float | None:
@@ -245,7 +255,8 @@ def fill(
         results: where measured numbers are looked for; of two that fit a place alike the first is taken. Those that
             cannot be ranked (partial, mixed, changed) are not.
         dataset: on which rows are measured; None takes the paper's where a result of it fits, else Talkers.
-        given: label of a row to the result that measures it, whatever its settings.
+        given: label of a row to the result that measures it, whatever its settings; also of a row that nothing here
+            makes, such as a system whose outputs lie at hand (`run --method outputs`).
         columns: heads, keys or numbers of ours of the columns to keep; all where there are none.
         at_hand: datasets on which the rows of papers that used them are measured, though no result is there yet.
 
@@ -292,19 +303,17 @@ class _Filling:
         sections = tuple(self._section(column) for column in self._columns(columns))
         for label in self.given.keys() - self._used:
             spec = self.given[label].result.spec
+            places = dict.fromkeys(f"{line.dataset}, {line.split} split" for each in sections for line in each.lines)
             raise UsageError(
                 f"{self.given[label].path} ({spec.task} on {spec.dataset}, {spec.split} split) does not measure row "
-                f"'{label}' of {self.table.name}: expected {self.table.task or 'no run'} on "
-                f"{', '.join(dict.fromkeys(section.dataset for section in sections))}, {SPLIT} split"
+                f"'{label}' of {self.table.name}: expected {self.table.task or 'no run'} on {' or '.join(places)}"
             )
         return Filled(self.table, sections)
 
     def _columns(self, names: Sequence[str]) -> Iterable[Column]:
         if not names:
             return self.table.columns
-        known = {
-            name.casefold(): None for column in self.table.columns for name in (column.head, column.key, column.number)
-        }
+        known = {name.casefold(): None for column in self.table.columns for name in _names(column)}
         for name in names:
             if name.casefold() not in known:
                 heads = ", ".join(column.head for column in self.table.columns)
@@ -312,11 +321,7 @@ class _Filling:
                     f"{self.table.name} has no column '{name}'.{did_you_mean(name.casefold(), known)} Columns: {heads}"
                 )
         asked = {name.casefold() for name in names}
-        return [
-            column
-            for column in self.table.columns
-            if asked & {name.casefold() for name in (column.head, column.key, column.number)}
-        ]
+        return [column for column in self.table.columns if asked & {name.casefold() for name in _names(column)}]
 
     def _section(self, column: Column) -> Section:
         cells = [cell for cell in self.table.cells() if cell.column is column]
@@ -360,15 +365,23 @@ class _Filling:
                 self._runs[key] = str(error).splitlines()[0]
         return self._runs[key]
 
+    def _named(self, cell: Cell, dataset: str) -> Kept | None:
+        """The result that is named for the cell's row, where it is of this dataset."""
+        named = self.given.get(cell.row.label)
+        if named is None:
+            return None
+        spec = named.result.spec
+        return named if (spec.task, spec.dataset, spec.split) == (cell.task, dataset, split_of(cell, dataset)) else None
+
     def _candidates(self, cell: Cell, dataset: str) -> list[Kept]:
         """Results that measure the cell's row on a dataset, best first."""
+        if cell.column.reason:
+            return []
+        if cell.row.label in self.given:
+            named = self._named(cell, dataset)
+            return [] if named is None else [named]
         if cell.reason:
             return []
-        named = self.given.get(cell.row.label)
-        if named is not None:
-            spec = named.result.spec
-            there = (spec.task, spec.dataset, spec.split) == (cell.task, dataset, SPLIT)
-            return [named] if there else []
         run = self._run(cell, dataset)
         if isinstance(run, str) or not self._told_apart(run):
             return []
@@ -376,17 +389,18 @@ class _Filling:
 
     def _line(self, cell: Cell, dataset: str) -> Line:
         """With the first result that has the number; which definition all lines share is chosen afterwards."""
-        if cell.reason:
-            return Line(cell, dataset, None, reason=cell.reason)
-        run = self._run(cell, dataset)
-        if isinstance(run, str):
-            return Line(cell, dataset, None, reason=run)
-        candidates = self._candidates(cell, dataset)
-        if cell.row.label in self.given and candidates:
+        named = self._named(cell, dataset)
+        if named is not None:
             self._used.add(cell.row.label)
-        if candidates:
-            return Line(cell, dataset, run, reason="no result of this row has this number")
-        return Line(cell, dataset, run, reason=self._why_none(run))
+        if cell.column.reason or (cell.reason and named is None):
+            return Line(cell, dataset, None, reason=cell.reason)
+        run = cell.reason or self._run(cell, dataset)  # a reason of the row alone: a result of it was named
+        if isinstance(run, str) and named is None:
+            return Line(cell, dataset, None, reason=run)
+        need = None if isinstance(run, str) else run
+        if named is not None or self._candidates(cell, dataset):
+            return Line(cell, dataset, need, named, reason="no result of this row has this number")
+        return Line(cell, dataset, need, reason=self._why_none(need))
 
     def _told_apart(self, run: RunNeeded) -> bool:
         """Whether results of the run can be known by their settings: a special training is no part of them."""
@@ -411,7 +425,7 @@ class _Filling:
         for line in lines:
             found = []
             for kept in self._candidates(line.cell, line.dataset):
-                item = kept.result.aggregate(line.cell.number)
+                item = kept.result.aggregate(line.cell.number) or kept.result.aggregate(line.cell.column.in_place)
                 if item is not None:
                     found.append((kept, item))
             numbers.append(found)
@@ -429,6 +443,16 @@ class _Filling:
             for line, found in zip(lines, numbers, strict=True)
             for counted in [data[line.dataset]]
         ]
+
+
+def split_of(cell: Cell, dataset: str) -> str:
+    """Of a dataset, on which a cell is measured."""
+    return cell.corpus.split if cell.corpus is not None and cell.corpus.dataset == dataset else SPLIT
+
+
+def _names(column: Column) -> list[str]:
+    """By which it is asked for."""
+    return list(filter(None, (column.head, column.key, column.number, column.in_place)))
 
 
 def _measured(line: Line, numbers: Sequence[tuple[Kept, Aggregate]], signature: str, manifest: str) -> Line:

@@ -16,7 +16,6 @@ from typing import Any
 from benchmark.errors import MissingDataset, UsageError
 from benchmark.papers import tables
 from benchmark.papers.beside import Filled, Line, Section, fixed
-from benchmark.papers.needs import SPLIT
 from benchmark.reports import groups as report
 from benchmark.results.attributes import Known, grouped_by
 from benchmark.results.comparison import Scored, find_scored, scored_run
@@ -211,7 +210,15 @@ def records(told: ByGroups) -> list[dict[str, Any]]:
             result = line.kept.result if line.kept else None
             about = (
                 *(told.filled.table.paper, told.filled.table.number, line.cell.row.label, line.cell.row.method),
-                *(column.group, column.head, column.better, column.unit, line.cell.printed.value, line.dataset, SPLIT),
+                *(
+                    column.group,
+                    column.head,
+                    column.better,
+                    column.unit,
+                    line.cell.printed.value,
+                    line.dataset,
+                    line.split,
+                ),
                 *(line.value, told.name),
             )
             ends = (
@@ -220,7 +227,7 @@ def records(told: ByGroups) -> list[dict[str, Any]]:
             )
             lines: list[tuple[Any, ...]] = []
             if own.number is None or own.found is None:
-                lines.append((*about, "", *(None,) * 9, line.cell.number, "", *ends, own.why))
+                lines.append((*about, "", *(None,) * 9, line.number, "", *ends, own.why))
             else:
                 for group in own.number.groups:
                     apart = group.apart
@@ -236,7 +243,7 @@ def records(told: ByGroups) -> list[dict[str, Any]]:
                     signature = report.signature(own.number, group, own.found)
                     why = group.no_value or group.no_interval
                     lines.append(
-                        (*about, group.group, *numbers, *counts, *differences, line.cell.number, signature, *ends, why)
+                        (*about, group.group, *numbers, *counts, *differences, line.number, signature, *ends, why)
                     )
             found += [dict(zip(FIELDS, values, strict=True)) for values in lines]
     return found

@@ -13,11 +13,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import MissingWeights, UsageError
 from benchmark.results.finding import PUBLISHED, Found, Kept, find_results
 from benchmark.runs.evaluation import MethodPlan, plan_method, protocol_for
+
+if TYPE_CHECKING:
+    from benchmark.results.schema import Result
 
 EMBEDDED = "talkers"
 """The dataset that every machine has."""
@@ -116,6 +119,20 @@ class RunNeeded:
             return False
         trained_here = bool(self.lacking) and spec.weights_sha256 is not None
         return spec.config == self.config and (trained_here or spec.weights_sha256 == self.plan.weights_sha256)
+
+    def unlike(self, result: Result) -> list[str]:
+        """How a result that was named for the row is of another run than the row's: `enrolment other, not clean`."""
+        from benchmark.tasks import get_task
+
+        spec, task = result.spec, get_task(self.task)
+        protocol = protocol_for(self.plan.kind, task, self.seconds, enrolment=self.enrolment or None)
+        pairs: dict[str, tuple[Any, Any]] = {"method": (spec.method, self.method)}
+        if result.preset == self.plan.settings.preset and spec.method == self.method:
+            pairs |= {key: (spec.config.get(key), value) for key, value in self.config.items()}
+        pairs["seconds"] = spec.seconds or "whole", protocol.seconds or "whole"
+        if spec.enrolment and protocol.enrolment:  # who hears none has none
+            pairs["enrolment"] = spec.enrolment, protocol.enrolment
+        return [f"{name} {got}, not {asked}" for name, (got, asked) in pairs.items() if got != asked]
 
     def like(self, other: RunNeeded) -> bool:
         """Whether results cannot tell the run from another, as both differ in training alone."""

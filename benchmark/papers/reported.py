@@ -67,6 +67,9 @@ class Column:
     number: str = ""
     """Of our results, e.g. `face_cosine`, with `{measure}` where that differs by row; empty where nothing here measures
     it."""
+    in_place: str = ""
+    """The number of ours that is shown where a result lacks `number`, as the metric's own network does not yield it:
+    another definition."""
     options: tuple[str, ...] = ()
     """Of `run` and `score`, which make our definition the paper's: those of the protocols' judge."""
     signature: str = ""
@@ -241,7 +244,8 @@ class Setting:
     presets: tuple[str, ...] = ()
     """Of the method, which keep to it; where a file does not say, those that its `presets` lists."""
     keys: tuple[str, ...] = ()
-    """As `--set` takes them, or `parameters`, the count of the network's; none where we have no such setting."""
+    """As `--set` takes them, or `parameters`, the count of the network's, `parameters.PART` of a part of it; none where
+    we have no such setting."""
     ours: int | float | str | bool | tuple[int | float, ...] | None = None
     """What the presets hold instead, or in their own unit; `note` says why."""
     note: str = ""
@@ -422,11 +426,10 @@ class _File:
     def _kept(self, protocol: PaperProtocol, columns: Sequence[Column], where: str) -> None:
         """What the table is to show is what its protocol yields."""
         for column in columns:
-            number = column.number
-            if number and "{measure}" not in number and number not in protocol.numbers:
-                raise InvalidConfig(
-                    f"{where}: protocol {protocol.name} yields no '{number}'. It yields: {', '.join(protocol.numbers)}"
-                )
+            for number in filter(None, (column.number, column.in_place)):
+                if "{measure}" not in number and number not in protocol.numbers:
+                    known = ", ".join(protocol.numbers)
+                    raise InvalidConfig(f"{where}: protocol {protocol.name} yields no '{number}'. It yields: {known}")
 
     def _column(self, text: str, where: str) -> Column:
         """`pesq`, or `lrs3:pesq` of one of the table's corpora."""

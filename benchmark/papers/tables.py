@@ -17,7 +17,6 @@ from typing import Any
 
 from benchmark.errors import UsageError
 from benchmark.papers.beside import Filled, Line, Section, fixed
-from benchmark.papers.needs import SPLIT
 from benchmark.papers.ranking import Agreement
 from benchmark.papers.reported import load
 from benchmark.reports import escaping
@@ -133,6 +132,7 @@ def about_row(section: Section, line: Line) -> list[str]:
     about = [line.cell.row.note, *(otherwise(line) if line.item is not None else ()), size(line)]
     other = line.cell.corpus is not None and line.cell.corpus.name != section.corpus
     about.append(f"reported of {line.cell.corpus.name}" if other and line.cell.corpus else "")
+    about.append(another_run(line))
     unranked = line.kept.result.why_unranked if line.kept else ""
     about.append(f"measured by a result that cannot be ranked: {unranked}" if unranked else "")
     about.append(f"measured on {line.dataset}" if line.dataset != section.dataset else "")
@@ -141,10 +141,11 @@ def about_row(section: Section, line: Line) -> list[str]:
 
 def measured_head(filled: Filled, dataset: str) -> str:
     """`measured: talkers, test split (100 people)`; no data are named where nothing of the table can be measured."""
-    if not any(line.need and line.dataset == dataset for line in filled.lines):
+    if not any((line.need or line.kept) and line.dataset == dataset for line in filled.lines):
         return "measured"
     people = {line.kept.result.speakers for line in filled.lines if line.kept and line.dataset == dataset}
-    return f"measured: {dataset}, {SPLIT} split" + (f" ({people.pop()} people)" if len(people) == 1 else "")
+    split = next(line.split for line in filled.lines if line.dataset == dataset)
+    return f"measured: {dataset}, {split} split" + (f" ({people.pop()} people)" if len(people) == 1 else "")
 
 
 def _defined_otherwise(section: Section) -> bool:
@@ -195,6 +196,12 @@ def size(line: Line) -> str:
     if count is None:
         return f"{first}, {other}"
     return f"{first}, {count / 1e6:.2g} M parameters, {stated[0] if stated else other}"
+
+
+def another_run(line: Line) -> str:
+    """Of a result that was named for a row and is of another run than the row's: how."""
+    unlike = line.need.unlike(line.kept.result) if line.need and line.kept else []
+    return f"measured by a run that was named for this row, and is another: {'; '.join(unlike)}" if unlike else ""
 
 
 def _order(order: Agreement) -> tuple[str, str, str, str]:
@@ -264,9 +271,18 @@ def by_protocol(name: str) -> tuple[tuple[str, str], ...]:
 
 
 def _answer(line: Line) -> tuple[str, ...]:
-    if line.need is None:
+    if line.need is not None:
+        return line.need.commands()
+    cell = line.cell
+    outside = bool(cell.row.run.reason) and any(column.number for column in cell.table.columns)
+    if line.kept is not None and outside:
+        return (f"measured by {line.kept.result.label}, the run that --row names",)
+    if not outside:
         return (f"not measured: {line.reason}",)
-    return line.need.commands()
+    return (
+        f"not measured: {line.reason}. Files that it made are measured by `run --method outputs --task {cell.task} "
+        "--set folder=FOLDER`, and --row 'LABEL=RUN' puts that run in this row",
+    )
 
 
 def markdown(filled: Filled) -> str:
@@ -392,9 +408,10 @@ def records(filled: Filled) -> list[dict[str, Any]]:
                 *(cell.column.group, cell.column.head, cell.column.better, cell.column.unit),
                 *(cell.corpus.name if cell.corpus else "", cell.printed.text, cell.printed.value),
                 *(cell.printed.spread, cell.column.spread if cell.printed.spread is not None else ""),
-                *(line.dataset, SPLIT, line.value, line.low, line.high, line.deviation),
+                *(line.dataset, line.split, line.value, line.low, line.high, line.deviation),
                 *(item.scored if item else None, item.total if item else None, line.difference),
-                *(None if item is None else line.same, cell.number, item.signature if item else ""),
+                *(None if item is None else line.same, line.number),
+                item.signature if item else "",
                 *(result.run_id if result else "", result.label if result else ""),
                 *(line.kept.published if line.kept else None, line.reason),
                 list(line.need.commands()) if line.need else [],

@@ -100,9 +100,11 @@ def plan_method(
     weights = table.given(weights) if weights else None
     path = weights or shipped or (table.locate(settings.weights) if isinstance(settings.weights, str) else None)
     if path is None and presets.tables:
+        others = getattr(settings.config, "others_networks", tuple)()
+        beside = f". It needs networks of others, too: {'; '.join(others)}" if others else ""
         raise MissingWeights(
             f"Method '{name}' has no weights for preset '{settings.preset}': "
-            f"{_ways_to_weights(name, kind, settings.preset)}"
+            f"{_ways_to_weights(name, kind, settings.preset)}{beside}"
         )
     if path is not None and not path.exists():
         meant = did_you_mean(weights.name, table.TABLE) if weights and not weights.suffix else ""
