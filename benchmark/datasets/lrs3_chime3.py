@@ -53,9 +53,9 @@ class LRS3CHiME3(Dataset):
         "what that writes is under the same terms."
     )
     use: ClassVar[str] = (
-        "LipDiffuser's Table 1 (-10 dB), Table 3 (test_several: those whose speaker has another utterance) and Figure 4 "
-        "(six SNRs). The authors' own list is not published: the one made here is kept as the manifest and named by its "
-        "hash."
+        "LipDiffuser's Table 1 (-10 dB), Table 3 (test_several: those whose speaker has another utterance) and "
+        "Figure 4 (six SNRs). The authors' own list is not published: the one made here is kept as the manifest and "
+        "named by its hash."
     )
     published: ClassVar[tuple[Published, ...]] = (
         Published("utterances of the test", 1_321, r"lrs3/(?:lrs3/)?test/[^/]+/[^/]+\.mp4"),
