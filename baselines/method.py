@@ -38,6 +38,10 @@ class Gathered:
     """How many evaluation runs it has outputs for; None where it has them for any number."""
     notes: tuple[str, ...] = ()
 
+    def notes_on(self, samples: Sequence[Sample]) -> tuple[str, ...]:
+        """What is to be told of it where outputs for these samples are asked for."""
+        return self.notes
+
 
 class Method(ABC):
     """A system under test.

@@ -282,6 +282,9 @@ def _serve(pipe: multiprocessing.connection.Connection, handed_over: str) -> Non
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    # A library's lock, as a progress bar's, has a name by the method of this process's start, and would outlive a
+    # worker that is killed. By the other method it has none; no process is started by either, for workers may not.
+    multiprocessing.set_start_method("fork", force=True)
     end_with_parent(Path(handed_over).parent)
     try:
         prepare, content = pickle.loads(Path(handed_over).read_bytes())

@@ -3,8 +3,10 @@
 import gzip
 import itertools
 import json
+import os
 import re
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -502,6 +504,15 @@ def test_a_run_is_found_by_folder_label_id_and_result_file(tmp_path, monkeypatch
         assert find_scored(text, runs).stored == find_scored(str(folder), runs).stored
     with pytest.raises(UsageError, match=r"2 runs are labelled 'twice'.*toy-d-2b \(.*seconds 5.*toy-d-3c \(.*1\.25"):
         find_scored("twice", runs)
+    for number, method in ((4, "outputs"), (5, "outputs"), (6, "toy"), (7, "toy")):  # files that were replaced
+        name = write(runs / f"f-{number}", si_sdr(drawn()), method, method=method, weights_sha256=f"{number}" * 64)
+        os.utime(name / "result.json", (1_700_000_000 + 86_400 * number,) * 2)
+    for label, what, days in (("outputs", "outputs", (4, 5)), ("toy", "weights", (6, 7))):
+        with pytest.raises(UsageError) as told:
+            find_scored(label, runs)
+        for day in days:
+            date = time.strftime("%Y-%m-%d %H:%M", time.localtime(1_700_000_000 + 86_400 * day))
+            assert f"{what} {str(day) * 8}, measured {date})" in str(told.value)
     with pytest.raises(UsageError, match="No run 'nothing'"):
         find_scored("nothing", runs)
     (folder / "scores.jsonl").unlink()

@@ -388,6 +388,15 @@ def test_what_the_table_says_is_with_every_row_and_in_the_gallery(people):
     assert scores.result.aggregate("recall_at_1_within").scored == 10
 
 
+def test_of_one_person_it_is_said_that_nobody_else_is_there(tmp_path):
+    put(tmp_path / "true/ann.png")
+    put(tmp_path / "made/ann.png", 1)
+    result = scored(tmp_path, metrics=("retrieval",)).result
+    for name in ("recall_at_1", "recall_at_1_full"):
+        (reason,) = result.aggregate(name).reasons
+        assert "holds nobody else" in reason
+
+
 def test_tables_that_are_none_are_refused_with_what_is_expected(tmp_path):
     def message(content: bytes, name: str = "t.csv") -> str:
         (tmp_path / name).write_bytes(content)
@@ -571,6 +580,22 @@ def test_the_command_prints_a_table_and_draws_what_was_compared(people):
     (people / "made/p0/m0.png").write_bytes(b"")
     again = ended(*arguments, "--metrics", "face_similarity", "--quiet", "--json", cwd=people)
     assert again.returncode == 1 and json.loads(again.stdout)["judged"] == "faces"
+
+
+def test_ages_of_the_table_are_shown_beside_sex(people):
+    """In the order in which a table gives them; what no table gives is told once, below."""
+    arguments = ["score", "-r", "true", "-e", "made", "--workers", "0", "--metrics", "sex_agreement,age_agreement"]
+    done = ended(*arguments, "--speakers", "people.csv", cwd=people)
+    assert done.returncode == 0, done.stderr
+    heads = [line.split("  ")[0] for line in done.stdout.splitlines()]
+    at = heads.index("sex % ↑")
+    assert heads[at + 1 : at + 3] == ["age r, label ↑", "age error, label years ↓"]
+    assert heads.index("age r, true face ↑") > at, "what the judge reads in true faces comes later"
+    report = (next((people / "scores").iterdir()) / "report/table.md").read_text(encoding="utf-8")
+    assert "| sex % ↑ | age r, label ↑ | age error, label years ↓ | age r, true face ↑ |" in report
+    bare = ended(*arguments, "--out", "bare", cwd=people)
+    assert "age r, label ↑" not in bare.stdout
+    assert "undefined in 12: age r, label, age error, label: the speaker's age is not recorded" in bare.stdout
 
 
 def test_real_portraits_find_their_people_and_shuffled_ones_find_chance(realdata, tmp_path):

@@ -320,10 +320,15 @@ def test_the_gaps_of_a_folder_are_noted(tiny_corpus, tmp_path):
     for number in range(10):
         picture(tmp_path / "out" / f"p{number:02d}.png")
     picture(tmp_path / "out" / "zoe.png")
-    notes = "\n".join(outputs_plan(tiny_corpus, tmp_path / "out", tmp_path).method.gathered.notes)
+    plan = outputs_plan(tiny_corpus, tmp_path / "out", tmp_path)
+    every = plan.manifest.samples
+    notes = "\n".join(plan.method.gathered.notes_on(every))
     assert "has outputs of 1 evaluation run, where speech2face has 10" in notes
     assert "2 of 12 samples have no file in" in notes and "p10, p11" in notes
     assert "1 file of" in notes and "belongs to no sample: zoe.png" in notes
+    of_six = "\n".join(plan.method.gathered.notes_on(every[:6]))
+    assert "no file" not in of_six and "belongs to no sample: zoe.png" in of_six
+    assert "1 of 11 samples have no file in" in "\n".join(plan.method.gathered.notes_on(every[:11]))
 
 
 def test_pictures_of_any_form_and_size_are_read(tiny_corpus, tmp_path):
@@ -384,6 +389,12 @@ def test_what_is_exported_and_handed_back_scores_as_noisy_itself(talks, tmp_path
     wrong = session(talks, tmp_path, f"folder={tmp_path / 'exported'}")
     with pytest.raises(UsageError, match="several files stand for each sample, such as clean/.+ noisy/"):
         wrong.plans()
+    sorted((tmp_path / "exported" / "noisy").rglob("*.wav"))[-1].unlink()
+    for limit, told in ((None, True), (2, False)):
+        some = session(talks, tmp_path, f"folder={tmp_path / 'exported' / 'noisy'}", limit=limit)
+        some.plans()
+        assert any("1 of 6 samples have no file" in note for note in some.notes) is told
+        assert any("no file" in note for note in some.notes) is told, "only samples that are asked for are missed"
 
 
 def test_crops_of_speech_are_those_of_each_evaluation_run(tiny_corpus, tmp_path):

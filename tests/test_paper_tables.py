@@ -91,6 +91,14 @@ def test_a_measured_number_stands_beside_the_row_whose_run_it_is_and_nowhere_els
         assert at(filled, "random").reason == "not measured yet"
 
 
+def test_a_small_p_value_is_printed_as_the_paper_prints_it():
+    three = table("speech2face_ddpm", 3)
+    made = kept(three, "Jaw width", craniofacial_jaw_width=0.6, craniofacial_jaw_width_p=0.0)
+    (section,) = [each for each in fill(three, [made]).sections if each.column.head == "p-value"]
+    (line,) = [line for line in section.lines if line.cell.row.label == "Jaw width"]
+    assert line.value == 0 and section.value(line) == "< 0.001"
+
+
 @pytest.mark.parametrize(
     "changed",
     [

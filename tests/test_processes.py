@@ -137,6 +137,25 @@ def test_closing_ends_what_is_at_work():
     assert waiting.done() and worker.process.exitcode is not None
 
 
+def test_locks_that_a_library_makes_in_a_worker_leave_nothing_behind(tmp_path):
+    """Progress bars make one; a worker is killed in the end, and nobody else would take it away."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing\n"
+        "from benchmark.processes import ProcessPool\n"
+        "kept = []\n"
+        "def lock():\n"
+        "    kept.append(multiprocessing.RLock())\n"
+        "    return 'locked'\n"
+        "if __name__ == '__main__':\n"
+        "    pool = ProcessPool(1)\n"
+        "    print(pool.submit(lock).result())\n"
+        "    pool.close()\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "locked\n", "")
+
+
 def test_workers_and_their_folder_go_with_a_parent_that_is_killed(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(

@@ -20,6 +20,7 @@ from benchmark.papers import reported
 from benchmark.papers.beside import fill
 from benchmark.papers.figures import FIGURES
 from benchmark.papers.making import Runner
+from benchmark.preparation.steps import STEPS
 from benchmark.protocols import book, telling
 from benchmark.protocols.following import OPTIONS, Following, follow, on_this_machine
 from benchmark.reports import fitted, tables
@@ -129,11 +130,67 @@ def test_sizes_of_splits_are_those_that_the_papers_state():
     assert book.load("avp_gan").corpora["voxceleb1"].speakers == test == 189
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_what_a_method_sees_and_is_compared_with_is_said_of_every_protocol(name):
+    """The crops, where the paper states them, and what `data prepare` makes them by."""
+    crops = [rule for rule in book.find(name).rules if rule.key.startswith("crops")]
+    assert crops
+    for rule in crops:
+        step, *preset = rule.prepare.split(" --preset ")
+        assert preset and preset[0] in STEPS[step].presets
+        text = telling.text(book.find(name))
+        assert f"`python -m benchmark data prepare {rule.prepare}`" in text and (not rule.place or rule.place in text)
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "words"),
+    [
+        ("flowavse/table1", {"size": 112}, "112 x 112"),
+        ("lipdiffuser/table1", {"size": 96}, "88 x 88"),
+        ("avp_gan/table4", {"size": 64}, "3 x 64 x 64"),
+        ("speech2face_ddpm/table3", {"of_several": "refuse"}, "a single face"),
+        ("sf2f/table3", {"background": "white"}, "white"),
+    ],
+)
+def test_crops_are_those_of_the_paper(name, step, words):
+    (rule,) = [rule for rule in book.find(name).rules if rule.key == "crops"]
+    kind, _, preset = rule.prepare.partition(" --preset ")
+    made = STEPS[kind].configured(preset)
+    assert {key: getattr(made, key) for key in step} == step
+    assert words in rule.paper
+    if PRINTED:
+        text = Path(PRINTED, f"{book.find(name).book}.md").read_text(encoding="utf-8")
+        digits = re.compile(re.sub(r"\s*x\s*", r"\\W*(?:times)?\\W*", words))
+        assert digits.search(text)
+
+
+def test_true_faces_that_somebody_else_cuts_are_a_departure():
+    own = plain("speech2face_ddpm/table2", dataset="avspeech").departures
+    assert any("cut out by whoever fetched the clips" in line and "MediaPipe" in line for line in own)
+    elsewhere = plain("speech2face_ddpm/table3").departures
+    assert [line for line in elsewhere if "MediaPipe" in line] == [
+        "true faces of this corpus as they are, where the paper has MediaPipe's crops of frames with a single face"
+    ]
+
+
+def test_both_lengths_that_avp_gan_states_of_its_comparison_keep_to_it():
+    assert plain("avp_gan/figure8").options["seconds"] == 8
+    for seconds, kept in ((6.0, True), (8.0, True), (4.0, False)):
+        told = [line for line in plain("avp_gan/figure8", seconds=seconds).departures if "--seconds" in line]
+        assert (told == []) is kept
+    (rule,) = [rule for rule in book.find("avp_gan/figure8").rules if rule.seconds]
+    assert rule.decided and "Sec. 4.2" in rule.place
+
+
 def test_enrolments_and_snrs_are_those_of_the_paper():
     assert book.find("lipdiffuser/1").enrolments == book.find("lipdiffuser/2").enrolments == ("clean",)
     assert book.find("lipdiffuser/3").enrolments == ("clean", "other", "enhanced:deepfilternet", "noisy")
     (snrs,) = [each.value for each in reported.load("lipdiffuser").settings if each.name == "SNRs"]
-    (rule,) = [rule for rule in book.find("lipdiffuser/figure4").rules if "SNR" in (rule.ours + rule.elsewhere)]
+    (rule,) = [
+        rule
+        for rule in book.find("lipdiffuser/figure4").rules
+        if "SNR" in rule.ours + "".join(map(str, rule.elsewhere))
+    ]
     assert set(map(int, re.findall(r"-?\d+(?=,| and| dB)", rule.paper))) == set(map(int, snrs))
     from benchmark.datasets.mixtures import LIP_SNRS_DB
 
@@ -189,11 +246,45 @@ def test_the_user_goes_before_the_protocol_and_that_before_the_default():
 def test_other_lengths_and_enrolments_of_a_protocol_keep_to_it():
     for seconds in (5.0, 1.25):
         assert plain("sf2f/table3", seconds=seconds).departures == plain("sf2f/table3").departures
-    usual = plain("lipdiffuser/table3")
     for enrolment in book.find("lipdiffuser/table3").enrolments:
-        assert plain("lipdiffuser/table3", enrolment=enrolment).departures == usual.departures
+        told = plain("lipdiffuser/table3", enrolment=enrolment).departures
+        assert not any("where the protocol has" in line for line in told)
     assert plain("flowavse/table1", seconds=2.04).departures == plain("flowavse/table1").departures
     assert plain("flowavse/table1").options["seconds"] == 0, "whole recordings"
+
+
+ENHANCER = "by what in the paper it does not say"
+SIMILARITY, FIRST = "where the paper's text says the enrolment", "scores the first 2.04 s alone"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "told"),
+    [
+        ("lipdiffuser/table3", {"dataset": "lrs3_chime3"}, set()),
+        ("lipdiffuser/table3", {"dataset": "lrs3_chime3", "enrolment": "other"}, {SIMILARITY}),
+        ("lipdiffuser/table3", {"dataset": "lrs3_chime3", "enrolment": "noisy"}, {SIMILARITY}),
+        ("lipdiffuser/table3", {"enrolment": "enhanced:deepfilternet"}, {ENHANCER, SIMILARITY}),
+        ("lipdiffuser/table3", {"enrolment": "enhanced:wiener"}, {SIMILARITY}),
+        ("lipdiffuser/table3", {}, set()),
+        ("lipdiffuser/table1", {"enrolment": "other"}, {SIMILARITY}),
+        ("lipdiffuser/table1", {"dataset": "lrs3_chime3"}, set()),
+        ("flowavse/table1", {"dataset": "lrs3"}, {FIRST}),
+        ("flowavse/table1", {"dataset": "lrs3", "seconds": 5.0}, {FIRST}),
+        ("flowavse/table1", {"dataset": "lrs3", "seconds": 2.04}, set()),
+        ("flowavse/table2", {"dataset": "voxceleb2", "seconds": 2.04}, set()),
+        ("speech2face_ddpm/table2", {}, {"5 s of speech", "on Talkers a judge"}),
+        ("speech2face_ddpm/table2", {"dataset": "folder", "seconds": 6.0}, set()),
+    ],
+)
+def test_what_hangs_on_an_option_is_told_where_that_is_taken_alone(name, given, told):
+    text = "\n".join(plain(name, **given).departures)
+    every = {ENHANCER, SIMILARITY, FIRST, "5 s of speech", "on Talkers a judge"}
+    assert {words for words in every if words in text} == told
+
+
+def test_nothing_is_missing_of_a_corpus_that_is_taken_whole():
+    text = "\n".join(plain("lipdiffuser/table2", dataset="ntcd_timit").departures)
+    assert "its files" not in text and "all noises" not in text
 
 
 def test_a_length_of_other_corpora_is_taken_there_alone(tmp_path):
@@ -372,6 +463,19 @@ def test_a_file_of_the_users_is_a_protocol_too(tmp_path):
         book.find(str(tmp_path / "nowhere.toml"))
 
 
+def test_remarks_of_a_users_file_hang_on_options_and_say_so(tmp_path):
+    remarks = """differs = ["a", { text = "b", where = ["--seconds 3.0", "--seconds 4"] }]
+elsewhere = { text = "c", unless = "--dataset talkers" }
+seconds = 3"""
+    protocol = book.find(own(tmp_path, OWN.replace("seconds = 3", remarks)))
+    assert follow(protocol, {}).departures == ("a", "b")
+    assert [line[0] for line in follow(protocol, {"seconds": 4.0}).departures] == ["-", "a", "b"]
+    assert follow(protocol, {"seconds": 5.0, "dataset": "folder"}).departures[1:] == ("a", "c")
+    shown = telling.text(protocol)
+    assert "not the same: a; b (with --seconds 3.0 or --seconds 4)" in shown
+    assert "on another corpus: c (not with --dataset talkers)" in shown
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -389,6 +493,26 @@ def test_a_file_of_the_users_is_a_protocol_too(tmp_path):
         ("seconds = 3", "enrolment = 'clean'", "mine: --enrolment clean: speech2face is not told whose voice to give"),
         ("seconds = 3", "key = 'x'", "my.toml, rules.lengths: unknown key 'key'"),
         ("paper = '3 s'\n", "", "my.toml, rules.lengths: lacks 'paper'"),
+        (
+            "seconds = 3",
+            "differs = { text = 'x', where = '--repeats 3' }",
+            "rules.lengths: differs: expected --dataset or --seconds or --enrolment with a value, got '--repeats 3'",
+        ),
+        ("seconds = 3", "prepare = 'face'", "mine: Unknown step 'face'. Did you mean 'faces'?"),
+        ("seconds = 3", "prepare = 'faces --preset sf2'", "mine: Unknown preset 'sf2'."),
+        ("seconds = 3", "prepare = 'faces -p x'", "mine: prepare = 'faces -p x': expected a step, or one with"),
+        ("seconds = 3", "differs = { txt = 'x' }", "rules.lengths: differs: unknown key 'txt'. Did you mean 'text'?"),
+        ("seconds = 3", "differs = 3", "rules.lengths: differs: expected a table, got 3"),
+        (
+            "seconds = 3",
+            "elsewhere = { text = 'x', unless = '--seconds three' }",
+            "mine: --seconds three: expected seconds",
+        ),
+        (
+            "seconds = 3",
+            "elsewhere = { text = 'x', where = '--dataset talkrs' }",
+            "mine: Unknown dataset 'talkrs'. Did you mean 'talkers'?",
+        ),
         ("[rules.lengths]", "[[rules]]", "my.toml: expected [rules.KEY], got ["),
         ("[mine]", "[corpora.c]\nname = 'x'\n[mine]", "corpora.c: expected either 'dataset' or 'reason'"),
         ("numbers", "corpora = ['c']\nnumbers", "my.toml, mine: unknown corpus 'c'. The file defines: none"),

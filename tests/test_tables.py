@@ -47,6 +47,24 @@ def test_values_carry_interval_and_coverage():
     assert "`s1`" in text
 
 
+def test_a_small_p_value_is_never_printed_as_zero(capsys):
+    made = []
+    for value in (0.00002, 0.0004999, 0.0006, 0.3):
+        one = result()
+        p = one.aggregates[0].model_copy(
+            update={"name": "craniofacial_jaw_width_p", "title": "jaw width p", "unit": "", "value": value, "low": None}
+        )
+        made.append(one.model_copy(update={"aggregates": [p]}))
+    shown = ["< 0.001", "< 0.001", "0.001", "0.300"]
+    assert [tables.value(one.aggregates[0]) for one in made] == shown
+    for one, text in zip(made, shown, strict=True):
+        assert f"| {text} |" in tables.markdown([one], []) and f"${text}$" in tables.latex([one], [])
+        show_results([one], [], signatures=False)
+        assert f" {text} " in capsys.readouterr().out
+    other = made[0].aggregates[0].model_copy(update={"name": "face_cosine"})
+    assert tables.value(other) == "0.000", "a cosine may be 0"
+
+
 def test_a_number_without_value_says_why():
     row = result("clean", None, scored=0)
     number = row.aggregates[0].model_copy(update={"reasons": {"failed: late": 1, "undefined: infinite": 9}})

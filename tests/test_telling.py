@@ -159,4 +159,6 @@ def test_true_pictures_that_are_given_as_outputs_are_told(people: Path):
     assert "true ones" not in ended(*words, "folder=copies", cwd=people).stderr
     (people / "empty").mkdir()
     done = ended(*words, "folder=empty", cwd=people)
-    assert done.returncode == 2 and "--set folder=empty: holds no file. Expected pictures" in done.stderr
+    assert (
+        done.returncode == 2 and "--set folder=empty: holds no file and no pictures. Expected pictures" in done.stderr
+    )

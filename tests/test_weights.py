@@ -481,7 +481,9 @@ def test_a_file_whose_sha256_nobody_states_is_read_before_it_is_taken_in(
     torch.save(STATE, tmp_path / "whole.pt")
     whole = (tmp_path / "whole.pt").read_bytes()
     (tmp_path / "cut.pt").write_bytes(whole[:-200])
-    with pytest.raises(MissingWeights, match=r"cut\.pt cannot be read as weights"):
+    with pytest.raises(
+        MissingWeights, match=r"^Expected the file toy\.pt of 'toy': .*cut\.pt cannot be read as weights"
+    ):
         weights.add(name, tmp_path / "cut.pt")
     server.content, server.etag = whole[:-200], ""
     with pytest.raises(MissingWeights, match="cannot be read as weights"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,8 +98,48 @@ def test_verify_reports_each_file_and_exits_with_1_where_one_is_wrong(home: Path
 
 
 def test_verify_of_a_name_wants_it_here() -> None:
-    absent = run("verify", "toy")
-    assert absent.exit_code == 1 and "are not here" in absent.stdout and "weights fetch toy" in absent.stdout
+    """Absent is not wrong, and is no file."""
+    for name in ("toy", "pair"):
+        absent = run("verify", name)
+        assert absent.exit_code == 1 and f"weights fetch {name}" in absent.stdout
+        assert absent.stdout.startswith(f"absent  {name}") and absent.stdout.count("are not here") == 1
+        assert "WRONG" not in absent.stdout
+        assert absent.stderr.strip().endswith("0 files of 0 networks, none wrong; 1 network not here")
+        (row,) = json.loads(run("verify", name, "--json").stdout)
+        assert (row["here"], row["sound"]) == (False, False)
+
+
+def test_what_nobody_publishes_is_said_wherever_it_matters(home: Path, tmp_path: Path) -> None:
+    """`a.json` has neither sha256 nor size; of `toy.dat` both are known."""
+    assert "Held to: the sha256 that is published" in run("show", "toy").stdout
+    told = "neither sha256 nor exact size of a.json is published"
+    lock = home / "weights" / "weights.lock.json"
+    shown = run("show", "pair").stdout
+    assert told in shown and str(lock) in shown
+    rows = {row["weights"]: row for row in json.loads(run("list", "--json").stdout)}
+    assert told in rows["pair"]["held to"] and rows["toy"]["held to"] == "the sha256 that is published"
+    assert "published" in run("list").stdout.splitlines()[1] and "first copy's" in run("list").stdout.splitlines()[2]
+    assert told in run("fetch", "pair", "--accept-license").stderr
+    assert told not in run("fetch", "toy", "--accept-license").stderr
+    sha256 = hashlib.sha256(b"{}").hexdigest()
+    assert json.loads(lock.read_text()) == {"pair/a.json": sha256}
+    lines = {line.split()[2]: line for line in run("verify").stdout.splitlines()}
+    assert lines["a.json"].endswith(f"{sha256}  (of the first copy here: none is published)")
+    assert lines["b.dat"].endswith(SHA256) and lines["toy.dat"].endswith(SHA256)
+    (home / "weights" / "pair" / "a.json").write_text("{ }")
+    changed = run("verify", "pair")
+    assert changed.exit_code == 1 and "sha256 recorded: " + sha256 in changed.stdout
+    (tmp_path / "a.json").write_text("{}")
+    assert told in run("add", "pair", str(tmp_path / "a.json")).stderr
+
+
+def test_a_size_that_is_only_about_so_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    (row,) = [line for line in CliRunner().invoke(app, ["weights", "list"]).stdout.splitlines() if line[:3] == "toy"]
+    assert " 2.9 " in row
+    sized = dataclasses.replace(table.TABLE["pair"], about_mib=12.5)
+    monkeypatch.setitem(table.TABLE, "pair", sized)
+    (row,) = [line for line in CliRunner().invoke(app, ["weights", "list"]).stdout.splitlines() if line[:4] == "pair"]
+    assert " ~12.5 " in row
 
 
 def test_add_needs_no_name_where_the_file_tells_it(tmp_path: Path, home: Path) -> None:
@@ -120,7 +162,7 @@ def test_the_list_says_what_is_here_and_under_which_terms(home: Path) -> None:
     (home / "weights" / "pair").mkdir(parents=True)
     (home / "weights" / "pair" / "a.json").write_text("{}")
     lines = run("list").stdout.splitlines()
-    assert lines[0].split() == ["weights", "here", "MiB", "licence", "for"]
+    assert lines[0].split() == ["weights", "here", "MiB", "sha256", "licence", "for"]
     assert lines[1].split("  ")[0] == "toy" and "CC BY-NC 4.0; research only" in lines[1] and " no " in lines[1]
     assert "in part" in lines[2] and " ? " in lines[2], "the size of one file is not stated"
     (home / "weights" / "toy.dat.part").write_bytes(b"x")

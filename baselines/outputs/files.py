@@ -244,8 +244,8 @@ def _nothing(place: Path, wanted: str, names: _Names, found: Outputs) -> str:
             f"--set folder={place}: expected {_KINDS[wanted]} for this task, got {count} {_KINDS[other]}, such as "
             f"{some(found.others)}. Say which task they are of with --task; `list tasks` names them"
         )
-    held = f"{len(found.others)} other files and no {_KINDS[wanted]}" if found.others else "no file"
-    return f"--set folder={place}: holds {held}. {expected}"
+    held = f"{len(found.others)} other files" if found.others else "no file"
+    return f"--set folder={place}: holds {held} and no {_KINDS[wanted]}. {expected}"
 
 
 def _ends(name: str, suffixes: Iterable[str]) -> bool:

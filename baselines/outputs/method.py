@@ -36,6 +36,12 @@ class GatheredFiles(Gathered):
     """`image` or `audio`."""
     rate: int = 0
 
+    def notes_on(self, samples: Sequence[Sample]) -> tuple[str, ...]:
+        have = {sample for sample, _ in self.files}
+        without = [sample.id for sample in samples if sample.id not in have]
+        lacking = f"{len(without)} of {len(samples)} samples have no file in {self.source}: {some(without)}"
+        return (*self.notes, lacking) if without else self.notes
+
 
 @dataclass(frozen=True)
 class GatheredProgram(Gathered):
@@ -129,16 +135,13 @@ def _of_files(place: Path, task: Any, samples: Sequence[Sample]) -> GatheredFile
             f"{place} has outputs of {runs}, where {task.name} has {task.protocol.repeats} by default: files of one "
             "sample that are numbered, as ID.0 and ID.1, are several"
         )
-    if without := [
-        sample.id for sample in samples if not any((sample.id, run) in found.files for run in range(found.repeats))
-    ]:
-        notes.append(f"{len(without)} of {len(samples)} samples have no file in {place}: {some(without)}")
     if found.strangers:
         count = len(found.strangers)
         belong = f"file of {place} belongs" if count == 1 else f"files of {place} belong"
         notes.append(f"{count} {belong} to no sample: {some(found.strangers)}")
     true = {path.resolve() for sample in samples for paths in sample.targets.values() for path in paths}
-    if copies := [file.shown for files in found.files.values() for file in files if file.path.resolve() in true]:
+    used = [file for files in found.files.values() for file in files if not file.problem]
+    if copies := [file.shown for file in used if file.path.resolve() in true]:
         notes.append(f"{len(copies)} files of {place} are true ones of the dataset themselves: {some(copies)}")
     if found.links:
         notes.append(f"links to folders are not followed: {some(found.links)}")

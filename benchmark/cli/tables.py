@@ -58,7 +58,7 @@ def _show_list(result: Result, items: Sequence[Aggregate]) -> None:
     rows = [
         [
             tables.head(item, result),
-            tables.number(item.value, item.unit),
+            tables.value(item),
             tables.interval(item),
             tables.number(item.spread, item.unit),
         ]
@@ -160,7 +160,7 @@ def show_pairs(result: PairResult, signatures: bool, named: Sequence[str] = (), 
         absent = [item for item in items if columns and item.value is None]
         items = [item for item in items if item not in absent]
     for item in items:
-        row = [tables.head(item, result), tables.number(item.value, item.unit), tables.interval(item)]
+        row = [tables.head(item, result), tables.value(item), tables.interval(item)]
         row.append(f"{item.scored}/{item.total}")
         rows.append([*row, *([item.signature] if signatures else [])])
     print_table(heads, rows, title, right=[1, 3])

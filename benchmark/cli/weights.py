@@ -56,7 +56,7 @@ def show(name: Name, as_json: options.Json = False) -> None:
         size = f"{file.size} bytes" if file.size else "size not stated"
         where = "" if item.package else f", {file.url or 'no address'}"
         lines.append(f"File: {file.name} ({size}, sha256 {file.sha256 or 'not stated'}{where})")
-    lines.append(f"Here: {_here(item)}")
+    lines += [f"Held to: {weights.held_to(name)}", f"Here: {_here(item)}"]
     if not weights.is_here(name):
         lines += ["", *weights.how_to_get(name).splitlines()]
     print_lines(lines)
@@ -90,6 +90,7 @@ def fetch(
             show("MiB", whole if done == total else done >> 20, whole)
 
         path = weights.fetch(name, moved, lambda line: note(line, quiet))
+    _tell_first_copy(item, quiet)
     print(path)
 
 
@@ -113,6 +114,7 @@ def add(
         path, name = Path(name), weights.recognise(Path(name))
     kept = weights.add(name, path)
     note(f"{name}: licence {_terms(weights.entry(name))}")
+    _tell_first_copy(weights.entry(name))
     print(kept)
 
 
@@ -121,7 +123,10 @@ def verify(
     name: Annotated[str | None, typer.Argument(help="Name.  [default: all that are here]")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Check every file that is here: what it is, that it is whole, its sha256. Exits with 1 where one is wrong."""
+    """Check every file that is here: what it is, that it is whole, its sha256.
+
+    Exits with 1 where one is wrong, or where weights that are named are not here.
+    """
     from benchmark.cli.console import note, print_json
     from benchmark.weights import table as weights
 
@@ -131,10 +136,16 @@ def verify(
         print_json([{**finding._asdict(), "path": str(finding.path)} for finding in found])
     else:
         for finding in found:
-            print(f"{'ok   ' if finding.sound else 'WRONG'}  {finding.weights}  {finding.path.name}  {finding.about}")
-    wrong = sum(not finding.sound for finding in found)
-    note(f"{len(found)} files of {len(names)} networks, {wrong or 'none'} wrong")
-    if wrong:
+            state = "ok    " if finding.sound else "WRONG " if finding.here else "absent"
+            held = "  (of the first copy here: none is published)" if finding.sound and finding.first_copy else ""
+            print(f"{state}  {finding.weights}  {finding.path.name}  {finding.about}{held}")
+    absent = len({finding.weights for finding in found if not finding.here})
+    looked = [finding for finding in found if finding.here]
+    wrong = sum(not finding.sound for finding in looked)
+    networks = _several(len(names) - absent, "network")
+    away = f"; {_several(absent, 'network')} not here" if absent else ""
+    note(f"{_several(len(looked), 'file')} of {networks}, {wrong or 'none'} wrong{away}")
+    if wrong or absent:
         raise typer.Exit(1)
 
 
@@ -169,8 +180,9 @@ def overview() -> tuple[list[str], list[list[str]]]:
     """Columns and rows of the list."""
     from benchmark.weights import table as weights
 
-    return ["weights", "here", "MiB", "licence", "for"], [
-        [item.name, _here(item), _mib(item), _terms(item), item.purpose] for item in weights.TABLE.values()
+    return ["weights", "here", "MiB", "sha256", "licence", "for"], [
+        [item.name, _here(item), _mib(item), _sha256(item), _terms(item), item.purpose]
+        for item in weights.TABLE.values()
     ]
 
 
@@ -182,6 +194,8 @@ def records() -> list[dict[str, Any]]:
 
 
 def _record(item: Weights) -> dict[str, Any]:
+    from benchmark.weights import table as weights
+
     return {
         "weights": item.name,
         "here": _here(item),
@@ -193,8 +207,22 @@ def _record(item: Weights) -> dict[str, Any]:
         "used by": item.used_by,
         "package": item.package,
         "by hand": item.by_hand,
+        "held to": weights.held_to(item.name),
         "files": [{"name": f.name, "url": f.url, "sha256": f.sha256, "bytes": f.size} for f in item.files],
     }
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _tell_first_copy(item: Weights, quiet: bool = False) -> None:
+    """Where nobody publishes what a file should be: what later ones are held to."""
+    from benchmark.cli.console import note
+    from benchmark.weights import table as weights
+
+    if item.package is None and any(file.sha256 is None for file in item.files):
+        note(f"{item.name}: {weights.held_to(item.name)}", quiet)
 
 
 def _terms(item: Weights) -> str:
@@ -202,7 +230,12 @@ def _terms(item: Weights) -> str:
 
 
 def _mib(item: Weights) -> str:
-    return f"{item.size_mib:.1f}" if item.size_mib else "?"
+    about = "~" if any(file.size is None for file in item.files) else ""
+    return f"{about}{item.size_mib:.1f}" if item.size_mib else "?"
+
+
+def _sha256(item: Weights) -> str:
+    return "first copy's" if any(file.sha256 is None for file in item.files) else "published"
 
 
 def _here(item: Weights) -> str:

@@ -14,8 +14,7 @@ People of one's own, and people who are made:
     manifest      the list of samples that an adapter makes, as JSON lines
     facts         what is known of a corpus before anyone has it: `data info`
     media_files   the files of a corpus, each that is left out named; `lengths` remembers how long they are
-    utterances    the utterances of a split, and how they are found
-    spilled       what an index holds of its files, in a temporary one
+    utterances    who said what, in order; it lies in a temporary file, as all that is `spilled`
     mixtures      speech with noise: lists drawn once; by published ones, `pair_lists` and `noise_lists`
     tables        tables of text that come with a corpus; `names` in them and on disk
     places        where the user keeps corpora; `roots` says what is wrong with a folder that holds none

@@ -26,7 +26,13 @@ FACES_ALONE = ("vggface_score", "face_detection_rate")
 """Measured by default: what needs neither the network nor a choice."""
 CLASSIFIER = "face_heads:talkers"
 """Who tells people apart for the VGGFace score, where nobody says: the one classifier that comes with the project."""
-COLUMNS = (*SPEECH2FACE.columns, "sex_agreement_face", "age_error_face")
+_AFTER_SEX = SPEECH2FACE.columns.index("sex_agreement") + 1
+COLUMNS = (
+    *SPEECH2FACE.columns[:_AFTER_SEX],
+    *("age_r_label", "age_error_label"),  # sex and age of the user's table stand together
+    *SPEECH2FACE.columns[_AFTER_SEX:],
+    *("sex_agreement_face", "age_error_face"),
+)
 """Numbers of faces that are shown, what matters most first."""
 TASK_OF: Mapping[Judged, str] = {"speech": "speech", "faces": SPEECH2FACE.name}
 """What the list of metrics calls their task."""

@@ -17,6 +17,7 @@ from benchmark.papers.needs import EMBEDDED, SPLIT, RunNeeded, fitting
 from benchmark.papers.ranking import Agreement, Measurement, agreement
 from benchmark.papers.reported import Cell, Column, Table, load, papers
 from benchmark.registry import role
+from benchmark.reports.tables import is_probability, probability
 
 if TYPE_CHECKING:
     from benchmark.results.finding import Kept
@@ -117,10 +118,12 @@ class Section:
         return f"reported: {self.corpus}" if self.corpus else "reported"
 
     def value(self, line: Line) -> str:
-        """`3.64`, or `3.64 ± 0.30` where the paper prints a deviation over files."""
+        """`3.64`, or `3.64 ± 0.30` where the paper prints a deviation over files; `< 0.001` of a small p-value."""
         if line.value is None:
             return "-"
         text = fixed(line.value, self.decimals)
+        if is_probability(line.cell.number):
+            return probability(text)
         if not self.column.over_outputs or line.deviation is None:
             return text
         return f"{text} ± {fixed(line.deviation, self.decimals)}"

@@ -171,8 +171,8 @@ def otherwise(line: Line) -> list[str]:
     run, protocol = line.cell.row.run, line.cell.table.protocol
     if line.dataset == getattr(line.cell.corpus, "dataset", ""):
         return [run.differs]
-    lengths = [rule.elsewhere for rule in protocol.rules if rule.seconds_elsewhere is not None] if protocol else []
-    return [run.differs, run.elsewhere, *lengths]
+    rules = [rule for rule in protocol.rules if rule.seconds_elsewhere is not None] if protocol else []
+    return [run.differs, run.elsewhere, *(remark.text for rule in rules for remark in rule.elsewhere)]
 
 
 def size(line: Line) -> str:
@@ -232,7 +232,7 @@ def remarks(filled: Filled) -> list[str]:
     lines = filled.lines
     for corpus in dict.fromkeys(line.cell.corpus for line in lines if line.cell.corpus is not None):
         if any(line.cell.corpus is corpus and line.dataset == corpus.dataset for line in lines):
-            told += [f"{corpus.name}: {corpus.differs}."] if corpus.differs else []
+            told += [f"{corpus.name}: {remark}." for remark in corpus.differs]
         elif corpus.reason:
             told.append(f"{corpus.name}: {corpus.reason}.")
     if measured and all(line.kept and line.kept.published for line in measured):

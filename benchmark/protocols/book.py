@@ -15,7 +15,11 @@ a table of its own, named after what it yields in the paper:
 Of `corpora`, and of the lengths and enrolments of a rule, the first is taken where the user does not say; the others
 keep to the protocol as well. `place` is where the paper says it. What we decided where the paper is silent, or where
 its released code does otherwise, stands in `decided`; what cannot be kept even on the paper's own corpus in `differs`,
-and what cannot be kept on another one in `elsewhere`. A key that is no field of the classes below is refused.
+and what cannot be kept on another one in `elsewhere`: a text, or several, of which those that hang on an option say so:
+
+    differs = ["the list of mixtures is not published", { text = "which enhancer it was", where = "--enrolment noisy" }]
+
+A key that is no field of the classes below is refused.
 `leaderboards/papers/*.toml`, which hold the papers' numbers, refer to these files.
 """
 
@@ -33,7 +37,36 @@ from benchmark.errors import InvalidConfig, UnknownName, UsageError, did_you_mea
 from benchmark.text_files import read_text
 
 FOLDER = Path(__file__).parent
+HANGING = ("--dataset", "--seconds", "--enrolment")
+"""Options that a remark may hang on."""
 LIST = "List them with: python -m benchmark list protocols"
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One thing that is not kept, always or with some options only."""
+
+    text: str
+    where: tuple[str, ...] = ()
+    """Options of `run`, with one of which it is so: `--enrolment noisy`; with any where none is named."""
+    unless: tuple[str, ...] = ()
+    """Options with one of which it is not so."""
+
+    def holds(self, options: Mapping[str, Any]) -> bool:
+        """Whether it is so of a run.
+
+        Args:
+            options: name to value, as `enrolment` to `noisy`, and `seconds` to 5.0.
+        """
+        return not any(_given(text, options) for text in self.unless) and (
+            not self.where or any(_given(text, options) for text in self.where)
+        )
+
+    def __str__(self) -> str:
+        """With what it hangs on."""
+        told = [f"with {' or '.join(self.where)}"] if self.where else []
+        told += [f"not with {' or '.join(self.unless)}"] if self.unless else []
+        return f"{self.text} ({', '.join(told)})" if told else self.text
 
 
 @dataclass(frozen=True)
@@ -53,7 +86,7 @@ class Corpus:
     """In the split, as the paper states."""
     samples: int | None = None
     """The same of recordings or mixtures."""
-    differs: str = ""
+    differs: tuple[Remark, ...] = ()
     """What is not the same here."""
     reason: str = ""
     """Why there is no such dataset here."""
@@ -106,11 +139,13 @@ class Rule:
     enrolment: tuple[str, ...] = ()
     ours: str = ""
     """What is done here, where `run` has no option that says it."""
+    prepare: str = ""
+    """What `data prepare` is told to make the like of other material: `faces --preset flowavse`."""
     decided: str = ""
     """Why so, where the paper leaves it open or its code does otherwise."""
-    differs: str = ""
+    differs: tuple[Remark, ...] = ()
     """What is not kept."""
-    elsewhere: str = ""
+    elsewhere: tuple[Remark, ...] = ()
     """What is not kept on another corpus than the paper's."""
 
 
@@ -266,6 +301,13 @@ def check(protocol: PaperProtocol) -> None:
         with_protocol(task, None, protocol.repeats)
         for enrolment in protocol.enrolments:
             with_protocol(task, None, None, enrolment)
+        for part in (*protocol.corpora, *protocol.rules):
+            for remark in (*part.differs, *(part.elsewhere if isinstance(part, Rule) else ())):
+                for text in (*remark.where, *remark.unless):
+                    _check_option(text, task)
+        for rule in protocol.rules:
+            if rule.prepare:
+                _check_prepare(rule.prepare)
         for number in protocol.numbers:
             if (what := metrics.described(metric_of(number)).task) != kind:
                 raise refuse(f"number '{number}' is of {what}, not of {task.name}")
@@ -350,13 +392,67 @@ def _keyed(found: dict[str, Any], name: str, kind: type, where: str) -> dict[str
     given = found.pop(name, {})
     if not isinstance(given, dict):
         raise InvalidConfig(f"{where}: expected [{name}.KEY], got {given!r}")
-    made = {}
+    made, remarks = {}, {field.name for field in fields(kind) if str(field.type).startswith("tuple[Remark")}
     for key, each in given.items():
         place = f"{where}, {name}.{key}"
         if isinstance(each, dict) and "key" in each:
             raise InvalidConfig(f"{place}: unknown key 'key'")
-        made[key] = checked(kind, {**_listed(kind, each), "key": key} if isinstance(each, dict) else each, place)
+        if isinstance(each, dict):
+            each = {**_listed(kind, each), "key": key}
+            for field in remarks & each.keys():
+                each[field] = [_remark(item, f"{place}: {field}") for item in each[field]]
+        made[key] = checked(kind, each, place)
     return made
+
+
+def _remark(given: Any, where: str) -> Remark:
+    """From a text, or from a table with the options that it hangs on."""
+    remark = Remark(given) if isinstance(given, str) else checked(Remark, _listed(Remark, given), where)
+    for text in (*remark.where, *remark.unless):
+        option, _, value = text.partition(" ")
+        if option not in HANGING or not value:
+            raise InvalidConfig(f"{where}: expected {' or '.join(HANGING)} with a value, got {text!r}")
+    return remark
+
+
+def _given(text: str, options: Mapping[str, Any]) -> bool:
+    """Whether `--enrolment noisy` is among options: name to value."""
+    option, _, value = text.partition(" ")
+    own = options.get(option.removeprefix("--"))
+    return own == float(value) if isinstance(own, int | float) else own == value
+
+
+def _check_option(text: str, task: Any) -> None:
+    """
+    Raises:
+        UsageError, UnknownName: the option of a remark has a value that `run` does not take.
+    """
+    from benchmark.registry import datasets
+    from benchmark.tasks import with_protocol
+
+    option, _, value = text.partition(" ")
+    if option == "--dataset":
+        datasets.load(value)
+    elif option == "--enrolment":
+        with_protocol(task, None, None, value)
+    else:
+        try:
+            with_protocol(task, float(value), None)
+        except ValueError as error:
+            raise UsageError(f"{text}: expected seconds") from error
+
+
+def _check_prepare(text: str) -> None:
+    """
+    Raises:
+        UsageError, UnknownName: `data prepare` has no such step or preset.
+    """
+    from benchmark.preparation.steps import step_called
+
+    step, *more = text.split() or [""]
+    if more and (len(more) != 2 or more[0] != "--preset"):
+        raise UsageError(f"prepare = {text!r}: expected a step, or one with `--preset NAME`")
+    step_called(step).configured(more[1] if more else None)
 
 
 def _listed(kind: type, given: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmark.datasets.places import VARIABLE, known_root
 from benchmark.errors import MissingWeights, PrerequisiteError, UsageError
-from benchmark.protocols.book import Corpus, Judge, PaperProtocol, Rule, shown_lengths
+from benchmark.protocols.book import Corpus, Judge, PaperProtocol, shown_lengths
 from benchmark.registry import metric_of
 from benchmark.results.schema import FollowedProtocol
 from benchmark.tasks import get_task
@@ -117,7 +117,7 @@ class _Filling:
         self._clips()
         self._metrics()
         self._networks()
-        self._told(self.protocol.rules)
+        self._told()
         if self.given.get("limit") is not None:
             self.departures.append(f"--limit {self.given['limit']}: the first samples alone")
         departures, left_out = tuple(dict.fromkeys([*self.departures, *self.left_out])), tuple(self.left_out)
@@ -147,8 +147,6 @@ class _Filling:
         if corpus is None and self.protocol.corpora:
             names = "; or ".join(each.name for each in self.protocol.corpora)
             self.departures.append(f"{dataset}, {self.options['split']} split, in place of {names}")
-        elif corpus is not None and corpus.differs:
-            self.departures.append(corpus.differs)
         if corpora and "dataset" not in self.given:
             self.notes.append(self._which(corpus, corpora, root))
         return corpus
@@ -259,10 +257,12 @@ class _Filling:
             own.append(self.given["face_network"])
         return ", ".join(own)
 
-    def _told(self, rules: Iterable[Rule]) -> None:
-        for rule in rules:
-            self.departures += [rule.differs] if rule.differs else []
-            self.departures += [rule.elsewhere] if rule.elsewhere and self.elsewhere else []
+    def _told(self) -> None:
+        """What is said of the corpus and in the rules, of it what holds with these options."""
+        remarks = [*self.corpus.differs] if self.corpus else []
+        for rule in self.protocol.rules:
+            remarks += [*rule.differs, *(rule.elsewhere if self.elsewhere else ())]
+        self.departures += [remark.text for remark in remarks if remark.holds(self.options)]
 
 
 def on_this_machine(following: Following, *, lenient: bool = False) -> Following:

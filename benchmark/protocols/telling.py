@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from benchmark.protocols.book import Corpus, Judge, PaperProtocol, Rule, shown_lengths
+from benchmark.protocols.book import Corpus, Judge, PaperProtocol, Remark, Rule, shown_lengths
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,11 @@ def _said(what: str, place: str) -> str:
 def _of_corpus(corpus: Corpus, first: bool) -> Part:
     here = f"--dataset {corpus.dataset}, {corpus.split} split" if corpus.dataset else corpus.reason
     here += "; taken where it is at hand, else Talkers" if first and corpus.dataset else ""
-    return Part("data", _said(corpus.name, corpus.place), here, differs=corpus.differs)
+    return Part("data", _said(corpus.name, corpus.place), here, differs=_joined(corpus.differs))
+
+
+def _joined(remarks: Iterable[Remark]) -> str:
+    return "; ".join(map(str, remarks))
 
 
 def _of_rule(rule: Rule) -> Part:
@@ -74,8 +78,10 @@ def _of_rule(rule: Rule) -> Part:
     if rule.enrolment:
         others = " or ".join(rule.enrolment[1:])
         options.append(f"--enrolment {rule.enrolment[0]}" + (f"; {others} as well" if others else ""))
-    here = "; ".join([*options, *filter(None, [rule.ours])])
-    return Part(rule.about, _said(rule.paper, rule.place), here, rule.decided, rule.differs, rule.elsewhere)
+    prepare = rule.prepare and f"`python -m benchmark data prepare {rule.prepare}` makes the like of other material"
+    here = "; ".join([*options, *filter(None, [rule.ours, prepare])])
+    differs, elsewhere = _joined(rule.differs), _joined(rule.elsewhere)
+    return Part(rule.about, _said(rule.paper, rule.place), here, rule.decided, differs, elsewhere)
 
 
 def _of_judge(protocol: PaperProtocol, judge: Judge) -> Part:

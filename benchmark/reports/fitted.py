@@ -176,7 +176,7 @@ def _column(item: Aggregate, rows: Sequence[Result], first: Result, items: Seque
     outputs = [tables.outputs(row, items) for row in rows]
     counts = {found.scored for found in own if found and found.value is not None}
     fewer = len(counts) == 1 and all(count not in counts for count in outputs)
-    values = [tables.number(found.value, found.unit) if found else "-" for found in own]
+    values = [tables.value(found) if found else "-" for found in own]
     widest = max(map(len, values))
     cells: list[list[Line]] = []
     for place, (row, found, value) in enumerate(zip(rows, own, values, strict=True)):

@@ -28,6 +28,26 @@ def number(value: float | None, unit: str = "") -> str:
     return text if float(text) else text.lstrip("-")
 
 
+def value(item: Aggregate) -> str:
+    """The number of an aggregate as it is printed; see `number` and `probability`."""
+    text = number(item.value, item.unit)
+    return probability(text) if is_probability(item.name) else text
+
+
+def is_probability(name: str) -> bool:
+    """Whether a number of ours is a p-value: `craniofacial_jaw_width_p`."""
+    return name.endswith("_p")
+
+
+def probability(text: str) -> str:
+    """A printed p-value, which is small but never 0.
+
+    >>> probability("0.012"), probability("0.000"), probability("0.00"), probability("-")
+    ('0.012', '< 0.001', '< 0.01', '-')
+    """
+    return f"< {text[:-1]}1" if set(text) == {"0", "."} else text
+
+
 def interval(item: Aggregate) -> str:
     """`[10.1, 14.9]`, or `-` where there is none."""
     if item.low is None or item.high is None:
@@ -221,7 +241,7 @@ def _cell(item: Aggregate, result: Result | PairResult, first: Result | PairResu
         return "-"
     if own.value is None and own.reasons:
         return escaping.markdown(max(own.reasons, key=lambda reason: own.reasons[reason]))
-    return number(own.value, own.unit) + _beside(own, result, first, items)
+    return value(own) + _beside(own, result, first, items)
 
 
 def _beside(own: Aggregate, result: Result | PairResult, first: Result | PairResult, items: Sequence[Aggregate]) -> str:
@@ -256,7 +276,7 @@ def _latex_cell(
     if own is None or own.value is None:
         return "--"
     more = _beside(own, result, first, items).strip()
-    return f"${number(own.value, own.unit)}$" + (rf" {{\scriptsize {more}}}" if more else "")
+    return f"${value(own)}$" + (rf" {{\scriptsize {more}}}" if more else "")
 
 
 def long_csv(results: Sequence[Result | PairResult]) -> str:

@@ -22,6 +22,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -222,13 +223,18 @@ def _labelled(label: str, runs: Path) -> Path | None:
         try:
             about = json.loads(file.read_text(encoding="utf-8"))
             if about["label"] == label:
-                found.append((file.parent, about["spec"]))
+                found.append((file, about["spec"]))
         except (OSError, ValueError, KeyError, TypeError):  # broken, and so of no label
             continue
     if len(found) > 1:
-        shown = "; ".join(f"{path.name} ({_settings(spec)})" for path, spec in found[:5])
+        shown = "; ".join(f"{file.parent.name} ({_settings(spec)}, {_measured(file)})" for file, spec in found[:5])
         raise UsageError(f"{len(found)} runs are labelled '{label}'; name one by its id: {shown}")
-    return found[0][0] if found else None
+    return found[0][0].parent if found else None
+
+
+def _measured(file: Path) -> str:
+    """When a result was written last, by this machine's clock: `measured 2026-03-01 14:05`."""
+    return f"measured {datetime.fromtimestamp(file.stat().st_mtime):%Y-%m-%d %H:%M}"
 
 
 def _published(text: str) -> Path | None:
@@ -251,8 +257,14 @@ def _published(text: str) -> Path | None:
 
 
 def _settings(spec: Any) -> str:
+    """What tells runs of one label apart: also the files, which may be others than before."""
+    if not isinstance(spec, dict):
+        return ""
     names = ("dataset", "split", "seconds", "seed", "estimate")
-    return ", ".join(f"{name} {spec[name]}" for name in names if isinstance(spec, dict) and spec.get(name) is not None)
+    told = [f"{name} {spec[name]}" for name in names if spec.get(name) is not None]
+    files = "outputs" if spec.get("method") == "outputs" else "weights"
+    told += [f"{files} {sha256[:8]}"] if (sha256 := spec.get("weights_sha256")) else []
+    return ", ".join(told)
 
 
 def named_apart(runs: Sequence[Scored]) -> list[Scored]:

@@ -126,7 +126,7 @@ class Session:
         manifest = self.open(request.split, task)
         main = replace(gathered(main, task, manifest.samples), given_label=label)
         if main.gathered is not None:
-            self.notes.extend(main.gathered.notes)
+            self.notes.extend(main.gathered.notes_on(manifest.samples[: request.limit]))
             request = self.request = replace(request, repeats=request.repeats or main.gathered.repeats)
         plans = [self._plan(main, task, manifest, device)]
         if main.drawn_people and main.drawn_people != manifest.dataset:  # now, before minutes go into it

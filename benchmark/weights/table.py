@@ -120,26 +120,51 @@ class Finding(NamedTuple):
     sound: bool
     about: str
     """The sha256, or what is wrong and what to do."""
+    here: bool = True
+    """Whether there is anything of the weights to be looked at."""
+    first_copy: bool = False
+    """The sha256 is held against that of the first copy here, for none is published."""
 
 
 def inspect(name: str) -> list[Finding]:
-    """Look at every file of the weights, whatever is wrong with the others.
+    """Look at every file of the weights, whatever is wrong with the others; weights that are not here are one finding.
 
     Raises:
         UnknownName: no such weights.
     """
     item = entry(name)
+    if item.package is None and not any((folder() / file.name).is_file() for file in item.files):
+        return [Finding(name, folder() / (item.folder or item.files[0].name), False, _how_to_get(item), here=False)]
     found = []
     for file in item.files:
         path = folder() / file.name
+        first_copy = item.package is None and file.sha256 is None
         try:
             path = _path(item, file)
-            found.append(Finding(name, path, True, _verified(item, file, path)))
+            found.append(Finding(name, path, True, _verified(item, file, path), first_copy=first_copy))
         except PrerequisiteError as error:
-            found.append(Finding(name, path, False, str(error)))
+            here = not isinstance(error, MissingDependency)
+            found.append(Finding(name, path, False, str(error), here))
         except OSError as error:
             found.append(Finding(name, path, False, f"{path}: {error.strerror or error}"))
     return found
+
+
+def held_to(name: str) -> str:
+    """What tells a file from another one of its name: the published sha256, or that of the first copy here.
+
+    Raises:
+        UnknownName: no such weights.
+    """
+    unknown = [file for file in entry(name).files if file.sha256 is None]
+    if not unknown:
+        return "the sha256 that is published"
+    files = "" if len(unknown) == len(entry(name).files) else f" of {', '.join(_own_name(file) for file in unknown)}"
+    published = "no sha256" if all(file.size for file in unknown) else "neither sha256 nor exact size"
+    return (
+        f"{published}{files} is published, so the sha256 of the first copy here is kept in {_lock_path()}, and every "
+        "later use is held to it"
+    )
 
 
 def fetch(name: str, progress: Progress | None = None, tell: Callable[[str], object] | None = None) -> Path:
@@ -415,28 +440,32 @@ def _verified(item: Weights, file: File, path: Path) -> str:
 def _fit(item: Weights, file: File, path: Path) -> str:
     """The sha256 of a file that is to be taken in, which is what it should be as far as can be told."""
     if what := not_weights(path, Path(file.name).suffix):
-        raise MissingWeights(f"Expected the file {PurePosixPath(file.name).name} of '{item.name}': {path} is {what}")
+        raise MissingWeights(f"Expected the file {_own_name(file)} of '{item.name}': {path} is {what}")
     size = path.stat().st_size
     if file.size is not None and size < file.size:
         raise MissingWeights(
-            f"Expected the file {PurePosixPath(file.name).name} of '{item.name}', of {file.size} bytes: {path} has "
+            f"Expected the file {_own_name(file)} of '{item.name}', of {file.size} bytes: {path} has "
             f"{size}, so it is cut short or another one"
         )
     found = sha256_of(path)
     _check(item, file, found, path)
     if file.sha256 is None:
-        _open(path, Path(file.name).suffix)
+        _open(item, file, path)
     return found
 
 
-def _open(path: Path, suffix: str) -> None:
+def _own_name(file: File) -> str:
+    return PurePosixPath(file.name).name
+
+
+def _open(item: Weights, file: File, path: Path) -> None:
     """Read a file whose sha256 nobody states, as its network will."""
     from metrics.networks.weight_files import UnreadableWeights, check_file
 
     try:
-        check_file(path, suffix)
+        check_file(path, Path(file.name).suffix)
     except UnreadableWeights as error:
-        raise MissingWeights(str(error)) from error
+        raise MissingWeights(f"Expected the file {_own_name(file)} of '{item.name}': {error}") from error
 
 
 def _lock_path() -> Path:
@@ -539,7 +568,7 @@ def _fetch_file(item: Weights, file: File, path: Path, progress: Progress | None
         found = sha256_of(partial)
         _check(item, file, found, partial)
         if file.sha256 is None:
-            _open(partial, path.suffix)
+            _open(item, file, partial)
     except (ChecksumMismatch, MissingWeights):
         forget(partial)
         if not resumed:

@@ -18,7 +18,7 @@ from metrics.networks.face_embedder import FaceEmbedder
 KS = {"hundreds": (1, 2, 5, 10, 20, 50), "full": (1, 5, 10), "within": (1, 5, 10)}
 """Ranks reported for each kind of gallery."""
 ALONE = {
-    "hundreds": "the speaker is left over where the identities are cut into galleries",
+    "hundreds": "the gallery holds nobody else, or the speaker is left over where people are cut into galleries",
     "full": "the gallery holds nobody else",
     "within": "too few others are alike in what is known of the speaker, sex and age",
 }
