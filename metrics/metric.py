@@ -246,6 +246,11 @@ class Metric(ABC):
         """Which of N measured rows count for one report, `[N]` bool; all, unless a metric knows better."""
         return np.ones(len(next(iter(statistics.values()))), bool)
 
+    def counts(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
+        """How much each of N measured rows counts in one report, `[N]`: 1 where it is defined, unless a metric divides
+        by something that rows have more or less of, such as words."""
+        return self.defined(report, statistics).astype(np.float64)
+
     def why_undefined(self, report: str) -> str:
         """Why measured rows do not count for one report, or give it no value together."""
         return "; ".join(dict.fromkeys(self.lacking.values())) or f"{report} is not defined for what was measured"

@@ -485,6 +485,36 @@ def test_a_small_group_that_scatters_wider_is_not_called_another(few, wide, reco
     assert 1 <= called <= 17, "of 150, where 7.5 are expected"
 
 
+@pytest.mark.parametrize("number", ["wer", "estoi"])
+def test_a_small_group_of_shorter_or_half_defined_outputs_is_not_called_another(number):
+    """Two words against twelve; of twelve outputs six without a value."""
+    random = np.random.default_rng(3)
+    called = 0
+    for _ in range(150):
+        rows, samples = [], {}
+        for n in range(72):
+            few, name = n < 12, f"p{n:02d}"
+            if number == "wer":
+                words = 2 if few else 12
+                wrong = float(random.binomial(words, random.beta(2, 6)))
+                counts = {"substitutions": wrong, "deletions": 0.0, "insertions": 0.0, "character_errors": wrong}
+                rows.append(row("wer", name, name, {**counts, "words": float(words), "characters": float(words)}))
+            else:
+                value = math.nan if n < 6 else random.normal(0.5, 0.1)
+                rows.append(row("stoi", name, name, {"stoi": 0.5, "estoi": value, "cut_s": 0.0}))
+            samples[name] = Known(name, {"sex": "fm"[few]})
+        task = "lip2speech" if number == "wer" else "av_enhancement"
+        found = by(run_of(rows, task=task), samples, "sex", (number,), draws=99)
+        called += of(found, number)["f"].apart.p <= 0.05
+    assert called <= 17, "of 150, where 7.5 are expected"
+
+
+def test_sides_that_are_each_alike_within_differ_beyond_all_dealings(monkeypatch):
+    monkeypatch.setattr("benchmark.results.groups._CHUNK_WEIGHTS", 1)  # one dealing at a time
+    rows, samples = si_sdr({f"p{n:02d}": ({"sex": "fm"[n < 8]}, [10.0 * (n < 8)]) for n in range(20)})
+    assert of(by(run_of(rows), samples, "sex", draws=199), "si_sdr")["f"].apart.p == pytest.approx(1 / 200, abs=0.006)
+
+
 @pytest.mark.parametrize("design", ["speakers", "within", "some of each"])
 def test_p_is_even_where_the_groups_say_nothing(design):
     """Voices differ, and recordings of one voice are alike: what is dealt has to keep that."""

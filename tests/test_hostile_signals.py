@@ -99,7 +99,7 @@ def test_a_row_is_finite_or_has_a_reason_and_leaves_its_neighbours_alone(name, p
     reference, estimate = PAIRS[pair]
     seen = {"opening": np.random.default_rng(2).random(38)}
     hostile = SpeechItem("x", estimate, RATE, reference, "set white in a two now", 1.0, **seen)
-    good = SpeechItem("y", made().astype("f4"), RATE, clean().astype("f4"), "set white in a two now", 1.0, 0.0, **seen)
+    good = SpeechItem("y", made().astype("f4"), RATE, clean().astype("f4"), "set white in a two now", 1.0, **seen)
     if name in ("wer", "lps", "dnsmos"):  # slow, and one by one anyway
         rows = metric(name).measure([hostile])
     else:

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from benchmark.cli import main as command_line
 from benchmark.cli import tables
 from benchmark.cli.console import print_table
+from benchmark.cli.ending import Requests
 from benchmark.files import naming, write_whole
 from benchmark.media import write_audio, write_image
 from benchmark.reports.figures import drawn_text, figure_file
@@ -206,11 +207,11 @@ def test_a_failing_machine_is_one_line_and_2(monkeypatch, capsys, error, told):
         raise error
 
     monkeypatch.setattr(command_line, "app", app)
-    assert command_line._exit_code() == 2
+    assert command_line._exit_code(Requests()) == 2
     assert capsys.readouterr().err.startswith(f"error: {told}")
     monkeypatch.setattr(command_line, "app", lambda **_: 1 // 0)
     with pytest.raises(ZeroDivisionError):  # a mistake of this program keeps its traceback
-        command_line._exit_code()
+        command_line._exit_code(Requests())
 
 
 def test_a_home_that_cannot_be_written_says_what_to_set(monkeypatch, capsys, tmp_path):
@@ -220,7 +221,7 @@ def test_a_home_that_cannot_be_written_says_what_to_set(monkeypatch, capsys, tmp
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "ours"))
 
     monkeypatch.setattr(command_line, "app", app)
-    assert command_line._exit_code() == 2
+    assert command_line._exit_code(Requests()) == 2
     assert "ours: Permission denied. Data are kept in" in (told := capsys.readouterr().err)
     assert told.endswith("set FACEVOICE_BENCH_HOME to another folder\n")
 

@@ -506,9 +506,11 @@ def dealings(
     influence = []
     if in_errors:
         names = {name for _, name in pairs}
-        influence = [_influences(rows.metric, index, statistics, names) for index, statistics, _ in runs]
+        together = len({(who, own) for who, own in zip(speaker, label, strict=True)}) == len(set(speaker))
+        influence = [_influences(rows.metric, index, statistics, names, together) for index, statistics, _ in runs]
     wanted = sorted({labels[name] for name, _ in pairs})
     found: dict[tuple[str, str], list[np.ndarray]] = {pair: [] for pair in pairs}
+    errors: dict[tuple[str, str], list[np.ndarray]] = {pair: [] for pair in pairs}
     random = np.random.default_rng(seed)
     step = max(1, _CHUNK_WEIGHTS // (2 * len(wanted) * max(len(index) for index, _, _ in runs)))
     for start in range(0, draws + 1, step):
@@ -527,35 +529,54 @@ def dealings(
             at = wanted.index(labels[name]) * size
             both = values[number]
             own, rest = slice(at, at + size), slice(len(members) + at, len(members) + at + size)
-            apart = both[own] - both[rest]
+            found[name, number].append(both[own] - both[rest])
             if in_errors:
-                apart = _in_errors(apart, _errors(rows, number, runs, influence, (sides[own], sides[rest])))
-            found[name, number].append(apart)
-    return {pair: np.concatenate(parts) for pair, parts in found.items()}
+                errors[name, number].append(_errors(rows, number, runs, influence, (sides[own], sides[rest])))
+    whole = {pair: np.concatenate(parts) for pair, parts in found.items()}
+    return (
+        {pair: _in_errors(each, np.concatenate(errors[pair])) for pair, each in whole.items()} if in_errors else whole
+    )
 
 
 def _influences(
-    metric: Any, index: np.ndarray, statistics: Mapping[str, np.ndarray], names: Iterable[str]
+    metric: Any, index: np.ndarray, statistics: Mapping[str, np.ndarray], names: Iterable[str], together: bool
 ) -> dict[str, np.ndarray]:
-    """What each of an evaluation run's rows does to a number for each part of weight it has, `[N]`, from the number
-    without the row; 0 where that has no value."""
-    count = len(index)
-    found = {name: np.zeros(count) for name in names}
-    for start in range(0, count, step := max(1, _CHUNK_WEIGHTS // count)):
-        left_out = np.arange(start, min(start + step, count))
+    """What each of an evaluation run's rows does to a number for each unit that it counts in it, `[N]`: from the number
+    without the row, and 0 where that has no value.
 
-        def weights(weigh: Weigh, left_out: np.ndarray = left_out) -> np.ndarray:
+    Args:
+        together: a speaker's rows are always on one side, so that they are left out at once and share what they do.
+    """
+    count = len(index)
+    units = index if together else np.arange(count)
+    left_out = np.unique(units)
+    whole = {
+        report.name: _counted_in(metric, report, index, statistics, np.ones((1, count)))[0] for report in metric.reports
+    }
+    found = {name: np.zeros(count) for name in names}
+    for part in np.array_split(left_out, max(1, len(left_out) * count // _CHUNK_WEIGHTS)):
+
+        def weights(weigh: Weigh, part: np.ndarray = part) -> np.ndarray:
             # Above them the number of all rows.
-            each = np.tile(_group_weights(index, np.ones((1, count)), weigh), (1 + len(left_out), 1))
-            each[1 + np.arange(len(left_out)), left_out] = 0
+            each = np.tile(_group_weights(index, np.ones((1, count)), weigh), (1 + len(part), 1))
+            each[1:][units == part[:, None]] = 0
             return each
 
         values = weighed(metric, statistics, weights)
-        for report in metric.reports:
-            if report.name in found:
-                own = _group_weights(index, np.ones((1, count)), report.weigh)[0, left_out]
-                found[report.name][left_out] = np.nan_to_num((values[report.name][0] - values[report.name][1:]) / own)
+        for name, known in found.items():
+            counts = np.bincount(units, whole[name])[part]
+            change = np.nan_to_num(values[name][0] - values[name][1:])
+            each = np.divide(change, counts, out=np.zeros(len(part)), where=counts > 0)
+            own = np.isin(units, part)
+            known[own] = each[np.searchsorted(part, units[own])]
     return found
+
+
+def _counted_in(
+    metric: Any, report: Any, index: np.ndarray, statistics: Mapping[str, np.ndarray], members: np.ndarray
+) -> np.ndarray:
+    """What rows `[B, N]` that are on a side or not count in a number there: words in a word error rate."""
+    return _group_weights(index, members, report.weigh) * metric.counts(report.name, statistics)
 
 
 def _errors(
@@ -567,15 +588,15 @@ def _errors(
 ) -> np.ndarray:
     """Standard errors `[B]` of the difference between two sides, `[B, samples]` of 1 and 0, up to a factor that all
     dealings share: of a mean of influences, in which each speaker's outputs are one, on whichever side they stand."""
-    weigh = next(report.weigh for report in rows.metric.reports if report.name == number)
+    report = next(report for report in rows.metric.reports if report.name == number)
     found = np.zeros((len(sides[0]), rows.speakers))
-    for (index, _, places), known in zip(runs, influence, strict=True):
+    for (index, statistics, places), known in zip(runs, influence, strict=True):
         order = np.argsort(index, kind="stable")
         starts = np.flatnonzero(np.diff(index[order], prepend=-1))
+        own = known[number][order]
         for sign, side in zip((1, -1), sides, strict=True):
-            weights = _group_weights(index, side[:, places], weigh)[:, order]
+            weights = _counted_in(rows.metric, report, index, statistics, side[:, places])[:, order]
             weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
-            own = known[number][order]
             parts = np.add.reduceat(weights * (own - (weights @ own)[:, None]), starts, axis=1)
             shares = np.add.reduceat(weights, starts, axis=1)
             # n / (n - 1) of n speakers who weigh alike.

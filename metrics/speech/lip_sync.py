@@ -127,6 +127,9 @@ class LipSync(Metric):
     def why_undefined(self, report: str) -> str:
         return "mouth and speech go together at no offset more than unrelated ones do; few clips seldom have one"
 
+    def counts(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.asarray(statistics["seconds"], np.float64)
+
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         """The peak of the mean correlation; clips weigh by their lengths.
 

@@ -54,5 +54,8 @@ class RealTimeFactor(Metric):
                 rows.append({"seconds": float(item.seconds), "audio_s": float(length)})
         return rows
 
+    def counts(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.asarray(statistics["audio_s"], np.float64)
+
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         return {"rtf": weighted_ratio(statistics["seconds"], statistics["audio_s"], weights)}

@@ -248,6 +248,9 @@ class WordErrors(Metric):
         none = Failed("not recognised")
         return self.rows([item.text for item in items], [none if i.text is None else next(heard) for i in items])
 
+    def counts(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.asarray(statistics["characters" if report == "cer" else "words"], np.float64)
+
     def why_undefined(self, report: str) -> str:
         return f"the reference has no {'characters' if report == 'cer' else 'words'}"
 
@@ -292,6 +295,9 @@ class WordErrorsByClip(WordErrors):
         if isinstance(row, Mapping) and not row["words"]:
             return Undefined(self.why_undefined("wer"))
         return row
+
+    def counts(self, report: str, statistics: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.ones(len(statistics["words"]))
 
     def aggregate(self, statistics: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
         errors = sum(np.asarray(statistics[name]) for name in ("substitutions", "deletions", "insertions"))
