@@ -101,6 +101,39 @@ def test_what_is_drawn_is_what_would_be_drawn_of_lists() -> None:
     )
 
 
+def test_a_draw_is_the_same_where_one_person_speaks_most_and_files_are_said_twice() -> None:
+    draw = random.Random(2)
+    plain = [
+        Utterance(f"u{number:03d}", draw.choice("aaaaaaabcc"), f"{draw.randrange(30)}.wav", None)
+        for number in range(80)
+    ]
+    plain.append(Utterance("u999", "alone", "x.wav", None))
+    ours = Utterances.of(plain)
+    for number, own in enumerate(plain):
+        siblings = [one for one in plain if one.speaker == own.speaker and one.speech != own.speech]
+        strangers = [one for one in plain if one.speaker != own.speaker]
+        for drawn, of in ((ours.sibling, siblings), (ours.stranger, strangers)):
+            found = [drawn(own, np.random.default_rng((number, each))) for each in range(9)]
+            picks = [np.random.default_rng((number, each)) for each in range(9)]
+            assert found == [of[int(pick.integers(len(of)))] if of else None for pick in picks]
+
+
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_draw_takes_hardly_more_steps_of_more_utterances(others: int) -> None:
+    def steps(count: int) -> int:
+        several = [Utterance(f"u{n:05d}", "b" if n < others else "a", f"{n}.wav", None) for n in range(count)]
+        ours = Utterances.of(several)
+        ours.sibling(several[-1], np.random.default_rng(0))  # what is set up once
+        taken: list[None] = []
+        ours._table.set_progress_handler(lambda: taken.append(None), 10)
+        for number in range(50):
+            ours.sibling(several[-number], np.random.default_rng(number))
+            ours.stranger(several[-1], np.random.default_rng(number))
+        return len(taken)
+
+    assert steps(4000) < 2 * steps(400)
+
+
 def test_ids_are_the_same_however_they_are_asked_for() -> None:
     names = ["a", "A", "b", "B b", "B_b", "é", "e", "ж", "щ", "c", "C é", "c_e", "C_e"]
     ids = SafeIds(names)
