@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from benchmark.datasets import manifest
 from benchmark.datasets import spilled as spilling
-from benchmark.datasets.manifest import Row, write_manifest
+from benchmark.datasets.manifest import Row, read_manifest, write_manifest
 from benchmark.datasets.names import SafeIds, safe_ids
 from benchmark.datasets.spilled import Spilled
 from benchmark.datasets.utterances import Utterance, Utterances
@@ -58,6 +60,36 @@ def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(MissingDataset, match=r"disk is full\): set TMPDIR to a folder"):
         write_manifest(tmp_path / "m.jsonl", (Row(str(n), "ann", {}, {}, {"k": "x" * 999}) for n in range(99)), **about)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_up_within_a_block_is_told_and_not_left_for_the_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = {"dataset": "d", "revision": "1", "split": "test", "task": "speech2face"}
+    rows = [Row(str(n), "ann", {}, {}, {}) for n in range(300)]
+    whole = write_manifest(tmp_path / "m.jsonl", rows, **about)
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, block, at: write(file, block[: max(0, 100 - at)], at))
+    told = r"temporary file, and it cannot be written \(No space left on device\): set TMPDIR to a folder"
+    with pytest.raises(MissingDataset, match=told):
+        write_manifest(tmp_path / "n.jsonl", rows, **about)
+    assert list(tmp_path.iterdir()) == [whole.path]
+    with pytest.raises(MissingDataset, match=told):
+        write_manifest(tmp_path / "n.jsonl", rows[:100], **about)  # less than is packed together
+    with pytest.raises(MissingDataset, match=told):
+        read_manifest(whole.path, tmp_path)
+
+
+def test_no_folder_for_temporary_files_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    about = {"dataset": "d", "revision": "1", "split": "test", "task": "speech2face"}
+    whole = write_manifest(tmp_path / "m.jsonl", [Row("a", "ann", {}, {}, {})], **about)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    for indexed in (
+        lambda: write_manifest(tmp_path / "n.jsonl", [Row("a", "ann", {}, {}, {})], **about),
+        lambda: read_manifest(whole.path, tmp_path),
+    ):
+        with pytest.raises(MissingDataset, match=r"written \(No such file or directory\): set TMPDIR to a folder"):
+            indexed()
 
 
 def spoken(count: int) -> list[Utterance]:

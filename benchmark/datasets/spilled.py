@@ -28,17 +28,21 @@ def scratch() -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def room() -> Iterator[None]:
+def room(failure: type[sqlite3.OperationalError | OSError] = sqlite3.OperationalError) -> Iterator[None]:
     """Say what to do where temporary files cannot be written.
+
+    Args:
+        failure: what says so. OSError where nothing but a temporary file is read or written within.
 
     Raises:
         MissingDataset: there is no room for them, or no folder.
     """
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except failure as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise MissingDataset(
-            f"An index needs a temporary file, and it cannot be written ({error}): set TMPDIR to a folder that can be "
+            f"An index needs a temporary file, and it cannot be written ({why}): set TMPDIR to a folder that can be "
             "written and has room"
         ) from error
 
