@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +50,18 @@ def test_it_does_what_a_dict_does(monkeypatch: pytest.MonkeyPatch) -> None:
     for missing in (lambda: ours["a"], lambda: ours.pop("a")):
         with pytest.raises(KeyError):
             missing()
+
+
+@pytest.mark.parametrize("made", [Spilled, lambda: Utterances(())])
+def test_it_may_be_let_go_of_in_another_thread(made: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    unraisable: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: unraisable.append(told.exc_value))
+    monkeypatch.setattr(sys, "excepthook", lambda *told: unraisable.append(told[1]))  # weakref.finalize tells here
+    held = [made()]
+    thread = threading.Thread(target=held.clear)
+    thread.start()
+    thread.join()
+    assert not held and not unraisable
 
 
 def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ Value = TypeVar("Value", bound="str | float")
 
 def scratch() -> sqlite3.Connection:
     """A database for this process alone: in memory while it is small, else in a file that goes with the connection."""
-    database = sqlite3.connect("", isolation_level=None)
+    # whoever holds it last closes it, in whatever thread that is; two at once never use it
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA journal_mode = OFF")
     database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     database.execute("BEGIN")  # never ended: nothing of it is to last
