@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import scipy.stats
 from commands import ended as command
-from published import MANIFEST, made, publish, run_directory, samples
+from published import KNOWN, MANIFEST, made, publish, run_directory, samples
 from test_leaderboards import cli
 
 from benchmark.datasets.manifest import Row, write_manifest
-from benchmark.errors import SubmissionError
+from benchmark.errors import SubmissionError, UsageError
 from benchmark.leaderboard import board, groups
 from benchmark.leaderboard.submissions import ROOT, everything
 from benchmark.results.attributes import Known
@@ -92,6 +92,41 @@ def test_nothing_is_made_by_what_makes_one_group_or_of_what_nothing_is_known(roo
     assert not any("/by_" in name for name in board.files(root))
 
 
+OTHER = "b" * 64
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {name: Known(who, {"sex": "f" if is_f(who) else "m"}) for name, who in PEOPLE.items()},
+        {
+            name: Known(who, {"sex": "f" if is_f(who) else "m", "noise": f"street {place % 30}"})
+            for place, (name, who) in enumerate(PEOPLE.items())
+        },
+    ],
+    ids=["absent", "too many"],
+)
+def test_a_table_whose_samples_make_no_groups_is_passed_over(tmp_path, values, more):
+    other = made(numbers(3, 1.0), PEOPLE, "wiener", manifest_sha256=OTHER)
+    found = publish(tmp_path / "leaderboards", made(values["noisy"], PEOPLE), other)
+    (found / "known.toml").write_text(KNOWN + KNOWN.replace(MANIFEST, OTHER))
+    for manifest, told in ((MANIFEST, known()), (OTHER, more)):
+        path = found / groups.place("av_enhancement", "talkers", manifest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(groups.text(told))
+    code, output = cli("build", "--root", found)
+    assert code == 0, output
+    pages = [(found / "av_enhancement" / f"by_{by}" / "talkers.md").read_text() for by in ("sex", "noise")]
+    assert [page.count("\n## ") for page in pages] == [2, 1] and "street" not in pages[1]
+    assert cli("check", "--root", found)[0] == 0
+    (each,) = board.boards(everything(found))
+    assert len(groups.by_groups(each, "noise", groups.Kept(found))) == 1
+    (found / groups.place("av_enhancement", "talkers", MANIFEST)).write_text(groups.text(more))
+    assert not any("/by_noise/" in name for name in board.files(found))
+    with pytest.raises(UsageError, match="--by noise: "):  # asked for by name, it is told why there is none
+        groups.by_groups(each, "noise", groups.Kept(found))
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -150,7 +185,7 @@ def corpus(folder):
     return manifest, (result, scores), path
 
 
-def test_what_is_known_of_samples_is_kept_of_published_rows_of_known_data(tmp_path):
+def test_what_is_known_of_samples_is_kept_of_published_rows_of_known_data(tmp_path, monkeypatch):
     manifest, run, path = corpus(tmp_path)
     root = publish(tmp_path / "leaderboards", run)
     code, output = cli("samples", path, "--root", root)
@@ -160,6 +195,11 @@ def test_what_is_known_of_samples_is_kept_of_published_rows_of_known_data(tmp_pa
     written = root / groups.place("av_enhancement", "talkers", manifest.sha256)
     assert code == 0 and str(written) in output
     assert written.read_text() == groups.text(known()) and "not published" not in written.read_text()
+    written.unlink()
+    monkeypatch.setattr(groups, "MOST", 1 << 10)
+    code, output = cli("samples", path, "--root", root)
+    assert code != 0 and "at most 1 KiB of what is known of samples, got 2 KiB of 60 of 'talkers'" in output
+    assert not written.exists()
     empty = publish(tmp_path / "empty")
     code, output = cli("samples", path, "--root", empty)
     assert code != 0 and "a run whose result is published" in output

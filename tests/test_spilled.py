@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +17,7 @@ import pytest
 
 from benchmark.datasets import manifest
 from benchmark.datasets import spilled as spilling
-from benchmark.datasets.manifest import Row, write_manifest
+from benchmark.datasets.manifest import Row, read_manifest, write_manifest
 from benchmark.datasets.names import SafeIds, safe_ids
 from benchmark.datasets.spilled import Spilled
 from benchmark.datasets.utterances import Utterance, Utterances
@@ -47,6 +52,18 @@ def test_it_does_what_a_dict_does(monkeypatch: pytest.MonkeyPatch) -> None:
             missing()
 
 
+@pytest.mark.parametrize("made", [Spilled, lambda: Utterances(())])
+def test_it_may_be_let_go_of_in_another_thread(made: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    unraisable: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: unraisable.append(told.exc_value))
+    monkeypatch.setattr(sys, "excepthook", lambda *told: unraisable.append(told[1]))  # weakref.finalize tells here
+    held = [made()]
+    thread = threading.Thread(target=held.clear)
+    thread.start()
+    thread.join()
+    assert not held and not unraisable
+
+
 def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def small() -> sqlite3.Connection:
         database = spilling.scratch()
@@ -58,6 +75,36 @@ def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(MissingDataset, match=r"disk is full\): set TMPDIR to a folder"):
         write_manifest(tmp_path / "m.jsonl", (Row(str(n), "ann", {}, {}, {"k": "x" * 999}) for n in range(99)), **about)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_up_within_a_block_is_told_and_not_left_for_the_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = {"dataset": "d", "revision": "1", "split": "test", "task": "speech2face"}
+    rows = [Row(str(n), "ann", {}, {}, {}) for n in range(300)]
+    whole = write_manifest(tmp_path / "m.jsonl", rows, **about)
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, block, at: write(file, block[: max(0, 100 - at)], at))
+    told = r"temporary file, and it cannot be written \(No space left on device\): set TMPDIR to a folder"
+    with pytest.raises(MissingDataset, match=told):
+        write_manifest(tmp_path / "n.jsonl", rows, **about)
+    assert list(tmp_path.iterdir()) == [whole.path]
+    with pytest.raises(MissingDataset, match=told):
+        write_manifest(tmp_path / "n.jsonl", rows[:100], **about)  # less than is packed together
+    with pytest.raises(MissingDataset, match=told):
+        read_manifest(whole.path, tmp_path)
+
+
+def test_no_folder_for_temporary_files_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    about = {"dataset": "d", "revision": "1", "split": "test", "task": "speech2face"}
+    whole = write_manifest(tmp_path / "m.jsonl", [Row("a", "ann", {}, {}, {})], **about)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    for indexed in (
+        lambda: write_manifest(tmp_path / "n.jsonl", [Row("a", "ann", {}, {}, {})], **about),
+        lambda: read_manifest(whole.path, tmp_path),
+    ):
+        with pytest.raises(MissingDataset, match=r"written \(No such file or directory\): set TMPDIR to a folder"):
+            indexed()
 
 
 def spoken(count: int) -> list[Utterance]:
@@ -99,6 +146,39 @@ def test_what_is_drawn_is_what_would_be_drawn_of_lists() -> None:
     assert (
         alone.sibling(plain[0], np.random.default_rng(0)) is alone.stranger(plain[0], np.random.default_rng(0)) is None
     )
+
+
+def test_a_draw_is_the_same_where_one_person_speaks_most_and_files_are_said_twice() -> None:
+    draw = random.Random(2)
+    plain = [
+        Utterance(f"u{number:03d}", draw.choice("aaaaaaabcc"), f"{draw.randrange(30)}.wav", None)
+        for number in range(80)
+    ]
+    plain.append(Utterance("u999", "alone", "x.wav", None))
+    ours = Utterances.of(plain)
+    for number, own in enumerate(plain):
+        siblings = [one for one in plain if one.speaker == own.speaker and one.speech != own.speech]
+        strangers = [one for one in plain if one.speaker != own.speaker]
+        for drawn, of in ((ours.sibling, siblings), (ours.stranger, strangers)):
+            found = [drawn(own, np.random.default_rng((number, each))) for each in range(9)]
+            picks = [np.random.default_rng((number, each)) for each in range(9)]
+            assert found == [of[int(pick.integers(len(of)))] if of else None for pick in picks]
+
+
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_draw_takes_hardly_more_steps_of_more_utterances(others: int) -> None:
+    def steps(count: int) -> int:
+        several = [Utterance(f"u{n:05d}", "b" if n < others else "a", f"{n}.wav", None) for n in range(count)]
+        ours = Utterances.of(several)
+        ours.sibling(several[-1], np.random.default_rng(0))  # what is set up once
+        taken: list[None] = []
+        ours._table.set_progress_handler(lambda: taken.append(None), 10)
+        for number in range(50):
+            ours.sibling(several[-number], np.random.default_rng(number))
+            ours.stranger(several[-1], np.random.default_rng(number))
+        return len(taken)
+
+    assert steps(4000) < 2 * steps(400)
 
 
 def test_ids_are_the_same_however_they_are_asked_for() -> None:

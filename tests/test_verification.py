@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 from commands import ended
 from films import SOUND, VIDEO, film, noise
 
-from benchmark.datasets import verification
+from benchmark.datasets import spilled, verification
 from benchmark.datasets.dataset import Dataset
 from benchmark.datasets.facts import Form, Published
 from benchmark.datasets.grid import Grid
@@ -316,6 +317,19 @@ def test_a_level_too_low_is_told_before_any_file_is_opened(clips: Path) -> None:
     (clips / "s1" / "bbaf2n.mkv").rename(clips / "s1" / "bbaf2n.mpg")
     with pytest.raises(MissingDataset, match=rf"is not its folder. Did you mean {clips}\?"):
         verify(Grid(clips.parent, clips.parent / "home"))
+
+
+def test_no_room_for_temporary_files_is_not_told_of_the_corpus(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = spilled.scratch
+
+    def full() -> sqlite3.Connection:
+        database = scratch()
+        database.execute("PRAGMA max_page_count = 1")
+        return database
+
+    monkeypatch.setattr(spilled, "scratch", full)
+    with pytest.raises(MissingDataset, match=r"^An index needs a temporary file.* is full\): set TMPDIR to a folder"):
+        verify(Grid(clips, clips.parent / "home"))
 
 
 def test_bad_files_in_the_right_tree_are_still_reported(clips: Path) -> None:

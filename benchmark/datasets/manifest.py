@@ -10,6 +10,7 @@ Rows are written as they come, and what is read stays packed in a temporary file
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -148,7 +149,8 @@ def read_manifest(path: Path, root: Path) -> Manifest:
     """Read a manifest; its paths are relative to `root`.
 
     Raises:
-        MissingDataset: the file is absent, broken, of another format, or names a path outside the root.
+        MissingDataset: the file is absent, broken, of another format, or names a path outside the root; or there is
+            no room for temporary files.
     """
     try:
         with path.open("rb") as file:
@@ -197,18 +199,23 @@ class _Blocks(Sequence[bytes]):
     """Packed lines in a file that goes with them; in another process, where they are unpickled, they have their own.
 
     Threads and forked processes may read them side by side.
+
+    Raises:
+        MissingDataset: the file cannot be made, or there is no room in it.
     """
 
     def __init__(self, blocks: Iterable[bytes] = ()) -> None:
         self._ends = array("Q", [0])
-        with contextlib.ExitStack() as open_files:
+        with room(OSError), contextlib.ExitStack() as open_files:
             self._file = open_files.enter_context(tempfile.TemporaryFile(buffering=0))
             weakref.finalize(self, open_files.pop_all().close)
         for block in blocks:
             self.append(block)
 
     def append(self, block: bytes) -> None:
-        os.pwrite(self._file.fileno(), block, self._ends[-1])
+        with room(OSError):
+            if os.pwrite(self._file.fileno(), block, self._ends[-1]) < len(block):  # the disk filled up on the way
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._ends.append(self._ends[-1] + len(block))
 
     def __len__(self) -> int:

@@ -20,7 +20,8 @@ Value = TypeVar("Value", bound="str | float")
 
 def scratch() -> sqlite3.Connection:
     """A database for this process alone: in memory while it is small, else in a file that goes with the connection."""
-    database = sqlite3.connect("", isolation_level=None)
+    # whoever holds it last closes it, in whatever thread that is; two at once never use it
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA journal_mode = OFF")
     database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     database.execute("BEGIN")  # never ended: nothing of it is to last
@@ -28,17 +29,21 @@ def scratch() -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def room() -> Iterator[None]:
+def room(failure: type[sqlite3.OperationalError | OSError] = sqlite3.OperationalError) -> Iterator[None]:
     """Say what to do where temporary files cannot be written.
+
+    Args:
+        failure: what says so. OSError where nothing but a temporary file is read or written within.
 
     Raises:
         MissingDataset: there is no room for them, or no folder.
     """
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except failure as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise MissingDataset(
-            f"An index needs a temporary file, and it cannot be written ({error}): set TMPDIR to a folder that can be "
+            f"An index needs a temporary file, and it cannot be written ({why}): set TMPDIR to a folder that can be "
             "written and has room"
         ) from error
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import sqlite3
 import weakref
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -103,12 +104,26 @@ class Utterances(Sequence[Utterance]):
 
     def sibling(self, own: Utterance, random: np.random.Generator) -> Utterance | None:
         """Another recording of the speaker, drawn; None where there is none."""
-        self._index("speaker")
-        return self._drawn("speaker = ? AND speech <> ?", (own.speaker, own.speech), random)
+        same_file = self._ranked(
+            "SELECT rank FROM ranks WHERE speaker = ? AND speech = ? ORDER BY rank", own, own.speech
+        )
+        count = self._spoken_by(own) - len(same_file)
+        if not count:
+            return None
+        rank = 1 + int(random.integers(count))
+        for (passed_over,) in same_file:
+            rank += passed_over <= rank
+        return self._at(self._place(own, rank))
 
     def stranger(self, own: Utterance, random: np.random.Generator) -> Utterance | None:
         """An utterance of somebody else, drawn; None where there is nobody."""
-        return self._drawn("speaker <> ?", (own.speaker,), random)
+        mine = self._spoken_by(own)
+        if mine == self._count:
+            return None
+        rank = 1 + int(random.integers(self._count - mine))
+        # so many of other people come before each of the speaker's own; found by halves, where a scan would take long
+        before = bisect_left(range(1, mine + 1), rank, key=lambda own_rank: self._place(own, own_rank) - own_rank)
+        return self._at(before + rank)
 
     def of_several(self) -> bool:
         """Whether more than one person speaks."""
@@ -129,12 +144,26 @@ class Utterances(Sequence[Utterance]):
             about = json.dumps(dict(one.attributes)) if one.attributes else None
             yield one.id, one.speaker, one.speech, one.video, about, one.clean, same(name)
 
-    def _drawn(self, where: str, about: tuple[str, ...], random: np.random.Generator) -> Utterance | None:
-        count = self._table.execute(f"SELECT COUNT(*) FROM spoken WHERE {where}", about).fetchone()[0]
-        if not count:
-            return None
-        query = f"SELECT {_FIELDS} FROM spoken WHERE {where} ORDER BY place LIMIT 1 OFFSET ?"
-        return _utterance(self._table.execute(query, (*about, int(random.integers(count)))).fetchone())
+    def _spoken_by(self, own: Utterance) -> int:
+        """How many utterances the speaker has."""
+        last = self._ranked("SELECT rank FROM ranks WHERE speaker = ? ORDER BY rank DESC LIMIT 1", own)
+        return int(last[0][0]) if last else 0
+
+    def _place(self, own: Utterance, rank: int) -> int:
+        """Where an utterance of the speaker is, counted from 1 in both."""
+        return int(self._ranked("SELECT place FROM ranks WHERE speaker = ? AND rank = ?", own, rank)[0][0])
+
+    def _ranked(self, query: str, own: Utterance, *about: str | int) -> list[tuple[int]]:
+        """What is found in the table of each speaker's utterances, numbered in order of place."""
+        if "ranks" not in self._indexed:
+            self._table.execute(
+                "CREATE TABLE ranks (speaker, rank, place, speech, PRIMARY KEY (speaker, rank)) WITHOUT ROWID"
+            )
+            numbered = "ROW_NUMBER() OVER (PARTITION BY speaker ORDER BY place)"
+            self._table.execute(f"INSERT INTO ranks SELECT speaker, {numbered}, place, speech FROM spoken")
+            self._table.execute("CREATE INDEX ranks_of_files ON ranks (speaker, speech)")
+            self._indexed.add("ranks")
+        return self._table.execute(query, (own.speaker, *about)).fetchall()
 
     def _index(self, key: str) -> None:
         if key not in self._indexed:

@@ -22,6 +22,7 @@ from benchmark.datasets.facts import Form
 from benchmark.datasets.lengths import stamp
 from benchmark.datasets.media_files import MediaFinder, Progress
 from benchmark.datasets.roots import fits, is_archive
+from benchmark.datasets.spilled import room
 from benchmark.errors import MediaError, MissingDataset, UsageError
 from benchmark.files import write_whole
 from benchmark.media import check_header, decoded_frames, is_audio, is_image, is_video, read_audio, read_image
@@ -138,7 +139,7 @@ def verify(
 
     Raises:
         MissingDataset: there is no such folder, no file in it, or neither a sample nor a landmark of this corpus; hours
-            are not spent on the files of another one.
+            are not spent on the files of another one. Or there is no room for temporary files.
         UsageError: the report is a file of something else.
     """
     unrecognised = _unrecognised(dataset) if dataset.needs_root else ""
@@ -177,7 +178,8 @@ def _unrecognised(dataset: Dataset) -> str:
     """Why no sample of the corpus is in its root; MissingDataset where nothing else speaks for it either."""
     from benchmark.registry import datasets
 
-    reason, root = dataset.unrecognised(), dataset.media_root()
+    with room():
+        reason, root = dataset.unrecognised(), dataset.media_root()
     if reason and dataset.landmarks and not fits(root, dataset.landmarks):
         others = [name for name in datasets if name != dataset.name and fits(root, datasets.load(name).landmarks)]
         if others:

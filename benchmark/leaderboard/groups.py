@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from benchmark.datasets.dataset import Progress
-from benchmark.errors import SubmissionError
+from benchmark.errors import SubmissionError, UsageError
 from benchmark.files import write_whole
 from benchmark.leaderboard.board import MADE, Board, Question, Row
 from benchmark.leaderboard.rules import known as known_data
@@ -63,20 +63,32 @@ def by_groups(board: Board, by: str, known: KnownOf) -> list[GroupedSection]:
         by: an attribute, as `--by` takes it.
 
     Raises:
-        UsageError: the samples have no such attribute.
+        UsageError: there is none, as no samples have such an attribute, or it has too many values.
     """
-    found = []
+    found, refused = _by_groups(board, by, known)
+    if refused and not found:
+        raise refused[0]
+    return found
+
+
+def _by_groups(board: Board, by: str, known: KnownOf) -> tuple[list[GroupedSection], list[UsageError]]:
+    """The same, and why others are not made."""
+    found, refused = [], []
     for section in board.sections:
         samples = known(section.rows[0].submission)
         if samples is None:
             continue
-        grouping = grouped_by(by, samples, f"{board.task} on {board.dataset}")
+        try:
+            grouping = grouped_by(by, samples, f"{board.task} on {board.dataset}")
+        except UsageError as error:
+            refused.append(error)
+            continue
         if len(grouping.stated) < 2:
             continue
         heads = tuple(head for head in section.heads if head.higher_is_better is not None)
         rows = tuple((row, _grouped(row, heads, samples, grouping)) for row in section.rows)
         found.append(GroupedSection(section.question, grouping, heads, rows))
-    return found
+    return found, refused
 
 
 def scored(submission: Submission) -> Scored:
@@ -168,9 +180,9 @@ def files(board: Board, root: Path = ROOT) -> dict[str, str]:
         SubmissionError: a file of samples that cannot be read, or is not that of the rows.
     """
     known, found = Kept(root), {}
-    there = known.attributes(board)
     for by in BY:
-        if by in there and (sections := by_groups(board, by, known)):
+        sections, _ = _by_groups(board, by, known)
+        if sections:
             stem = f"{board.task}/{sections[0].grouping.file_stem}/{board.dataset}"
             found[f"{stem}.md"] = markdown(board, sections)
             found[f"{stem}.csv"] = report.long_csv([own for section in sections for _, own in section.rows])
@@ -221,7 +233,8 @@ def write(name: str, runs: Path, root: Path = ROOT, progress: Progress | None = 
     Raises:
         UsageError: no such run.
         MissingDataset: its data are not here.
-        SubmissionError: its result is not published, or its data are not known to the leaderboards.
+        SubmissionError: its result is not published, its data are not known to the leaderboards, or what is known of
+            their samples is more than is read.
     """
     scored = find_scored(name, runs)
     result = scored.result
@@ -235,9 +248,15 @@ def write(name: str, runs: Path, root: Path = ROOT, progress: Progress | None = 
             f"expected data that known.toml lists, got manifest {result.spec.manifest_sha256[:12]} of "
             f"'{result.spec.dataset}'"
         )
-    content = text(known_samples(scored, progress=progress))
-    path = root / place_of(result)
-    write_whole(path, lambda partial: partial.write_text(content, encoding="utf-8"))
+    samples = known_samples(scored, progress=progress)
+    content, path = text(samples).encode(), root / place_of(result)
+    if len(content) > MOST:
+        raise SubmissionError(
+            f"expected at most {MOST >> 10} KiB of what is known of samples, got {-(-len(content) >> 10)} KiB of "
+            f"{len(samples)} of '{result.spec.dataset}': boards of data of this size have no tables by groups, and "
+            f"{path} is not written"
+        )
+    write_whole(path, lambda partial: partial.write_bytes(content))
     return path
 
 
@@ -254,11 +273,6 @@ class Kept:
     def __init__(self, root: Path = ROOT) -> None:
         self.root = root
         self._read: dict[PurePosixPath, dict[str, Known] | None] = {}
-
-    def attributes(self, board: Board) -> set[str]:
-        """Those that are known of all samples of the board, or of some."""
-        found = [self(section.rows[0].submission) for section in board.sections]
-        return {name for samples in found if samples for each in samples.values() for name in each.attributes}
 
     def __call__(self, submission: Submission) -> Mapping[str, Known] | None:
         """
