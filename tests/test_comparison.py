@@ -513,6 +513,10 @@ def test_a_run_is_found_by_folder_label_id_and_result_file(tmp_path, monkeypatch
         for day in days:
             date = time.strftime("%Y-%m-%d %H:%M", time.localtime(1_700_000_000 + 86_400 * day))
             assert f"{what} {str(day) * 8}, measured {date})" in str(told.value)
+    for number in (8, 9):
+        write(runs / f"f-{number}", si_sdr(drawn()), "tinted", files={"colour": f"{number}" * 64})
+    with pytest.raises(UsageError, match="colour 88888888, measured.*colour 99999999, measured"):
+        find_scored("tinted", runs)
     with pytest.raises(UsageError, match="No run 'nothing'"):
         find_scored("nothing", runs)
     (folder / "scores.jsonl").unlink()

@@ -19,9 +19,12 @@ from baselines.method import Method
 from baselines.outputs.method import Outputs
 from baselines.settings import FILES
 from benchmark import registry
+from benchmark.datasets.talkers.corpus import Talkers
 from benchmark.errors import MissingDependency, MissingWeights
 from benchmark.leaderboard import rules
-from benchmark.results.schema import RunSpec
+from benchmark.papers.needs import RunNeeded
+from benchmark.results.finding import Kept
+from benchmark.results.schema import Failures, Result, RunSpec
 from benchmark.runs.evaluation import plan_method, read_result
 from benchmark.weights import table
 
@@ -114,6 +117,39 @@ def test_a_replaced_file_is_never_answered_with_old_outputs(tiny_corpus: Any, tm
     assert spec.files == {"colour": hashlib.sha256(b"200").hexdigest()} and spec.config["colour"] == "colour.txt"
     about = json.loads((tmp_path / "runs" / second / "run.json").read_text())
     assert about["files"] == {"colour": str(colour)}, "the user's own record says where it lies"
+
+
+def test_a_run_of_another_file_of_the_same_name_is_not_the_plan_s(tmp_path: Path, tiny_corpus: Any):
+    files = [tmp_path / name / "colour.txt" for name in ("one", "two")]
+    for number, file in enumerate(files):
+        file.parent.mkdir()
+        file.write_text(str(number))
+    one, two = (plan_method("tinted", sets=[f"colour={file}"]) for file in files)
+    spec = RunSpec(
+        task="speech2face", task_version=1, method="tinted", config=one.settings.for_identity(), weights_sha256=None,
+        dataset="talkers", dataset_revision=Talkers.revision, split="test", manifest_sha256="m", seconds=5.0, repeats=1,
+        seed=0, files=dict(one.files),
+    )  # fmt: skip
+    assert one.is_of(spec) and not two.is_of(spec)
+    assert not one.is_of(spec.model_copy(update={"files": None})), "nobody knows which file it was"
+    assert not one.is_of(spec.model_copy(update={"weights_sha256": "0" * 64}))
+    result = Result(
+        run_id=spec.run_id(), label="tinted", spec=spec, partial=False, samples=1, speakers=1, aggregates=[],
+        failures=Failures(), generation_seconds=1.0, provenance={},
+    )  # fmt: skip
+    fits = [RunNeeded("tinted", "speech2face", (f"colour={file}",)).fits(Kept(tmp_path, result)) for file in files]
+    assert fits == [True, False]
+
+
+def test_settings_of_several_numbers_are_the_same_when_they_are_read_back():
+    """A file holds a list where a setting is a tuple."""
+    plan = plan_method("lipdiffuser")
+    spec = RunSpec(
+        task="lip2speech", task_version=1, method="lipdiffuser", config=plan.settings.for_identity(),
+        weights_sha256=plan.weights_sha256, dataset="talkers", dataset_revision="1", split="test", manifest_sha256="m",
+        seconds=None, repeats=1, seed=0,
+    )  # fmt: skip
+    assert plan.is_of(RunSpec.model_validate_json(spec.model_dump_json()))
 
 
 def test_run_ids_of_runs_without_such_files_stay():

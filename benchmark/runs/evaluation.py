@@ -69,6 +69,13 @@ class MethodPlan:
             return self.gathered.hears
         return getattr(self.kind, "hears", None)  # a plug-in's class need not come from ours
 
+    def is_of(self, spec: RunSpec) -> bool:
+        """Whether a run, made here or read from a file, has these settings and weights, and the files whose content is
+        known of the plan: of one that does without weights none is."""
+        here, there = (json.loads(json.dumps(each)) for each in (self.settings.for_identity(), spec.config))
+        files = self.files.items() <= (spec.files or {}).items()
+        return here == there and spec.weights_sha256 == self.weights_sha256 and files
+
 
 def plan_method(
     name: str,
@@ -717,8 +724,7 @@ def peers(view: RunView) -> list[Result]:
         same = same and result.spec.enrolment in (None, view.spec.enrolment or view.task.protocol.enrolment)
         if not plan or not same or result.samples != len(view.samples) or result.run_id == view.spec.run_id():
             continue
-        own = plan.settings.for_identity(), plan.weights_sha256
-        if (result.spec.config, result.spec.weights_sha256) == own:
+        if plan.is_of(result.spec):
             found[plan.name] = result
     return [found[name] for name in view.task.references if name in found]
 
