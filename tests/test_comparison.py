@@ -16,7 +16,7 @@ from toys import Brightness
 from typer.testing import CliRunner
 
 from benchmark import registry
-from benchmark.cli.compare import coverage, few_speakers, verdict
+from benchmark.cli.compare import coverage, few_speakers, values, verdict
 from benchmark.cli.main import app
 from benchmark.errors import UsageError
 from benchmark.results.comparison import Count, Difference, compare, find_scored, holm, sign_flip
@@ -678,6 +678,12 @@ def difference(**more):
 )
 def test_the_verdict_is_in_plain_words(item, told):
     assert verdict(item, "sf2f", "linear") == told
+
+
+def test_a_small_p_value_of_a_run_is_not_shown_as_zero():
+    about = {"unit": "", "first": 0.00002, "second": 0.3}
+    assert values(difference(name="craniofacial_jaw_width_p", **about)) == ["< 0.001", "0.300"]
+    assert values(difference(name="face_cosine", **about)) == ["0.000", "0.300"]
 
 
 def spread(by):
