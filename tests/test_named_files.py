@@ -17,7 +17,7 @@ from commands import ended
 
 from baselines.method import Method
 from baselines.outputs.method import Outputs
-from baselines.settings import FILES
+from baselines.settings import FILES, files_of_samples
 from benchmark import registry
 from benchmark.datasets.talkers.corpus import Talkers
 from benchmark.errors import MissingDependency, MissingWeights
@@ -25,8 +25,14 @@ from benchmark.leaderboard import rules
 from benchmark.papers.needs import RunNeeded
 from benchmark.results.finding import Kept
 from benchmark.results.schema import Failures, Result, RunSpec
-from benchmark.runs.evaluation import plan_method, read_result
+from benchmark.runs.evaluation import plan_method, read_result, with_files_of
+from benchmark.types import Sample
 from benchmark.weights import table
+
+
+def _shade(folder: Path, sample: Sample) -> Path | None:
+    file = folder / f"{sample.id}.txt"
+    return file if file.is_file() else None
 
 
 class Tinted(Method):
@@ -40,6 +46,7 @@ class Tinted(Method):
     @dataclasses.dataclass(frozen=True)
     class Config:
         colour: str = dataclasses.field(default="", metadata=FILES)
+        shades: str = dataclasses.field(default="", metadata=files_of_samples(lambda folder, one: _shade(folder, one)))
         size: int = 16
         mood: str = ""
 
@@ -86,6 +93,57 @@ def test_of_a_folder_every_file_counts_by_its_place_and_content(tmp_path: Path):
     (folder / "s2/a.npy").rename(folder / "s2/c.npy")
     seen.append(planned(f"colour={folder}")["files"]["colour"])
     assert len(set(seen)) == 3
+
+
+def test_of_files_of_samples_those_of_the_split_count_and_no_others(tiny_corpus: Any, tmp_path: Path):
+    folder, samples = tmp_path / "shades", tiny_corpus.samples
+    (folder / "val").mkdir(parents=True)
+
+    def put(name: str, text: str) -> dict[str, str]:
+        (folder / name).write_text(text)
+        told: list[tuple[Any, ...]] = []
+        plan = with_files_of(
+            plan_method("tinted", sets=[f"shades={folder}"]), samples, lambda *about: told.append(about)
+        )
+        count = len(list(folder.glob("p*.txt")))
+        assert told == [("read", done, count, "shades") for done in range(1, count + 1)], "hashing is told"
+        return dict(plan.files)
+
+    put("p00.txt", "a")
+    first = put("p01.txt", "b")
+    listing = "\n".join(
+        f"{name}.txt {hashlib.sha256(text).hexdigest()}" for name, text in (("p00", b"a"), ("p01", b"b"))
+    )
+    assert first == {"shades": hashlib.sha256(listing.encode()).hexdigest()}
+    assert put("val/p00.txt", "c") == first
+    assert put("other.txt", "d") == first
+    assert put("p01.txt", "e") != first, "another content of a sample's file"
+    assert put("p01.txt", "b") == first
+    assert put("p02.txt", "f") != first, "a sample that had none"
+
+
+def test_files_of_other_samples_make_no_other_run(tiny_corpus: Any, tmp_path: Path):
+    folder = tmp_path / "shades"
+    folder.mkdir()
+    (folder / "colour.txt").write_text("10")
+    words = ("run", "--method", "tinted", "--dataset", "folder", "--data-root", tiny_corpus.root, "--no-references")
+    words += ("--set", f"shades={folder}", "--set", f"colour={folder / 'colour.txt'}", "--runs", tmp_path / "runs")
+    words += ("--repeats", "1", "--metrics", "face_detection_rate", "--workers", "0")
+
+    def run(*more: str) -> set[str]:
+        done = ended(*words, *more)
+        assert done.returncode == 0, done.stderr
+        return {path.name for path in (tmp_path / "runs").iterdir()}
+
+    (one,) = run("--limit", "2")
+    ids = [
+        json.loads(line)["sample"] for line in (tmp_path / "runs" / one / "predictions.jsonl").read_text().splitlines()
+    ]
+    (folder / "val.txt").write_text("features of another split")
+    assert run("--limit", "3") == {one}, "neither a further file nor a further sample asked for"
+    (folder / f"{ids[0]}.txt").parent.mkdir(parents=True, exist_ok=True)
+    (folder / f"{ids[0]}.txt").write_text("11")
+    assert len(run("--limit", "2")) == 2
 
 
 def test_what_is_not_there_is_told_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -202,6 +260,16 @@ def test_lipdiffuser_s_files_are_part_of_its_runs(tmp_path: Path):
     file = tmp_path / "vocoder.pth"
     file.write_bytes(os.urandom(64))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    names = ("vocoder_weights", "visual_weights", "speaker_model", "visual_features")
-    plan = plan_method("lipdiffuser", sets=[f"{name}={file}" for name in names])
+    names = ("vocoder_weights", "visual_weights", "speaker_model")
+    folder = tmp_path / "features"
+    for name in ("t10/00001.npy", "t11/00001.npy", "id/with/slashes.npy"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(name.encode())
+    plan = plan_method("lipdiffuser", sets=[*(f"{name}={file}" for name in names), f"visual_features={folder}"])
     assert plan.files == dict.fromkeys(names, digest)
+    samples = [Sample("id/with/slashes", "s", {}), Sample("x", "s", {"video": (Path("/films/t10/00001.mp4"),)})]
+    listing = "\n".join(
+        f"{name} {hashlib.sha256(name.encode()).hexdigest()}" for name in ("id/with/slashes.npy", "t10/00001.npy")
+    )
+    found = with_files_of(plan, samples).files
+    assert found == {**plan.files, "visual_features": hashlib.sha256(listing.encode()).hexdigest()}
