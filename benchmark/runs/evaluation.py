@@ -71,8 +71,8 @@ class MethodPlan:
         return getattr(self.kind, "hears", None)  # a plug-in's class need not come from ours
 
     def is_of(self, spec: RunSpec) -> bool:
-        """Whether a run, made here or read from a file, has these settings and weights, and the files whose content is
-        known of the plan: of one that does without weights none is."""
+        """Whether a run, made here or read from a file, has these settings and weights, and the files that are known
+        of the plan (of one made without weights none are) with the same content."""
         here, there = (json.loads(json.dumps(each)) for each in (self.settings.for_identity(), spec.config))
         files = self.files.items() <= (spec.files or {}).items()
         return here == there and spec.weights_sha256 == self.weights_sha256 and files
@@ -121,10 +121,8 @@ def plan_method(
     given = digest if weights and not (shipped and shipped.exists() and _digest(shipped) == digest) else None
     label = label_of(name, kind, settings.preset, settings.for_identity(), given)
     drawn_people = "" if given or path is None else settings.drawn_people
-    named, later = (
-        {name: _named_file(name, text) for name, text in settings.files().items()},
-        settings.files_of_samples(),
-    )
+    named = {name: _named_file(name, text) for name, text in settings.files().items()}
+    later = settings.files_of_samples()
     files = {name: _digest(path) for name, path in named.items() if name not in later}
     return MethodPlan(name, kind, settings, path, digest, label, drawn_people=drawn_people, files=files)
 
