@@ -6,16 +6,28 @@ import dataclasses
 import difflib
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmark.errors import InvalidConfig
+from benchmark.types import Sample
 
 Options = TypeVar("Options")
 
 FILES = {"names_files": True}
 """Metadata of a setting whose text names a file, a folder, or weights of the table. What lies there belongs to the
 identity of a run, and the folder that it lies in does not: `vocoder: str = field(default="", metadata=FILES)`."""
+
+
+def files_of_samples(find: Callable[[Path, Sample], Path | None]) -> dict[str, Any]:
+    """Metadata of a setting whose text names a folder that holds files of single samples. Of these, those that the
+    samples of a run's split have belong to its identity; whatever else lies in the folder does not.
+
+    Args:
+        find: the file of a sample in the folder; None where there is none.
+    """
+    return {**FILES, "file_of_sample": find}
 
 
 def check(settings: Any, **ranges: str) -> None:

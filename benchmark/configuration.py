@@ -6,7 +6,7 @@ import dataclasses
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from benchmark.datasets.population import Population
 from benchmark.errors import InvalidConfig, UnknownName, UsageError, did_you_mean
 from benchmark.text_files import read_text
+from benchmark.types import Sample
 
 Made = typing.TypeVar("Made")
 
@@ -72,6 +73,11 @@ class Settings:
         """The settings that name files or folders, where they name any: `names_files` is in their fields' metadata."""
         fields = (item for item in dataclasses.fields(self.config) if item.metadata.get("names_files"))
         return {item.name: text for item in fields if (text := getattr(self.config, item.name))}
+
+    def files_of_samples(self) -> dict[str, Callable[[Path, Sample], Path | None]]:
+        """Of these, the ones that name a folder with files of single samples, to what finds a sample's file in it."""
+        found = {item.name: item.metadata.get("file_of_sample") for item in dataclasses.fields(self.config)}
+        return {name: find for name in self.files() if (find := found[name])}
 
 
 def resolve(

@@ -16,7 +16,7 @@ from toys import Brightness
 from typer.testing import CliRunner
 
 from benchmark import registry
-from benchmark.cli.compare import coverage, few_speakers, verdict
+from benchmark.cli.compare import coverage, few_speakers, values, verdict
 from benchmark.cli.main import app
 from benchmark.errors import UsageError
 from benchmark.results.comparison import Count, Difference, compare, find_scored, holm, sign_flip
@@ -513,6 +513,10 @@ def test_a_run_is_found_by_folder_label_id_and_result_file(tmp_path, monkeypatch
         for day in days:
             date = time.strftime("%Y-%m-%d %H:%M", time.localtime(1_700_000_000 + 86_400 * day))
             assert f"{what} {str(day) * 8}, measured {date})" in str(told.value)
+    for number in (8, 9):
+        write(runs / f"f-{number}", si_sdr(drawn()), "tinted", files={"colour": f"{number}" * 64})
+    with pytest.raises(UsageError, match="colour 88888888, measured.*colour 99999999, measured"):
+        find_scored("tinted", runs)
     with pytest.raises(UsageError, match="No run 'nothing'"):
         find_scored("nothing", runs)
     (folder / "scores.jsonl").unlink()
@@ -674,6 +678,12 @@ def difference(**more):
 )
 def test_the_verdict_is_in_plain_words(item, told):
     assert verdict(item, "sf2f", "linear") == told
+
+
+def test_a_small_p_value_of_a_run_is_not_shown_as_zero():
+    about = {"unit": "", "first": 0.00002, "second": 0.3}
+    assert values(difference(name="craniofacial_jaw_width_p", **about)) == ["< 0.001", "0.300"]
+    assert values(difference(name="face_cosine", **about)) == ["0.000", "0.300"]
 
 
 def spread(by):

@@ -251,6 +251,22 @@ def test_corpus_metrics_of_a_group_are_the_metric_of_its_rows_by_hand():
             assert of(found, name)[label].value == pytest.approx(np.mean(means[name])), name
 
 
+def test_a_p_value_of_a_group_is_never_printed_as_zero_and_none_is_taken_from_another():
+    rows, samples = faces(np.random.default_rng(1))
+    for each in rows:
+        if each.metric == "craniofacial":
+            each.statistics["jaw_width"] = each.statistics["jaw_width_true"]
+    names = ("craniofacial_jaw_width", "craniofacial_jaw_width_p")
+    found = by(run_of(rows, repeats=2), samples, "sex", names, draws=20)
+    assert all(0 <= own.value < 1e-6 and own.apart is None for own in of(found, names[1]).values())
+    assert of(found, names[0])["f"].apart is not None
+    shown = [line[2:5] for line in report.lines(found)[-2:]]
+    assert shown == [["< 0.001", "-", ""]] * 2
+    assert any(line.startswith("No difference: ") and "p-values" in line for line in report.notes(found))
+    (number,) = [each for each in found.numbers if each.item.name == names[1]]
+    assert report.beside(number, found, str)[0][-1] == "-"
+
+
 def test_a_group_has_the_interval_of_a_run_that_holds_nobody_else():
     rows, samples = faces(np.random.default_rng(2))
     found = by(run_of(rows, repeats=2), samples, "sex", draws=20)

@@ -19,10 +19,10 @@ from benchmark.cli.table import show_page
 from benchmark.errors import UsageError
 from benchmark.leaderboard import groups as samples
 from benchmark.leaderboard.submissions import ROOT
-from benchmark.papers import groups
+from benchmark.papers import groups, tables
 from benchmark.papers.beside import fill
 from benchmark.papers.reported import table
-from benchmark.results.finding import Kept
+from benchmark.results.finding import PUBLISHED, Kept, find_results
 from benchmark.runs.directory import as_record
 
 PEOPLE = 24
@@ -159,12 +159,33 @@ def test_a_row_whose_samples_make_other_groups_says_so(filled):
     assert any("make other groups" in note for note in page.notes)
 
 
+def published(run, *_):
+    """What is published of the samples, in the place of the corpus, which would have to be built."""
+    return samples.read(ROOT / samples.place_of(run.result))
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "column", "row", "like"),
+    [
+        ("speech2face_ddpm", 3, "p-value", "Jaw width", r"< 0\.001"),
+        ("lipdiffuser", 1, "DNSMOS", "Noisy", r"\d\.\d\d ± \d\.\d\d"),
+    ],
+)
+def test_everybody_s_number_is_written_as_in_the_plain_table(name, number, column, row, like):
+    of = fill(table(name, number), find_results([PUBLISHED]).kept, columns=[column])
+    plain, told = tables.page(of), groups.page(groups.by_groups(of, "sex", published))
+    everybody, grouped = (
+        {line[0].partition(" [")[0]: line[2:] for block in page.blocks for _, rows in block.parts for line in rows}
+        for page in (plain, told)
+    )
+    assert re.match(like, everybody[row][0])
+    for label, (measured, *groups_of) in grouped.items():
+        assert measured.partition(" [")[0] == everybody[label][0].partition(" [")[0]
+        if column == "p-value":
+            assert "0.000" not in groups_of and groups_of[-1] == "-"
+
+
 def test_the_command_shows_published_numbers_by_groups(monkeypatch, tmp_path):
-    """With what is published of the samples in the place of the corpus, which would have to be built."""
-
-    def published(run, *_):
-        return samples.read(ROOT / samples.place_of(run.result))
-
     monkeypatch.setattr("benchmark.results.attributes.known_samples", published)
     asked = ("table", "sf2f/3", "--runs", tmp_path, "--columns", "cosine", "--quiet")
     ended = command(*asked, "--by", "sex")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from baselines.lipdiffuser.diffusion import Denoiser
 from baselines.lipdiffuser.mel import BANDS, Framing
 from baselines.lipdiffuser.speaker import SpeakerKind
 from baselines.lipdiffuser.unet import UNet
-from baselines.settings import FILES, check
+from baselines.settings import FILES, check, files_of_samples
 from benchmark.errors import InvalidConfig
+from benchmark.types import Sample
 from benchmark.weights import table as weights
 
 if TYPE_CHECKING:
@@ -37,6 +39,13 @@ INFERENCE_ALONE = frozenset(
 """Settings that change nothing of a training but the measures beside it."""
 SPEAKER_DIMS = {"wespeaker": 256, "ge2e": 256, "talkers": 64}
 """Length of a speaker embedding; n_s of Sec. 4.2 is the first."""
+
+
+def _features_of(folder: Path, sample: Sample) -> Path | None:
+    from baselines.lipdiffuser.visual_features import feature_files
+
+    (video,) = sample.inputs.get("video", (None,))[:1]
+    return next(filter(Path.is_file, feature_files(folder, sample.id, video)), None)
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class Config:
     visual_weights: str = field(default="", metadata=FILES)
     """A checkpoint of BRAVEn's official code, of its video encoder or of a lip reader with one: a file, or a name of
     the table of weights, `braven_large`."""
-    visual_features: str = field(default="", metadata=FILES)
+    visual_features: str = field(default="", metadata=files_of_samples(_features_of))
     """A folder with features of each sample, by its video's path below the folder of videos, without suffix, or by its
     id (`<id>.npy`): `[N, visual_dim]`, one row for each frame at 25 a second."""
     visual_dim: int = 1024

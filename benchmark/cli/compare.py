@@ -74,7 +74,7 @@ def compare(
             print()
         one, two = each.first, each.second
         heads = ["", one.name, two.name, f"{one.name} against {two.name}"]
-        rows = [[head(item), *_values(item), verdict(item, one.name, two.name)] for item in each.differences]
+        rows = [[head(item), *values(item), verdict(item, one.name, two.name)] for item in each.differences]
         print_table(heads, rows, title_of(each), right=[1, 2])
         left_out = (f"Not compared: {name}: {why}" for name, why in each.left_out.items())
         for line in [*coverage(each), *few_speakers(each, tests), *without_interval(each), *each.remarks, *left_out]:
@@ -103,10 +103,11 @@ def head(item: Difference) -> str:
     return f"{item.title} {item.unit}".strip() + arrow
 
 
-def _values(item: Difference) -> list[str]:
-    from benchmark.reports.tables import number
+def values(item: Difference) -> list[str]:
+    """The number of both runs."""
+    from benchmark.reports.tables import named_number
 
-    return [number(item.first, item.unit), number(item.second, item.unit)]
+    return [named_number(item.name, value, item.unit) for value in (item.first, item.second)]
 
 
 def verdict(item: Difference, first: str, second: str) -> str:

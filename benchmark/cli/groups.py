@@ -197,9 +197,8 @@ def _show_compared(
     found: Mapping[str, Comparison], grouping: Grouping, samples: Mapping[str, Known], quiet: bool
 ) -> None:
     """Two runs: a line for each number and group, and for two groups whether the lead is larger in one."""
-    from benchmark.cli.compare import coverage, head, title_of, verdict, without_interval
+    from benchmark.cli.compare import coverage, head, title_of, values, verdict, without_interval
     from benchmark.reports.groups import signed_interval
-    from benchmark.reports.tables import number
 
     one, two = next(iter(found.values())).first.name, next(iter(found.values())).second.name
     lines = []
@@ -207,9 +206,8 @@ def _show_compared(
     for name in names:
         items = [(label, item) for label, each in found.items() for item in each.differences if item.name == name]
         for place, (label, item) in enumerate(items):
-            values = [number(item.first, item.unit), number(item.second, item.unit)]
-            people = str(item.speakers)
-            lines.append([head(item) if not place else "", label, people, *values, verdict(item, one, two)])
+            about = [head(item) if not place else "", label, str(item.speakers)]
+            lines.append([*about, *values(item), verdict(item, one, two)])
     heads = ["", grouping.name, "speakers", one, two, f"{one} against {two}"]
     caption = f"{title_of(next(iter(found.values())))} by {grouping.name}"
     print_table(heads, lines, caption + (f", {grouping.cut}" if grouping.cut else ""), right=[2, 3, 4])

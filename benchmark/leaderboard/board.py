@@ -314,7 +314,7 @@ def _markdown_cell(row: Row, head: Aggregate, first: Result) -> str:
     if item.value is None:
         why = max(item.reasons, key=lambda reason: (item.reasons[reason], reason)) if item.reasons else "-"
         return escaping.markdown(why)
-    value = tables.number(item.value, item.unit)
+    value = tables.value(item)
     value = f"**{value}**" if place is not None and place.group == 1 else value
     more = tables.remarks(item, row.result, first, item.scored)
     return value + ("" if item.low is None else f" {tables.interval(item)}") + more

@@ -456,7 +456,7 @@ def _cell(row: boards.Row, head: Aggregate, first: Result, scale: drawings.Scale
         why = max(item.reasons, key=lambda reason: (item.reasons[reason], reason)) if item.reasons else ""
         return Cell("-", "", why, False, "", "")
     return Cell(
-        tables.number(item.value, item.unit),
+        tables.value(item),
         "" if item.low is None else tables.interval(item),
         tables.remarks(item, row.result, first, item.scored).strip(),
         place is not None and place.group == 1,

@@ -17,7 +17,8 @@ from benchmark.papers.needs import EMBEDDED, SPLIT, RunNeeded, fitting
 from benchmark.papers.ranking import Agreement, Measurement, agreement
 from benchmark.papers.reported import Cell, Column, Table, load, papers
 from benchmark.registry import role
-from benchmark.reports.tables import is_probability, probability
+from benchmark.reports.tables import probability
+from benchmark.results.schema import is_probability
 
 if TYPE_CHECKING:
     from benchmark.results.finding import Kept
@@ -121,12 +122,15 @@ class Section:
         """`3.64`, or `3.64 ± 0.30` where the paper prints a deviation over files; `< 0.001` of a small p-value."""
         if line.value is None:
             return "-"
-        text = fixed(line.value, self.decimals)
-        if is_probability(line.cell.number):
-            return probability(text)
-        if not self.column.over_outputs or line.deviation is None:
+        text = self.text(line, line.value)
+        if is_probability(line.cell.number) or not self.column.over_outputs or line.deviation is None:
             return text
         return f"{text} ± {fixed(line.deviation, self.decimals)}"
+
+    def text(self, line: Line, value: float) -> str:
+        """A value of a line's number, in the paper's unit, with the decimals of the section."""
+        text = fixed(value, self.decimals)
+        return probability(text) if is_probability(line.cell.number) else text
 
     def interval(self, line: Line) -> str:
         if line.low is None or line.high is None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmark.errors import MissingDataset, UsageError
 from benchmark.papers import tables
-from benchmark.papers.beside import Filled, Line, Section, fixed
+from benchmark.papers.beside import Filled, Line, Section
 from benchmark.reports import groups as report
 from benchmark.results.attributes import Known, grouped_by
 from benchmark.results.comparison import Scored, find_scored, scored_run
@@ -139,14 +139,15 @@ def _part(
 ) -> tuple[str, tuple[tuple[str, ...], ...]]:
     section, scale = each.section, each.section.column.scale
 
-    def written(value: float) -> str:
-        return fixed(value / scale, section.decimals)
-
     rows: list[tuple[str, ...]] = []
     for own in each.lines:
+
+        def written(value: float, line: Line = own.line) -> str:
+            return section.text(line, value / scale)
+
         label = own.line.cell.row.label + notes.mark(*tables.about_row(section, own.line))
         first = label, own.line.cell.printed.text
-        measured = "-" if own.line.value is None else fixed(own.line.value, section.decimals)
+        measured = section.value(own.line)
         if own.number is None or own.found is None or tuple(report.beside_heads(own.found)) != tuple(heads):
             why = own.why or "no groups here: its samples make other groups than those of the other rows"
             rows.append((*first, measured + notes.mark(why), *("-" for _ in heads)))

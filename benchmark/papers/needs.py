@@ -101,7 +101,7 @@ class RunNeeded:
         return json.loads(json.dumps(self.plan.settings.for_identity()))
 
     def fits(self, kept: Kept) -> bool:
-        """Whether a result is of this run: method, settings, weights, data, length of clips.
+        """Whether a result is of this run: method, settings, weights, files, data, length of clips.
 
         How weights were trained a result does not say: runs that differ by that alone fit alike (`like`). How often it
         was repeated, and from which seed, makes no other run of it; see `fitting`.
@@ -118,7 +118,8 @@ class RunNeeded:
         if (spec.seconds, spec.enrolment, spec.dataset_revision) != asked:
             return False
         trained_here = bool(self.lacking) and spec.weights_sha256 is not None
-        return spec.config == self.config and (trained_here or spec.weights_sha256 == self.plan.weights_sha256)
+        plan = replace(self.plan, weights_sha256=spec.weights_sha256) if trained_here else self.plan
+        return plan.is_of(spec)
 
     def unlike(self, result: Result) -> list[str]:
         """How a result that was named for the row is of another run than the row's: `enrolment other, not clean`."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmark.reports import escaping
 from benchmark.reports.figures import COLOURS, GREY, INK, PAGE, SMALL, TEXT, drawn_text, figure_file, grid, series
-from benchmark.reports.tables import number, setting, title
+from benchmark.reports.tables import named_number, number, setting, title
 from benchmark.results.attributes import NOT_STATED
 from benchmark.results.groups import Apart, Grouped, GroupNumber, Number
 from benchmark.results.schema import Result
@@ -42,7 +42,7 @@ def lines(found: Grouped) -> list[list[str]]:
         [
             "" if place else _head(each, found),
             own.group,
-            number(own.value, each.item.unit),
+            named_number(each.item.name, own.value, each.item.unit),
             _interval(own.low, own.high, each.item.unit),
             signed_interval(own.apart.difference, own.apart.low, own.apart.high, each.item.unit) if own.apart else "",
             p_text(own.apart),

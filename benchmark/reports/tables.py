@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from benchmark.reports import escaping
-from benchmark.results.schema import Aggregate, PairResult, Result
+from benchmark.results.schema import Aggregate, PairResult, Result, is_probability
 from benchmark.results.statistics import FEWEST, INTERVALS
 
 PARTIAL = "A row with a remark behind its name (partial, mixed, changed) cannot be ranked."
@@ -29,14 +29,18 @@ def number(value: float | None, unit: str = "") -> str:
 
 
 def value(item: Aggregate) -> str:
-    """The number of an aggregate as it is printed; see `number` and `probability`."""
-    text = number(item.value, item.unit)
-    return probability(text) if is_probability(item.name) else text
+    """The number of an aggregate as it is printed."""
+    return named_number(item.name, item.value, item.unit)
 
 
-def is_probability(name: str) -> bool:
-    """Whether a number of ours is a p-value: `craniofacial_jaw_width_p`."""
-    return name.endswith("_p")
+def named_number(name: str, value: float | None, unit: str = "") -> str:
+    """A value of one of our numbers as it is printed; see `number` and `probability`.
+
+    >>> named_number("face_cosine", 0.0), named_number("craniofacial_jaw_width_p", 0.0)
+    ('0.000', '< 0.001')
+    """
+    text = number(value, unit)
+    return probability(text) if is_probability(name) else text
 
 
 def probability(text: str) -> str:

@@ -264,6 +264,7 @@ def _settings(spec: Any) -> str:
     told = [f"{name} {spec[name]}" for name in names if spec.get(name) is not None]
     files = "outputs" if spec.get("method") == "outputs" else "weights"
     told += [f"{files} {sha256[:8]}"] if (sha256 := spec.get("weights_sha256")) else []
+    told += [f"{name} {sha256[:8]}" for name, sha256 in (spec.get("files") or {}).items()]
     return ", ".join(told)
 
 

@@ -49,7 +49,7 @@ from benchmark.results.comparison import (
     metric_of_rows,
     spoken_by,
 )
-from benchmark.results.schema import Aggregate, Result, stated_signature
+from benchmark.results.schema import Aggregate, Result, is_probability, stated_signature
 from benchmark.results.statistics import FEWEST, Estimate, Shape, Values, Weigh, speaker_index, with_intervals
 from benchmark.runs.directory import Key, ScoreRow
 from benchmark.runs.scoring import Runs, mean_over_runs, shapes, speaker_values, stacked, weighed
@@ -59,6 +59,8 @@ DRAWS = 4_000
 FEW = f"fewer than {FEWEST} speakers on one side"
 GROWS = "it depends on how many outputs it stands on, so that random groups of these sizes differ too"
 """Why groups are not held against each other."""
+P_VALUES = "p-values of groups are no amounts that one could be taken from another"
+"""Why those of p-values are not."""
 NOT_MEASURED = "none of its outputs was measured"
 """Why a group has no number."""
 TRIALS = 200
@@ -259,7 +261,8 @@ def _of_metric(
     names = [item.name for item in items]
     estimates = {label: _estimates(rows, keys[label], names) for label in grouping.labels}
     counted = {label: _counted(rows, keys[label], names) for label in grouping.labels}
-    apart, grows = _differences(rows, keys, grouping.stated, estimates, counted, items, draws, tested)
+    amounts = [item for item in items if not is_probability(item.name)]
+    apart, grows = _differences(rows, keys, grouping.stated, estimates, counted, amounts, draws, tested)
     found = []
     for item in items:
         groups = []
@@ -281,7 +284,8 @@ def _of_metric(
                     apart.get((label, item.name)),
                 )
             )
-        found.append(Number(item, tuple(groups), GROWS if item.name in grows else ""))
+        why = P_VALUES if is_probability(item.name) else GROWS if item.name in grows else ""
+        found.append(Number(item, tuple(groups), why))
     return found
 
 

@@ -51,6 +51,11 @@ class RunSpec(BaseModel):
         return f"{self.method}-{self.dataset}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
+def is_probability(name: str) -> bool:
+    """Whether a number of ours is a p-value: `craniofacial_jaw_width_p`."""
+    return name.endswith("_p")
+
+
 class Aggregate(BaseModel):
     """One reported number."""
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -52,7 +52,8 @@ class MethodPlan:
     drawn_people: str = ""
     """Dataset of drawn people who are all that the weights learnt, where the preset says so of its own."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Hashes of the content of files and folders that settings name, by setting."""
+    """Hashes of the content of files and folders that settings name, by setting; those of files of single samples are
+    known from `with_files_of` on."""
 
     def __post_init__(self) -> None:
         # Now, not when outputs are made: by then the files may have been edited, and what runs is what was imported.
@@ -68,6 +69,13 @@ class MethodPlan:
         if self.gathered is not None:
             return self.gathered.hears
         return getattr(self.kind, "hears", None)  # a plug-in's class need not come from ours
+
+    def is_of(self, spec: RunSpec) -> bool:
+        """Whether a run, made here or read from a file, has these settings and weights, and the files that are known
+        of the plan (of one made without weights none are) with the same content."""
+        here, there = (json.loads(json.dumps(each)) for each in (self.settings.for_identity(), spec.config))
+        files = self.files.items() <= (spec.files or {}).items()
+        return here == there and spec.weights_sha256 == self.weights_sha256 and files
 
 
 def plan_method(
@@ -113,8 +121,26 @@ def plan_method(
     given = digest if weights and not (shipped and shipped.exists() and _digest(shipped) == digest) else None
     label = label_of(name, kind, settings.preset, settings.for_identity(), given)
     drawn_people = "" if given or path is None else settings.drawn_people
-    files = {name: _digest(_named_file(name, text)) for name, text in settings.files().items()}
+    named = {name: _named_file(name, text) for name, text in settings.files().items()}
+    later = settings.files_of_samples()
+    files = {name: _digest(path) for name, path in named.items() if name not in later}
     return MethodPlan(name, kind, settings, path, digest, label, drawn_people=drawn_people, files=files)
+
+
+def with_files_of(
+    method: MethodPlan, samples: Sequence[Sample], progress: Progress = lambda stage, done, total, about="": None
+) -> MethodPlan:
+    """The plan with hashes of the files that samples have in the folders that its settings name for such.
+
+    Args:
+        samples: all of the split, so that a run is the same however many of them are asked for.
+    """
+    known = dict(method.files)
+    for name, find in method.settings.files_of_samples().items():
+        folder = _named_file(name, method.settings.files()[name])
+        files = {file for sample in samples if (file := find(folder, sample)) is not None}
+        known[name] = _digest_of(folder, files, lambda done, total, name=name: progress("read", done, total, name))
+    return replace(method, files=known)
 
 
 def _named_file(setting: str, text: str) -> Path:
@@ -248,12 +274,18 @@ def _digest(path: Path) -> str:
     """sha256 of a file; of a folder, that of the names and hashes of the files in it."""
     from benchmark.weights.table import sha256_of
 
-    if path.is_file():
-        return sha256_of(path)
-    listing = "\n".join(
-        f"{file.relative_to(path).as_posix()} {sha256_of(file)}" for file in sorted(path.rglob("*")) if file.is_file()
-    )
-    return hashlib.sha256(listing.encode()).hexdigest()
+    return sha256_of(path) if path.is_file() else _digest_of(path, (file for file in path.rglob("*") if file.is_file()))
+
+
+def _digest_of(folder: Path, files: Iterable[Path], progress: Callable[..., None] = lambda done, total: None) -> str:
+    """sha256 of the names and hashes of some files of a folder."""
+    from benchmark.weights.table import sha256_of
+
+    listing, ordered = [], sorted(files)
+    for number, file in enumerate(ordered, 1):
+        listing.append(f"{file.relative_to(folder).as_posix()} {sha256_of(file)}")
+        progress(number, len(ordered))
+    return hashlib.sha256("\n".join(listing).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -717,8 +749,7 @@ def peers(view: RunView) -> list[Result]:
         same = same and result.spec.enrolment in (None, view.spec.enrolment or view.task.protocol.enrolment)
         if not plan or not same or result.samples != len(view.samples) or result.run_id == view.spec.run_id():
             continue
-        own = plan.settings.for_identity(), plan.weights_sha256
-        if (result.spec.config, result.spec.weights_sha256) == own:
+        if plan.is_of(result.spec):
             found[plan.name] = result
     return [found[name] for name in view.task.references if name in found]
 

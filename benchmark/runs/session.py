@@ -33,6 +33,7 @@ from benchmark.runs.evaluation import (
     protocol_for,
     rescore,
     source_here,
+    with_files_of,
 )
 from benchmark.runs.recognition import OF_WORDS, default_recogniser
 from benchmark.runs.scoring import (
@@ -169,7 +170,7 @@ class Session:
             )
         enhancer = self._enhancer(protocol.enhancer, task) if protocol.enhancer else None
         label = enrolled_label(method.given_label or method.label, task, protocol.enrolment)
-        method = replace(method, label=label)
+        method = replace(with_files_of(method, manifest.samples, self.progress(label)), label=label)
         training = self._training(task, method.kind) if method.kind.uses_training_split else None
         return RunPlan(
             method,
