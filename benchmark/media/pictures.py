@@ -111,7 +111,7 @@ def _turn(picture: Image, exif: bytes, path: Path) -> int:
     """
     try:
         return (orientation(exif) if exif else None) or picture.getexif().get(_ORIENTATION, 1)
-    except Exception:  # as above
+    except Exception:  # Pillow's parsers raise many kinds
         remark(f"{path}: its EXIF cannot be read; the picture is taken to be upright")
         return 1
 

@@ -545,8 +545,9 @@ def dealings(
 def _influences(
     metric: Any, index: np.ndarray, statistics: Mapping[str, np.ndarray], names: Iterable[str], together: bool
 ) -> dict[str, np.ndarray]:
-    """What each of an evaluation run's rows does to a number for each unit that it counts in it, `[N]`: from the number
-    without the row, and 0 where that has no value.
+    """How far each of an evaluation run's rows moves a number, a word (or whatever rows count there) of it, `[N]`.
+
+    That is the number less the one without the row, over what the row counts; 0 where one of the two has no value.
 
     Args:
         together: a speaker's rows are always on one side, so that they are left out at once and share what they do.
